@@ -1,0 +1,183 @@
+//! DATA frames: the entry table, and the payloads behind it.
+
+use crate::bytes::{is_blank, put, u32_at, u64_at};
+use crate::{
+    ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout, Life, Sequence,
+};
+
+/// One row of the entry table.
+///
+/// ```text
+///       0        1        2        3        4        5        6        7
+///  0 │ payload length                      │ checksum, 4 bytes (crc32) or 8 (crc64)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TableEntry {
+    /// Length of the payload in bytes. Zero is an entry like any other.
+    pub length: u32,
+    /// Its checksum, of the kind that the segment names.
+    pub digest: u64,
+}
+
+impl TableEntry {
+    /// Bytes of one row.
+    #[must_use]
+    pub const fn bytes(checksum: ChecksumKind) -> usize {
+        4 + checksum.width()
+    }
+
+    /// Reads a row from the start of `row`.
+    ///
+    /// # Panics
+    /// When `row` is shorter than [`TableEntry::bytes`].
+    #[must_use]
+    pub fn decode(row: &[u8], checksum: ChecksumKind) -> TableEntry {
+        let digest = if checksum.width() == 4 { u64::from(u32_at(row, 4)) } else { u64_at(row, 4) };
+        TableEntry { length: u32_at(row, 0), digest }
+    }
+}
+
+/// Writes one row of an entry table to the start of `row`.
+///
+/// # Panics
+/// When `row` is shorter than [`TableEntry::bytes`].
+pub fn encode_table_entry(row: &mut [u8], checksum: ChecksumKind, entry: TableEntry) {
+    put(row, 0, entry.length.to_le_bytes());
+    let digest = entry.digest.to_le_bytes();
+    row[4..4 + checksum.width()].copy_from_slice(&digest[..checksum.width()]);
+}
+
+/// Writes the frame that holds `payloads`, each with its digest, over all of `out`; returns the
+/// frame's chain value.
+///
+/// `header` is what the frame says of its place; its kind, counts and table checksum are set here.
+///
+/// # Panics
+/// When `out` is not exactly as long as [`FrameLayout::of`] says, or there is no payload.
+pub fn encode_data_frame<'a>(
+    out: &mut [u8],
+    mut header: FrameHeader,
+    life: Life,
+    offset: u64,
+    checksum: ChecksumKind,
+    payloads: impl Iterator<Item = (&'a [u8], u64)> + Clone,
+) -> u32 {
+    let row_bytes = TableEntry::bytes(checksum);
+    let mut row = FRAME_HEADER_BYTES;
+    let mut entries = 0_u32;
+    for (payload, digest) in payloads.clone() {
+        let length = u32::try_from(payload.len()).expect("a payload is at most MAX_FRAME_PAYLOAD_BYTES");
+        encode_table_entry(&mut out[row..], checksum, TableEntry { length, digest });
+        row += row_bytes;
+        entries += 1;
+    }
+    let payload_start = row;
+    let mut at = payload_start;
+    for (payload, _) in payloads {
+        out[at..at + payload.len()].copy_from_slice(payload);
+        at += payload.len();
+    }
+    let payload_bytes = at - payload_start;
+    let layout = FrameLayout::of(checksum, u64::from(entries), payload_bytes as u64);
+    assert!(entries > 0, "a DATA frame holds at least one entry");
+    assert_eq!(out.len() as u64, layout.end, "the frame fills its buffer");
+    out[at..].fill(0);
+
+    header.kind = FrameKind::Data;
+    header.entries = entries;
+    header.payload_bytes = u32::try_from(payload_bytes).expect("a frame is at most MAX_FRAME_PAYLOAD_BYTES");
+    header.table_crc = crc32fast::hash(&out[FRAME_HEADER_BYTES..payload_start]);
+    let encoded = header.encode(life, offset);
+    put(out, 0, encoded);
+    FrameHeader::chain_value(&encoded)
+}
+
+/// A DATA frame whose header, table and padding were checked; payloads are checked as they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct DataFrame<'a> {
+    first: Sequence,
+    checksum: ChecksumKind,
+    table: &'a [u8],
+    payloads: &'a [u8],
+}
+
+impl<'a> DataFrame<'a> {
+    /// Reads the frame of `header` from `bytes`, which begin where the header does.
+    ///
+    /// # Errors
+    /// [`FrameFault::Short`] when the frame does not end inside `bytes`, [`FrameFault::Table`] when the
+    /// table does not match its checksum or its lengths do not add up, [`FrameFault::Padding`].
+    pub fn decode(
+        bytes: &'a [u8],
+        header: &FrameHeader,
+        checksum: ChecksumKind,
+    ) -> Result<DataFrame<'a>, FrameFault> {
+        let layout = header.layout(checksum);
+        let end = usize::try_from(layout.end).map_err(|_| FrameFault::Short)?;
+        let frame = bytes.get(..end).ok_or(FrameFault::Short)?;
+        // Neither overflows, because `end` did not.
+        let payload_start = FRAME_HEADER_BYTES + header.entries as usize * TableEntry::bytes(checksum);
+        let payload_end = payload_start + header.payload_bytes as usize;
+        let table = &frame[FRAME_HEADER_BYTES..payload_start];
+        if crc32fast::hash(table) != header.table_crc {
+            return Err(FrameFault::Table);
+        }
+        let rows = table.chunks_exact(TableEntry::bytes(checksum));
+        let sum: u64 = rows.map(|row| u64::from(TableEntry::decode(row, checksum).length)).sum();
+        if sum != u64::from(header.payload_bytes) {
+            return Err(FrameFault::Table);
+        }
+        if !is_blank(&frame[payload_end..]) {
+            return Err(FrameFault::Padding);
+        }
+        Ok(DataFrame { first: header.first, checksum, table, payloads: &frame[payload_start..payload_end] })
+    }
+
+    /// The entries in order, each checked against its checksum.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'a> {
+        Entries { frame: *self, index: 0 }
+    }
+}
+
+/// The entries of a frame; ends after the first one that is damaged.
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    frame: DataFrame<'a>,
+    index: u32,
+}
+
+/// One entry of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its number.
+    pub sequence: Sequence,
+    /// Its bytes.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<Entry<'a>, FrameFault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row_bytes = TableEntry::bytes(self.frame.checksum);
+        let (row, rest) = self.frame.table.split_at_checked(row_bytes)?;
+        let TableEntry { length, digest } = TableEntry::decode(row, self.frame.checksum);
+        // The lengths were checked to add up to all payloads when the frame was decoded.
+        let (payload, later) = self.frame.payloads.split_at(length as usize);
+        if self.frame.checksum.digest(payload) != digest {
+            let entry = self.index;
+            self.frame.table = &[];
+            return Some(Err(FrameFault::Payload { entry }));
+        }
+        // A header whose numbers pass the end of the sequence space is no header that a writer made.
+        let Some(sequence) = self.frame.first.advance(u64::from(self.index)) else {
+            self.frame.table = &[];
+            return Some(Err(FrameFault::Table));
+        };
+        self.index += 1;
+        self.frame.table = rest;
+        self.frame.payloads = later;
+        Some(Ok(Entry { sequence, payload }))
+    }
+}

@@ -1,0 +1,180 @@
+//! The header of a frame: what one write put into a segment.
+
+use crate::bytes::{is_blank, put, u32_at, u64_at};
+use crate::{ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, Life, Sequence};
+
+/// Bytes of a frame header.
+pub const FRAME_HEADER_BYTES: usize = 32;
+/// Frames begin and end at multiples of this; what is between the last payload and the end is zero.
+pub const FRAME_ALIGN: u64 = 8;
+/// The largest sum of payload lengths in one frame.
+pub const MAX_FRAME_PAYLOAD_BYTES: u64 = u32::MAX as u64;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// Entries.
+    Data,
+    /// Where the log before this segment ended.
+    Link,
+    /// The end of this segment.
+    Seal,
+}
+
+impl FrameKind {
+    const fn code(self) -> u8 {
+        match self {
+            FrameKind::Data => 1,
+            FrameKind::Link => 2,
+            FrameKind::Seal => 3,
+        }
+    }
+
+    const fn from_code(code: u8) -> Option<FrameKind> {
+        match code {
+            1 => Some(FrameKind::Data),
+            2 => Some(FrameKind::Link),
+            3 => Some(FrameKind::Seal),
+            _ => None,
+        }
+    }
+}
+
+/// A frame header.
+///
+/// ```text
+///       0        1        2        3        4        5        6        7
+///  0 │ crc32 of bytes 4..32, masked        │ previous frame's bytes 0..4     │
+///  8 │ first sequence (56 bits)                                     │ kind   │
+/// 16 │ payload length                      │ entry count                     │
+/// 24 │ durable distance, units of 8 bytes  │ crc32 of the entry table        │
+/// ```
+///
+/// The first four bytes are the frame's *chain value*: they depend on everything in the header, and
+/// through the table's checksum on every payload, so that a frame which repeats them follows exactly
+/// this one. In a DATA frame the table comes next and then the payloads; a LINK or SEAL has a body
+/// instead, of `payload length` bytes, and the table checksum covers its fixed part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameHeader {
+    /// Chain value of the frame before this one. Of a LINK: of the last frame in front of the cut.
+    pub previous: u32,
+    /// The number of the first entry; of LINK and SEAL: of the next one.
+    pub first: Sequence,
+    /// What the frame holds.
+    pub kind: FrameKind,
+    /// The sum of the payload lengths; of LINK and SEAL: of the body.
+    pub payload_bytes: u32,
+    /// How many entries; at least one in a DATA frame, none in others.
+    pub entries: u32,
+    /// Up to where this segment was durable when the frame was encoded; never in front of its first
+    /// frame, which stands for "everything before this segment".
+    pub durable_offset: u64,
+    /// What vouches for the table, or for the fixed part of the body.
+    pub table_crc: u32,
+}
+
+const SEQUENCE_BITS: u32 = 56;
+
+impl FrameHeader {
+    /// The header as it stands on disk at `offset` of this life of a segment.
+    ///
+    /// # Panics
+    /// When the caller breaks what a header is: `durable_offset` beyond `offset` or in front of the
+    /// first frame, or either not a multiple of [`FRAME_ALIGN`].
+    #[must_use]
+    pub fn encode(&self, life: Life, offset: u64) -> [u8; FRAME_HEADER_BYTES] {
+        assert!(self.durable_offset >= FIRST_FRAME_OFFSET, "a durable point lies behind the headers");
+        assert!(self.durable_offset <= offset, "a frame cannot be durable before it is written");
+        assert!(offset.is_multiple_of(FRAME_ALIGN) && self.durable_offset.is_multiple_of(FRAME_ALIGN));
+        let distance = u32::try_from((offset - self.durable_offset) / FRAME_ALIGN)
+            .expect("a segment is at most MAX_SEGMENT_BYTES long");
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        put(&mut bytes, 4, self.previous.to_le_bytes());
+        let word = self.first.value() | u64::from(self.kind.code()) << SEQUENCE_BITS;
+        put(&mut bytes, 8, word.to_le_bytes());
+        put(&mut bytes, 16, self.payload_bytes.to_le_bytes());
+        put(&mut bytes, 20, self.entries.to_le_bytes());
+        put(&mut bytes, 24, distance.to_le_bytes());
+        put(&mut bytes, 28, self.table_crc.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[4..]) ^ life.mask(offset);
+        put(&mut bytes, 0, crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header that stands at `offset` of this life, from the start of `bytes`.
+    ///
+    /// # Errors
+    /// [`FrameFault::Short`], [`FrameFault::Blank`], or [`FrameFault::Header`] when the checksum does
+    /// not match, the kind is unknown, a count contradicts the kind, or the durable point lies in
+    /// front of the first frame.
+    pub fn decode(bytes: &[u8], life: Life, offset: u64) -> Result<FrameHeader, FrameFault> {
+        let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameFault::Short)?;
+        // The kind is never zero in a frame, so most of blank space is dismissed by one byte.
+        let kind = FrameKind::from_code(bytes[15]);
+        let Some(kind) = kind else {
+            return Err(if is_blank(bytes) { FrameFault::Blank } else { FrameFault::Header });
+        };
+        if crc32fast::hash(&bytes[4..]) ^ life.mask(offset) != FrameHeader::chain_value(bytes) {
+            return Err(FrameFault::Header);
+        }
+        let entries = u32_at(bytes, 20);
+        if (kind == FrameKind::Data) != (entries > 0) {
+            return Err(FrameFault::Header);
+        }
+        let distance = u64::from(u32_at(bytes, 24)) * FRAME_ALIGN;
+        let durable_offset = offset.checked_sub(distance).ok_or(FrameFault::Header)?;
+        if durable_offset < FIRST_FRAME_OFFSET {
+            return Err(FrameFault::Header);
+        }
+        Ok(FrameHeader {
+            previous: u32_at(bytes, 4),
+            first: Sequence::from_low_bits(u64_at(bytes, 8)),
+            kind,
+            payload_bytes: u32_at(bytes, 16),
+            entries,
+            durable_offset,
+            table_crc: u32_at(bytes, 28),
+        })
+    }
+
+    /// What the next frame names as its `previous`.
+    #[must_use]
+    pub fn chain_value(header: &[u8; FRAME_HEADER_BYTES]) -> u32 {
+        u32_at(header, 0)
+    }
+
+    /// Where the parts of the frame stand, relative to its start.
+    #[must_use]
+    pub fn layout(&self, checksum: ChecksumKind) -> FrameLayout {
+        FrameLayout::of(checksum, u64::from(self.entries), u64::from(self.payload_bytes))
+    }
+
+    /// The number of the entry after this frame; `None` past the last number there is.
+    #[must_use]
+    pub fn next_sequence(&self) -> Option<Sequence> {
+        self.first.advance(u64::from(self.entries))
+    }
+}
+
+/// Where the parts of a frame stand, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameLayout {
+    /// Where the payloads (or the body) begin: behind header and table.
+    pub payload_start: u64,
+    /// Where they end and the padding begins.
+    pub payload_end: u64,
+    /// Where the frame ends, a multiple of [`FRAME_ALIGN`].
+    pub end: u64,
+}
+
+impl FrameLayout {
+    /// The layout of a frame with so many entries and payload bytes. Cannot overflow for counts that
+    /// fit a header.
+    #[must_use]
+    pub const fn of(checksum: ChecksumKind, entries: u64, payload_bytes: u64) -> FrameLayout {
+        let table_bytes = entries * (4 + checksum.width() as u64);
+        let payload_start = FRAME_HEADER_BYTES as u64 + table_bytes;
+        let payload_end = payload_start + payload_bytes;
+        FrameLayout { payload_start, payload_end, end: payload_end.next_multiple_of(FRAME_ALIGN) }
+    }
+}

@@ -1,0 +1,185 @@
+//! The one seam to the operating system: everything that this log does to the world goes through
+//! [`Directory`] and [`File`], so that a test can make each of it fail, lose it in a power cut, or
+//! put it on a disk that exists only in memory.
+//!
+//! Contract of every implementation, and the only thing that the code above may rely on:
+//!
+//! - A write that returned is visible to later reads, and survives the death of the process. It
+//!   survives a power cut only after [`File::sync`] returned `Ok`.
+//! - A created, renamed or removed name survives a power cut only after [`Directory::sync`].
+//! - A read returns fewer bytes than asked for only at the end of the file. An error is never the
+//!   end of the file, and the end of the file is never an error.
+//! - A write may be short. It may also have stored any part of its bytes when it fails.
+//! - After [`File::sync`] failed nothing is known about the bytes that it should have covered.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod disk;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use crate::mmap::Mapping;
+pub use disk::Disk;
+
+/// What stands behind a name in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// An ordinary file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link, wherever it leads.
+    Symlink,
+    /// A FIFO, a socket, a device.
+    Other,
+}
+
+/// One name of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name; not UTF-8 on disk becomes a name with replacement characters, which is never ours.
+    pub name: String,
+    /// What the name stands for, without following a link.
+    pub kind: FileKind,
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading alone: works on read-only media.
+    Read,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// Whether [`File::drop_cache`] made the next read come from the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Residency {
+    /// The cache holds none of the file: what is read next is on the device.
+    Dropped,
+    /// Some of the file is still cached, because another process maps it or the file system has no
+    /// device behind it.
+    Resident,
+    /// The system does not tell.
+    Unknown,
+}
+
+/// The directory of one log.
+pub trait Directory: Send + Sync + fmt::Debug {
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
+
+    /// All names in it, in no particular order.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn list(&self) -> io::Result<Vec<Listed>>;
+
+    /// Opens an existing regular file; never follows a symbolic link and never waits for the other
+    /// end of a FIFO.
+    ///
+    /// # Errors
+    /// `NotFound`, or `InvalidInput` when the name is no regular file, or what the system reports.
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Creates an empty file for reading and writing.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken, by whatever; or what the system reports.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Gives a file another name, which must be free.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a name.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes all names durable that were created, renamed and removed before.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Locks the file `name`, which is created if it is not there, against every other process and
+    /// every other handle of this one. The lock ends with the returned value, or with the process.
+    ///
+    /// # Errors
+    /// `WouldBlock` at once when somebody else holds it; or what the system reports.
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
+
+    /// A number that nobody could have foreseen: it names one life of one file.
+    fn salt(&self) -> u64;
+
+    /// Nanoseconds since 1970, for information only; no decision rests on it.
+    fn now_unix_ns(&self) -> u64;
+
+    /// Lets `pause` pass, so that a writer in another process can finish what it is writing.
+    fn wait(&self, pause: Duration);
+}
+
+/// One open file. All methods take offsets, none moves a cursor; a handle may be shared by threads.
+pub trait File: Send + Sync + fmt::Debug {
+    /// Bytes in the file. Zero is a length like any other, so there is no `is_empty`.
+    ///
+    /// # Errors
+    /// What the system reports.
+    #[allow(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
+    fn len(&self) -> io::Result<u64>;
+
+    /// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes came.
+    ///
+    /// # Errors
+    /// What the system reports, interruptions apart.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes once at `offset`; returns how many bytes the system took.
+    ///
+    /// # Errors
+    /// What the system reports, `Interrupted` included.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes the file `len` bytes long; what is added reads as zeros.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Reserves space for the first `len` bytes and makes the file at least that long.
+    ///
+    /// # Errors
+    /// `Unsupported` where the file system cannot reserve; or what the system reports.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the bytes and the length durable: `fdatasync` on Linux, `F_FULLFSYNC` on macOS,
+    /// `FlushFileBuffers` on Windows.
+    ///
+    /// # Errors
+    /// What the system reports. Never call it a second time after that.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Asks the system to forget its cached copy, so that the next read shows what the device holds.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn drop_cache(&self) -> io::Result<Residency>;
+
+    /// Maps the first `len` bytes for reading. The caller has checked that the file is that long and
+    /// that nobody writes there.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn map(&self, len: usize) -> io::Result<Mapping>;
+}
+
+/// A held lock; dropping it gives it up.
+pub trait Lock: Send + Sync + fmt::Debug {}

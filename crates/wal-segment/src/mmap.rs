@@ -1,0 +1,59 @@
+//! Read-only memory mappings: the only unsafe code of the shipped crates.
+//!
+//! Invariant: a mapping is never writable, never longer than its file was when it was made, and
+//! covers only bytes that nobody writes any more (the log maps segments whose end a durable LINK
+//! has fixed).
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+
+/// Bytes of a file, mapped or, on a simulated disk, held in memory.
+pub struct Mapping(Inner);
+
+enum Inner {
+    Mapped(memmap2::Mmap),
+    Held(Box<[u8]>),
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `file`, of which the caller has checked that they exist.
+    ///
+    /// # Errors
+    /// What the operating system reports, for example when it is out of mappings.
+    #[allow(unsafe_code, reason = "std has no mapping; the reasons stand beside the block")]
+    pub(crate) fn of(file: impl memmap2::MmapAsRawDesc, len: usize) -> io::Result<Mapping> {
+        // SAFETY: a mapping is undefined when its bytes change underneath. This process never writes
+        // to a range that it maps: `reader.rs` maps closed segments only, up to the end that a LINK
+        // states, and `writer.rs` writes to the last segment only. Another process is kept from
+        // writing by the exclusive lock on LOCK, and whoever goes around the lock is outside the
+        // contract (`docs/durability.md`). Every byte read is checked before it is believed, so even
+        // then the outcome is a reported corruption. The length was checked by the caller against
+        // the length of the file, so no page lies wholly beyond its end.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
+        Ok(Mapping(Inner::Mapped(map)))
+    }
+
+    /// Bytes that are in memory already, for directories that are no file system.
+    #[must_use]
+    pub fn held(bytes: Vec<u8>) -> Mapping {
+        Mapping(Inner::Held(bytes.into_boxed_slice()))
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Mapped(map) => map,
+            Inner::Held(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mapping({} bytes)", self.len())
+    }
+}

@@ -1,0 +1,1 @@
+//! Nothing here: see the programs beside this package's manifest.
