@@ -109,6 +109,12 @@ impl Seal {
         self.points
     }
 
+    /// The CRC-32 of the index, for readers that check it piece by piece.
+    #[must_use]
+    pub const fn index_crc(&self) -> u32 {
+        self.index_crc
+    }
+
     /// The index, from the bytes of the whole frame.
     ///
     /// # Errors

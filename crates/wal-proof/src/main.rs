@@ -1,2 +1,39 @@
-//! Under construction.
-fn main() {}
+//! Proof by trying: crash enumeration on the simulated disk, kill loops on the real one, and runs that
+//! are too large for a unit test. Each prints what it did and fails when a promise does not hold.
+
+#![forbid(unsafe_code)]
+
+mod bulk;
+mod crash;
+mod kill;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tries to make the log lose an acknowledged entry.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    proof: Proof,
+}
+
+#[derive(Subcommand)]
+enum Proof {
+    /// Enumerates power cuts on the simulated disk and opens every image.
+    Crash(crash::Arguments),
+    /// Kills a real `wal append` again and again and looks for every acknowledged line.
+    Kill(kill::Arguments),
+    /// Sends millions of lines through `wal append` and `wal cat` and compares every byte.
+    Bulk(bulk::Arguments),
+}
+
+fn main() -> ExitCode {
+    let held = match Arguments::parse().proof {
+        Proof::Crash(arguments) => crash::run(&arguments),
+        Proof::Kill(arguments) => kill::run(&arguments),
+        Proof::Bulk(arguments) => bulk::run(&arguments),
+    };
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,1 +1,51 @@
-//! Under construction.
+//! Segment files of a write-ahead log: creation, rollover, recovery, reading.
+//!
+//! This crate owns the files and the one seam to the operating system ([`io`]). It never decides *when*
+//! to sync for the sake of durability; it syncs only where the order of the files asks for it. It uses
+//! no threads and no locks but the one on the directory.
+//!
+//! ```text
+//!  open ──▶ survey ──▶ catalog · anchor_file · inspect · chain · scan · evidence ──▶ decide
+//!    │                                                                                │
+//!    ▼                                                                             verdict
+//!  writer ──▶ spare                            reader ──▶ shelf
+//! ```
+//!
+//! - [`open()`] decides what the log is and returns the one [`Writer`].
+//! - [`look`] does the same without the lock and without changing anything, for readers.
+//! - [`Entries`] reads a [`Snapshot`] forward.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+
+mod anchor_file;
+mod catalog;
+mod chain;
+mod decide;
+mod error;
+mod evidence;
+mod inspect;
+pub mod io;
+mod mmap;
+mod named;
+mod open;
+mod reader;
+mod recovery;
+mod rules;
+mod scan;
+mod shelf;
+mod span;
+mod spare;
+mod survey;
+mod verify;
+mod window;
+mod writer;
+
+pub use error::{Damage, DamageKind, Error, Lost, Operation};
+pub use open::{DEFAULT_SEGMENT_BYTES, Wanted, look, open};
+pub use reader::{Entries, Entry};
+pub use recovery::{Ending, Recovery};
+pub use rules::{Rule, Rules};
+pub use shelf::{MapCache, Shelf, Snapshot};
+pub use span::{Span, Tip};
+pub use verify::{Verification, verify};
+pub use writer::{Payloads, Settings, SyncJob, Writer};

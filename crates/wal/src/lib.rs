@@ -1,1 +1,58 @@
-//! Under construction.
+//! A durable write-ahead log: append, sync, crash, recover, replay.
+//!
+//! ```
+//! # fn main() -> Result<(), wal::Error> {
+//! # let scratch = tempfile::tempdir().expect("a temporary directory");
+//! # let directory = scratch.path().join("log");
+//! let wal = wal::Options::new().open(&directory)?;
+//! println!("{}", wal.recovery());
+//!
+//! let sequence = wal.append(b"set a=1")?; // durable when this returns
+//! for entry in wal.read_from(sequence)? {
+//!     let entry = entry?;
+//!     assert_eq!((entry.sequence(), entry.payload()), (0, &b"set a=1"[..]));
+//! }
+//! wal.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What survives
+//!
+//! | | process killed | power lost | disk damaged |
+//! |---|---|---|---|
+//! | an append that returned under [`SyncPolicy::Immediate`] | yes | yes | reported, never passed over |
+//! | an append that returned under [`SyncPolicy::None`] | yes | once [`Wal::durable`] has passed it | as far as it was durable: reported |
+//! | everything before a [`Wal::sync`] or [`Wal::close`] that returned | yes | yes | reported, never passed over |
+//!
+//! After any crash the log is a prefix of what was appended, batches whole or absent. The assumptions
+//! about the disk, and what one machine cannot know, are in `docs/durability.md`.
+//!
+//! # Numbers
+//!
+//! Entries are numbered from 0. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
+//! that is not yet written or durable, and ranges exclude their end, as ranges in Rust do.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+
+mod error;
+mod log;
+mod options;
+mod reader;
+mod view;
+
+pub use error::{Error, ErrorKind};
+pub use log::Wal;
+pub use options::Options;
+pub use reader::{Entries, Entry};
+pub use view::{SegmentInfo, View};
+
+pub use wal_format::ChecksumKind as Checksum;
+pub use wal_segment::io::Directory;
+#[cfg(feature = "sim")]
+pub use wal_segment::io::sim;
+pub use wal_segment::{Damage, DamageKind, Ending, Lost, Recovery, Verification};
+#[cfg(zoo)]
+pub use wal_segment::{Rule, Rules};
+pub use wal_sync::SyncPolicy;

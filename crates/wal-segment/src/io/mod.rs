@@ -128,12 +128,12 @@ pub trait Directory: Send + Sync + fmt::Debug {
 }
 
 /// One open file. All methods take offsets, none moves a cursor; a handle may be shared by threads.
+#[allow(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
 pub trait File: Send + Sync + fmt::Debug {
     /// Bytes in the file. Zero is a length like any other, so there is no `is_empty`.
     ///
     /// # Errors
     /// What the system reports.
-    #[allow(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
     fn len(&self) -> io::Result<u64>;
 
     /// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes came.

@@ -1,0 +1,9 @@
+//! Under construction.
+
+/// None yet.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: &Arguments) -> bool {
+    false
+}

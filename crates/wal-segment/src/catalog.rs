@@ -1,0 +1,42 @@
+//! What lies in the directory: names and kinds, nothing opened yet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName, SegmentNumber};
+
+use crate::error::{Error, Operation, Place};
+use crate::io::{Directory, FileKind};
+
+/// The names in a log's directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Catalog {
+    /// Whatever has the name of a segment, by number.
+    pub(crate) segments: BTreeMap<SegmentNumber, FileKind>,
+    /// What has the name of the anchor.
+    pub(crate) anchor: Option<FileKind>,
+    /// How many names are none of ours. They are left alone.
+    pub(crate) ignored: usize,
+}
+
+impl Catalog {
+    pub(crate) fn read(directory: &dyn Directory) -> Result<Catalog, Error> {
+        let listed = directory.list().place(Operation::List, || directory.path().to_path_buf(), None)?;
+        let mut catalog = Catalog::default();
+        for entry in listed {
+            if let Some(number) = SegmentName::parse(&entry.name) {
+                catalog.segments.insert(number, entry.kind);
+            } else if entry.name == ANCHOR_FILE {
+                catalog.anchor = Some(entry.kind);
+            } else if entry.name != LOCK_FILE {
+                catalog.ignored += 1;
+            }
+        }
+        Ok(catalog)
+    }
+}
+
+/// The path of a segment, for messages.
+pub(crate) fn segment_path(directory: &dyn Directory, number: SegmentNumber) -> PathBuf {
+    directory.path().join(SegmentName::of(number).as_str())
+}

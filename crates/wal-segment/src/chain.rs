@@ -1,0 +1,120 @@
+//! From a linked segment back to the first one, along the LINKs.
+//!
+//! ```text
+//!   first          …         last
+//! ┌───────┐    ┌───────┐   ┌───────┐
+//! │ LINK  │ ←─ │ LINK  │ ← │ LINK  │    each LINK names the segment before it and where that ended;
+//! │ DATA… │    │ DATA… │   │ DATA… │    segments that no LINK on the way names are no part of the log
+//! └───────┘    └───────┘   └───────┘
+//! ```
+//!
+//! Only headers and LINKs are read: a closed segment's frames are checked when they are read.
+
+use std::sync::Arc;
+
+use wal_format::{FIRST_FRAME_OFFSET, LogId, SegmentNumber};
+
+use crate::catalog::{Catalog, segment_path};
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::inspect::{Inspected, Linked, inspect};
+use crate::io::{Access, Directory};
+use crate::span::{Span, Tip};
+
+/// The segments of a log, oldest first. The last one's end is not known yet: it equals its start.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) spans: Vec<Span>,
+    /// Where the chain broke, if it did not reach the first segment.
+    pub(crate) broken: Option<Damage>,
+}
+
+/// Follows the LINKs from `last` back to `first_segment`, or to a LINK that begins the log.
+pub(crate) fn trace(
+    directory: &dyn Directory,
+    catalog: &Catalog,
+    log: LogId,
+    first_segment: SegmentNumber,
+    last: &Arc<Linked>,
+) -> Result<Chain, Error> {
+    let mut spans = vec![open_span(last)];
+    let mut current = Arc::clone(last);
+    let mut broken = None;
+    while current.header.life.segment != first_segment {
+        let Some(predecessor) = current.link.predecessor else { break };
+        let number = predecessor.segment;
+        let damage = |offset, kind| Damage {
+            file: segment_path(directory, number),
+            offset,
+            sequences: Some(Lost::before(current.link.next)),
+            kind,
+        };
+        if number >= current.header.life.segment || number < first_segment {
+            let kind = DamageKind::Contradiction("a LINK names a segment that cannot come before it");
+            broken = Some(Damage { file: current.file.path.clone(), ..damage(FIRST_FRAME_OFFSET, kind) });
+            break;
+        }
+        let Some(&kind) = catalog.segments.get(&number) else {
+            broken = Some(damage(0, DamageKind::Missing));
+            break;
+        };
+        let linked = match inspect(directory, log, number, kind, Access::Read, |_| Ok(())) {
+            Ok(Inspected::Linked(linked)) => linked,
+            Ok(Inspected::Alien(kind)) => {
+                broken = Some(damage(0, kind));
+                break;
+            }
+            Ok(Inspected::Unlinked(unlinked)) => {
+                let (offset, kind) = unlinked.damage();
+                broken = Some(damage(offset, kind));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        let end = Tip { offset: predecessor.end_offset, chain: current.link.chain, next: current.link.next };
+        if linked.file_bytes < end.offset {
+            broken = Some(damage(linked.file_bytes, DamageKind::EndsEarly { expected: end.offset }));
+            break;
+        }
+        if end.offset < linked.start.offset || end.next < linked.start.next {
+            let kind = DamageKind::Contradiction("a LINK names an end in front of its segment's start");
+            broken = Some(Damage { file: current.file.path.clone(), ..damage(FIRST_FRAME_OFFSET, kind) });
+            break;
+        }
+        spans.push(Span { end, seal_offset: predecessor.seal_offset, closed: true, ..open_span(&linked) });
+        current = linked;
+    }
+    spans.reverse();
+    Ok(Chain { spans, broken })
+}
+
+/// The longest chain below `hole` that reaches the first segment: what can still be read in front of
+/// a break. The end of its last segment is found by walking it.
+pub(crate) fn trace_below(
+    directory: &dyn Directory,
+    catalog: &Catalog,
+    log: LogId,
+    first_segment: SegmentNumber,
+    hole: SegmentNumber,
+) -> Result<Option<(Chain, Arc<Linked>)>, Error> {
+    for (&number, &kind) in catalog.segments.range(first_segment..hole).rev() {
+        let Inspected::Linked(last) = inspect(directory, log, number, kind, Access::Read, |_| Ok(()))? else {
+            continue;
+        };
+        let chain = trace(directory, catalog, log, first_segment, &last)?;
+        if chain.broken.is_none() {
+            return Ok(Some((chain, last)));
+        }
+    }
+    Ok(None)
+}
+
+fn open_span(linked: &Linked) -> Span {
+    Span {
+        life: linked.header.life,
+        checksum: linked.header.checksum,
+        start: linked.start,
+        end: linked.start,
+        seal_offset: None,
+        closed: false,
+    }
+}

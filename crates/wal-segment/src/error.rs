@@ -1,0 +1,278 @@
+//! What can go wrong with segment files, as facts: which file, which offset, which entries.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wal_format::{FrameFault, HeaderFault, SegmentNumber, Sequence};
+
+use crate::io::FileKind;
+
+/// A failure of this layer. Cheap to clone, so that one failed sync can be told to many waiters.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    Io {
+        /// What was being done.
+        operation: Operation,
+        /// To which file or directory.
+        file: PathBuf,
+        /// Where in the file, if the operation has a place.
+        offset: Option<u64>,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Bytes that the log vouched for are not there any more, or never were.
+    Damaged(Damage),
+    /// A file was written by a later version of the format, or with features this build lacks.
+    Unsupported {
+        /// Which file.
+        file: PathBuf,
+        /// What it asks for.
+        fault: HeaderFault,
+    },
+    /// Another writer has the log open.
+    Locked {
+        /// The directory of the log.
+        directory: PathBuf,
+    },
+    /// There is no log in the directory.
+    NoLog {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// All sequence or segment numbers are used up, or the frame does not fit any segment.
+    OutOfNumbers,
+    /// An earlier sync failed, so nothing is known about what is on the device.
+    Poisoned(Arc<Error>),
+}
+
+/// What was being done when the system refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Listing the directory.
+    List,
+    /// Opening a file.
+    Open,
+    /// Creating a file.
+    Create,
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
+    /// Reserving space, or changing the length.
+    Resize,
+    /// Syncing a file.
+    Sync,
+    /// Syncing the directory.
+    SyncDirectory,
+    /// Locking.
+    Lock,
+    /// Dropping the page cache of a file.
+    DropCache,
+    /// Mapping a file.
+    Map,
+}
+
+impl Operation {
+    fn verb(self) -> &'static str {
+        match self {
+            Operation::List => "list",
+            Operation::Open => "open",
+            Operation::Create => "create",
+            Operation::Read => "read",
+            Operation::Write => "write",
+            Operation::Resize => "resize",
+            Operation::Sync => "sync",
+            Operation::SyncDirectory => "sync directory",
+            Operation::Lock => "lock",
+            Operation::DropCache => "drop the cache of",
+            Operation::Map => "map",
+        }
+    }
+}
+
+/// Where the log is damaged, and which entries that costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file that is damaged or missing.
+    pub file: PathBuf,
+    /// Where the first bad byte range begins.
+    pub offset: u64,
+    /// The entries that cannot be read, where that is known.
+    pub sequences: Option<Lost>,
+    /// What is wrong.
+    pub kind: DamageKind,
+}
+
+/// Entries that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The first of them; none when they reach back to an unknown one.
+    pub first: Option<u64>,
+    /// The number behind the last of them; none when nobody knows how many were appended.
+    pub end: Option<u64>,
+}
+
+impl Lost {
+    pub(crate) fn between(first: Sequence, end: Sequence) -> Lost {
+        Lost { first: Some(first.value()), end: Some(end.value()) }
+    }
+
+    pub(crate) fn one(sequence: Sequence) -> Lost {
+        Lost { first: Some(sequence.value()), end: Some(sequence.value() + 1) }
+    }
+
+    pub(crate) fn from(first: Sequence) -> Lost {
+        Lost { first: Some(first.value()), end: None }
+    }
+
+    pub(crate) fn before(end: Sequence) -> Lost {
+        Lost { first: None, end: Some(end.value()) }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.first, self.end) {
+            (Some(first), Some(end)) if end <= first => write!(f, "no entry"),
+            (Some(first), Some(end)) if end == first + 1 => write!(f, "entry {first}"),
+            (Some(first), Some(end)) => write!(f, "entries {first} to {}", end - 1),
+            (Some(first), None) => write!(f, "entries from {first} on"),
+            (None, Some(end)) => write!(f, "entries before {end}"),
+            (None, None) => write!(f, "unknown entries"),
+        }
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// A frame that the log vouched for does not verify.
+    Frame(FrameFault),
+    /// The segment is not there.
+    Missing,
+    /// Neither copy of the segment's header can be read.
+    Header(HeaderFault),
+    /// The first frame of the segment does not verify, though later bytes show that it was durable.
+    Link(FrameFault),
+    /// The header names another segment than the file's name: a renamed, swapped or copied file.
+    Misnamed {
+        /// The number in the header.
+        found: SegmentNumber,
+    },
+    /// The segment belongs to another log.
+    OtherLog,
+    /// The segment was prepared anew after the anchor had named it as linked.
+    OtherLife,
+    /// Something that is no regular file has the name of a segment.
+    NotAFile(FileKind),
+    /// The file ends before the end that the next segment states.
+    EndsEarly {
+        /// Bytes that the file should have at least.
+        expected: u64,
+    },
+    /// The frames of the segment do not end where the next segment says.
+    WrongEnd {
+        /// The end that the next segment states.
+        expected: u64,
+    },
+    /// No slot of the anchor can be read, though there are segments.
+    Anchor(HeaderFault),
+    /// Anchor and segments contradict each other.
+    Contradiction(&'static str),
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: at offset {}: {}", self.file.display(), self.offset, self.kind)?;
+        match &self.sequences {
+            None => Ok(()),
+            Some(lost) => write!(f, "; affects {lost}"),
+        }
+    }
+}
+
+impl fmt::Display for DamageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DamageKind::Frame(fault) => write!(f, "{fault}"),
+            DamageKind::Missing => f.write_str("the segment is missing"),
+            DamageKind::Header(fault) => write!(f, "no readable segment header: {fault}"),
+            DamageKind::Link(fault) => write!(f, "the segment's LINK is damaged: {fault}"),
+            DamageKind::Misnamed { found } => {
+                write!(f, "the header says segment {found}: the file was renamed, swapped or copied")
+            }
+            DamageKind::OtherLog => f.write_str("the segment belongs to another log"),
+            DamageKind::OtherLife => f.write_str("the segment is not the one that the anchor names"),
+            DamageKind::NotAFile(kind) => write!(f, "not a regular file but {kind:?}"),
+            DamageKind::EndsEarly { expected } => {
+                write!(f, "the file is cut short: {expected} bytes were linked")
+            }
+            DamageKind::WrongEnd { expected } => {
+                write!(f, "the frames end here, but the next segment says {expected}")
+            }
+            DamageKind::Anchor(fault) => {
+                write!(f, "no readable anchor slot, though there are segments: {fault}")
+            }
+            DamageKind::Contradiction(what) => f.write_str(what),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { operation, file, offset, source } => {
+                write!(f, "cannot {} {}", operation.verb(), file.display())?;
+                if let Some(offset) = offset {
+                    write!(f, " at offset {offset}")?;
+                }
+                write!(f, ": {source}")
+            }
+            Error::Damaged(damage) => write!(f, "damaged: {damage}"),
+            Error::Unsupported { file, fault } => write!(f, "{}: {fault}", file.display()),
+            Error::Locked { directory } => {
+                write!(f, "{}: another writer has this log open", directory.display())
+            }
+            Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
+            Error::OutOfNumbers => f.write_str("no sequence or segment number is left for this entry"),
+            Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source.as_ref()),
+            Error::Poisoned(cause) => Some(cause.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// Adds to a result of the seam what was being done, to what, and where.
+pub(crate) trait Place<T> {
+    fn place(
+        self,
+        operation: Operation,
+        file: impl FnOnce() -> PathBuf,
+        offset: Option<u64>,
+    ) -> Result<T, Error>;
+}
+
+impl<T> Place<T> for io::Result<T> {
+    fn place(
+        self,
+        operation: Operation,
+        file: impl FnOnce() -> PathBuf,
+        offset: Option<u64>,
+    ) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { operation, file: file(), offset, source: Arc::new(source) })
+    }
+}

@@ -1,0 +1,527 @@
+//! What a power cut may leave of a disk.
+//!
+//! Since the last completed sync each of these may have reached the device or not, independently of all
+//! others:
+//!
+//! - each 4 KiB block that was written: as it was, or any version that it had since then;
+//! - the length of each file: as it was, or any that it had since then;
+//! - each change of a name. Changes of one name keep their order: a change is without effect when what
+//!   it builds on is missing.
+//!
+//! On top, in samples: the 512-byte sectors of a pending block come from different versions (*torn*),
+//! or hold anything at all where a version differs from what was there (*garbage*).
+//!
+//! This is more than most file systems do, and in one place less than the worst: bytes beyond the
+//! length of a file never come back when it grows again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::SimDisk;
+use super::inode::{BLOCK_BYTES, Image, Inode, SECTOR_BYTES, Version};
+use super::random::Random;
+use super::state::{Entry, NameChange, Names, State};
+
+/// How many images to draw from all that a power cut may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrashModel {
+    /// Up to this many combinations of the pending items, each is drawn once. Above it, in their place:
+    /// all old, all new, each one missing, each one present, each two missing and each two present (the
+    /// pairs only if they are not more than this either), and `random` ones.
+    pub exhaustive_up_to: usize,
+    /// Random combinations, where not all are drawn.
+    pub random: usize,
+    /// Images with torn blocks, if a block is pending.
+    pub tearing: usize,
+    /// Images with garbage in sectors that were being written, if a block is pending.
+    pub garbage: usize,
+}
+
+impl Default for CrashModel {
+    /// Complete up to twelve pending items of two versions each.
+    fn default() -> CrashModel {
+        CrashModel { exhaustive_up_to: 4096, random: 1024, tearing: 256, garbage: 256 }
+    }
+}
+
+/// Which of the pending items a power cut kept. Its text, `1.0.2`, `0.0.1 torn 99` or
+/// `1.1.1 garbage 99`, reads back with [`FromStr`], so that a failing case can be named in a test and
+/// drawn again with [`SimDisk::crash_image`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// For each item the version: 0 is what was durable.
+    versions: Vec<usize>,
+    spoil: Spoil,
+}
+
+/// What happened below the size of a block; the numbers are seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoil {
+    Nothing,
+    Torn(u64),
+    Garbage(u64),
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, version) in self.versions.iter().enumerate() {
+            let dot = if place == 0 { "" } else { "." };
+            write!(f, "{dot}{version}")?;
+        }
+        match self.spoil {
+            Spoil::Nothing => Ok(()),
+            Spoil::Torn(seed) => write!(f, " torn {seed}"),
+            Spoil::Garbage(seed) => write!(f, " garbage {seed}"),
+        }
+    }
+}
+
+impl FromStr for Pick {
+    type Err = io::Error;
+
+    fn from_str(text: &str) -> io::Result<Pick> {
+        let unclear = || io::Error::new(io::ErrorKind::InvalidInput, format!("no pick: {text:?}"));
+        let (versions, spoil) = if let Some((versions, seed)) = text.split_once(" torn ") {
+            (versions, Spoil::Torn(seed.parse().map_err(|_| unclear())?))
+        } else if let Some((versions, seed)) = text.split_once(" garbage ") {
+            (versions, Spoil::Garbage(seed.parse().map_err(|_| unclear())?))
+        } else {
+            (text, Spoil::Nothing)
+        };
+        let versions = versions.split('.').filter(|version| !version.is_empty());
+        let versions = versions.map(str::parse).collect::<Result<_, _>>().map_err(|_| unclear())?;
+        Ok(Pick { versions, spoil })
+    }
+}
+
+/// How a disk came to be.
+pub(super) enum Origin {
+    Seed(u64),
+    Killed { before: Arc<Origin>, operations: u64 },
+    Cut { pending: Arc<Pending>, pick: Pick },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Seed(seed) => write!(f, "disk of seed {seed}"),
+            Origin::Killed { before, operations } => {
+                write!(f, "{before}; killed after {operations} operations")
+            }
+            Origin::Cut { pending, pick } => {
+                let State { origin, operations, .. } = &pending.state;
+                write!(f, "{origin}; power cut after {operations} operations, pick \"{pick}\"")?;
+                let mut between = " (";
+                for (item, version) in pending.items.iter().zip(&pick.versions) {
+                    write!(f, "{between}{}", Kept { item, version: *version, pending })?;
+                    between = ", ";
+                }
+                if pending.items.is_empty() { Ok(()) } else { f.write_str(")") }
+            }
+        }
+    }
+}
+
+/// One thing that the power cut takes or leaves.
+enum Item {
+    Block { inode: u64, block: u64, versions: usize },
+    Length { inode: u64, versions: usize },
+    Name { change: usize },
+}
+
+impl Item {
+    /// The durable one included.
+    fn versions(&self) -> usize {
+        match self {
+            Item::Block { versions, .. } | Item::Length { versions, .. } => *versions,
+            Item::Name { .. } => 2,
+        }
+    }
+}
+
+/// An item and what became of it, in words.
+struct Kept<'a> {
+    item: &'a Item,
+    version: usize,
+    pending: &'a Pending,
+}
+
+impl fmt::Display for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.version;
+        let last = self.item.versions() - 1;
+        match self.item {
+            Item::Block { inode, block, .. } => {
+                write!(f, "{} block {block} version {version} of {last}", self.pending.name_of(*inode))
+            }
+            Item::Length { inode, .. } => {
+                write!(f, "{} length {version} of {last}", self.pending.name_of(*inode))
+            }
+            Item::Name { change } => {
+                let happened = if version == 0 { "not " } else { "" };
+                match &self.pending.state.changes[*change] {
+                    NameChange::Create { name, .. } => write!(f, "{happened}created {name}"),
+                    NameChange::Rename { from, to, .. } => write!(f, "{happened}renamed {from} to {to}"),
+                    NameChange::Remove { name, .. } => write!(f, "{happened}removed {name}"),
+                }
+            }
+        }
+    }
+}
+
+/// A state at the moment of the power cut, and all that is pending in it.
+pub(super) struct Pending {
+    state: State,
+    items: Vec<Item>,
+}
+
+impl Pending {
+    pub(super) fn of(state: &State) -> Pending {
+        let mut inodes: Vec<u64> = (state.durable.values().copied())
+            .chain(state.changes.iter().map(NameChange::entry))
+            .filter_map(|entry| if let Entry::File(inode) = entry { Some(inode) } else { None })
+            .collect();
+        inodes.sort_unstable();
+        inodes.dedup();
+        let mut items = Vec::new();
+        for number in inodes {
+            let inode = state.inode(number);
+            items.extend(inode.versions.iter().map(|(&block, versions)| Item::Block {
+                inode: number,
+                block,
+                versions: versions.len() + 1,
+            }));
+            if !inode.lengths.is_empty() {
+                items.push(Item::Length { inode: number, versions: inode.lengths.len() + 1 });
+            }
+        }
+        items.extend((0..state.changes.len()).map(|change| Item::Name { change }));
+        Pending { state: state.clone(), items }
+    }
+
+    pub(super) fn all_old(&self) -> Pick {
+        self.pick(|_| 0)
+    }
+
+    pub(super) fn all_new(&self) -> Pick {
+        self.pick(|item| item.versions() - 1)
+    }
+
+    fn pick(&self, version: impl FnMut(&Item) -> usize) -> Pick {
+        Pick { versions: self.items.iter().map(version).collect(), spoil: Spoil::Nothing }
+    }
+
+    fn has_block(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Block { .. }))
+    }
+
+    /// How many combinations there are, if the number is not absurd.
+    fn combinations(&self) -> Option<usize> {
+        self.items.iter().try_fold(1_usize, |product, item| product.checked_mul(item.versions()))
+    }
+
+    fn name_of(&self, inode: u64) -> &str {
+        let entry = Entry::File(inode);
+        let State { cached, durable, changes, .. } = &self.state;
+        let named = cached.iter().chain(durable).find(|(_, named)| **named == entry).map(|(name, _)| name);
+        let changed = || {
+            changes.iter().find(|change| change.entry() == entry).map(|change| match change {
+                NameChange::Create { name, .. } | NameChange::Remove { name, .. } => name,
+                NameChange::Rename { to, .. } => to,
+            })
+        };
+        named.or_else(changed).map_or("(nameless)", |name| &**name)
+    }
+
+    /// The disk after a power cut. A pick of another state is taken as far as it goes.
+    pub(super) fn image(self: &Arc<Pending>, pick: &Pick) -> SimDisk {
+        let version_of = |place: usize| {
+            let version = pick.versions.get(place).copied().unwrap_or(0);
+            version.min(self.items[place].versions() - 1)
+        };
+        let mut names = self.state.durable.clone();
+        for (place, item) in self.items.iter().enumerate() {
+            if let Item::Name { change } = item
+                && version_of(place) == 1
+            {
+                self.state.changes[*change].apply(&mut names);
+            }
+        }
+        let mut durables: BTreeMap<u64, Image> = BTreeMap::new();
+        let mut spoiler = Spoiler::of(pick.spoil);
+        for (place, item) in self.items.iter().enumerate() {
+            let (Item::Block { inode: number, .. } | Item::Length { inode: number, .. }) = item else {
+                continue;
+            };
+            let inode = self.state.inode(*number);
+            let image = durables.entry(*number).or_insert_with(|| inode.durable.clone());
+            let version = version_of(place);
+            match item {
+                Item::Block { block, .. } => {
+                    let stored = version_at(inode, *block, version);
+                    image.put(*block, spoiler.spoil(inode, *block, stored));
+                }
+                Item::Length { .. } if version > 0 => image.len = inode.lengths[version - 1],
+                _ => {}
+            }
+        }
+        let inodes = self.inodes_under(&names, durables);
+        let origin = Origin::Cut { pending: Arc::clone(self), pick: pick.clone() };
+        SimDisk::of(self.state.cut(names, inodes, origin))
+    }
+
+    /// The files that a name leads to: new ones where something was pending, otherwise shared ones.
+    fn inodes_under(&self, names: &Names, mut durables: BTreeMap<u64, Image>) -> BTreeMap<u64, Arc<Inode>> {
+        let mut inodes = BTreeMap::new();
+        for entry in names.values() {
+            let Entry::File(number) = entry else { continue };
+            let shared = self.state.shared_inode(*number);
+            let inode = match durables.remove(number) {
+                Some(durable) => Arc::new(shared.cut(durable)),
+                None if shared.is_settled() => Arc::clone(shared),
+                None => Arc::new(shared.cut(shared.durable.clone())),
+            };
+            inodes.insert(*number, inode);
+        }
+        inodes
+    }
+}
+
+fn version_at(inode: &Inode, block: u64, version: usize) -> Version {
+    match version.checked_sub(1) {
+        None => inode.durable.block(block),
+        Some(pending) => inode.versions[&block][pending].clone(),
+    }
+}
+
+/// Spoils sectors, one pending block after the other.
+struct Spoiler {
+    spoil: Spoil,
+    random: Random,
+}
+
+impl Spoiler {
+    fn of(spoil: Spoil) -> Spoiler {
+        let (Spoil::Torn(seed) | Spoil::Garbage(seed)) = spoil else {
+            return Spoiler { spoil, random: Random::new(0) };
+        };
+        Spoiler { spoil, random: Random::new(seed) }
+    }
+
+    fn spoil(&mut self, inode: &Inode, block: u64, stored: Version) -> Version {
+        let mut bytes = match self.spoil {
+            Spoil::Nothing => return stored,
+            Spoil::Torn(_) | Spoil::Garbage(_) => stored.map_or([0; BLOCK_BYTES], |block| *block),
+        };
+        if matches!(self.spoil, Spoil::Torn(_)) {
+            tear(&mut self.random, inode, block, &mut bytes);
+        } else {
+            litter(&mut self.random, inode, block, &mut bytes);
+        }
+        Some(Arc::new(bytes))
+    }
+}
+
+/// Each sector from a version of its own.
+fn tear(random: &mut Random, inode: &Inode, block: u64, bytes: &mut [u8; BLOCK_BYTES]) {
+    let versions = inode.versions[&block].len() + 1;
+    for (sector, target) in bytes.chunks_exact_mut(SECTOR_BYTES).enumerate() {
+        let start = sector * SECTOR_BYTES;
+        match version_at(inode, block, random.below(versions)) {
+            Some(source) => target.copy_from_slice(&source[start..start + SECTOR_BYTES]),
+            None => target.fill(0),
+        }
+    }
+}
+
+/// Random bytes in some of the sectors that were being written.
+fn litter(random: &mut Random, inode: &Inode, block: u64, bytes: &mut [u8; BLOCK_BYTES]) {
+    const ZEROS: &[u8; BLOCK_BYTES] = &[0; BLOCK_BYTES];
+    let durable = inode.durable.block(block);
+    let durable = durable.as_deref().unwrap_or(ZEROS);
+    for (sector, target) in bytes.chunks_exact_mut(SECTOR_BYTES).enumerate() {
+        let range = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
+        let written = inode.versions[&block]
+            .iter()
+            .any(|version| version.as_deref().unwrap_or(ZEROS)[range.clone()] != durable[range.clone()]);
+        if written && random.eighths(4) {
+            random.fill(target);
+        }
+    }
+}
+
+/// The images of one power cut, made one by one as they are asked for.
+pub struct CrashImages {
+    pending: Arc<Pending>,
+    model: CrashModel,
+    seed: u64,
+    next: usize,
+    counts: Counts,
+}
+
+/// How many images each part of the model gives.
+struct Counts {
+    /// Combinations that are drawn one after the other.
+    combinations: usize,
+    /// The parts that stand in for them otherwise: all old and all new, singles, pairs, random ones.
+    extremes: usize,
+    singles: usize,
+    pairs: usize,
+    random: usize,
+    tearing: usize,
+    garbage: usize,
+}
+
+impl CrashImages {
+    pub(super) fn of(pending: Pending, model: CrashModel, seed: u64) -> CrashImages {
+        let items = pending.items.len();
+        let pairs = items * items.saturating_sub(1);
+        let spoilt = usize::from(pending.has_block());
+        let combinations = pending.combinations().filter(|count| *count <= model.exhaustive_up_to.max(1));
+        let sampled = usize::from(combinations.is_none());
+        let counts = Counts {
+            combinations: combinations.unwrap_or(0),
+            extremes: 2 * sampled,
+            singles: 2 * items * sampled,
+            pairs: if pairs <= model.exhaustive_up_to { pairs * sampled } else { 0 },
+            random: model.random * sampled,
+            tearing: model.tearing * spoilt,
+            garbage: model.garbage * spoilt,
+        };
+        CrashImages { pending: Arc::new(pending), model, seed, next: 0, counts }
+    }
+
+    /// How many things a power cut may take or leave at this point.
+    #[must_use]
+    pub fn pending_items(&self) -> usize {
+        self.pending.items.len()
+    }
+
+    fn total(&self) -> usize {
+        let Counts { combinations, extremes, singles, pairs, random, tearing, garbage } = self.counts;
+        combinations + extremes + singles + pairs + random + tearing + garbage
+    }
+
+    /// The pick of a place depends on nothing but the place and the seed.
+    fn pick(&self, place: usize) -> Pick {
+        let Counts { combinations, extremes, singles, pairs, random, tearing, .. } = self.counts;
+        let mut numbers = Random::of(self.seed, place as u64);
+        let mut left = place;
+        for (count, part) in [
+            (combinations, Part::Combination),
+            (extremes, Part::Extreme),
+            (singles, Part::Single),
+            (pairs, Part::Pair),
+            (random, Part::Random),
+            (tearing, Part::Torn),
+        ] {
+            if left < count {
+                return self.pick_of(part, left, &mut numbers);
+            }
+            left -= count;
+        }
+        self.pick_of(Part::Garbage, left, &mut numbers)
+    }
+
+    fn pick_of(&self, part: Part, number: usize, random: &mut Random) -> Pick {
+        let pending = &self.pending;
+        match part {
+            Part::Combination => {
+                let mut rest = number;
+                pending.pick(|item| {
+                    let version = rest % item.versions();
+                    rest /= item.versions();
+                    version
+                })
+            }
+            Part::Extreme if number == 0 => pending.all_old(),
+            Part::Extreme => pending.all_new(),
+            Part::Single => self.all_but(number.is_multiple_of(2), &[number / 2]),
+            Part::Pair => {
+                let (first, second) = pair(number / 2, pending.items.len());
+                self.all_but(number.is_multiple_of(2), &[first, second])
+            }
+            Part::Random => {
+                let new = random.below(9);
+                pending.pick(|item| {
+                    if random.eighths(new) { item.versions() - 1 } else { random.below(item.versions()) }
+                })
+            }
+            Part::Torn | Part::Garbage => {
+                // A file that cannot be reached shows no torn block.
+                let mut pick = pending.pick(|item| match item {
+                    Item::Block { versions, .. } => random.below(*versions),
+                    _ if random.eighths(6) => item.versions() - 1,
+                    _ => random.below(item.versions()),
+                });
+                let seed = random.next();
+                pick.spoil =
+                    if matches!(part, Part::Torn) { Spoil::Torn(seed) } else { Spoil::Garbage(seed) };
+                pick
+            }
+        }
+    }
+
+    /// All new but these, or all old but these.
+    fn all_but(&self, new: bool, these: &[usize]) -> Pick {
+        let mut pick = if new { self.pending.all_new() } else { self.pending.all_old() };
+        for &place in these {
+            pick.versions[place] = if new { 0 } else { self.pending.items[place].versions() - 1 };
+        }
+        pick
+    }
+}
+
+/// A part of the model.
+#[derive(Clone, Copy)]
+enum Part {
+    Combination,
+    Extreme,
+    Single,
+    Pair,
+    Random,
+    Torn,
+    Garbage,
+}
+
+/// The `number`th pair of two different places among `items`.
+fn pair(mut number: usize, items: usize) -> (usize, usize) {
+    for first in 0..items {
+        let seconds = items - first - 1;
+        if number < seconds {
+            return (first, first + 1 + number);
+        }
+        number -= seconds;
+    }
+    unreachable!("there are only so many pairs")
+}
+
+impl Iterator for CrashImages {
+    type Item = SimDisk;
+
+    fn next(&mut self) -> Option<SimDisk> {
+        if self.next >= self.total() {
+            return None;
+        }
+        let pick = self.pick(self.next);
+        self.next += 1;
+        Some(self.pending.image(&pick))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.total() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for CrashImages {}
+
+impl fmt::Debug for CrashImages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CrashImages { model, seed, next, .. } = self;
+        write!(f, "CrashImages({next} of {}, {model:?}, seed {seed})", self.total())
+    }
+}

@@ -1,0 +1,436 @@
+//! Everything that a simulated disk knows, behind one lock.
+//!
+//! Invariant: a name change that is pending is in `cached` already. It reaches `durable` when the
+//! directory is synced; until then a power cut may take it or leave it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use super::crash::Origin;
+use super::fault::{Armed, CallKind, FaultEffect, SyncLoss, crash, eio, enospc, erofs};
+use super::inode::Inode;
+use super::random::Random;
+use crate::io::FileKind;
+
+/// The first moment of every simulated disk: 2025-01-01.
+const EPOCH_UNIX_NS: u64 = 1_735_689_600_000_000_000;
+
+/// How many calls of each kind a disk has seen, failed ones included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each is the call of the same name")]
+pub struct Calls {
+    pub reads: u64,
+    pub writes: u64,
+    pub set_lens: u64,
+    pub allocates: u64,
+    /// Of files; those of the directory are `directory_syncs`.
+    pub syncs: u64,
+    pub directory_syncs: u64,
+    pub creates: u64,
+    pub opens: u64,
+    pub renames: u64,
+    pub removes: u64,
+    pub lists: u64,
+    pub locks: u64,
+    pub maps: u64,
+    pub cache_drops: u64,
+    pub lens: u64,
+}
+
+impl Calls {
+    fn count(&mut self, call: CallKind) {
+        let counter = match call {
+            CallKind::Read => &mut self.reads,
+            CallKind::Write => &mut self.writes,
+            CallKind::SetLen => &mut self.set_lens,
+            CallKind::Allocate => &mut self.allocates,
+            CallKind::SyncFile => &mut self.syncs,
+            CallKind::SyncDirectory => &mut self.directory_syncs,
+            CallKind::Create => &mut self.creates,
+            CallKind::Open => &mut self.opens,
+            CallKind::Rename => &mut self.renames,
+            CallKind::Remove => &mut self.removes,
+            CallKind::List => &mut self.lists,
+            CallKind::Lock => &mut self.locks,
+            CallKind::Map => &mut self.maps,
+            CallKind::DropCache => &mut self.cache_drops,
+            CallKind::Len => &mut self.lens,
+            CallKind::Any => unreachable!("no call is of every kind"),
+        };
+        *counter += 1;
+    }
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    File(u64),
+    Other(FileKind),
+}
+
+pub(super) type Names = BTreeMap<Arc<str>, Entry>;
+
+/// A change of the directory that no sync has covered.
+#[derive(Clone)]
+pub(super) enum NameChange {
+    Create { name: Arc<str>, entry: Entry },
+    Rename { from: Arc<str>, to: Arc<str>, entry: Entry },
+    Remove { name: Arc<str>, entry: Entry },
+}
+
+impl NameChange {
+    /// Applies the change if what it builds on is there: a file system may lose a change, but it does
+    /// not put a name over another file that it has not moved away.
+    pub(super) fn apply(&self, names: &mut Names) {
+        match self {
+            NameChange::Create { name, entry } => {
+                names.entry(Arc::clone(name)).or_insert(*entry);
+            }
+            NameChange::Rename { from, to, entry } => {
+                if names.get(from) == Some(entry) && !names.contains_key(to) {
+                    names.remove(from);
+                    names.insert(Arc::clone(to), *entry);
+                }
+            }
+            NameChange::Remove { name, entry } => {
+                if names.get(name) == Some(entry) {
+                    names.remove(name);
+                }
+            }
+        }
+    }
+
+    pub(super) fn entry(&self) -> Entry {
+        match self {
+            NameChange::Create { entry, .. }
+            | NameChange::Rename { entry, .. }
+            | NameChange::Remove { entry, .. } => *entry,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) origin: Arc<Origin>,
+    pub(super) random: Random,
+    salts: Random,
+    now_unix_ns: u64,
+
+    /// Shared with other states until changed.
+    inodes: BTreeMap<u64, Arc<Inode>>,
+    next_inode: u64,
+    handles: BTreeMap<u64, usize>,
+    pub(super) durable: Names,
+    pub(super) cached: Names,
+    pub(super) changes: Vec<NameChange>,
+    late_error: bool,
+    pub(super) locks: BTreeSet<Arc<str>>,
+
+    pub(super) operations: u64,
+    pub(super) calls: Calls,
+    pub(super) log: Option<Vec<String>>,
+
+    pub(super) crash_at: Option<u64>,
+    pub(super) crashed: bool,
+    pub(super) faults: Vec<Armed>,
+    pub(super) read_only: bool,
+    capacity_blocks: Option<u64>,
+    names_need_space: bool,
+}
+
+impl State {
+    pub(super) fn new(seed: u64) -> State {
+        State {
+            origin: Arc::new(Origin::Seed(seed)),
+            random: Random::of(seed, 0),
+            salts: Random::of(seed, 1),
+            now_unix_ns: EPOCH_UNIX_NS,
+            inodes: BTreeMap::new(),
+            next_inode: 0,
+            handles: BTreeMap::new(),
+            durable: Names::new(),
+            cached: Names::new(),
+            changes: Vec::new(),
+            late_error: false,
+            locks: BTreeSet::new(),
+            operations: 0,
+            calls: Calls::default(),
+            log: None,
+            crash_at: None,
+            crashed: false,
+            faults: Vec::new(),
+            read_only: false,
+            capacity_blocks: None,
+            names_need_space: false,
+        }
+    }
+
+    /// The same files for another process: no handles, no locks, no faults, counters at zero.
+    pub(super) fn restarted(&self) -> State {
+        let mut state = State {
+            handles: BTreeMap::new(),
+            locks: BTreeSet::new(),
+            operations: 0,
+            calls: Calls::default(),
+            log: self.log.as_ref().map(|_| Vec::new()),
+            crash_at: None,
+            crashed: false,
+            faults: Vec::new(),
+            ..self.clone()
+        };
+        state.forget_unreachable();
+        state
+    }
+
+    /// The same disk after a power cut that left these files under these names.
+    pub(super) fn cut(&self, names: Names, inodes: BTreeMap<u64, Arc<Inode>>, origin: Origin) -> State {
+        State {
+            origin: Arc::new(origin),
+            random: self.random.clone(),
+            salts: self.salts.clone(),
+            now_unix_ns: self.now_unix_ns,
+            inodes,
+            next_inode: self.next_inode,
+            durable: names.clone(),
+            cached: names,
+            log: self.log.as_ref().map(|_| Vec::new()),
+            read_only: self.read_only,
+            capacity_blocks: self.capacity_blocks,
+            names_need_space: self.names_need_space,
+            ..State::new(0)
+        }
+    }
+
+    /// Every call comes through here first: the crash point, the counters, then the faults.
+    pub(super) fn begin(
+        &mut self,
+        call: CallKind,
+        what: impl FnOnce() -> String,
+    ) -> io::Result<Option<FaultEffect>> {
+        if self.crashed {
+            return Err(crash());
+        }
+        if call.is_operation() {
+            if self.crash_at.is_some_and(|number| self.operations >= number) {
+                self.crashed = true;
+                return Err(crash());
+            }
+            let number = self.operations;
+            self.operations += 1;
+            if let Some(log) = &mut self.log {
+                log.push(format!("{number} {}", what()));
+            }
+        }
+        self.calls.count(call);
+        // Each fault counts each call, also one that another fault has struck.
+        let mut struck = None;
+        for armed in &mut self.faults {
+            let effect = armed.strike(call);
+            struck = struck.or(effect);
+        }
+        match struck {
+            Some(FaultEffect::Error(failure)) => Err(failure.into()),
+            effect => Ok(effect),
+        }
+    }
+
+    pub(super) fn refuse_read_only(&self) -> io::Result<()> {
+        if self.read_only { Err(erofs()) } else { Ok(()) }
+    }
+
+    pub(super) fn inode(&self, inode: u64) -> &Inode {
+        self.inodes.get(&inode).expect("a name or a handle keeps its file")
+    }
+
+    pub(super) fn shared_inode(&self, inode: u64) -> &Arc<Inode> {
+        self.inodes.get(&inode).expect("a name keeps its file")
+    }
+
+    pub(super) fn inode_mut(&mut self, inode: u64) -> &mut Inode {
+        Arc::make_mut(self.inodes.get_mut(&inode).expect("a name or a handle keeps its file"))
+    }
+
+    /// For a call that changes an inode and draws random numbers.
+    pub(super) fn inode_and_random(&mut self, inode: u64) -> (&mut Inode, &mut Random) {
+        let inode = self.inodes.get_mut(&inode).expect("a name or a handle keeps its file");
+        (Arc::make_mut(inode), &mut self.random)
+    }
+
+    /// The regular file of this name, as the process sees it.
+    pub(super) fn file(&self, name: &str) -> Option<u64> {
+        match self.cached.get(name) {
+            Some(Entry::File(inode)) => Some(*inode),
+            _ => None,
+        }
+    }
+
+    /// Gives a name to a new empty file.
+    pub(super) fn create(&mut self, name: &str) -> io::Result<u64> {
+        self.begin(CallKind::Create, || format!("create {name}"))?;
+        self.refuse_read_only()?;
+        if self.cached.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if self.names_need_space && self.free_blocks() == 0 {
+            return Err(enospc());
+        }
+        let inode = self.add(Inode::default());
+        let (name, entry) = (Arc::<str>::from(name), Entry::File(inode));
+        self.cached.insert(Arc::clone(&name), entry);
+        self.changes.push(NameChange::Create { name, entry });
+        Ok(inode)
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.begin(CallKind::Rename, || format!("rename {from} to {to}"))?;
+        self.refuse_read_only()?;
+        let entry = *self.cached.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if self.cached.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let change = NameChange::Rename { from: from.into(), to: to.into(), entry };
+        change.apply(&mut self.cached);
+        self.changes.push(change);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.begin(CallKind::Remove, || format!("remove {name}"))?;
+        self.refuse_read_only()?;
+        let entry = *self.cached.get(name).ok_or(io::ErrorKind::NotFound)?;
+        if entry == Entry::Other(FileKind::Directory) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        self.cached.remove(name);
+        self.changes.push(NameChange::Remove { name: name.into(), entry });
+        self.forget_unreachable();
+        Ok(())
+    }
+
+    pub(super) fn sync_directory(&mut self) -> io::Result<()> {
+        let effect = self.begin(CallKind::SyncDirectory, || "sync directory".into())?;
+        if self.read_only && !self.changes.is_empty() {
+            return Err(erofs());
+        }
+        let result = match effect {
+            Some(FaultEffect::SyncLoss(loss)) => self.sync_directory_losing(loss),
+            _ if self.late_error => {
+                self.late_error = false;
+                self.changes.clear();
+                Err(eio())
+            }
+            _ => {
+                self.settle_names();
+                Ok(())
+            }
+        };
+        self.forget_unreachable();
+        result
+    }
+
+    /// Name changes become durable, without a call.
+    pub(super) fn settle_names(&mut self) {
+        for change in std::mem::take(&mut self.changes) {
+            change.apply(&mut self.durable);
+        }
+    }
+
+    fn sync_directory_losing(&mut self, loss: SyncLoss) -> io::Result<()> {
+        match loss {
+            SyncLoss::CacheNewDiskOld => self.changes.clear(),
+            SyncLoss::CacheReverted => {
+                self.cached = self.durable.clone();
+                self.changes.clear();
+            }
+            SyncLoss::PartWritten => {
+                let changes = std::mem::take(&mut self.changes);
+                let lost = self.random.below(changes.len().max(1));
+                for (place, change) in changes.iter().enumerate() {
+                    if place != lost && self.random.eighths(4) {
+                        change.apply(&mut self.durable);
+                    }
+                }
+            }
+            SyncLoss::ReportedLate => {
+                self.late_error = true;
+                return Ok(());
+            }
+        }
+        Err(eio())
+    }
+
+    /// Puts a file on the disk without giving it a name.
+    pub(super) fn add(&mut self, inode: Inode) -> u64 {
+        let number = self.next_inode;
+        self.next_inode += 1;
+        self.inodes.insert(number, Arc::new(inode));
+        number
+    }
+
+    pub(super) fn hold(&mut self, inode: u64) {
+        *self.handles.entry(inode).or_insert(0) += 1;
+    }
+
+    pub(super) fn release(&mut self, inode: u64) {
+        let handles = self.handles.get_mut(&inode).expect("every handle was counted");
+        *handles -= 1;
+        if *handles == 0 {
+            self.handles.remove(&inode);
+            self.forget_unreachable();
+        }
+    }
+
+    /// Frees the files that no name can lead to, after whatever crash, and no handle holds.
+    pub(super) fn forget_unreachable(&mut self) {
+        let named = self.durable.values().chain(self.cached.values()).copied();
+        let reachable: BTreeSet<u64> = named
+            .chain(self.changes.iter().map(NameChange::entry))
+            .filter_map(|entry| if let Entry::File(inode) = entry { Some(inode) } else { None })
+            .chain(self.handles.keys().copied())
+            .collect();
+        self.inodes.retain(|inode, _| reachable.contains(inode));
+    }
+
+    /// Sets how much may still be written; `None` is without end.
+    pub(super) fn set_space(&mut self, free_blocks: Option<u64>) {
+        self.capacity_blocks = free_blocks.map(|free| free + self.used_blocks());
+    }
+
+    pub(super) fn set_names_need_space(&mut self, need: bool) {
+        // What is free stays free.
+        let free_blocks = self.capacity_blocks.map(|_| self.free_blocks());
+        self.names_need_space = need;
+        self.set_space(free_blocks);
+    }
+
+    pub(super) fn free_blocks(&self) -> u64 {
+        self.capacity_blocks.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_blocks()))
+    }
+
+    /// What the named and the opened files occupy. A removed one is free at once for the process,
+    /// although a power cut may bring it back.
+    fn used_blocks(&self) -> u64 {
+        let names = if self.names_need_space { self.cached.len() as u64 } else { 0 };
+        let files = self.inodes.iter().filter(|(inode, _)| {
+            self.handles.contains_key(inode)
+                || self.cached.values().any(|entry| *entry == Entry::File(**inode))
+        });
+        names + files.map(|(_, inode)| inode.used_blocks()).sum::<u64>()
+    }
+
+    pub(super) fn next_salt(&mut self) -> u64 {
+        self.salts.next()
+    }
+
+    /// A clock that moves a microsecond each time somebody looks at it.
+    pub(super) fn next_now_unix_ns(&mut self) -> u64 {
+        self.now_unix_ns += 1_000;
+        self.now_unix_ns
+    }
+
+    pub(super) fn pass_time(&mut self, pause_ns: u64) {
+        self.now_unix_ns = self.now_unix_ns.saturating_add(pause_ns);
+    }
+}

@@ -1,0 +1,96 @@
+//! A file together with its path: every error names its file.
+
+use std::io;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Operation, Place};
+use crate::io::{Access, Directory, File};
+
+/// How often one write is repeated after a signal interrupted it before it stored anything.
+const MAX_INTERRUPTIONS: u32 = 64;
+
+/// An open file that knows its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) path: PathBuf,
+}
+
+impl Named {
+    pub(crate) fn open(directory: &dyn Directory, name: &str, access: Access) -> Result<Named, Error> {
+        let path = directory.path().join(name);
+        let file = directory.open(name, access).place(Operation::Open, || path.clone(), None)?;
+        Ok(Named { file, path })
+    }
+
+    pub(crate) fn create(directory: &dyn Directory, name: &str) -> Result<Named, Error> {
+        let path = directory.path().join(name);
+        let file = directory.create(name).place(Operation::Create, || path.clone(), None)?;
+        Ok(Named { file, path })
+    }
+
+    pub(crate) fn length(&self) -> Result<u64, Error> {
+        self.file.len().place(Operation::Read, || self.path.clone(), None)
+    }
+
+    /// Writes all of `bytes`; short writes are continued, interruptions repeated, but not for ever.
+    pub(crate) fn write_all(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let mut done = 0;
+        let mut interruptions = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            match self.file.write_at(&bytes[done..], at) {
+                Ok(0) => {
+                    let stuck = io::Error::from(io::ErrorKind::WriteZero);
+                    return Err(stuck).place(Operation::Write, || self.path.clone(), Some(at));
+                }
+                Ok(taken) => done += taken,
+                Err(error)
+                    if error.kind() == io::ErrorKind::Interrupted && interruptions < MAX_INTERRUPTIONS =>
+                {
+                    interruptions += 1;
+                }
+                Err(error) => return Err(error).place(Operation::Write, || self.path.clone(), Some(at)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn resize(&self, bytes: u64) -> Result<(), Error> {
+        self.file.set_len(bytes).place(Operation::Resize, || self.path.clone(), Some(bytes))
+    }
+
+    /// Reserves space for `bytes`; where the file system cannot, only the length is set.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), Error> {
+        match self.file.allocate(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                if self.length()? < bytes {
+                    self.resize(bytes)
+                } else {
+                    Ok(())
+                }
+            }
+            done => done.place(Operation::Resize, || self.path.clone(), Some(bytes)),
+        }
+    }
+
+    /// Never call it again after it failed: the system may have dropped what it could not write.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.file.sync().place(Operation::Sync, || self.path.clone(), None)
+    }
+}
+
+impl Deref for Named {
+    type Target = dyn File;
+
+    fn deref(&self) -> &(dyn File + 'static) {
+        self.file.as_ref()
+    }
+}
+
+/// Syncs the directory itself.
+pub(crate) fn sync_directory(directory: &dyn Directory) -> Result<(), Error> {
+    directory.sync().place(Operation::SyncDirectory, || directory.path().to_path_buf(), None)
+}

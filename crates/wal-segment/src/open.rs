@@ -1,0 +1,154 @@
+//! Opening a log: for writing under the lock, or for reading beside whoever holds it.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_format::{Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, SegmentNumber, Sequence};
+
+use crate::anchor_file::AnchorFile;
+use crate::decide::Verdict;
+use crate::error::{Error, Operation, Place};
+use crate::io::Directory;
+use crate::named::sync_directory;
+use crate::recovery::{Ending, Recovery};
+use crate::rules::{Rule, Rules};
+use crate::shelf::Snapshot;
+use crate::span::Tip;
+use crate::survey::{Purpose, Survey, survey};
+use crate::writer::{Settings, Start, Writer};
+
+/// What an opener asks for; what is left open is taken from the log, or from the defaults for a new one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// How long a segment gets, in bytes.
+    pub segment_bytes: Option<u64>,
+    /// How payloads are checked.
+    pub checksum: Option<ChecksumKind>,
+    /// Which rules are kept: all, in ordinary builds.
+    pub rules: Rules,
+}
+
+/// How long a segment gets when nobody says otherwise.
+pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Opens the log in `directory` for writing, and creates it if there is none.
+///
+/// Everything that this shows is durable when it returns. A crash in here changes nothing that a later
+/// open would decide. Nothing is written but the anchor, and that into space that it has already.
+///
+/// # Errors
+/// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
+/// entries are not all there, with nothing changed; [`Error::Io`], [`Error::Unsupported`].
+pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Recovery), Error> {
+    let lock = match directory.lock(LOCK_FILE) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            return Err(Error::Locked { directory: directory.path().to_path_buf() });
+        }
+        lock => lock.place(Operation::Lock, || directory.path().join(LOCK_FILE), None)?,
+    };
+    if wanted.rules.keeps(Rule::OpenSyncsDirectory) {
+        sync_directory(directory.as_ref())?;
+    }
+    let survey = survey(directory.as_ref(), Purpose::Write, wanted.rules)?;
+    if let Some(damage) = survey.damage {
+        return Err(Error::Damaged(damage));
+    }
+    let recovery = Recovery::of(&survey);
+    let Survey { verdict, catalog, anchor: anchored, mut spans, last, first, next, .. } = survey;
+
+    let known = anchored.as_ref().map(|anchored| anchored.newest);
+    let settings = Settings {
+        segment_bytes: wanted
+            .segment_bytes
+            .or(known.map(|anchor| anchor.next_segment_bytes))
+            .unwrap_or(DEFAULT_SEGMENT_BYTES),
+        checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
+    };
+    let needs_anchor = anchored.as_ref().is_some_and(|anchored| anchored.needs_writing(last.as_deref()));
+    let anchor = match anchored {
+        Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest),
+        None => {
+            let anchor = genesis(directory.as_ref(), settings);
+            let anchor = AnchorFile::create(directory.as_ref(), catalog.anchor, anchor)?;
+            sync_directory(directory.as_ref())?;
+            anchor
+        }
+    };
+    let mut reason = match verdict {
+        Verdict::New | Verdict::Empty => LinkReason::Genesis,
+        Verdict::Torn => LinkReason::Torn,
+        Verdict::Clean | Verdict::Unclosed | Verdict::Refused(_) => LinkReason::Reopen,
+    };
+    let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
+    if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
+        spans.pop();
+        reason = last.map_or(reason, |last| last.link.reason);
+    }
+    let rules = wanted.rules;
+    let mut writer =
+        Writer::new(Start { directory, lock, rules, settings, anchor, spans, first, next, reason });
+    if needs_anchor && rules.keeps(Rule::OpenAnchors) {
+        writer.write_anchor()?;
+    }
+    Ok((writer, recovery))
+}
+
+fn genesis(directory: &dyn Directory, settings: Settings) -> Anchor {
+    let mut log = [0; 16];
+    for half in log.chunks_exact_mut(8) {
+        half.copy_from_slice(&directory.salt().to_le_bytes());
+    }
+    Anchor {
+        log: LogId(log),
+        generation: 1,
+        first: Sequence::ZERO,
+        first_segment: SegmentNumber::FIRST,
+        active: None,
+        durable: None,
+        seal_offset: None,
+        next_segment_bytes: settings.segment_bytes,
+        next_checksum: settings.checksum,
+    }
+}
+
+/// How often a look that found something wrong is repeated, and how long is waited in between.
+const LOOKS: u32 = 12;
+const PAUSE: Duration = Duration::from_millis(10);
+/// How many looks in a row must agree before something is called torn or damaged.
+const AGREEING_LOOKS: u32 = 4;
+
+/// What can be read of the log in `directory` right now, without its lock and without changing a byte.
+///
+/// Beside a writer the end is wherever it had got to. A log that looks torn or damaged is looked at
+/// again: a writer in the middle of a write moves on, and only what stays as it is is reported.
+///
+/// # Errors
+/// [`Error::NoLog`] when there is none; [`Error::Io`], [`Error::Unsupported`]. Damage is no error
+/// here: it is in the report, and a reader that comes to it is told.
+pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
+    let mut before: Option<Recovery> = None;
+    let mut agreed = 1;
+    for look in 1.. {
+        let survey = survey(directory, Purpose::Read, Rules::default())?;
+        if survey.verdict == Verdict::New {
+            return Err(Error::NoLog { directory: directory.path().to_path_buf() });
+        }
+        let mut recovery = Recovery::of(&survey);
+        let moved = before.as_ref().is_some_and(|before| before.next != recovery.next);
+        if moved && matches!(recovery.ending, Ending::Torn { .. }) {
+            recovery.ending = Ending::Unclosed;
+        }
+        agreed = if before.as_ref() == Some(&recovery) { agreed + 1 } else { 1 };
+        let settled = !matches!(recovery.ending, Ending::Torn { .. } | Ending::Corrupt(_));
+        if settled || agreed >= AGREEING_LOOKS || look >= LOOKS {
+            let end =
+                survey.spans.last().map_or(Tip { offset: 0, chain: 0, next: survey.next }, |span| span.end);
+            let snapshot = Snapshot::new(Arc::new(survey.spans), survey.first, end).damaged(survey.damage);
+            return Ok((snapshot, recovery));
+        }
+        before = Some(recovery);
+        directory.wait(PAUSE);
+    }
+    unreachable!("the loop ends by itself after the last look")
+}

@@ -1,0 +1,71 @@
+//! The rules of order, by name. Each was asked for by a counterexample; `docs/recovery.md` tells it.
+//!
+//! Where the code keeps a rule it says so: `if rules.keeps(Rule::LinkAfterSync) { … }`. In ordinary
+//! builds every rule is kept and the question costs nothing. A build with `--cfg zoo` can switch one
+//! off, and the crash enumeration must then find what goes wrong.
+
+/// A rule of order, or a judgement of recovery, that a test can switch off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// A LINK is written only after a sync of its predecessor returned.
+    LinkAfterSync,
+    /// A cut's LINK is written alone and synced before anything behind it is accepted.
+    CutSynced,
+    /// After a cut's LINK the anchor is synced, before anything behind it is accepted.
+    CutAnchored,
+    /// The segment after next is prepared only once the LINK of the next is durable.
+    SpareAfterLink,
+    /// More than one file above the last linked segment means that a segment is missing.
+    OneSpare,
+    /// A file above the last linked segment whose frames claim durability was linked once.
+    SpareClaims,
+    /// A prepared segment that an open finds, or whose LINK failed, gets a new salt before use.
+    NewSalt,
+    /// A linked segment is never overwritten, not even an empty one.
+    NeverReplaced,
+    /// An open for writing syncs the directory before it relies on a name.
+    OpenSyncsDirectory,
+    /// An open for writing syncs and drops the cache of what is not proven durable.
+    OpenDropsCache,
+    /// An open writes the anchor when the chain is ahead of it.
+    OpenAnchors,
+    /// The headers and the name of a prepared segment are durable before its LINK is written.
+    SpareDurable,
+    /// An invalid frame at or beyond the durable point is a torn tail, not corruption.
+    TornIsNoDamage,
+    /// An invalid frame below the durable point is corruption, not a torn tail.
+    DamageIsNotTorn,
+    /// The durable point moves when a sync covered more.
+    DurableMoves,
+    /// After a failed write the log goes on behind a cut, never at the same place.
+    FailedWriteCuts,
+    /// A failed sync is not tried again.
+    NoSecondSync,
+}
+
+/// Which rules hold: all, in every ordinary build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    #[cfg(zoo)]
+    off: Option<Rule>,
+}
+
+impl Rules {
+    /// All rules but one, to see who notices.
+    #[cfg(zoo)]
+    #[must_use]
+    pub fn without(rule: Rule) -> Rules {
+        Rules { off: Some(rule) }
+    }
+
+    #[cfg(zoo)]
+    pub(crate) fn keeps(self, rule: Rule) -> bool {
+        self.off != Some(rule)
+    }
+
+    #[cfg(not(zoo))]
+    #[allow(clippy::unused_self, reason = "the same call in both builds")]
+    pub(crate) const fn keeps(self, _rule: Rule) -> bool {
+        true
+    }
+}

@@ -1,0 +1,88 @@
+//! A prepared segment: a file with headers and space, durable by name, and no LINK yet.
+//!
+//! Nothing in it belongs to the log until its LINK is written, so whatever goes wrong here costs no
+//! more than the file: it is removed, and the log goes on where it was.
+
+use wal_format::{
+    ChecksumKind, FIRST_FRAME_OFFSET, HEADER_COPY_OFFSET, Life, LogId, SegmentHeader, SegmentName,
+    SegmentNumber,
+};
+
+use crate::error::Error;
+use crate::io::{Access, Directory};
+use crate::named::{Named, sync_directory};
+use crate::rules::{Rule, Rules};
+
+/// What a segment is prepared for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) log: LogId,
+    pub(crate) number: SegmentNumber,
+    pub(crate) bytes: u64,
+    pub(crate) checksum: ChecksumKind,
+}
+
+/// A prepared segment.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) file: Named,
+    pub(crate) header: SegmentHeader,
+    pub(crate) capacity: u64,
+}
+
+/// Prepares a segment. A file that has the name already is one that was prepared before and never
+/// linked: it gets a new salt, which makes whatever was written to it since void.
+pub(crate) fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
+    let name = SegmentName::of(order.number);
+    let (file, fresh) = match Named::create(directory, name.as_str()) {
+        Ok(file) => (file, true),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            (Named::open(directory, name.as_str(), Access::ReadWrite)?, false)
+        }
+        Err(error) => return Err(error),
+    };
+    fill(directory, &file, order, fresh, rules)
+        .map(|(header, capacity)| Spare { file, header, capacity })
+        .inspect_err(|_| {
+            // If even this fails, the file stays a prepared segment, which the next attempt uses.
+            directory.remove(name.as_str()).ok();
+        })
+}
+
+fn fill(
+    directory: &dyn Directory,
+    file: &Named,
+    order: Order,
+    fresh: bool,
+    rules: Rules,
+) -> Result<(SegmentHeader, u64), Error> {
+    file.reserve(order.bytes)?;
+    let kept_salt = if fresh || rules.keeps(Rule::NewSalt) { None } else { salt_of(file)? };
+    let header = SegmentHeader {
+        log: order.log,
+        life: Life { segment: order.number, salt: kept_salt.unwrap_or_else(|| directory.salt()) },
+        nominal_bytes: order.bytes,
+        checksum: order.checksum,
+        fresh,
+        created_unix_ns: directory.now_unix_ns(),
+    };
+    let encoded = header.encode();
+    let mut head = [0; FIRST_FRAME_OFFSET as usize];
+    head[..encoded.len()].copy_from_slice(&encoded);
+    head[HEADER_COPY_OFFSET as usize..][..encoded.len()].copy_from_slice(&encoded);
+    file.write_all(&head, 0)?;
+    if rules.keeps(Rule::SpareDurable) {
+        file.sync()?;
+        sync_directory(directory)?;
+    }
+    let capacity = file.length()?;
+    Ok((header, capacity))
+}
+
+/// The salt that a file has; only asked for when the rule of new salts is switched off.
+fn salt_of(file: &Named) -> Result<Option<u64>, Error> {
+    use crate::error::{Operation, Place};
+    let mut bytes = [0; wal_format::SEGMENT_HEADER_BYTES];
+    let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.clone(), Some(0))?;
+    Ok(SegmentHeader::decode(&bytes[..read]).ok().map(|header| header.life.salt))
+}

@@ -1,0 +1,112 @@
+//! Checks every byte of a log: all frames of all segments, all links, all names against headers.
+
+use std::path::PathBuf;
+
+use wal_format::FrameFault;
+
+use crate::catalog::segment_path;
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::io::Directory;
+use crate::named::Named;
+use crate::open::look;
+use crate::recovery::{Ending, Recovery};
+use crate::scan::{self, Stop};
+use crate::shelf::open_span;
+use crate::span::{Span, Tip};
+
+/// What a full check found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verification {
+    /// How the log ended, judged as an open judges it.
+    pub recovery: Recovery,
+    /// DATA frames that verified.
+    pub frames: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// All damage, in the order of the log.
+    pub damages: Vec<Damage>,
+    /// Segments whose index is bad: a warning, for it is derived data.
+    pub bad_indexes: Vec<PathBuf>,
+}
+
+/// Reads all of the log in `directory`, without its lock and without changing a byte. Takes the time to
+/// read every byte once, and bounded memory.
+///
+/// # Errors
+/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]. Damage is what it reports, not an error.
+pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
+    let (snapshot, recovery) = look(directory)?;
+    let mut found = Verification {
+        recovery,
+        frames: 0,
+        entries: 0,
+        bytes: 0,
+        damages: Vec::new(),
+        bad_indexes: Vec::new(),
+    };
+    for span in snapshot.spans() {
+        match check_span(directory, &span, &mut found) {
+            Err(Error::Damaged(damage)) => found.damages.push(damage),
+            done => done?,
+        }
+    }
+    if let Ending::Corrupt(damage) = &found.recovery.ending
+        && !found.damages.contains(damage)
+    {
+        found.damages.push(damage.clone());
+    }
+    Ok(found)
+}
+
+fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) -> Result<(), Error> {
+    let file = open_span(directory, span)?;
+    check_head(directory, span, &file)?;
+    let walked = scan::walk(&file, span.life, span.checksum, span.start, span.end.offset)?;
+    found.frames += walked.frames;
+    found.entries += walked.tip.next.min(span.end.next).distance_from(span.start.next);
+    found.bytes += walked.tip.offset;
+    if matches!(walked.stop, Stop::Sealed { index_is_good: false, .. }) {
+        found.bad_indexes.push(file.path.clone());
+    }
+    let Tip { offset, chain, next } = walked.tip;
+    let kind = if offset != span.end.offset {
+        match walked.stop {
+            Stop::Fault(fault) => DamageKind::Frame(fault),
+            Stop::Sealed { .. } => DamageKind::WrongEnd { expected: span.end.offset },
+        }
+    } else if chain != span.end.chain || next < span.end.next {
+        DamageKind::Frame(FrameFault::Order)
+    } else {
+        return Ok(());
+    };
+    let start = match kind {
+        DamageKind::Frame(FrameFault::Payload { entry }) => next.advance(u64::from(entry)).unwrap_or(next),
+        _ => next,
+    };
+    let sequences = Some(Lost::between(start, span.end.next.max(start)));
+    Err(Error::Damaged(Damage { file: file.path.clone(), offset, sequences, kind }))
+}
+
+/// Both copies of the header: an open is content with one.
+fn check_head(directory: &dyn Directory, span: &Span, file: &Named) -> Result<(), Error> {
+    use wal_format::{HEADER_COPY_OFFSET, SEGMENT_HEADER_BYTES, SegmentHeader};
+    for offset in [0, HEADER_COPY_OFFSET] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let read =
+            file.read_at(&mut bytes, offset).place(Operation::Read, || file.path.clone(), Some(offset))?;
+        let damaged = |kind| {
+            let file = segment_path(directory, span.life.segment);
+            // The other copy was readable, so no entry is lost yet.
+            Err(Error::Damaged(Damage { file, offset, sequences: None, kind }))
+        };
+        match SegmentHeader::decode(&bytes[..read]) {
+            Ok(header) if header.life == span.life => {}
+            Ok(header) => return damaged(DamageKind::Misnamed { found: header.life.segment }),
+            Err(fault) => return damaged(DamageKind::Header(fault)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! A number that only grows.
+
+use crate::primitives::{AtomicU64, Ordering};
+
+/// The number of the first entry that something is *not* true of yet: written, durable.
+#[derive(Debug, Default)]
+pub struct Watermark(AtomicU64);
+
+impl Watermark {
+    /// A watermark that stands at `next`.
+    #[must_use]
+    pub fn new(next: u64) -> Watermark {
+        Watermark(AtomicU64::new(next))
+    }
+
+    /// Where it stands. Whoever sees it has also seen what happened before it was moved there.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Moves it up to `next`, never down.
+    pub fn advance(&self, next: u64) {
+        self.0.fetch_max(next, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,120 @@
+//! The one error type of the facade: what happened, and what the caller can do about it.
+
+use std::fmt;
+use std::io;
+
+use wal_segment::{Damage, DamageKind};
+
+/// A failure of the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    cause: Cause,
+}
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The operating system refused; what was asked for did not happen.
+    Io,
+    /// There is no space left, or a quota is used up. The log stays readable and takes appends again
+    /// once there is space.
+    NoSpace,
+    /// Acknowledged bytes are damaged. Nothing on disk was changed.
+    Corrupt,
+    /// A segment is not there. Nothing on disk was changed.
+    Missing,
+    /// The log was written by a later version, or with a checksum kind that this build lacks.
+    Unsupported,
+    /// The entry or batch is larger than the options allow; nothing was written.
+    TooLarge,
+    /// Another writer has the log open.
+    Locked,
+    /// There is no log in the directory.
+    NoLog,
+    /// The numbers asked for are not in the log.
+    OutOfRange,
+    /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
+    /// is on the disk, and nothing more is accepted: drop the log and open it again.
+    Poisoned,
+    /// The log was closed.
+    Closed,
+    /// An option has a value that cannot work.
+    InvalidOptions,
+}
+
+#[derive(Clone)]
+enum Cause {
+    Segment(wal_segment::Error),
+    Message(String),
+}
+
+impl Error {
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Where the log is damaged, when it is.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        match &self.cause {
+            Cause::Segment(wal_segment::Error::Damaged(damage)) => Some(damage),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, cause: Cause::Message(message.into()) }
+    }
+}
+
+impl From<wal_segment::Error> for Error {
+    fn from(error: wal_segment::Error) -> Error {
+        Error { kind: kind_of(&error), cause: Cause::Segment(error) }
+    }
+}
+
+fn kind_of(error: &wal_segment::Error) -> ErrorKind {
+    use wal_segment::Error as Segment;
+    match error {
+        Segment::Io { source, .. } => match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+            _ => ErrorKind::Io,
+        },
+        Segment::Damaged(Damage { kind: DamageKind::Missing, .. }) => ErrorKind::Missing,
+        Segment::Damaged(_) => ErrorKind::Corrupt,
+        Segment::Unsupported { .. } => ErrorKind::Unsupported,
+        Segment::Locked { .. } => ErrorKind::Locked,
+        Segment::NoLog { .. } => ErrorKind::NoLog,
+        Segment::OutOfNumbers => ErrorKind::TooLarge,
+        Segment::Poisoned(_) => ErrorKind::Poisoned,
+        _ => ErrorKind::Io,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Segment(error) => error.fmt(f),
+            Cause::Message(message) => f.write_str(message),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Segment(error) => error.source(),
+            Cause::Message(_) => None,
+        }
+    }
+}

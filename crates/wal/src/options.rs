@@ -1,0 +1,185 @@
+//! How a log is opened. Checked once, at `open`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wal_format::{ChecksumKind, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
+use wal_segment::io::{Directory, Disk};
+use wal_segment::{Error as SegmentError, Operation, Rules, Wanted};
+use wal_sync::SyncPolicy;
+
+use crate::error::{Error, ErrorKind};
+use crate::log::Wal;
+use crate::reader::Library;
+use crate::view::View;
+
+/// How a log is opened, with defaults that a database could run on.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Options {
+    pub(crate) segment_bytes: Option<u64>,
+    pub(crate) checksum: Option<ChecksumKind>,
+    pub(crate) sync: SyncPolicy,
+    pub(crate) max_entry_bytes: u64,
+    pub(crate) max_batch_bytes: u64,
+    pub(crate) mapped_reads: bool,
+    pub(crate) rules: Rules,
+}
+
+/// Mappings that a log keeps for its readers: 64 segments of 64 MiB are 4 GiB of address space.
+const MAPPED_SEGMENTS: usize = 64;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            segment_bytes: None,
+            checksum: None,
+            sync: SyncPolicy::default(),
+            max_entry_bytes: 64 << 20,
+            max_batch_bytes: 256 << 20,
+            mapped_reads: true,
+            rules: Rules::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// How long a segment file gets, in bytes: from 12 KiB to 32 GiB. The first ones of a log are
+    /// shorter. Applies from the next segment; kept in the log. Default: what the log has, or 64 MiB.
+    pub fn segment_bytes(mut self, bytes: u64) -> Options {
+        self.segment_bytes = Some(bytes);
+        self
+    }
+
+    /// How payloads are checked. Applies from the next segment; kept in the log. Default: what the log
+    /// has, or CRC-32.
+    pub fn checksum(mut self, kind: ChecksumKind) -> Options {
+        self.checksum = Some(kind);
+        self
+    }
+
+    /// When entries become durable. Default: [`SyncPolicy::Immediate`].
+    pub fn sync(mut self, policy: SyncPolicy) -> Options {
+        self.sync = policy;
+        self
+    }
+
+    /// The largest entry in bytes, at least 1 and below 4 GiB. Default: 64 MiB.
+    pub fn max_entry_bytes(mut self, bytes: u64) -> Options {
+        self.max_entry_bytes = bytes;
+        self
+    }
+
+    /// The largest batch in bytes of payload, at least as large as the largest entry and below 4 GiB; a
+    /// batch is written at once and held in memory for that. Default: 256 MiB.
+    pub fn max_batch_bytes(mut self, bytes: u64) -> Options {
+        self.max_batch_bytes = bytes;
+        self
+    }
+
+    /// Whether closed segments are read through memory mappings. Without, every read is a positional
+    /// one, and a device that cannot be read gives an error instead of a signal. Default: true.
+    pub fn mapped_reads(mut self, mapped: bool) -> Options {
+        self.mapped_reads = mapped;
+        self
+    }
+
+    /// Which rules of order are kept, to prove that tests notice when one is not.
+    #[cfg(zoo)]
+    pub fn rules(mut self, rules: Rules) -> Options {
+        self.rules = rules;
+        self
+    }
+
+    /// Opens the log in `path` for appending. The directory is created if it is not there, its parents
+    /// are not. What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOptions`]; [`ErrorKind::Locked`] at once when another writer has the log;
+    /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when acknowledged entries are not all there, and
+    /// then nothing was changed; [`ErrorKind::Unsupported`]; [`ErrorKind::Io`]. Never needs free space,
+    /// but for a new log.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
+        self.check()?;
+        let path = path.as_ref();
+        let disk = Disk::create(path).map_err(|error| refused(Operation::Create, path, error))?;
+        self.open_in(Arc::new(disk))
+    }
+
+    /// Opens the log in any directory behind the seam, for example a simulated one.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open_in(&self, directory: Arc<dyn Directory>) -> Result<Wal, Error> {
+        self.check()?;
+        Wal::open(self, directory)
+    }
+
+    /// Looks at the log in `path` for reading: without its lock, beside a writer or on read-only media,
+    /// and without changing a byte. Shows the log as it is at this moment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoLog`], [`ErrorKind::Unsupported`], [`ErrorKind::Io`]. Damage is no error here:
+    /// what is good in front of it can be read, and a reader that comes to it is told.
+    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<View, Error> {
+        self.check()?;
+        let path = path.as_ref();
+        let disk = match Disk::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(SegmentError::NoLog { directory: path.to_path_buf() }.into());
+            }
+            opened => opened.map_err(|error| refused(Operation::Open, path, error))?,
+        };
+        self.open_read_only_in(Arc::new(disk))
+    }
+
+    /// Looks at the log in any directory behind the seam.
+    ///
+    /// # Errors
+    /// As [`Options::open_read_only`].
+    pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
+        self.check()?;
+        View::look(self.library(directory))
+    }
+
+    pub(crate) fn library(&self, directory: Arc<dyn Directory>) -> Arc<Library> {
+        Arc::new(Library::new(directory, self.mapped_reads.then_some(MAPPED_SEGMENTS)))
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted { segment_bytes: self.segment_bytes, checksum: self.checksum, rules: self.rules }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidOptions, message));
+        if let Some(bytes) = self.segment_bytes
+            && !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&bytes)
+        {
+            return invalid(format!(
+                "segment_bytes is {bytes}; it must be from {MIN_SEGMENT_BYTES} to {MAX_SEGMENT_BYTES}"
+            ));
+        }
+        if !(1..=MAX_FRAME_PAYLOAD_BYTES).contains(&self.max_entry_bytes) {
+            let found = self.max_entry_bytes;
+            return invalid(format!(
+                "max_entry_bytes is {found}; it must be from 1 to {MAX_FRAME_PAYLOAD_BYTES}"
+            ));
+        }
+        if !(self.max_entry_bytes..=MAX_FRAME_PAYLOAD_BYTES).contains(&self.max_batch_bytes) {
+            let (found, least) = (self.max_batch_bytes, self.max_entry_bytes);
+            return invalid(format!(
+                "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn refused(operation: Operation, path: &Path, error: std::io::Error) -> Error {
+    SegmentError::Io { operation, file: path.to_path_buf(), offset: None, source: Arc::new(error) }.into()
+}
