@@ -30,6 +30,8 @@ enum Proof {
 }
 
 fn main() -> ExitCode {
+    // A panic in the log is a broken promise, which is reported with the state that it happened in.
+    std::panic::set_hook(Box::new(|_| {}));
     let held = match Arguments::parse().proof {
         Proof::Crash(arguments) => crash::run(&arguments),
         Proof::Kill(arguments) => kill::run(&arguments),

@@ -5,7 +5,7 @@
 //!            append after a cut: LINK alone, synced, anchored
 //!          ┌────────────────────────────────────────┐
 //!          │                                        ▼
-//!     ┌──────────┐   full: SEAL, sync, anchor   ┌──────┐
+//!     ┌──────────┐   full: SEAL, sync           ┌──────┐
 //!     │ Detached │ ◀─────────────────────────── │ Open │ ──┐ append: one write
 //!     └──────────┘   a write failed             └──────┘ ◀─┘
 //!          │                                        │
@@ -285,6 +285,14 @@ impl Writer {
             _ => {}
         }
         self.advance_durable(point);
+        // Once a segment, so that even the loss of its whole file is noticed. Appends go on without
+        // the anchor; it is written again at the next occasion, at the latest by `close`, which
+        // reports it.
+        let anchored = self.anchor.last().active.map(|(segment, _)| segment);
+        let entered = self.durable.is_some_and(|durable| Some(durable.segment) > anchored);
+        if entered && self.rules.keeps(Rule::AnchorPerSegment) {
+            self.write_anchor().ok();
+        }
     }
 
     /// A sync failed: nothing is known about the device any more, and nothing more is accepted.
@@ -351,9 +359,6 @@ impl Writer {
         if let Tail::Detached(detached) = &mut self.tail {
             detached.unsynced = None;
         }
-        // Appends go on without the anchor. It is written again at the next occasion, at the latest by
-        // `close`, which reports it.
-        self.write_anchor().ok();
         Ok(())
     }
 

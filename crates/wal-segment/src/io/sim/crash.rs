@@ -9,7 +9,7 @@
 //!   it builds on is missing.
 //!
 //! On top, in samples: the 512-byte sectors of a pending block come from different versions (*torn*),
-//! or hold anything at all where a version differs from what was there (*garbage*).
+//! or hold anything at all in the bytes in which a version differs from what was there (*garbage*).
 //!
 //! This is more than most file systems do, and in one place less than the worst: bytes beyond the
 //! length of a file never come back when it grows again.
@@ -337,18 +337,26 @@ fn tear(random: &mut Random, inode: &Inode, block: u64, bytes: &mut [u8; BLOCK_B
     }
 }
 
-/// Random bytes in some of the sectors that were being written.
+/// Random bytes in some of the sectors that were being written, and there only where something else was
+/// written than what is durable: a power cut does not harm bytes whose neighbours are being written.
 fn litter(random: &mut Random, inode: &Inode, block: u64, bytes: &mut [u8; BLOCK_BYTES]) {
     const ZEROS: &[u8; BLOCK_BYTES] = &[0; BLOCK_BYTES];
     let durable = inode.durable.block(block);
     let durable = durable.as_deref().unwrap_or(ZEROS);
+    let versions = &inode.versions[&block];
     for (sector, target) in bytes.chunks_exact_mut(SECTOR_BYTES).enumerate() {
-        let range = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
-        let written = inode.versions[&block]
-            .iter()
-            .any(|version| version.as_deref().unwrap_or(ZEROS)[range.clone()] != durable[range.clone()]);
-        if written && random.eighths(4) {
-            random.fill(target);
+        if !random.eighths(4) {
+            continue;
+        }
+        let mut garbage = [0; SECTOR_BYTES];
+        random.fill(&mut garbage);
+        let start = sector * SECTOR_BYTES;
+        for (at, (target, garbage)) in target.iter_mut().zip(garbage).enumerate() {
+            let place = start + at;
+            let written = |version: &Version| version.as_deref().unwrap_or(ZEROS)[place] != durable[place];
+            if versions.iter().any(written) {
+                *target = garbage;
+            }
         }
     }
 }

@@ -1,0 +1,251 @@
+//! Damages every frame of a quiescent log, one at a time, and compares the log's judgement with that of
+//! a classifier which knows the format but shares no code with recovery.
+//!
+//! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
+//! segment whose durable point lies behind it, the LINK of a later segment, or the anchor. Damage to an
+//! attested frame must be reported. Damage to a frame that nothing attests may look like a torn tail.
+
+use wal::ErrorKind;
+use wal::sim::SimDisk;
+use wal_format::{
+    ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, HEADER_COPY_OFFSET,
+    LINK_FRAME_BYTES, Link, SLOT_BYTES, SegmentHeader, SegmentName,
+};
+
+use crate::crash::life::{Setup, shown};
+use crate::crash::world::{Broken, Promise, World};
+
+/// A frame as the classifier found it.
+#[derive(Clone, Debug)]
+struct Found {
+    file: String,
+    segment: u64,
+    start: usize,
+    end: usize,
+    kind: FrameKind,
+    first: u64,
+    entries: u64,
+    durable: u64,
+}
+
+/// Damages each frame in several ways. Returns how many judgements were compared.
+pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u64) -> Result<u64, Broken> {
+    let rest = disk.power_cut_keeping_everything();
+    let frames = frames(&rest);
+    let undamaged = setup.open(&rest.kill()).and_then(|wal| shown(wal.range(..)?));
+    let whole = undamaged
+        .map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("before any damage: {error}")))?
+        .len();
+    let mut checks = 0;
+    if setup.immediate {
+        checks += synced_is_stated(&frames)?;
+    }
+    for (index, frame) in frames.iter().enumerate() {
+        // An open for writing has shown what hangs on these LINKs, and made sure of them.
+        let shown = frame.kind == FrameKind::Link && frame.segment <= world.linked_at_open();
+        let attested = shown || attested(&rest, &frames, index);
+        let random = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).unwrap_or(0) + index;
+        let bit = frame.start * 8 + random % ((frame.end - frame.start) * 8);
+        let ways: [(&str, &dyn Fn(&mut Vec<u8>)); 3] = [
+            ("header zeroed", &|bytes| bytes[frame.start..frame.start + FRAME_HEADER_BYTES].fill(0)),
+            ("a bit flipped", &|bytes| bytes[bit / 8] ^= 1 << (bit % 8)),
+            ("zeroed", &|bytes| bytes[frame.start..frame.end].fill(0)),
+        ];
+        for (way, change) in ways {
+            let damaged = rest.kill();
+            damaged.damage(&frame.file, |bytes| change(bytes));
+            let what = format!("{:?} frame at {} of {}, {way}", frame.kind, frame.start, frame.file);
+            judge(setup, &damaged, world, whole, attested.then_some(frame), &what)?;
+            checks += 1;
+        }
+    }
+    for frame in frames.iter().filter(|frame| frame.kind == FrameKind::Link) {
+        let one_header = rest.kill();
+        one_header.damage(&frame.file, |bytes| bytes[..SLOT_BYTES].fill(0));
+        judge(setup, &one_header, world, whole, None, "first header zeroed")?;
+        let lost = rest.kill();
+        lost.delete(&frame.file);
+        let must = attested_from_outside(&rest, &frames, frame).then_some(frame);
+        judge(setup, &lost, world, whole, must, &format!("{} deleted", frame.file))?;
+        checks += 2;
+    }
+    Ok(checks)
+}
+
+/// When each append was synced before the next, each frame states that the one before it is durable: a
+/// durable point that never moves would leave nothing to tell damage by.
+fn synced_is_stated(frames: &[Found]) -> Result<u64, Broken> {
+    let mut checks = 0;
+    for pair in frames.windows(2) {
+        let [before, after] = pair else { continue };
+        if before.kind != FrameKind::Data || after.segment != before.segment {
+            continue;
+        }
+        checks += 1;
+        if after.durable < before.end as u64 {
+            let how = format!(
+                "the frame at {} of {} states {} as durable, not {}",
+                after.start, after.file, after.durable, before.end
+            );
+            return Err(Broken::new(Promise::DamageIsReported, how));
+        }
+    }
+    Ok(checks)
+}
+
+/// Opens and reads a damaged log. With `must` the damage to that frame has to be reported, without a
+/// change to the directory. Undamaged it shows `whole` entries; what is shown must be as appended either way.
+fn judge(
+    setup: &Setup,
+    disk: &SimDisk,
+    world: &World,
+    whole: usize,
+    must: Option<&Found>,
+    what: &str,
+) -> Result<(), Broken> {
+    let broken = |how: String| Broken::new(Promise::DamageIsReported, format!("{what}: {how}"));
+    let before = disk.hash();
+    let wal = match setup.open(disk) {
+        Ok(wal) => wal,
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Missing) => {
+            if disk.hash() != before {
+                return Err(broken("the refused directory was changed".into()));
+            }
+            if let Some(frame) = must {
+                names_the_frame(&error, frame).map_err(broken)?;
+            }
+            return Ok(());
+        }
+        Err(error) => return Err(broken(format!("{error:?}"))),
+    };
+    let mut good = Vec::new();
+    let mut failure = None;
+    for entry in wal.range(..).map_err(|error| broken(format!("{error:?}")))? {
+        match entry {
+            Ok(entry) => good.push(entry.payload().to_vec()),
+            Err(error) => failure = Some(error),
+        }
+    }
+    if !world.could_show(&good) {
+        return Err(broken("wrong bytes are shown".into()));
+    }
+    match (failure, must) {
+        (Some(error), Some(frame)) => names_the_frame(&error, frame).map_err(broken),
+        (Some(_), None) => Ok(()),
+        // A SEAL is derived data: without it, or with another index, the log is the same.
+        (None, Some(frame)) if frame.kind == FrameKind::Seal && good.len() == whole => Ok(()),
+        (None, Some(_)) if good.len() < whole => {
+            Err(broken(format!("{} of {whole} entries are shown as if that were all", good.len())))
+        }
+        (None, Some(_)) => Err(broken("nothing is reported".into())),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Whether an error that names entries names one of the frame's.
+fn names_the_frame(error: &wal::Error, frame: &Found) -> Result<(), String> {
+    let damage = error.damage().ok_or_else(|| format!("{error:?} does not say where"))?;
+    let Some(lost) = damage.sequences else { return Ok(()) };
+    let (first, end) = (lost.first.unwrap_or(0), lost.end.unwrap_or(u64::MAX));
+    let overlaps = first < frame.first + frame.entries.max(1) && end > frame.first;
+    if frame.kind == FrameKind::Data && !overlaps {
+        return Err(format!("{damage} does not name entries {} on", frame.first));
+    }
+    Ok(())
+}
+
+/// The highest segment with a LINK.
+pub(crate) fn highest_link(disk: &SimDisk) -> u64 {
+    let linked = |file: &String| {
+        let bytes = disk.contents(file)?;
+        let header = SegmentHeader::decode(&bytes).ok()?;
+        let start = usize::try_from(FIRST_FRAME_OFFSET).ok()?;
+        Link::decode(bytes.get(start..)?, header.life).ok()?;
+        SegmentName::parse(file)
+    };
+    disk.names().iter().filter_map(linked).map(|number| number.value()).max().unwrap_or(0)
+}
+
+/// All frames of all segments, by walking headers.
+fn frames(disk: &SimDisk) -> Vec<Found> {
+    let mut found = Vec::new();
+    for file in disk.names() {
+        let (Some(number), Some(bytes)) = (SegmentName::parse(&file), disk.contents(&file)) else { continue };
+        let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
+        let copy = usize::try_from(HEADER_COPY_OFFSET).unwrap_or(0);
+        debug_assert_eq!(SegmentHeader::decode(&bytes[copy..]), Ok(header));
+        let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
+        if Link::decode(&bytes[start.min(bytes.len())..], header.life).is_err() {
+            continue;
+        }
+        let (mut previous, mut next) = (None, None);
+        while let Ok(frame) = FrameHeader::decode(&bytes[start..], header.life, start as u64) {
+            let follows = previous.is_none_or(|chain| chain == frame.previous)
+                && next.is_none_or(|next| next == frame.first.value());
+            let end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
+            if !follows || end > bytes.len() {
+                break;
+            }
+            let entries = u64::from(frame.entries);
+            found.push(Found {
+                file: file.clone(),
+                segment: number.value(),
+                start,
+                end,
+                kind: frame.kind,
+                first: frame.first.value(),
+                entries,
+                durable: frame.durable_offset,
+            });
+            previous = bytes[start..].first_chunk().map(FrameHeader::chain_value);
+            next = Some(frame.first.value() + entries);
+            start = end;
+        }
+    }
+    // Frames behind the end that a later LINK states are void.
+    let ends = link_ends(disk);
+    found.retain(|frame| {
+        ends.iter().all(|&(segment, end)| segment != frame.segment || frame.end as u64 <= end)
+    });
+    found
+}
+
+/// For each LINK the segment and the end that it names.
+fn link_ends(disk: &SimDisk) -> Vec<(u64, u64)> {
+    let mut ends = Vec::new();
+    for file in disk.names().iter().filter(|file| SegmentName::parse(file).is_some()) {
+        let Some(bytes) = disk.contents(file) else { continue };
+        let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
+        let start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
+        let Some(frame) = bytes.get(start..start + LINK_FRAME_BYTES) else { continue };
+        if let Ok((Link { predecessor: Some(end), .. }, _)) = Link::decode(frame, header.life) {
+            ends.push((end.segment.value(), end.end_offset));
+        }
+    }
+    ends
+}
+
+/// Whether something else on the disk says that the frame was durable.
+fn attested(disk: &SimDisk, frames: &[Found], index: usize) -> bool {
+    let frame = &frames[index];
+    let by_later_frame = frames.iter().any(|other| {
+        other.segment == frame.segment && other.start > frame.start && other.durable >= frame.end as u64
+    });
+    by_later_frame || attested_from_outside(disk, frames, frame)
+}
+
+/// Whether another file says so.
+fn attested_from_outside(disk: &SimDisk, frames: &[Found], frame: &Found) -> bool {
+    let by_link = frames.iter().any(|other| other.segment > frame.segment);
+    let by_anchor = disk.contents(ANCHOR_FILE).is_some_and(|bytes| {
+        bytes.chunks(SLOT_BYTES).filter_map(|slot| Anchor::decode(slot).ok()).any(|anchor| {
+            let named = frame.kind == FrameKind::Link
+                && anchor.active.is_some_and(|(active, _)| active.value() >= frame.segment);
+            let durable = anchor.durable.is_some_and(|point| {
+                (point.segment.value(), point.offset) >= (frame.segment, frame.end as u64)
+            });
+            named || durable
+        })
+    });
+    by_link || by_anchor
+}

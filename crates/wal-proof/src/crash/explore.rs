@@ -1,0 +1,349 @@
+//! Runs scripts, cuts the power at every operation, and opens what each cut may leave.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wal::ErrorKind;
+use wal::sim::{CallKind, CrashModel, Failure, Fault, FaultEffect, SimDisk, Times};
+
+use crate::crash::damage;
+use crate::crash::ledger::Ledger;
+use crate::crash::life::{End, Setup, live, shown};
+use crate::crash::script::{Operation, Script};
+use crate::crash::trail::{Stage, Trail};
+use crate::crash::world::{After, Broken, Promise, World};
+
+/// A promise that was not kept, and how to see it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Violation {
+    pub(crate) broken: Broken,
+    pub(crate) trail: Trail,
+    pub(crate) states: u64,
+}
+
+/// Explores the states of one setup.
+pub(crate) struct Explorer<'a> {
+    pub(crate) setup: Setup,
+    pub(crate) seed: u64,
+    /// Seed and setup, to which stages are added.
+    pub(crate) origin: Trail,
+    pub(crate) ledger: &'a mut Ledger,
+    /// Distinct states, by the hash of the image and of what the oracle knows.
+    pub(crate) checked: HashSet<(u64, u64)>,
+    /// How many power cuts may follow each other.
+    pub(crate) depth: u32,
+    /// Counts images, to choose samples.
+    pub(crate) counter: u64,
+    /// Counts cuts at which the process could be killed instead.
+    pub(crate) kills: u64,
+}
+
+type Explored = Result<(), Box<Violation>>;
+
+impl<'a> Explorer<'a> {
+    pub(crate) fn new(setup: Setup, seed: u64, setup_index: usize, ledger: &'a mut Ledger) -> Explorer<'a> {
+        let origin = Trail { seed, setup: setup_index, stages: Vec::new() };
+        let checked = HashSet::new();
+        Explorer { setup, seed, origin, ledger, checked, depth: 2, counter: 0, kills: 0 }
+    }
+
+    /// Everything about one script: each cut, each image, and the damage at its end.
+    pub(crate) fn script(&mut self, script: &Script, model: CrashModel) -> Explored {
+        let fresh = SimDisk::new(self.seed);
+        let origin = self.origin.clone();
+        self.lives(&fresh, &World::default(), After::PowerCut, script, model, &origin, self.depth)
+    }
+
+    /// One state again, with every check that there is.
+    pub(crate) fn replay(&mut self, trail: &Trail) -> Explored {
+        let mut disk = SimDisk::new(self.seed);
+        let mut world = World::default();
+        let mut after = After::PowerCut;
+        let mut walked = self.origin.clone();
+        for stage in &trail.stages {
+            disk.keep_log(true);
+            let (ended, left, _) = self.run(&disk, &world, after, stage, &walked)?;
+            walked = extended(&walked, stage.clone());
+            println!(
+                "after {walked}: {} entries, {} of them durable",
+                left.entries(),
+                left.durable_entries()
+            );
+            for line in ended.log() {
+                println!("    {line}");
+            }
+            (disk, after) = match &stage.pick {
+                Some(pick) => (ended.crash_image(pick), After::PowerCut),
+                None => (ended.kill(), After::Kill),
+            };
+            world = left;
+        }
+        if after == After::PowerCut {
+            let setup = self.setup;
+            self.checking(&walked, || opens(&setup, &disk, &world, 0))?;
+            self.checking(&walked, || read_errors(&setup, &disk, &world))?;
+        }
+        self.damage(&disk, &world, &walked)
+    }
+
+    fn lives(
+        &mut self,
+        start: &SimDisk,
+        world: &World,
+        after: After,
+        script: &Script,
+        model: CrashModel,
+        trail: &Trail,
+        depth: u32,
+    ) -> Explored {
+        let whole = Stage { script: script.clone(), cut_at: None, pick: None, killed: false };
+        let (disk, at_end, _) = self.run(start, world, after, &whole, trail)?;
+        let operations = disk.operations();
+        let failed_syncs = script.0.iter().filter(|&&operation| operation == Operation::FailSync).count();
+        self.ledger.kept(Promise::NothingAfterAFailedSync, failed_syncs as u64);
+        if depth == self.depth {
+            self.damage(&disk, &at_end, &extended(trail, whole))?;
+        }
+        for cut_at in start.operations()..=operations {
+            let stage = Stage { script: script.clone(), cut_at: Some(cut_at), pick: None, killed: false };
+            let (disk, world, doing) = self.run(start, world, after, &stage, trail)?;
+            self.killed(&disk, &world, &stage, trail, depth)?;
+            for image in disk.crash_images(model, self.seed ^ cut_at) {
+                let trail = extended(trail, Stage { pick: image.pick(), ..stage.clone() });
+                self.image(&image, &world, doing, script, &trail, depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The process dies at the same place and the machine goes on; the power is cut in the next life.
+    fn killed(
+        &mut self,
+        disk: &SimDisk,
+        world: &World,
+        stage: &Stage,
+        trail: &Trail,
+        depth: u32,
+    ) -> Explored {
+        self.kills += 1;
+        let short = stage.script.0.len() == 1;
+        if depth == 0 || !(short || self.kills.is_multiple_of(SAMPLE_KILLED)) {
+            return Ok(());
+        }
+        let trail = extended(trail, Stage { killed: true, ..stage.clone() });
+        let script = Script(vec![Operation::Append, Operation::Sync]);
+        self.lives(&disk.kill(), world, After::Kill, &script, NESTED_MODEL, &trail, 0)
+    }
+
+    /// Runs a stage up to its cut; tells in which operation that was.
+    fn run(
+        &mut self,
+        start: &SimDisk,
+        world: &World,
+        after: After,
+        stage: &Stage,
+        trail: &Trail,
+    ) -> Result<(SimDisk, World, Operation), Box<Violation>> {
+        let disk = start.kill();
+        let mut world = world.clone();
+        if after == After::PowerCut {
+            world.power_cut();
+        }
+        let lived = self.guarded(trail, stage, |setup| {
+            live(setup, &disk, &mut world, after, &stage.script, stage.cut_at)
+        })?;
+        let doing = match lived {
+            End::Cut(doing) => doing,
+            End::Ran(wal) => {
+                drop(wal);
+                stage.script.0.last().copied().unwrap_or(Operation::Open)
+            }
+        };
+        Ok((disk, world, doing))
+    }
+
+    fn image(
+        &mut self,
+        image: &SimDisk,
+        world: &World,
+        doing: Operation,
+        script: &Script,
+        trail: &Trail,
+        depth: u32,
+    ) -> Explored {
+        let state = (image.hash(), hash_of(world));
+        if !self.checked.insert(state) {
+            return Ok(());
+        }
+        self.counter += 1;
+        self.ledger.state(doing, state.0);
+        let counter = self.counter;
+        let setup = self.setup;
+        self.checking(trail, || opens(&setup, image, world, counter))?;
+        self.ledger.opened();
+        if counter.is_multiple_of(SAMPLE_READ_ERRORS) {
+            let checks = self.checking(trail, || read_errors(&setup, image, world))?;
+            self.ledger.kept(Promise::ReadErrorIsAnError, checks);
+        }
+        if counter.is_multiple_of(SAMPLE_DAMAGED) {
+            self.damage(image, world, trail)?;
+        }
+        if depth > 0 && counter.is_multiple_of(SAMPLE_NESTED) {
+            // The next life begins with a recovery, which is cut at every one of its steps. Every other
+            // one does the same as the life before, so that what that one left behind fits.
+            let again = counter.is_multiple_of(2 * SAMPLE_NESTED) && script.0.len() <= 3;
+            let script =
+                if again { script.clone() } else { Script(vec![Operation::Append, Operation::Sync]) };
+            self.lives(image, world, After::PowerCut, &script, NESTED_MODEL, trail, depth - 1)?;
+        }
+        Ok(())
+    }
+
+    fn damage(&mut self, disk: &SimDisk, world: &World, trail: &Trail) -> Explored {
+        let setup = self.setup;
+        let seed = self.seed ^ self.counter;
+        let checks = self.checking(trail, || damage::every_frame(&setup, disk, world, seed))?;
+        self.ledger.kept(Promise::DamageIsReported, checks);
+        Ok(())
+    }
+
+    fn guarded<T>(
+        &mut self,
+        trail: &Trail,
+        stage: &Stage,
+        act: impl FnOnce(&Setup) -> Result<T, Broken>,
+    ) -> Result<T, Box<Violation>> {
+        let setup = self.setup;
+        let trail = extended(trail, stage.clone());
+        self.checking(&trail, || act(&setup))
+    }
+
+    fn checking<T>(
+        &mut self,
+        trail: &Trail,
+        act: impl FnOnce() -> Result<T, Broken>,
+    ) -> Result<T, Box<Violation>> {
+        let states = self.counter;
+        let outcome = catch_unwind(AssertUnwindSafe(act))
+            .unwrap_or_else(|panic| Err(Broken::new(Promise::NoPanic, message_of(panic.as_ref()))));
+        outcome.map_err(|broken| Box::new(Violation { broken, trail: trail.clone(), states }))
+    }
+}
+
+const SAMPLE_READ_ERRORS: u64 = 64;
+const SAMPLE_NESTED: u64 = 48;
+const SAMPLE_VIEW: u64 = 16;
+const SAMPLE_KILLED: u64 = 32;
+const SAMPLE_DAMAGED: u64 = 32;
+const NESTED_MODEL: CrashModel = CrashModel { exhaustive_up_to: 8, random: 3, tearing: 1, garbage: 1 };
+const BOTH_ENDS: CrashModel = CrashModel { exhaustive_up_to: 4, random: 0, tearing: 0, garbage: 0 };
+
+/// Opens an image and holds it against every promise that a power cut puts to the test.
+fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64) -> Result<(), Broken> {
+    let disk = image.kill();
+    if counter.is_multiple_of(SAMPLE_VIEW) {
+        looks(setup, &disk, world)?;
+    }
+    let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("{error}"));
+    let wal = setup.open(&disk).map_err(alarm)?;
+    let first = wal.range(..).and_then(shown).map_err(alarm)?;
+    world.check(&first, After::PowerCut)?;
+    match setup.open(&disk) {
+        Err(error) if error.kind() == ErrorKind::Locked => {}
+        other => {
+            let how = format!("a second open beside the first one gives {:?}", other.err());
+            return Err(Broken::new(Promise::OneWriter, how));
+        }
+    }
+    drop(wal);
+    let again = |disk: &SimDisk, promise| {
+        let broken = |error| Broken::new(promise, format!("{error}"));
+        let second = setup.open(disk).and_then(|wal| shown(wal.range(..)?)).map_err(broken)?;
+        if first == second {
+            return Ok(());
+        }
+        Err(Broken::new(promise, format!("{} entries, then {}", first.len(), second.len())))
+    };
+    for cut in disk.crash_images(BOTH_ENDS, counter) {
+        again(&cut, Promise::ShownStays)?;
+    }
+    again(&disk, Promise::OpeningTwiceIsTheSame)
+}
+
+/// A reader without the lock sees a prefix, no alarm, and changes nothing.
+fn looks(setup: &Setup, disk: &SimDisk, world: &World) -> Result<(), Broken> {
+    let before = disk.hash();
+    match setup.options().open_read_only_in(setup.directory(disk)) {
+        Err(error) if error.kind() == ErrorKind::NoLog => {
+            world.check(&[], After::PowerCut)?;
+        }
+        Err(error) => return Err(Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"))),
+        Ok(view) => {
+            let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"));
+            world.check(&shown(view.range(..)).map_err(alarm)?, After::PowerCut)?;
+        }
+    }
+    if disk.hash() == before {
+        Ok(())
+    } else {
+        Err(Broken::new(Promise::DamageIsReported, "a reader changed the directory"))
+    }
+}
+
+/// Lets each read of an open fail once. Returns how many were tried.
+fn read_errors(setup: &Setup, image: &SimDisk, world: &World) -> Result<u64, Broken> {
+    let broken = |how: String| Broken::new(Promise::ReadErrorIsAnError, how);
+    let expected = {
+        let wal = setup.open(&image.kill()).map_err(|error| broken(format!("{error}")))?;
+        wal.range(..).and_then(shown).map_err(|error| broken(format!("{error}")))?
+    };
+    for nth in 0.. {
+        let disk = image.kill();
+        let reads_before = disk.calls().reads;
+        let failure = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Other));
+        disk.fail(Fault { call: CallKind::Read, nth, times: Times::Once, with: failure });
+        let opened = setup.open(&disk).and_then(|wal| shown(wal.range(..)?));
+        let reads = disk.calls().reads - reads_before;
+        match opened {
+            Ok(log) if log == expected => {}
+            Ok(log) => {
+                return Err(broken(format!(
+                    "read {nth} failed, and {} of {} entries are shown",
+                    log.len(),
+                    expected.len()
+                )));
+            }
+            Err(error) if error.kind() == ErrorKind::Io => {}
+            Err(error) => return Err(broken(format!("read {nth} failed, and the log is called {error:?}"))),
+        }
+        disk.heal();
+        let wal = setup.open(&disk).map_err(|error| broken(format!("after a read error: {error}")))?;
+        let log = wal.range(..).and_then(shown).map_err(|error| broken(format!("{error}")))?;
+        world.check(&log, After::PowerCut)?;
+        if log != expected {
+            return Err(broken(format!("read {nth} failed, and the log was changed")));
+        }
+        if reads <= nth {
+            return Ok(nth);
+        }
+    }
+    Ok(0)
+}
+
+fn extended(trail: &Trail, stage: Stage) -> Trail {
+    let mut extended = trail.clone();
+    extended.stages.push(stage);
+    extended
+}
+
+fn hash_of(world: &World) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    world.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+}

@@ -1,0 +1,170 @@
+//! Logs that are wrong on purpose: each must be caught, or the enumeration proves nothing.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal::{Directory, Options};
+use wal_segment::io::{Access, File, Listed, Lock, Mapping, Residency};
+
+/// What is wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Faulty {
+    /// Nothing.
+    Nothing,
+    /// The directory is never synced.
+    NeverSyncsDirectory,
+    /// Files are never synced.
+    NeverSyncsFiles,
+    /// An append is acknowledged before its sync.
+    AcknowledgesBeforeSync,
+    /// A read error is taken for the end of the file.
+    ReadErrorIsTheEnd,
+    /// A rule is not kept.
+    #[cfg(zoo)]
+    Without(wal::Rule),
+}
+
+impl Faulty {
+    /// Everything that can be wrong in this build.
+    pub(crate) fn all() -> Vec<Faulty> {
+        #[allow(unused_mut, reason = "builds without a zoo add nothing")]
+        let mut all = vec![
+            Faulty::NeverSyncsDirectory,
+            Faulty::NeverSyncsFiles,
+            Faulty::AcknowledgesBeforeSync,
+            Faulty::ReadErrorIsTheEnd,
+        ];
+        #[cfg(zoo)]
+        all.extend(
+            // Without the precaution nothing is wrong, so the logs that are right are tried without it.
+            wal::Rule::ALL
+                .into_iter()
+                .filter(|&rule| rule != wal::Rule::AnchorPerSegment)
+                .map(Faulty::Without),
+        );
+        all
+    }
+
+    pub(crate) fn wrap(self, directory: Arc<dyn Directory>) -> Arc<dyn Directory> {
+        match self {
+            Faulty::NeverSyncsDirectory | Faulty::NeverSyncsFiles | Faulty::ReadErrorIsTheEnd => {
+                Arc::new(Wrapped { directory, faulty: self })
+            }
+            _ => directory,
+        }
+    }
+
+    /// What is wrong, and whether the anchor lags behind, as it may when somebody else writes it.
+    #[cfg(zoo)]
+    pub(crate) fn options(self, options: Options, anchor_lags: bool) -> Options {
+        let mut rules = wal::Rules::default();
+        if anchor_lags {
+            rules = rules.without(wal::Rule::AnchorPerSegment);
+        }
+        if let Faulty::Without(rule) = self {
+            rules = rules.without(rule);
+        }
+        options.rules(rules)
+    }
+
+    #[cfg(not(zoo))]
+    #[allow(clippy::unused_self, reason = "the same call in both builds")]
+    pub(crate) fn options(self, options: Options, _anchor_lags: bool) -> Options {
+        options
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(zoo)]
+            Faulty::Without(rule) => write!(f, "rule switched off: {rule:?}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Wrapped {
+    directory: Arc<dyn Directory>,
+    faulty: Faulty,
+}
+
+impl Wrapped {
+    fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(WrappedFile { file, faulty: self.faulty })
+    }
+}
+
+impl Directory for Wrapped {
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        self.directory.list()
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        self.directory.open(name, access).map(|file| self.file(file))
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.directory.create(name).map(|file| self.file(file))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.directory.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.directory.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.faulty == Faulty::NeverSyncsDirectory { Ok(()) } else { self.directory.sync() }
+    }
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
+        self.directory.lock(name)
+    }
+    fn salt(&self) -> u64 {
+        self.directory.salt()
+    }
+    fn now_unix_ns(&self) -> u64 {
+        self.directory.now_unix_ns()
+    }
+    fn wait(&self, pause: Duration) {
+        self.directory.wait(pause);
+    }
+}
+
+#[derive(Debug)]
+struct WrappedFile {
+    file: Arc<dyn File>,
+    faulty: Faulty,
+}
+
+impl File for WrappedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, offset);
+        if self.faulty == Faulty::ReadErrorIsTheEnd { Ok(read.unwrap_or(0)) } else { read }
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(bytes, offset)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.file.allocate(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.faulty == Faulty::NeverSyncsFiles { Ok(()) } else { self.file.sync() }
+    }
+    fn drop_cache(&self) -> io::Result<Residency> {
+        self.file.drop_cache()
+    }
+    fn map(&self, len: usize) -> io::Result<Mapping> {
+        self.file.map(len)
+    }
+}
