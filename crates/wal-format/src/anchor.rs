@@ -10,7 +10,7 @@ pub const ANCHOR_BYTES: usize = 128;
 /// Bytes that each slot has to itself.
 pub const SLOT_BYTES: usize = 4096;
 /// How many slots there are.
-pub const SLOTS: u64 = 2;
+pub const SLOTS: usize = 2;
 
 const LENGTH: u32 = 128;
 const MAGIC: [u8; 8] = *b"WALANC\r\n";

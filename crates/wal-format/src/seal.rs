@@ -8,7 +8,7 @@ use crate::{
 
 /// Bytes of a SEAL's body in front of the index.
 pub const SEAL_FIXED_BYTES: usize = 8;
-/// The index has a point for the first frame at or beyond each multiple of this.
+/// The index has a point for the first DATA frame that begins in each stretch of this many bytes.
 pub const INDEX_SPACING_BYTES: u64 = 64 << 10;
 
 const POINT_BYTES: usize = 16;

@@ -2,6 +2,11 @@
 //! are too large for a unit test. Each prints what it did and fails when a promise does not hold.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this program runs the log; it does not run inside it"
+)]
 
 mod bulk;
 mod crash;

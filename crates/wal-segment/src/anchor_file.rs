@@ -17,17 +17,17 @@ use crate::named::Named;
 /// Both slots as they were read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slots {
-    slots: [Result<Anchor, HeaderFault>; SLOTS as usize],
+    slots: [Result<Anchor, HeaderFault>; SLOTS],
 }
 
 impl Slots {
     /// No anchor file.
-    pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS as usize] };
+    pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS] };
 
     /// Reads both slots. What is no regular file is damage; a slot of a later version is unsupported,
     /// because its writer may rely on what this one does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
-        let mut bytes = [0; SLOT_BYTES * SLOTS as usize];
+        let mut bytes = [0; SLOT_BYTES * SLOTS];
         let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.clone(), Some(0))?;
         let slot = |index: usize| Anchor::decode(&bytes[..read][(index * SLOT_BYTES).min(read)..]);
         let slots = [slot(0), slot(1)];
@@ -87,7 +87,7 @@ impl AnchorFile {
             None => Named::create(directory, ANCHOR_FILE)?,
             Some(_) => Named::open(directory, ANCHOR_FILE, Access::ReadWrite)?,
         };
-        let mut bytes = [0; SLOT_BYTES * SLOTS as usize];
+        let mut bytes = [0; SLOT_BYTES * SLOTS];
         let second = Anchor { generation: anchor.generation + 1, ..anchor };
         for (slot, anchor) in bytes.chunks_exact_mut(SLOT_BYTES).zip([anchor, second]) {
             let encoded = anchor.encode();

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use wal_format::{FIRST_FRAME_OFFSET, LogId, SegmentNumber};
+use wal_format::{FIRST_FRAME_OFFSET, LinkReason, LogId, SegmentNumber};
 
 use crate::catalog::{Catalog, segment_path};
 use crate::error::{Damage, DamageKind, Error, Lost};
@@ -24,6 +24,8 @@ use crate::span::{Span, Tip};
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) spans: Vec<Span>,
+    /// Why the oldest of them was begun.
+    pub(crate) oldest_reason: LinkReason,
     /// Where the chain broke, if it did not reach the first segment.
     pub(crate) broken: Option<Damage>,
 }
@@ -84,7 +86,7 @@ pub(crate) fn trace(
         current = linked;
     }
     spans.reverse();
-    Ok(Chain { spans, broken })
+    Ok(Chain { spans, oldest_reason: current.link.reason, broken })
 }
 
 /// The longest chain below `hole` that reaches the first segment: what can still be read in front of

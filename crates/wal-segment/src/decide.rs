@@ -383,7 +383,9 @@ mod tests {
     #[test]
     fn entries_are_shown_only_along_a_whole_chain() {
         always(|seen, verdict| {
-            seen.chain == ChainSeen::Whole || matches!(verdict, Verdict::New | Verdict::Empty) || refused(verdict)
+            seen.chain == ChainSeen::Whole
+                || matches!(verdict, Verdict::New | Verdict::Empty)
+                || refused(verdict)
         });
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn search(
         }
         evidence.written |= !bytes.iter().all(|&byte| byte == 0);
         let places = (bytes.len() + 1).saturating_sub(FRAME_HEADER_BYTES);
-        for at in (0..places).step_by(FRAME_ALIGN as usize) {
+        for at in (0..places).step_by(STEP) {
             // The byte of the kind is zero in blank space, and the checksum need not be computed.
             if bytes[at + KIND_BYTE] == 0 {
                 continue;
@@ -79,4 +79,5 @@ pub(crate) fn search(
 /// Where the kind stands in a frame header.
 const KIND_BYTE: usize = 15;
 const PIECE_BYTES: usize = 64 << 10;
-const _: () = assert!((PIECE_BYTES - FRAME_HEADER_BYTES) as u64 % FRAME_ALIGN == 0);
+const STEP: usize = 8;
+const _: () = assert!(STEP as u64 == FRAME_ALIGN && (PIECE_BYTES - FRAME_HEADER_BYTES).is_multiple_of(STEP));

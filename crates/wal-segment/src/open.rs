@@ -13,9 +13,10 @@ use crate::io::Directory;
 use crate::named::sync_directory;
 use crate::recovery::{Ending, Recovery};
 use crate::rules::{Rule, Rules};
+use crate::settle::Purpose;
 use crate::shelf::Snapshot;
 use crate::span::Tip;
-use crate::survey::{Purpose, Survey, survey};
+use crate::survey::{Survey, survey};
 use crate::writer::{Settings, Start, Writer};
 
 /// What an opener asks for; what is left open is taken from the log, or from the defaults for a new one.
@@ -130,7 +131,13 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
     let mut before: Option<Recovery> = None;
     let mut agreed = 1;
     for look in 1.. {
-        let survey = survey(directory, Purpose::Read, Rules::default())?;
+        let survey = match survey(directory, Purpose::Read, Rules::default()) {
+            Err(error) if has_vanished(&error) && look < LOOKS => {
+                directory.wait(PAUSE);
+                continue;
+            }
+            survey => survey?,
+        };
         if survey.verdict == Verdict::New {
             return Err(Error::NoLog { directory: directory.path().to_path_buf() });
         }
@@ -151,4 +158,9 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
         directory.wait(PAUSE);
     }
     unreachable!("the loop ends by itself after the last look")
+}
+
+/// Whether a file was listed and then was not there: a writer has given up a segment that it prepared.
+fn has_vanished(error: &Error) -> bool {
+    matches!(error, Error::Io { operation: Operation::Open, source, .. } if source.kind() == ErrorKind::NotFound)
 }

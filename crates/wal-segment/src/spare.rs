@@ -67,9 +67,9 @@ fn fill(
         created_unix_ns: directory.now_unix_ns(),
     };
     let encoded = header.encode();
-    let mut head = [0; FIRST_FRAME_OFFSET as usize];
+    let mut head = [0; HEAD_BYTES];
     head[..encoded.len()].copy_from_slice(&encoded);
-    head[HEADER_COPY_OFFSET as usize..][..encoded.len()].copy_from_slice(&encoded);
+    head[COPY..COPY + encoded.len()].copy_from_slice(&encoded);
     file.write_all(&head, 0)?;
     if rules.keeps(Rule::SpareDurable) {
         file.sync()?;
@@ -78,6 +78,10 @@ fn fill(
     let capacity = file.length()?;
     Ok((header, capacity))
 }
+
+const HEAD_BYTES: usize = 8192;
+const COPY: usize = 4096;
+const _: () = assert!(HEAD_BYTES as u64 == FIRST_FRAME_OFFSET && COPY as u64 == HEADER_COPY_OFFSET);
 
 /// The salt that a file has; only asked for when the rule of new salts is switched off.
 fn salt_of(file: &Named) -> Result<Option<u64>, Error> {

@@ -9,7 +9,7 @@ use wal::ErrorKind;
 use wal::sim::SimDisk;
 use wal_format::{
     ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, HEADER_COPY_OFFSET,
-    LINK_FRAME_BYTES, Link, SLOT_BYTES, SegmentHeader, SegmentName,
+    LINK_FRAME_BYTES, Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
 };
 
 use crate::crash::life::{Setup, shown};
@@ -46,14 +46,13 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
         let attested = shown || attested(&rest, &frames, index);
         let random = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).unwrap_or(0) + index;
         let bit = frame.start * 8 + random % ((frame.end - frame.start) * 8);
-        let ways: [(&str, &dyn Fn(&mut Vec<u8>)); 3] = [
-            ("header zeroed", &|bytes| bytes[frame.start..frame.start + FRAME_HEADER_BYTES].fill(0)),
-            ("a bit flipped", &|bytes| bytes[bit / 8] ^= 1 << (bit % 8)),
-            ("zeroed", &|bytes| bytes[frame.start..frame.end].fill(0)),
-        ];
-        for (way, change) in ways {
+        for way in ["header zeroed", "a bit flipped", "zeroed"] {
             let damaged = rest.kill();
-            damaged.damage(&frame.file, |bytes| change(bytes));
+            damaged.damage(&frame.file, |bytes| match way {
+                "header zeroed" => bytes[frame.start..frame.start + FRAME_HEADER_BYTES].fill(0),
+                "a bit flipped" => bytes[bit / 8] ^= 1 << (bit % 8),
+                _ => bytes[frame.start..frame.end].fill(0),
+            });
             let what = format!("{:?} frame at {} of {}, {way}", frame.kind, frame.start, frame.file);
             judge(setup, &damaged, world, whole, attested.then_some(frame), &what)?;
             checks += 1;
@@ -163,7 +162,7 @@ pub(crate) fn highest_link(disk: &SimDisk) -> u64 {
         Link::decode(bytes.get(start..)?, header.life).ok()?;
         SegmentName::parse(file)
     };
-    disk.names().iter().filter_map(linked).map(|number| number.value()).max().unwrap_or(0)
+    disk.names().iter().filter_map(linked).map(SegmentNumber::value).max().unwrap_or(0)
 }
 
 /// All frames of all segments, by walking headers.

@@ -38,6 +38,15 @@ pub(crate) struct Explorer<'a> {
     pub(crate) kills: u64,
 }
 
+/// Where a life begins.
+struct Start {
+    disk: SimDisk,
+    world: World,
+    /// What happened to the machine before.
+    after: After,
+    trail: Trail,
+}
+
 type Explored = Result<(), Box<Violation>>;
 
 impl<'a> Explorer<'a> {
@@ -51,62 +60,50 @@ impl<'a> Explorer<'a> {
     pub(crate) fn script(&mut self, script: &Script, model: CrashModel) -> Explored {
         let fresh = SimDisk::new(self.seed);
         let origin = self.origin.clone();
-        self.lives(&fresh, &World::default(), After::PowerCut, script, model, &origin, self.depth)
+        let start = Start { disk: fresh, world: World::default(), after: After::PowerCut, trail: origin };
+        self.lives(&start, script, model, self.depth)
     }
 
     /// One state again, with every check that there is.
     pub(crate) fn replay(&mut self, trail: &Trail) -> Explored {
-        let mut disk = SimDisk::new(self.seed);
-        let mut world = World::default();
-        let mut after = After::PowerCut;
-        let mut walked = self.origin.clone();
+        let (disk, world) = (SimDisk::new(self.seed), World::default());
+        let mut start = Start { disk, world, after: After::PowerCut, trail: self.origin.clone() };
         for stage in &trail.stages {
-            disk.keep_log(true);
-            let (ended, left, _) = self.run(&disk, &world, after, stage, &walked)?;
-            walked = extended(&walked, stage.clone());
-            println!(
-                "after {walked}: {} entries, {} of them durable",
-                left.entries(),
-                left.durable_entries()
-            );
+            start.disk.keep_log(true);
+            let (ended, left, _) = self.run(&start, stage)?;
+            let trail = extended(&start.trail, stage.clone());
+            println!("after {trail}: {} entries, {} of them durable", left.entries(), left.durable_entries());
             for line in ended.log() {
                 println!("    {line}");
             }
-            (disk, after) = match &stage.pick {
+            let (disk, after) = match &stage.pick {
                 Some(pick) => (ended.crash_image(pick), After::PowerCut),
                 None => (ended.kill(), After::Kill),
             };
-            world = left;
+            start = Start { disk, world: left, after, trail };
         }
+        let Start { disk, world, after, trail } = start;
         if after == After::PowerCut {
             let setup = self.setup;
-            self.checking(&walked, || opens(&setup, &disk, &world, 0))?;
-            self.checking(&walked, || read_errors(&setup, &disk, &world))?;
+            self.checking(&trail, || opens(&setup, &disk, &world, 0))?;
+            self.checking(&trail, || read_errors(&setup, &disk, &world))?;
         }
-        self.damage(&disk, &world, &walked)
+        self.damage(&disk, &world, &trail)
     }
 
-    fn lives(
-        &mut self,
-        start: &SimDisk,
-        world: &World,
-        after: After,
-        script: &Script,
-        model: CrashModel,
-        trail: &Trail,
-        depth: u32,
-    ) -> Explored {
+    fn lives(&mut self, start: &Start, script: &Script, model: CrashModel, depth: u32) -> Explored {
+        let trail = &start.trail;
         let whole = Stage { script: script.clone(), cut_at: None, pick: None, killed: false };
-        let (disk, at_end, _) = self.run(start, world, after, &whole, trail)?;
+        let (disk, at_end, _) = self.run(start, &whole)?;
         let operations = disk.operations();
         let failed_syncs = script.0.iter().filter(|&&operation| operation == Operation::FailSync).count();
         self.ledger.kept(Promise::NothingAfterAFailedSync, failed_syncs as u64);
         if depth == self.depth {
             self.damage(&disk, &at_end, &extended(trail, whole))?;
         }
-        for cut_at in start.operations()..=operations {
+        for cut_at in start.disk.operations()..=operations {
             let stage = Stage { script: script.clone(), cut_at: Some(cut_at), pick: None, killed: false };
-            let (disk, world, doing) = self.run(start, world, after, &stage, trail)?;
+            let (disk, world, doing) = self.run(start, &stage)?;
             self.killed(&disk, &world, &stage, trail, depth)?;
             for image in disk.crash_images(model, self.seed ^ cut_at) {
                 let trail = extended(trail, Stage { pick: image.pick(), ..stage.clone() });
@@ -132,24 +129,19 @@ impl<'a> Explorer<'a> {
         }
         let trail = extended(trail, Stage { killed: true, ..stage.clone() });
         let script = Script(vec![Operation::Append, Operation::Sync]);
-        self.lives(&disk.kill(), world, After::Kill, &script, NESTED_MODEL, &trail, 0)
+        let start = Start { disk: disk.kill(), world: world.clone(), after: After::Kill, trail };
+        self.lives(&start, &script, NESTED_MODEL, 0)
     }
 
     /// Runs a stage up to its cut; tells in which operation that was.
-    fn run(
-        &mut self,
-        start: &SimDisk,
-        world: &World,
-        after: After,
-        stage: &Stage,
-        trail: &Trail,
-    ) -> Result<(SimDisk, World, Operation), Box<Violation>> {
-        let disk = start.kill();
-        let mut world = world.clone();
+    fn run(&mut self, start: &Start, stage: &Stage) -> Result<(SimDisk, World, Operation), Box<Violation>> {
+        let disk = start.disk.kill();
+        let mut world = start.world.clone();
+        let after = start.after;
         if after == After::PowerCut {
             world.power_cut();
         }
-        let lived = self.guarded(trail, stage, |setup| {
+        let lived = self.guarded(&start.trail, stage, |setup| {
             live(setup, &disk, &mut world, after, &stage.script, stage.cut_at)
         })?;
         let doing = match lived {
@@ -194,7 +186,9 @@ impl<'a> Explorer<'a> {
             let again = counter.is_multiple_of(2 * SAMPLE_NESTED) && script.0.len() <= 3;
             let script =
                 if again { script.clone() } else { Script(vec![Operation::Append, Operation::Sync]) };
-            self.lives(image, world, After::PowerCut, &script, NESTED_MODEL, trail, depth - 1)?;
+            let (disk, world, trail) = (image.kill(), world.clone(), trail.clone());
+            let start = Start { disk, world, after: After::PowerCut, trail };
+            self.lives(&start, &script, NESTED_MODEL, depth - 1)?;
         }
         Ok(())
     }

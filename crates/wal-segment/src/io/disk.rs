@@ -10,8 +10,14 @@
 //! exist twice, and the second copy would be the untested one. Whoever moves the directory of an open
 //! log gets `NotFound`.
 //!
-//! What the systems do for [`File::sync`]: std's `sync_data` is `fdatasync` on Linux, `F_FULLFSYNC` on
-//! macOS (where `fsync` leaves the bytes in the cache of the device), `FlushFileBuffers` on Windows.
+//! What the systems do for [`File::sync`]: `fdatasync` on Linux, `F_FULLFSYNC` on macOS (where `fsync`
+//! leaves the bytes in the cache of the device), `FlushFileBuffers` on Windows.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the place that the rule points to"
+)]
 
 use std::fmt;
 use std::fs;
@@ -212,7 +218,7 @@ impl File for DiskFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        sync_data(&self.0)
     }
 
     fn drop_cache(&self) -> io::Result<Residency> {
@@ -281,6 +287,19 @@ fn read_once(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usiz
     return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
     #[cfg(windows)]
     return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
+}
+
+/// One call. std's `sync_data` repeats an interrupted one, and a second try after a failure may be
+/// answered with success although the first one has dropped the bytes.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn sync_data(file: &fs::File) -> io::Result<()> {
+    rustix::fs::fdatasync(file).map_err(io::Error::from)
+}
+
+/// On Apple's systems std knows the call that reaches the device.
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn sync_data(file: &fs::File) -> io::Result<()> {
+    file.sync_data()
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

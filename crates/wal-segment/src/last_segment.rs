@@ -1,0 +1,100 @@
+//! The highest linked segment: where its frames end, and what lies behind.
+
+use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Sequence};
+
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::evidence::{self, Evidence};
+use crate::inspect::Linked;
+use crate::scan::{self, Stop, Walked};
+use crate::span::Tip;
+use crate::window::Window;
+
+/// Where the frames of the highest linked segment end, and what lies behind.
+pub(crate) struct LastSegment {
+    pub(crate) walked: Walked,
+    pub(crate) evidence: Evidence,
+    /// The furthest durable point that the anchor or a frame behind the end states.
+    pub(crate) durable_offset: u64,
+}
+
+impl LastSegment {
+    pub(crate) fn observe(last: &Linked, anchor: &Anchor) -> Result<LastSegment, Error> {
+        let walked = match closed_by_anchor(last, anchor)? {
+            Some(walked) => walked,
+            None => walk_linked(last, last.start, last.file_bytes)?,
+        };
+        let life = last.header.life;
+        let tip = walked.tip;
+        let evidence = evidence::search(
+            &last.file,
+            life,
+            last.header.checksum,
+            tip.offset,
+            Some(tip.next),
+            last.file_bytes,
+        )?;
+        let anchored = anchor.durable.filter(|point| point.segment == life.segment).map(|point| point.offset);
+        let durable_offset = anchored.max(evidence.durable_offset).unwrap_or(FIRST_FRAME_OFFSET);
+        Ok(LastSegment { walked, evidence, durable_offset })
+    }
+
+    /// What is damaged when the walk ended in front of the durable point.
+    pub(crate) fn damage(&self, anchor: &Anchor, last: &Linked) -> Damage {
+        let Tip { offset, next, .. } = self.walked.tip;
+        let anchored = anchor.durable.filter(|point| point.segment == last.header.life.segment);
+        let until =
+            self.evidence.resumes_at.or(anchored.map(|point| point.next).filter(|&number| number > next));
+        let to_next_frame = until.map_or(Lost::from(next), |until| Lost::between(next, until));
+        let (sequences, kind) = match self.walked.stop {
+            Stop::Sealed { .. } => (to_next_frame, DamageKind::Contradiction("frames follow a SEAL")),
+            Stop::Fault(fault @ FrameFault::Payload { entry }) => {
+                let start = next.advance(u64::from(entry)).unwrap_or(Sequence::MAX);
+                (Lost::one(start), DamageKind::Frame(fault))
+            }
+            Stop::Fault(fault) => (to_next_frame, DamageKind::Frame(fault)),
+        };
+        Damage { file: last.file.path.clone(), offset, sequences: Some(sequences), kind }
+    }
+}
+
+/// The end of a segment that a close has sealed, as the anchor states it: found without a walk, so
+/// that the time to open a closed log does not depend on its size.
+fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Error> {
+    let (Some(point), Some(seal_offset)) = (anchor.durable, anchor.seal_offset) else { return Ok(None) };
+    let life = last.header.life;
+    let is_last = anchor.active == Some((life.segment, life.salt)) && point.segment == life.segment;
+    if !is_last || seal_offset >= point.offset || point.offset > last.file_bytes {
+        return Ok(None);
+    }
+    let mut header = [0; FRAME_HEADER_BYTES];
+    let read = last.file.read_at(&mut header, seal_offset).place(
+        Operation::Read,
+        || last.file.path.clone(),
+        Some(seal_offset),
+    )?;
+    let Ok(seal) = FrameHeader::decode(&header[..read], life, seal_offset) else { return Ok(None) };
+    // Checked like any SEAL, by a walk that begins where it stands.
+    let start = Tip { offset: seal_offset, chain: seal.previous, next: seal.first };
+    let walked = walk_linked(last, start, point.offset)?;
+    let sealed = matches!(walked.stop, Stop::Sealed { offset, .. } if offset == seal_offset);
+    Ok(Some(walked)
+        .filter(|walked| sealed && walked.tip.offset == point.offset && walked.tip.next == point.next))
+}
+
+pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walked, Error> {
+    scan::walk(&last.file, last.header.life, last.header.checksum, start, limit)
+}
+
+/// The number of the first entry at or behind `offset`, by the headers of the frames in front of it.
+pub(crate) fn number_at(last: &Linked, offset: u64) -> Result<Sequence, Error> {
+    let mut window = Window::new(&last.file, offset);
+    let mut at = last.start.offset;
+    let mut number = last.start.next;
+    while at < offset {
+        let bytes = window.bytes_at(at, FRAME_HEADER_BYTES)?;
+        let Ok(frame) = FrameHeader::decode(bytes, last.header.life, at) else { break };
+        number = frame.next_sequence().unwrap_or(number);
+        at += frame.layout(last.header.checksum).end;
+    }
+    Ok(number)
+}

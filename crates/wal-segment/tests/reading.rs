@@ -1,0 +1,146 @@
+//! Reading a log of several segments from any place, with mappings and without, with good and bad
+//! indexes.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_types, reason = "tests")]
+
+use std::sync::{Arc, Mutex};
+
+use wal_format::{ChecksumKind, Sequence};
+use wal_segment::io::{Directory, Disk, Mapping};
+use wal_segment::{Entries, Error, MapCache, Shelf, Span, Wanted, Writer, look, open};
+
+/// A shelf that counts how many mappings were asked for.
+#[derive(Debug)]
+struct Library {
+    directory: Arc<dyn Directory>,
+    maps: Option<Mutex<(MapCache, usize)>>,
+}
+
+impl Library {
+    fn new(directory: &Arc<dyn Directory>, mappings: Option<usize>) -> Arc<Library> {
+        let maps = mappings.map(|most| Mutex::new((MapCache::new(most), 0)));
+        Arc::new(Library { directory: Arc::clone(directory), maps })
+    }
+}
+
+impl Shelf for Library {
+    fn directory(&self) -> &dyn Directory {
+        self.directory.as_ref()
+    }
+
+    fn mapping(&self, span: &Span) -> Result<Option<Arc<Mapping>>, Error> {
+        let Some(maps) = &self.maps else { return Ok(None) };
+        let mut maps = maps.lock().unwrap();
+        maps.1 += 1;
+        maps.0.mapping(self.directory.as_ref(), span).map(Some)
+    }
+}
+
+fn payload(number: u64) -> Vec<u8> {
+    let length = usize::try_from(number * 7919 % 700).unwrap();
+    number.to_le_bytes().repeat(length / 8 + 1)
+}
+
+const ENTRIES: u64 = 4000;
+
+/// A log of several segments with several index points each.
+fn written(checksum: ChecksumKind) -> (tempfile::TempDir, Arc<dyn Directory>, Writer) {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory: Arc<dyn Directory> = Arc::new(Disk::create(scratch.path().join("log")).unwrap());
+    let wanted = Wanted { segment_bytes: Some(300 << 10), checksum: Some(checksum), ..Wanted::default() };
+    let (mut writer, _) = open(Arc::clone(&directory), wanted).unwrap();
+    for number in 0..ENTRIES {
+        let bytes = payload(number);
+        let entry = std::iter::once((bytes.as_slice(), checksum.digest(&bytes)));
+        assert_eq!(writer.append(entry, 1, bytes.len() as u64).unwrap().value(), number);
+    }
+    let job = writer.sync_job().unwrap().unwrap();
+    job.run().unwrap();
+    writer.synced(job.point());
+    (scratch, directory, writer)
+}
+
+fn number(value: u64) -> Sequence {
+    Sequence::try_from(value).unwrap()
+}
+
+fn assert_reads_from_everywhere(library: &Arc<Library>, snapshot: &wal_segment::Snapshot) {
+    for from in (0..ENTRIES).step_by(97).chain([0, 1, ENTRIES - 1, ENTRIES]) {
+        let shelf = Arc::clone(library) as Arc<dyn Shelf>;
+        let mut next = from;
+        for entry in Entries::new(shelf, snapshot.clone(), number(from)..number(from + 50)) {
+            let entry = entry.unwrap();
+            assert_eq!((entry.sequence().value(), entry.payload()), (next, payload(next).as_slice()));
+            next += 1;
+        }
+        assert_eq!(next, ENTRIES.min(from + 50).max(from));
+    }
+}
+
+#[test]
+fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
+    for checksum in [ChecksumKind::Crc32, ChecksumKind::Crc64] {
+        let (_scratch, directory, writer) = written(checksum);
+        let snapshot = writer.snapshot();
+        assert!(snapshot.spans().count() >= 4);
+        for mappings in [None, Some(0), Some(2), Some(64)] {
+            assert_reads_from_everywhere(&Library::new(&directory, mappings), &snapshot);
+        }
+    }
+}
+
+#[test]
+fn entries_outlive_the_reader_and_the_mapping_cache() {
+    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let shelf = Library::new(&directory, Some(1)) as Arc<dyn Shelf>;
+    let all: Vec<_> =
+        Entries::new(shelf, writer.snapshot(), Sequence::ZERO..Sequence::MAX).map(Result::unwrap).collect();
+    drop(writer);
+    assert_eq!(all.len() as u64, ENTRIES);
+    assert!(all.iter().zip(0..).all(|(entry, number)| entry.payload() == payload(number)));
+}
+
+#[test]
+fn a_reader_sees_the_log_as_it_was_when_it_was_made() {
+    let (_scratch, directory, mut writer) = written(ChecksumKind::Crc32);
+    let snapshot = writer.snapshot();
+    let later = b"later";
+    for _ in 0..2000 {
+        writer.append(std::iter::once((&later[..], ChecksumKind::Crc32.digest(later))), 1, 5).unwrap();
+    }
+    let shelf = Library::new(&directory, Some(8)) as Arc<dyn Shelf>;
+    let seen = Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).map(Result::unwrap).count();
+    assert_eq!(seen as u64, ENTRIES);
+}
+
+#[test]
+fn a_bad_index_costs_nothing_but_speed() {
+    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let snapshot = writer.snapshot();
+    for span in snapshot.spans().filter(|span| span.closed) {
+        let name = wal_format::SegmentName::of(span.life.segment);
+        let file = directory.open(name.as_str(), wal_segment::io::Access::ReadWrite).unwrap();
+        // Behind the SEAL's header and fixed part stands the first index point.
+        let at = span.seal_offset.unwrap() + 40;
+        assert_eq!(file.write_at(&[0xff; 4], at).unwrap(), 4);
+    }
+    assert_reads_from_everywhere(&Library::new(&directory, Some(8)), &snapshot);
+    drop(writer);
+    let (looked, recovery) = look(directory.as_ref()).unwrap();
+    assert_eq!((looked.next().value(), recovery.next), (ENTRIES, ENTRIES));
+    let verified = wal_segment::verify(directory.as_ref()).unwrap();
+    assert_eq!((verified.damages.len(), verified.entries), (0, ENTRIES));
+    assert_eq!(verified.bad_indexes.len(), snapshot.spans().filter(|span| span.closed).count());
+}
+
+#[test]
+fn only_segments_whose_end_is_durable_are_mapped() {
+    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let library = Library::new(&directory, Some(8));
+    let snapshot = writer.snapshot();
+    let closed = snapshot.spans().filter(|span| span.closed).count();
+    assert_eq!(closed + 1, snapshot.spans().count());
+    let shelf = Arc::clone(&library) as Arc<dyn Shelf>;
+    assert_eq!(Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).count() as u64, ENTRIES);
+    assert_eq!(library.maps.as_ref().unwrap().lock().unwrap().1, closed);
+}
