@@ -1,9 +1,176 @@
-//! Under construction.
+//! The kill loop: a real `wal append` on a real disk, killed again and again while lines flow in.
+//!
+//! ```text
+//!   feeder ──lines──▶ wal append ──numbers──▶ this process
+//!                        ▲                        │ some time after the first number
+//!                        └──────── SIGKILL ───────┘
+//!   then   wal verify    fine, or torn
+//!          wal cat       what earlier rounds showed, then a beginning of what was sent,
+//!                        no shorter than what was acknowledged
+//! ```
+//!
+//! What a round shows is the truth for all later ones: it may never change, and the next round's writer
+//! goes on behind it. A kill takes nothing from the page cache, so this holds under every policy.
 
-/// None yet.
+pub(crate) mod lines;
+pub(crate) mod program;
+mod round;
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use self::lines::Random;
+use self::program::Program;
+use self::round::{Round, Truth};
+
+/// How many writers are killed, and where.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// How many writers are killed.
+    #[arg(long, default_value_t = 200)]
+    rounds: u64,
+    /// Decides the lines, the segment sizes and when a writer is killed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The policy of the writers.
+    #[arg(long, value_enum, default_value_t = Policy::Immediate)]
+    sync: Policy,
+    /// The `wal` binary [default: the one beside this one].
+    #[arg(long)]
+    wal: Option<PathBuf>,
+    /// Where the logs are made, and left [default: a temporary directory].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
 
-pub(crate) fn run(_: &Arguments) -> bool {
-    false
+/// The policies of `wal append`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Policy {
+    None,
+    Immediate,
+}
+
+impl Policy {
+    /// As on the command line of `wal`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Policy::None => "none",
+            Policy::Immediate => "immediate",
+        }
+    }
+
+    /// Up to how many numbers a writer may live: about as long under either policy.
+    fn most_acks(self) -> u64 {
+        match self {
+            Policy::None => 600,
+            Policy::Immediate => 60,
+        }
+    }
+}
+
+/// A log that grows for ever makes every round slower than the one before.
+const ROUNDS_A_LOG: u64 = 50;
+
+/// What was done and seen.
+#[derive(Debug, Default)]
+struct Ledger {
+    rounds: u64,
+    logs: u64,
+    acks: u64,
+    entries: u64,
+    torn: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> bool {
+    let mut ledger = Ledger::default();
+    let held = scratch(arguments.dir.as_deref()).and_then(|scratch| {
+        let done = Program::find(arguments.wal.as_deref())
+            .and_then(|program| kill_all(arguments, &program, &scratch.path, &mut ledger));
+        done.map_err(|violation| format!("{violation}\nthe logs are kept in {}", scratch.keep().display()))
+    });
+    let Ledger { rounds, logs, acks, entries, torn } = ledger;
+    let (seed, policy) = (arguments.seed, arguments.sync.name());
+    println!("kill loop, seed {seed}, sync {policy}");
+    println!("  rounds killed     {rounds}");
+    println!("  logs compared     {logs}");
+    println!("  acknowledged      {acks}");
+    println!("  entries found     {entries}");
+    println!("  torn tails        {torn}");
+    match held {
+        Ok(()) => println!("  lost              0"),
+        Err(violation) => {
+            println!("FAILED in round {rounds}: {violation}");
+            let rounds = rounds + 1;
+            println!("again: wal-proof kill --seed {seed} --rounds {rounds} --sync {policy}");
+            return false;
+        }
+    }
+    true
+}
+
+fn kill_all(
+    arguments: &Arguments,
+    program: &Program,
+    scratch: &Path,
+    ledger: &mut Ledger,
+) -> Result<(), String> {
+    let Arguments { rounds, seed, sync, .. } = *arguments;
+    for first in (0..rounds).step_by(usize::try_from(ROUNDS_A_LOG).unwrap_or(usize::MAX)) {
+        let directory = scratch.join(format!("kill-{}-{seed}-{first}", sync.name()));
+        if directory.exists() {
+            return Err(format!("{} exists: a log of its own is needed", directory.display()));
+        }
+        let mut truth = Truth::new(seed);
+        for number in first..rounds.min(first + ROUNDS_A_LOG) {
+            let mut random = Random::of(seed, number);
+            let round = Round {
+                program,
+                directory: &directory,
+                seed,
+                number,
+                sync,
+                segment_kib: 12 + random.below(53),
+                acks_to_live: 1 + random.below(sync.most_acks()),
+                grace_micros: random.below(2000),
+            };
+            let killed = round.run()?;
+            let torn = program.verify(&directory)?;
+            let found = truth.take_in(program, &directory, &killed)?;
+            ledger.rounds += 1;
+            ledger.acks += killed.acked;
+            ledger.entries += found;
+            ledger.torn += u64::from(torn);
+        }
+        // One open and close without a kill, then everything once more.
+        program.close(&directory)?;
+        truth.compare_all(program, &directory)?;
+        ledger.logs += 1;
+    }
+    Ok(())
+}
+
+/// Where the logs are made.
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+    /// Removed in the end, unless something is to be looked at.
+    temporary: Option<TempDir>,
+}
+
+impl Scratch {
+    fn keep(self) -> PathBuf {
+        self.temporary.map_or(self.path, TempDir::keep)
+    }
+}
+
+/// The directory that was asked for, or a temporary one.
+pub(crate) fn scratch(asked: Option<&Path>) -> Result<Scratch, String> {
+    let made = match asked {
+        Some(path) => {
+            std::fs::create_dir_all(path).map(|()| Scratch { path: path.to_owned(), temporary: None })
+        }
+        None => TempDir::with_prefix("wal-proof-")
+            .map(|made| Scratch { path: made.path().to_owned(), temporary: Some(made) }),
+    };
+    made.map_err(|error| format!("no directory to work in: {error}"))
 }

@@ -20,15 +20,17 @@
 //! When to sync is the caller's business ([`Writer::sync_job`]); only what the order of the files asks
 //! for is synced here.
 
+mod open_segment;
+mod turnover;
+
 use std::sync::Arc;
 
 use wal_format::{
-    Anchor, ChecksumKind, DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, FrameLayout,
-    INDEX_SPACING_BYTES, IndexPoint, LINK_FRAME_BYTES, Link, LinkReason, LogId, MAX_SEGMENT_BYTES,
-    Predecessor, SegmentHeader, SegmentNumber, Sequence, encode_data_frame, encode_seal_frame,
-    seal_frame_bytes,
+    Anchor, ChecksumKind, DurablePoint, FrameLayout, LinkReason, LogId, SegmentNumber, Sequence,
+    encode_data_frame,
 };
 
+use self::open_segment::OpenSegment;
 use crate::anchor_file::AnchorFile;
 use crate::error::Error;
 use crate::io::{Directory, Lock};
@@ -36,7 +38,6 @@ use crate::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::shelf::Snapshot;
 use crate::span::{Span, Tip};
-use crate::spare::{self, Order};
 
 /// How the next segments are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +47,6 @@ pub struct Settings {
     /// How payloads are checked.
     pub checksum: ChecksumKind,
 }
-
-/// The first segment of a log is no longer than this, and each later one at most four times as long as
-/// what its predecessor held, until they reach the configured size: a log of one line stays small.
-const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
-const SEGMENT_GROWTH: u64 = 4;
 
 /// The one writer of a log. Holds its lock.
 #[derive(Debug)]
@@ -87,30 +83,6 @@ struct Detached {
     reason: LinkReason,
     /// The segment in which the log ends, while some of it is not synced.
     unsynced: Option<Named>,
-}
-
-/// The segment that takes frames.
-#[derive(Debug)]
-struct OpenSegment {
-    file: Named,
-    header: SegmentHeader,
-    capacity: u64,
-    index: Vec<IndexPoint>,
-    unsynced: bool,
-}
-
-impl OpenSegment {
-    /// Whether a frame fits, and behind it the SEAL with all index points.
-    fn has_room(&self, offset: u64, frame_bytes: u64) -> bool {
-        offset + frame_bytes + seal_frame_bytes(self.index.len() + 1) <= self.capacity
-    }
-
-    fn note(&mut self, offset: u64, first: Sequence) {
-        let slot = |offset: u64| offset / INDEX_SPACING_BYTES;
-        if self.index.last().is_none_or(|last| slot(last.offset) < slot(offset)) {
-            self.index.push(IndexPoint { offset, first });
-        }
-    }
 }
 
 /// The payloads of one frame, each with its digest.
@@ -242,7 +214,7 @@ impl Writer {
         }
         let Tail::Open(open) = &mut self.tail else { unreachable!("a cut opens a segment or fails") };
         let offset = self.end.offset;
-        let header = frame_header(open.header, self.end, self.durable);
+        let header = open.frame_header(self.end, self.durable);
         let buffer = frame_buffer(&mut self.buffer, frame_bytes);
         let chain =
             encode_data_frame(buffer, header, open.header.life, offset, open.header.checksum, payloads);
@@ -346,166 +318,6 @@ impl Writer {
         }
     }
 
-    /// Seals the full segment and makes all of it durable.
-    fn seal(&mut self) -> Result<(), Error> {
-        let file = self.write_seal()?;
-        if self.rules.keeps(Rule::LinkAfterSync)
-            && let Some(file) = file
-        {
-            sync_once(&file, self.rules).map_err(|error| self.poison(error))?;
-            let segment = self.spans.last().map(|span| span.life.segment);
-            self.synced(point(segment.expect("a sealed segment is in the log"), self.end));
-        }
-        if let Tail::Detached(detached) = &mut self.tail {
-            detached.unsynced = None;
-        }
-        Ok(())
-    }
-
-    /// Writes the SEAL; from then on the log is detached. Returns the file, which is to be synced.
-    fn write_seal(&mut self) -> Result<Option<Named>, Error> {
-        let Tail::Open(open) = &mut self.tail else { return Ok(None) };
-        let offset = self.end.offset;
-        let header = frame_header(open.header, self.end, self.durable);
-        let seal_bytes = seal_frame_bytes(open.index.len());
-        let buffer = frame_buffer(&mut self.buffer, seal_bytes);
-        let chain = encode_seal_frame(buffer, header, open.header.life, offset, &open.index);
-        if let Err(error) = open.file.write_all(buffer, offset) {
-            self.write_failed();
-            return Err(error);
-        }
-        let file = open.file.clone();
-        self.end = Tip { offset: offset + seal_bytes, chain, next: self.end.next };
-        self.end_last_span(Some(offset));
-        let unsynced = Some(file.clone());
-        self.tail = Tail::Detached(Detached { reason: LinkReason::Rollover, unsynced });
-        Ok(Some(file))
-    }
-
-    /// Begins a segment whose LINK and first frame are one write.
-    fn begin_with<'a>(&mut self, payloads: impl Payloads<'a>, frame_bytes: u64) -> Result<Sequence, Error> {
-        let begun = self.prepare_next(frame_bytes)?;
-        let Begun { link, mut open } = begun;
-        let life = open.header.life;
-        let encoded = link.encode(life);
-        let after_link = Tip {
-            offset: Link::end_offset(),
-            chain: encoded.first_chunk().map(FrameHeader::chain_value).unwrap_or_default(),
-            next: self.end.next,
-        };
-        let buffer = frame_buffer(&mut self.buffer, LINK_FRAME_BYTES as u64 + frame_bytes);
-        let (link_part, frame_part) = buffer.split_at_mut(LINK_FRAME_BYTES);
-        link_part.copy_from_slice(&encoded);
-        let header = frame_header(open.header, after_link, self.durable);
-        let count = payloads.clone().count() as u64;
-        let chain =
-            encode_data_frame(frame_part, header, life, after_link.offset, open.header.checksum, payloads);
-        // If this fails the log stays detached, and the next attempt prepares the file with a new salt.
-        open.file.write_all(buffer, FIRST_FRAME_OFFSET)?;
-        let first = self.end.next;
-        open.note(after_link.offset, first);
-        self.enter(open, after_link);
-        let next = first.advance(count).ok_or(Error::OutOfNumbers)?;
-        self.end = Tip { offset: after_link.offset + frame_bytes, chain, next };
-        if !self.rules.keeps(Rule::SpareAfterLink) {
-            let order = self.order(frame_bytes)?;
-            spare::prepare(self.directory.as_ref(), order, self.rules)?;
-        }
-        Ok(first)
-    }
-
-    /// Publishes that the log ends where it ends, by a LINK that is durable, and anchored, before
-    /// anything behind it is accepted.
-    fn publish_cut(&mut self, frame_bytes: u64) -> Result<(), Error> {
-        let Begun { link, open } = self.prepare_next(frame_bytes)?;
-        let encoded = link.encode(open.header.life);
-        open.file.write_all(&encoded, FIRST_FRAME_OFFSET)?;
-        sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
-        let after_link = Tip {
-            offset: Link::end_offset(),
-            chain: encoded.first_chunk().map(FrameHeader::chain_value).unwrap_or_default(),
-            next: self.end.next,
-        };
-        let segment = open.header.life.segment;
-        self.enter(open, after_link);
-        self.synced(point(segment, after_link));
-        if self.rules.keeps(Rule::CutAnchored) {
-            self.anchor_owed = true;
-            self.write_anchor()?;
-        }
-        Ok(())
-    }
-
-    /// Prepares the next segment and the LINK that will begin it.
-    fn prepare_next(&mut self, frame_bytes: u64) -> Result<Begun, Error> {
-        let Tail::Detached(Detached { reason, unsynced }) = &self.tail else {
-            unreachable!("a segment is begun only when none is open")
-        };
-        let reason = *reason;
-        if self.rules.keeps(Rule::LinkAfterSync)
-            && let Some(file) = unsynced.clone()
-        {
-            sync_once(&file, self.rules).map_err(|error| self.poison(error))?;
-            if let Some(span) = self.spans.last() {
-                self.synced(point(span.life.segment, self.end));
-            }
-        }
-        let order = self.order(frame_bytes)?;
-        let spare = spare::prepare(self.directory.as_ref(), order, self.rules)?;
-        let link = Link {
-            reason,
-            predecessor: self.spans.last().map(|span| Predecessor {
-                segment: span.life.segment,
-                end_offset: self.end.offset,
-                seal_offset: span.seal_offset,
-            }),
-            chain: self.end.chain,
-            next: self.end.next,
-        };
-        let points = usize::try_from(spare.capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX);
-        let open = OpenSegment {
-            file: spare.file,
-            header: spare.header,
-            capacity: spare.capacity,
-            // A point for each stretch, and no allocation while frames are appended.
-            index: Vec::with_capacity(points + 2),
-            unsynced: true,
-        };
-        Ok(Begun { link, open })
-    }
-
-    /// What the next segment must be like to take a frame of this size.
-    fn order(&self, frame_bytes: u64) -> Result<Order, Error> {
-        let last = self.spans.last();
-        let number = match last {
-            None => self.first_segment,
-            Some(span) => span.life.segment.next().ok_or(Error::OutOfNumbers)?,
-        };
-        let grown = self.end.offset.saturating_mul(SEGMENT_GROWTH).max(FIRST_SEGMENT_BYTES);
-        let needed = Link::end_offset() + frame_bytes + seal_frame_bytes(2);
-        let bytes = self.settings.segment_bytes.min(grown).max(needed);
-        if bytes > MAX_SEGMENT_BYTES {
-            return Err(Error::OutOfNumbers);
-        }
-        Ok(Order { log: self.log, number, bytes, checksum: self.settings.checksum })
-    }
-
-    /// The LINK of `open` is written: the log goes on there.
-    fn enter(&mut self, open: OpenSegment, start: Tip) {
-        self.end_last_span(None);
-        let span = Span {
-            life: open.header.life,
-            checksum: open.header.checksum,
-            start,
-            end: start,
-            seal_offset: None,
-            closed: false,
-        };
-        Arc::make_mut(&mut self.spans).push(span);
-        self.end = start;
-        self.tail = Tail::Open(open);
-    }
-
     /// Writes the end of the log, and where the SEAL stands, into its last span.
     fn end_last_span(&mut self, seal_offset: Option<u64>) {
         let end = self.end;
@@ -575,35 +387,21 @@ fn sync_once(file: &Named, rules: Rules) -> Result<(), Error> {
     }
 }
 
-/// A prepared segment and the LINK that will begin it.
-struct Begun {
-    link: Link,
-    open: OpenSegment,
-}
-
 fn point(segment: SegmentNumber, tip: Tip) -> DurablePoint {
     DurablePoint { segment, offset: tip.offset, next: tip.next }
 }
 
-/// What a frame at `tip` says of its place; kind and counts are set by whoever encodes it.
-fn frame_header(segment: SegmentHeader, tip: Tip, durable: Option<DurablePoint>) -> FrameHeader {
-    let here = durable.filter(|point| point.segment == segment.life.segment);
-    FrameHeader {
-        previous: tip.chain,
-        first: tip.next,
-        kind: FrameKind::Data,
-        payload_bytes: 0,
-        entries: 0,
-        durable_offset: here.map_or(FIRST_FRAME_OFFSET, |point| point.offset),
-        table_crc: 0,
-    }
-}
+/// More than this is given back once it was used: a single huge entry must not hold memory for ever.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
-/// The first `bytes` of the reused buffer, which only ever grows.
+/// The first `bytes` of the reused buffer.
 fn frame_buffer(buffer: &mut Vec<u8>, bytes: u64) -> &mut [u8] {
     let bytes = usize::try_from(bytes).expect("a frame was held in memory by whoever appends it");
     if buffer.len() < bytes {
         buffer.resize(bytes, 0);
+    } else if buffer.len() > KEPT_BUFFER_BYTES.max(bytes) {
+        buffer.truncate(KEPT_BUFFER_BYTES.max(bytes));
+        buffer.shrink_to_fit();
     }
     &mut buffer[..bytes]
 }

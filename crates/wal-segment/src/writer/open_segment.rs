@@ -1,0 +1,47 @@
+//! The segment at the end of the log.
+
+use wal_format::{
+    DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, INDEX_SPACING_BYTES, IndexPoint, SegmentHeader,
+    Sequence, seal_frame_bytes,
+};
+
+use crate::named::Named;
+use crate::span::Tip;
+
+/// The segment that takes frames.
+#[derive(Debug)]
+pub(super) struct OpenSegment {
+    pub(super) file: Named,
+    pub(super) header: SegmentHeader,
+    pub(super) capacity: u64,
+    pub(super) index: Vec<IndexPoint>,
+    pub(super) unsynced: bool,
+}
+
+impl OpenSegment {
+    /// Whether a frame fits, and behind it the SEAL with all index points.
+    pub(super) fn has_room(&self, offset: u64, frame_bytes: u64) -> bool {
+        offset + frame_bytes + seal_frame_bytes(self.index.len() + 1) <= self.capacity
+    }
+
+    pub(super) fn note(&mut self, offset: u64, first: Sequence) {
+        let slot = |offset: u64| offset / INDEX_SPACING_BYTES;
+        if self.index.last().is_none_or(|last| slot(last.offset) < slot(offset)) {
+            self.index.push(IndexPoint { offset, first });
+        }
+    }
+
+    /// What a frame at `tip` says of its place; kind and counts are set by whoever encodes it.
+    pub(super) fn frame_header(&self, tip: Tip, durable: Option<DurablePoint>) -> FrameHeader {
+        let here = durable.filter(|point| point.segment == self.header.life.segment);
+        FrameHeader {
+            previous: tip.chain,
+            first: tip.next,
+            kind: FrameKind::Data,
+            payload_bytes: 0,
+            entries: 0,
+            durable_offset: here.map_or(FIRST_FRAME_OFFSET, |point| point.offset),
+            table_crc: 0,
+        }
+    }
+}
