@@ -111,7 +111,8 @@ impl AnchorFile {
     /// Writes and syncs `anchor` with the next generation into the older slot. After a failure the
     /// same slot is written again, so the other one stays whole.
     pub(crate) fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
-        let anchor = Anchor { generation: self.last.generation + 1, ..anchor };
+        let generation = self.last.generation.checked_add(1).ok_or(Error::OutOfNumbers)?;
+        let anchor = Anchor { generation, ..anchor };
         let mut slot = [0; SLOT_BYTES];
         let encoded = anchor.encode();
         slot[..encoded.len()].copy_from_slice(&encoded);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wal_format::{
     ANCHOR_BYTES, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, HeaderFault, LINK_FRAME_BYTES, Link,
-    LogId, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    LogId, MAX_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
 };
 
 use crate::error::{DamageKind, Error, Operation, Place};
@@ -69,7 +69,7 @@ const _: () = assert!(ANCHOR_BYTES <= COPY && SEGMENT_HEADER_BYTES <= COPY);
 /// cache dropped, so that what is read is what the device holds.
 pub(crate) fn inspect(
     directory: &dyn Directory,
-    log: LogId,
+    log: LogId, MAX_SEGMENT_BYTES,
     number: SegmentNumber,
     kind: FileKind,
     access: Access,
@@ -80,7 +80,8 @@ pub(crate) fn inspect(
     }
     let file = Named::open(directory, SegmentName::of(number).as_str(), access)?;
     settle(&file)?;
-    let file_bytes = file.length()?;
+    // Nothing that this log writes lies further on, however long somebody has made the file.
+    let file_bytes = file.length()?.min(MAX_SEGMENT_BYTES);
     let mut head = [0; HEAD_BYTES];
     let read = file.read_at(&mut head, 0).place(Operation::Read, || file.path.clone(), Some(0))?;
     let head = &head[..read];

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, SegmentNumber, Sequence};
+use wal_format::{Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentNumber, Sequence};
 
 use crate::anchor_file::AnchorFile;
 use crate::decide::Verdict;
@@ -63,7 +63,8 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         segment_bytes: wanted
             .segment_bytes
             .or(known.map(|anchor| anchor.next_segment_bytes))
-            .unwrap_or(DEFAULT_SEGMENT_BYTES),
+            .unwrap_or(DEFAULT_SEGMENT_BYTES)
+            .clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
         checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
     };
     let needs_anchor = anchored.as_ref().is_some_and(|anchored| anchored.needs_writing(last.as_deref()));

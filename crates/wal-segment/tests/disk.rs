@@ -1,5 +1,11 @@
 //! The real disk keeps the contract of the seam, on whatever file system holds the temporary directory.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test looks at the disk from outside"
+)]
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
