@@ -69,7 +69,7 @@ const _: () = assert!(ANCHOR_BYTES <= COPY && SEGMENT_HEADER_BYTES <= COPY);
 /// cache dropped, so that what is read is what the device holds.
 pub(crate) fn inspect(
     directory: &dyn Directory,
-    log: LogId, MAX_SEGMENT_BYTES,
+    log: LogId,
     number: SegmentNumber,
     kind: FileKind,
     access: Access,

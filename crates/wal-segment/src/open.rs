@@ -4,7 +4,10 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentNumber, Sequence};
+use wal_format::{
+    Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentNumber,
+    Sequence,
+};
 
 use crate::anchor_file::AnchorFile;
 use crate::decide::Verdict;
