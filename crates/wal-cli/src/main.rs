@@ -1,2 +1,61 @@
-//! Under construction.
-fn main() {}
+//! The command line of the write-ahead log: append, cat, info, verify.
+//!
+//! What each command promises, its exit codes and the shape of its JSON are in `docs/cli.md`. Reading
+//! commands take no lock and change nothing: they work beside a live writer and on read-only media.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the command line stands outside the seams: nothing here is part of the log"
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
+
+mod args;
+mod commands;
+mod failure;
+mod lines;
+mod output;
+mod size;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::Exit;
+use crate::output::say;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(refused) => return refuse(&refused).into(),
+    };
+    let done = match &args.command {
+        Command::Append(append) => commands::append::run(&args.common, append),
+        Command::Cat(cat) => commands::cat::run(&args.common, cat),
+        Command::Info(info) => commands::info::run(&args.common, info),
+        Command::Verify => commands::verify::run(&args.common),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            say(&failure.message);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Help and the version are what was asked for; anything else is a usage error, whose exit code is 1
+/// because 2 means corrupt.
+fn refuse(refused: &clap::Error) -> Exit {
+    if !refused.use_stderr() {
+        // A closed pipe is no error.
+        refused.print().ok();
+        return Exit::Fine;
+    }
+    let text = refused.render().to_string();
+    say(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+    Exit::Refused
+}

@@ -83,12 +83,18 @@ struct Ledger {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> bool {
+    let held = prove(arguments);
+    if let Err(violation) = &held {
+        println!("FAILED: {violation}");
+    }
+    held.is_ok()
+}
+
+fn prove(arguments: &Arguments) -> Result<(), String> {
+    let program = Program::find(arguments.wal.as_deref())?;
+    let scratch = scratch(arguments.dir.as_deref())?;
     let mut ledger = Ledger::default();
-    let held = scratch(arguments.dir.as_deref()).and_then(|scratch| {
-        let done = Program::find(arguments.wal.as_deref())
-            .and_then(|program| kill_all(arguments, &program, &scratch.path, &mut ledger));
-        done.map_err(|violation| format!("{violation}\nthe logs are kept in {}", scratch.keep().display()))
-    });
+    let held = kill_all(arguments, &program, &scratch.path, &mut ledger);
     let Ledger { rounds, logs, acks, entries, torn } = ledger;
     let (seed, policy) = (arguments.seed, arguments.sync.name());
     println!("kill loop, seed {seed}, sync {policy}");
@@ -97,16 +103,16 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     println!("  acknowledged      {acks}");
     println!("  entries found     {entries}");
     println!("  torn tails        {torn}");
-    match held {
-        Ok(()) => println!("  lost              0"),
-        Err(violation) => {
-            println!("FAILED in round {rounds}: {violation}");
-            let rounds = rounds + 1;
-            println!("again: wal-proof kill --seed {seed} --rounds {rounds} --sync {policy}");
-            return false;
-        }
-    }
-    true
+    held.map_err(|violation| {
+        let (logs, again) = (scratch.keep(), rounds + 1);
+        format!(
+            "behind {rounds} good rounds: {violation}\nthe logs are kept in {}\n\
+             again: wal-proof kill --seed {seed} --rounds {again} --sync {policy}",
+            logs.display()
+        )
+    })?;
+    println!("  lost              0");
+    Ok(())
 }
 
 fn kill_all(

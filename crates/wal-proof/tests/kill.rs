@@ -60,3 +60,43 @@ fn without_a_wal_binary_the_loops_say_how_to_build_one() {
         assert!(stdout.contains("cargo build -p wal-cli"), "{stdout}");
     }
 }
+
+/// A `wal` that keeps one promise less than the real one.
+#[cfg(unix)]
+fn broken_wal(directory: &Path, cat: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = directory.join("wal");
+    let real = wal().display();
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = cat ]; then \"{real}\" \"$@\" | {cat}; else exec \"{real}\" \"$@\"; fi\n"
+    );
+    std::fs::write(&path, script).expect("a script can be written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("and made executable");
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn the_loops_notice_a_wal_that_loses_or_changes_lines() {
+    for (cat, told) in [
+        ("head -n 1", "FAILED"),
+        ("sed 1d", "instead of line 0"),
+        ("tr 5 6", "instead of line"),
+        ("cat; echo", "instead of line"),
+    ] {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let wal = broken_wal(scratch.path(), cat);
+        let logs = scratch.path().join("logs");
+        let kill = ["kill", "--rounds", "6", "--seed", "5", "--sync", "none"];
+        let output = Command::new(PROOF).args(kill).arg("--wal").arg(&wal).arg("--dir").arg(&logs).output();
+        let output = output.expect("it runs");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && stdout.contains(told), "{cat}: {stdout}");
+        assert!(stdout.contains("again: wal-proof kill --seed 5 --rounds"), "{cat}: {stdout}");
+
+        let output = Command::new(PROOF).args(["bulk", "--lines", "5000", "--wal"]).arg(&wal).output();
+        let output = output.expect("it runs");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && stdout.contains("FAILED"), "{cat}: {stdout}");
+    }
+}

@@ -8,11 +8,12 @@
 //! Invariant: at any moment at least one slot on the device is whole. A slot whose write or sync
 //! failed is the one that is written next.
 
-use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS};
+use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName};
 
+use crate::catalog::Catalog;
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
 use crate::io::{Access, Directory, FileKind};
-use crate::named::Named;
+use crate::named::{Named, remove, sync_directory};
 
 /// Both slots as they were read.
 #[derive(Clone, Copy, Debug)]
@@ -76,20 +77,36 @@ pub(crate) struct AnchorFile {
 }
 
 impl AnchorFile {
-    /// Creates the anchor of a new log: both slots, synced; the caller syncs the directory. A crash in
-    /// here leaves no valid slot and no segment, which is a new log again.
-    pub(crate) fn create(
+    /// Makes the anchor of a log that has no linked segment: both slots, synced, under a durable name.
+    ///
+    /// What an earlier creation has left behind is removed first. Nothing shows that its names are
+    /// durable: a sync of the directory may have failed and left them in the cache alone. The anchor goes
+    /// last, because segments without one are a damaged log; a crash in here leaves a new log.
+    pub(crate) fn remake(
         directory: &dyn Directory,
-        leftover: Option<FileKind>,
+        catalog: &Catalog,
         anchor: Anchor,
     ) -> Result<AnchorFile, Error> {
-        let file = match leftover {
-            None => Named::create(directory, ANCHOR_FILE)?,
-            Some(_) => Named::open(directory, ANCHOR_FILE, Access::ReadWrite)?,
-        };
+        if !catalog.segments.is_empty() {
+            for &number in catalog.segments.keys() {
+                remove(directory, SegmentName::of(number).as_str())?;
+            }
+            sync_directory(directory)?;
+        }
+        if catalog.anchor.is_some() {
+            remove(directory, ANCHOR_FILE)?;
+        }
+        let file = AnchorFile::create(directory, anchor)?;
+        sync_directory(directory)?;
+        Ok(file)
+    }
+
+    fn create(directory: &dyn Directory, anchor: Anchor) -> Result<AnchorFile, Error> {
+        let file = Named::create(directory, ANCHOR_FILE)?;
         let mut bytes = [0; SLOT_BYTES * SLOTS];
-        let second = Anchor { generation: anchor.generation + 1, ..anchor };
-        for (slot, anchor) in bytes.chunks_exact_mut(SLOT_BYTES).zip([anchor, second]) {
+        let first = Anchor { generation: 1, ..anchor };
+        let second = Anchor { generation: 2, ..anchor };
+        for (slot, anchor) in bytes.chunks_exact_mut(SLOT_BYTES).zip([first, second]) {
             let encoded = anchor.encode();
             slot[..encoded.len()].copy_from_slice(&encoded);
         }

@@ -45,6 +45,8 @@ pub enum Error {
     },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
+    /// A segment has to be ended while a sync of it is in flight: to be tried again after that sync.
+    SyncInFlight,
     /// An earlier sync failed, so nothing is known about what is on the device.
     Poisoned(Arc<Error>),
 }
@@ -59,6 +61,8 @@ pub enum Operation {
     Open,
     /// Creating a file.
     Create,
+    /// Removing a file.
+    Remove,
     /// Reading.
     Read,
     /// Writing.
@@ -83,6 +87,7 @@ impl Operation {
             Operation::List => "list",
             Operation::Open => "open",
             Operation::Create => "create",
+            Operation::Remove => "remove",
             Operation::Read => "read",
             Operation::Write => "write",
             Operation::Resize => "resize",
@@ -241,6 +246,7 @@ impl fmt::Display for Error {
             }
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
             Error::OutOfNumbers => f.write_str("no sequence or segment number is left for this entry"),
+            Error::SyncInFlight => f.write_str("a sync of the segment is in flight"),
             Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
         }
     }

@@ -19,22 +19,32 @@ pub(crate) struct LastSegment {
 
 impl LastSegment {
     pub(crate) fn observe(last: &Linked, anchor: &Anchor) -> Result<LastSegment, Error> {
-        let walked = match closed_by_anchor(last, anchor)? {
+        let mut walked = match closed_by_anchor(last, anchor)? {
             Some(walked) => walked,
             None => walk_linked(last, last.start, last.file_bytes)?,
         };
-        let life = last.header.life;
-        let tip = walked.tip;
-        let evidence = evidence::search(
-            &last.file,
-            life,
-            last.header.checksum,
-            tip.offset,
-            Some(tip.next),
-            last.file_bytes,
-        )?;
-        let anchored = anchor.durable.filter(|point| point.segment == life.segment).map(|point| point.offset);
+        let mut evidence = evidence_behind(last, walked.tip)?;
+        let segment = last.header.life.segment;
+        let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);
         let durable_offset = anchored.max(evidence.durable_offset).unwrap_or(FIRST_FRAME_OFFSET);
+        // Beside a writer, what lies behind the tip may have been written after the walk came by. Then a
+        // second walk gets further; what a writer is not about to finish stops it at the same place.
+        for _ in 0..FURTHER_WALKS {
+            if evidence.genuine_end.is_none() {
+                break;
+            }
+            let further = walk_linked(last, walked.tip, last.file_bytes)?;
+            if further.tip == walked.tip {
+                break;
+            }
+            let stated_durable = walked.stated_durable.max(further.stated_durable);
+            walked = Walked { stated_durable, ..further };
+            evidence = if walked.tip.offset < durable_offset {
+                evidence_behind(last, walked.tip)?
+            } else {
+                Evidence::default()
+            };
+        }
         Ok(LastSegment { walked, evidence, durable_offset })
     }
 
@@ -55,6 +65,13 @@ impl LastSegment {
         };
         Damage { file: last.file.path.clone(), offset, sequences: Some(sequences), kind }
     }
+}
+
+const FURTHER_WALKS: u32 = 3;
+
+fn evidence_behind(last: &Linked, tip: Tip) -> Result<Evidence, Error> {
+    let Linked { file, header, file_bytes, .. } = last;
+    evidence::search(file, header.life, header.checksum, tip.offset, Some(tip.next), *file_bytes)
 }
 
 /// The end of a segment that a close has sealed, as the anchor states it: found without a walk, so

@@ -90,6 +90,11 @@ impl Deref for Named {
     }
 }
 
+/// Removes a name.
+pub(crate) fn remove(directory: &dyn Directory, name: &str) -> Result<(), Error> {
+    directory.remove(name).place(Operation::Remove, || directory.path().join(name), None)
+}
+
 /// Syncs the directory itself.
 pub(crate) fn sync_directory(directory: &dyn Directory) -> Result<(), Error> {
     directory.sync().place(Operation::SyncDirectory, || directory.path().to_path_buf(), None)

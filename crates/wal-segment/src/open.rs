@@ -71,14 +71,10 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
     };
     let needs_anchor = anchored.as_ref().is_some_and(|anchored| anchored.needs_writing(last.as_deref()));
+    let anchor_proven = anchored.is_none() || last.is_some();
     let anchor = match anchored {
         Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest),
-        None => {
-            let anchor = genesis(directory.as_ref(), settings);
-            let anchor = AnchorFile::create(directory.as_ref(), catalog.anchor, anchor)?;
-            sync_directory(directory.as_ref())?;
-            anchor
-        }
+        None => AnchorFile::remake(directory.as_ref(), &catalog, genesis(directory.as_ref(), settings))?,
     };
     let mut reason = match verdict {
         Verdict::New | Verdict::Empty => LinkReason::Genesis,
@@ -91,8 +87,18 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         reason = last.map_or(reason, |last| last.link.reason);
     }
     let rules = wanted.rules;
-    let mut writer =
-        Writer::new(Start { directory, lock, rules, settings, anchor, spans, first, next, reason });
+    let mut writer = Writer::new(Start {
+        directory,
+        lock,
+        rules,
+        settings,
+        anchor,
+        anchor_proven,
+        spans,
+        first,
+        next,
+        reason,
+    });
     if needs_anchor && rules.keeps(Rule::OpenAnchors) {
         writer.write_anchor()?;
     }
@@ -117,8 +123,8 @@ fn genesis(directory: &dyn Directory, settings: Settings) -> Anchor {
     }
 }
 
-/// How often a look that found something wrong is repeated, and how long is waited in between.
-const LOOKS: u32 = 12;
+/// How often a look that found something wrong is repeated at most, and how long is waited in between.
+const LOOKS: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How many looks in a row must agree before something is called torn or damaged.
 const AGREEING_LOOKS: u32 = 4;
@@ -150,7 +156,9 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
         if moved && matches!(recovery.ending, Ending::Torn { .. }) {
             recovery.ending = Ending::Unclosed;
         }
-        agreed = if before.as_ref() == Some(&recovery) { agreed + 1 } else { 1 };
+        // What is really wrong stays as it is, even while a writer goes on elsewhere.
+        let same = before.as_ref().is_some_and(|before| before.ending == recovery.ending);
+        agreed = if same { agreed + 1 } else { 1 };
         let settled = !matches!(recovery.ending, Ending::Torn { .. } | Ending::Corrupt(_));
         if settled || agreed >= AGREEING_LOOKS || look >= LOOKS {
             let end =

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wal_format::SegmentNumber;
+use wal_format::{ChecksumKind, SegmentNumber};
 
 use crate::decide::Verdict;
 use crate::error::Damage;
@@ -48,6 +48,10 @@ pub struct Recovery {
     pub next: u64,
     /// The number of the first entry that is not proven durable. An open for writing proves all.
     pub durable: u64,
+    /// How payloads of the next segment are checked unless an open says otherwise; none in a new log.
+    pub next_checksum: Option<ChecksumKind>,
+    /// How long the next segment gets, in bytes, unless an open says otherwise; none in a new log.
+    pub next_segment_bytes: Option<u64>,
     /// Segments that hold the log.
     pub segments: usize,
     /// Names in the directory that are none of the log's.
@@ -78,6 +82,8 @@ impl Recovery {
             first: survey.first.value(),
             next: survey.next.value(),
             durable: survey.durable.value(),
+            next_checksum: survey.anchor.as_ref().map(|anchored| anchored.newest.next_checksum),
+            next_segment_bytes: survey.anchor.as_ref().map(|anchored| anchored.newest.next_segment_bytes),
             segments: survey.spans.len(),
             ignored_names: survey.catalog.ignored,
             residency: survey.residency,

@@ -10,7 +10,7 @@ use wal_format::{
 
 use crate::error::Error;
 use crate::io::{Access, Directory};
-use crate::named::{Named, sync_directory};
+use crate::named::{Named, remove, sync_directory};
 use crate::rules::{Rule, Rules};
 
 /// What a segment is prepared for.
@@ -31,13 +31,19 @@ pub(crate) struct Spare {
 }
 
 /// Prepares a segment. A file that has the name already is one that was prepared before and never
-/// linked: it gets a new salt, which makes whatever was written to it since void.
+/// linked. It makes room for a new one with a new salt: whatever was written to it since is void, and
+/// its name, which a failed sync of the directory may have left in the cache alone, is made anew.
 pub(crate) fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
     let name = SegmentName::of(order.number);
     let (file, fresh) = match Named::create(directory, name.as_str()) {
         Ok(file) => (file, true),
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
-            (Named::open(directory, name.as_str(), Access::ReadWrite)?, false)
+            if rules.keeps(Rule::NewSalt) {
+                remove(directory, name.as_str())?;
+                (Named::create(directory, name.as_str())?, true)
+            } else {
+                (Named::open(directory, name.as_str(), Access::ReadWrite)?, false)
+            }
         }
         Err(error) => return Err(error),
     };
@@ -57,7 +63,7 @@ fn fill(
     rules: Rules,
 ) -> Result<(SegmentHeader, u64), Error> {
     file.reserve(order.bytes)?;
-    let kept_salt = if fresh || rules.keeps(Rule::NewSalt) { None } else { salt_of(file)? };
+    let kept_salt = if fresh { None } else { salt_of(file)? };
     let header = SegmentHeader {
         log: order.log,
         life: Life { segment: order.number, salt: kept_salt.unwrap_or_else(|| directory.salt()) },

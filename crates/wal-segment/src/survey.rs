@@ -48,6 +48,8 @@ pub(crate) struct Survey {
     pub(crate) next: Sequence,
     /// The number of the first entry that nothing states to be durable.
     pub(crate) durable: Sequence,
+    /// The furthest durable offset of the last segment that anything states.
+    stated_durable: u64,
     /// Bytes of this life behind the end that are no part of the log.
     pub(crate) dropped_bytes: u64,
     /// Whether the last SEAL's index is bad: a warning, for it is derived data.
@@ -93,6 +95,11 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     };
     let heads = Heads::read(directory, &catalog, &newest, &settling)?;
     let mut survey = judge(directory, &catalog, &newest, &heads, rules)?;
+    match purpose {
+        // What was settled before it was read is on the device.
+        Purpose::Write => survey.durable = survey.next,
+        Purpose::Read => survey.durable = stated_durable(&survey, &newest)?,
+    }
     survey.residency = settling.residency();
     survey.catalog = catalog;
     survey.anchor = Some(Anchored { file, slots, newest });
@@ -130,6 +137,7 @@ fn without_anchor(
         first: Sequence::ZERO,
         next: Sequence::ZERO,
         durable: Sequence::ZERO,
+        stated_durable: 0,
         dropped_bytes: 0,
         bad_index: false,
         residency,
@@ -153,6 +161,7 @@ fn judge(
         first: anchor.first,
         next: anchor.first,
         durable: anchor.first,
+        stated_durable: 0,
         dropped_bytes: 0,
         bad_index: false,
         residency: Residency::Unknown,
@@ -173,12 +182,17 @@ fn judge(
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
         let end = LastSegment::observe(last, anchor)?;
-        record(&end, anchor, last, &mut seen, &mut survey)?;
+        record(&end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
         if chain.broken.is_some() {
             read_below(directory, catalog, anchor, last, &mut survey)?;
         }
-        broken = chain.broken;
+        // What is good in front of the break says where the loss begins.
+        let readable = survey.next.value();
+        broken = chain.broken.map(|damage| {
+            let begins = |lost: Lost| Lost { first: lost.first.or(Some(readable)), ..lost };
+            Damage { sequences: damage.sequences.map(begins), ..damage }
+        });
     } else if !heads.above.is_empty() {
         seen.chain = ChainSeen::NoneLinked;
     }
@@ -223,13 +237,7 @@ fn begin_at(directory: &dyn Directory, anchor: &Anchor, mut chain: Chain, survey
 }
 
 /// Puts down what the last segment showed.
-fn record(
-    end: &LastSegment,
-    anchor: &Anchor,
-    last: &Linked,
-    seen: &mut Observation,
-    survey: &mut Survey,
-) -> Result<(), Error> {
+fn record(end: &LastSegment, anchor: &Anchor, last: &Linked, seen: &mut Observation, survey: &mut Survey) {
     let tip = end.walked.tip;
     let below = tip.offset < end.durable_offset || tip.next < anchor.first;
     seen.reach = if below { Reach::Below } else { Reach::Reached };
@@ -256,9 +264,26 @@ fn record(
         }
     }
     survey.next = tip.next;
-    let stated = end.durable_offset.max(end.walked.stated_durable).min(tip.offset);
-    survey.durable = number_at(last, stated)?.max(anchor.first).min(tip.next);
-    Ok(())
+    survey.stated_durable = end.durable_offset.max(end.walked.stated_durable).min(tip.offset);
+}
+
+/// The number of the first entry that nothing states to be durable. Where the end itself is stated, or
+/// the anchor has put the number down, no frame is read.
+fn stated_durable(survey: &Survey, anchor: &Anchor) -> Result<Sequence, Error> {
+    let (Some(last), Some(span)) = (&survey.last, survey.spans.last()) else { return Ok(survey.next) };
+    if span.life != last.header.life {
+        // Only what lies in front of a break is shown, and all of that was linked.
+        return Ok(survey.next);
+    }
+    let stated = survey.stated_durable;
+    let anchored =
+        anchor.durable.filter(|point| point.segment == span.life.segment && point.offset == stated);
+    let number = match anchored {
+        _ if stated == span.end.offset => span.end.next,
+        Some(point) => point.next,
+        None => number_at(last, stated)?,
+    };
+    Ok(number.max(anchor.first).min(survey.next))
 }
 
 /// Keeps what can be read in front of a break in the chain.

@@ -1,7 +1,7 @@
 //! Drives a [`SyncTarget`] by a policy, and latches its first failure.
 
 use crate::policy::SyncPolicy;
-use crate::primitives::Mutex;
+use crate::primitives::{Mutex, Panicked};
 use crate::target::SyncTarget;
 use crate::watermark::Watermark;
 
@@ -19,7 +19,7 @@ pub struct Syncer<E> {
     failure: Mutex<Option<E>>,
 }
 
-impl<E: Clone> Syncer<E> {
+impl<E: Clone + From<Panicked>> Syncer<E> {
     /// A syncer of a log in which everything in front of `next` is durable.
     #[must_use]
     pub fn new(policy: SyncPolicy, next: u64) -> Syncer<E> {
@@ -69,12 +69,21 @@ impl<E: Clone> Syncer<E> {
         self.durable.advance(next);
     }
 
+    /// Returns when no sync is in flight, for whoever must not run beside one.
+    ///
+    /// # Errors
+    /// The latched failure; a sync that panicked is one.
+    pub fn wait_for_turn(&self) -> Result<(), E> {
+        drop(self.turn.lock().map_err(|panicked| self.fail(panicked.into()))?);
+        self.failure().map_or(Ok(()), Err)
+    }
+
     /// Returns when everything in front of `next`, which was written, is durable.
     ///
     /// # Errors
     /// The latched failure.
     pub fn sync_to(&self, next: u64, target: &impl SyncTarget<Error = E>) -> Result<(), E> {
-        let _turn = self.turn.lock_whole();
+        let _turn = self.turn.lock().map_err(|panicked| self.fail(panicked.into()))?;
         // What became durable before a failure is durable, but nobody may rely on the log any more.
         if let Some(failure) = self.failure() {
             return Err(failure);
@@ -97,6 +106,16 @@ mod tests {
     use super::*;
     use crate::primitives::{AtomicU64, Ordering};
 
+    /// The error of a fake: a name.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Named(&'static str);
+
+    impl From<Panicked> for Named {
+        fn from(_: Panicked) -> Named {
+            Named("panicked")
+        }
+    }
+
     /// Counts its syncs; fails the one with number `fails_at`, and only that one.
     struct Fake {
         syncs: AtomicU64,
@@ -115,11 +134,11 @@ mod tests {
     }
 
     impl SyncTarget for Fake {
-        type Error = &'static str;
+        type Error = Named;
 
-        fn sync(&self) -> Result<u64, &'static str> {
+        fn sync(&self) -> Result<u64, Named> {
             let sync = self.syncs.fetch_add(1, Ordering::Relaxed);
-            if sync == self.fails_at { Err("no device") } else { Ok(self.written) }
+            if sync == self.fails_at { Err(Named("no device")) } else { Ok(self.written) }
         }
     }
 
@@ -146,18 +165,35 @@ mod tests {
         let (syncer, fake) = (Syncer::new(SyncPolicy::Immediate, 0), Fake::new(9, 1));
         let durable_at_first = Fake::new(1, u64::MAX);
         assert_eq!(syncer.wrote(1, &durable_at_first), Ok(()));
-        assert_eq!(syncer.wrote(2, &Fake::new(2, 0)), Err("no device"));
+        assert_eq!(syncer.wrote(2, &Fake::new(2, 0)), Err(Named("no device")));
         for next in 1..9 {
-            assert_eq!(syncer.sync_to(next, &fake), Err("no device"));
+            assert_eq!(syncer.sync_to(next, &fake), Err(Named("no device")));
         }
         assert_eq!((fake.syncs(), syncer.durable()), (0, 1));
     }
 
     #[test]
     fn the_first_failure_is_the_one_that_everybody_gets() {
-        let syncer: Syncer<&str> = Syncer::new(SyncPolicy::None, 0);
-        assert_eq!(syncer.fail("first"), "first");
-        assert_eq!(syncer.fail("second"), "first");
-        assert_eq!(syncer.failure(), Some("first"));
+        let syncer = Syncer::new(SyncPolicy::None, 0);
+        assert_eq!(syncer.fail(Named("first")), Named("first"));
+        assert_eq!(syncer.fail(Named("second")), Named("first"));
+        assert_eq!(syncer.failure(), Some(Named("first")));
+        assert_eq!(syncer.wait_for_turn(), Err(Named("first")));
+    }
+
+    #[test]
+    fn a_sync_that_panicked_is_a_sync_that_failed() {
+        struct Panics;
+        impl SyncTarget for Panics {
+            type Error = Named;
+            fn sync(&self) -> Result<u64, Named> {
+                panic!("below the log, on purpose")
+            }
+        }
+        let syncer = Syncer::new(SyncPolicy::Immediate, 0);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| syncer.wrote(1, &Panics)));
+        assert!(panicked.is_err());
+        assert_eq!(syncer.wrote(2, &Fake::new(2, u64::MAX)), Err(Named("panicked")));
+        assert_eq!((syncer.failure(), syncer.durable()), (Some(Named("panicked")), 0));
     }
 }

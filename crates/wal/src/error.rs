@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use wal_segment::{Damage, DamageKind};
+use wal_sync::primitives::Panicked;
 
 /// A failure of the log. Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +75,12 @@ impl Error {
 impl From<wal_segment::Error> for Error {
     fn from(error: wal_segment::Error) -> Error {
         Error { kind: kind_of(&error), cause: Cause::Segment(error) }
+    }
+}
+
+impl From<Panicked> for Error {
+    fn from(panicked: Panicked) -> Error {
+        Error::new(ErrorKind::Poisoned, format!("the log is poisoned: {panicked}"))
     }
 }
 

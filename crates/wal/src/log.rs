@@ -101,7 +101,7 @@ impl Wal {
         let digests: Vec<u64> =
             payloads.iter().map(|payload| self.checksum.digest(payload.as_ref())).collect();
         let entries = payloads.iter().map(AsRef::as_ref).zip(digests.iter().copied());
-        let first = self.write(|writer| writer.append(entries, count, payload_bytes))?;
+        let first = self.write(|writer| writer.append(entries.clone(), count, payload_bytes))?;
         self.syncer.wrote(first + count, self)?;
         Ok(first..first + count)
     }
@@ -188,23 +188,28 @@ impl Wal {
     }
 
     /// Runs `act` on the writer, and tells the syncer what became durable, or failed, on the way.
-    fn write(&self, act: impl FnOnce(&mut Writer) -> Result<Sequence, SegmentError>) -> Result<u64, Error> {
-        self.check_open()?;
-        let mut guard = self.lock()?;
-        let writer = guard.as_mut().ok_or_else(closed)?;
-        let done = act(writer);
-        self.syncer.passed(writer.durable().value());
-        match done {
-            Ok(first) => Ok(first.value()),
-            Err(error @ SegmentError::Poisoned(_)) => Err(self.syncer.fail(error.into())),
-            Err(error) => Err(error.into()),
+    fn write(&self, act: impl Fn(&mut Writer) -> Result<Sequence, SegmentError>) -> Result<u64, Error> {
+        loop {
+            self.check_open()?;
+            let mut guard = self.lock()?;
+            let writer = guard.as_mut().ok_or_else(closed)?;
+            let done = act(writer);
+            self.syncer.passed(writer.durable().value());
+            drop(guard);
+            return match done {
+                Ok(first) => Ok(first.value()),
+                Err(SegmentError::SyncInFlight) => {
+                    self.syncer.wait_for_turn()?;
+                    continue;
+                }
+                Err(error @ SegmentError::Poisoned(_)) => Err(self.syncer.fail(error.into())),
+                Err(error) => Err(error.into()),
+            };
         }
     }
 
     fn lock(&self) -> Result<Guard<'_, Option<Writer>>, Error> {
-        self.writer.lock().map_err(|panicked| {
-            self.syncer.fail(Error::new(ErrorKind::Poisoned, format!("the log is poisoned: {panicked}")))
-        })
+        self.writer.lock().map_err(|panicked| self.syncer.fail(panicked.into()))
     }
 
     fn check_open(&self) -> Result<(), Error> {
@@ -233,8 +238,8 @@ impl SyncTarget for Wal {
 
     fn sync(&self) -> Result<u64, Error> {
         let job = {
-            let guard = self.lock()?;
-            let writer = guard.as_ref().ok_or_else(closed)?;
+            let mut guard = self.lock()?;
+            let writer = guard.as_mut().ok_or_else(closed)?;
             match writer.sync_job()? {
                 None => return Ok(writer.durable().value()),
                 Some(job) => job,

@@ -8,10 +8,11 @@
 use wal::ErrorKind;
 use wal::sim::SimDisk;
 use wal_format::{
-    ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, HEADER_COPY_OFFSET,
-    LINK_FRAME_BYTES, Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, LINK_FRAME_BYTES,
+    Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
 };
 
+use crate::crash::faulty::Faulty;
 use crate::crash::life::{Setup, shown};
 use crate::crash::world::{Broken, Promise, World};
 
@@ -37,7 +38,8 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
         .map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("before any damage: {error}")))?
         .len();
     let mut checks = 0;
-    if setup.immediate {
+    // A log that acknowledges too early is to be caught by what it loses.
+    if setup.immediate && setup.faulty != Faulty::AcknowledgesBeforeSync {
         checks += synced_is_stated(&frames)?;
     }
     for (index, frame) in frames.iter().enumerate() {
@@ -171,8 +173,6 @@ fn frames(disk: &SimDisk) -> Vec<Found> {
     for file in disk.names() {
         let (Some(number), Some(bytes)) = (SegmentName::parse(&file), disk.contents(&file)) else { continue };
         let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
-        let copy = usize::try_from(HEADER_COPY_OFFSET).unwrap_or(0);
-        debug_assert_eq!(SegmentHeader::decode(&bytes[copy..]), Ok(header));
         let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
         if Link::decode(&bytes[start.min(bytes.len())..], header.life).is_err() {
             continue;

@@ -58,6 +58,11 @@ pub struct Writer {
     first: Sequence,
     first_segment: SegmentNumber,
     anchor: AnchorFile,
+    /// The anchor's name is known to be durable: this process made it, or a LINK stands on it.
+    anchor_proven: bool,
+    /// A sync was handed out and has not been reported back. Until it is, nobody else syncs: of two syncs
+    /// of which the first one fails, the second may be told that all is well.
+    in_flight: bool,
     /// A cut is published, but nothing may be accepted before the anchor knows of it.
     anchor_owed: bool,
     /// All segments of the log. The end of the last one is in `end`.
@@ -121,6 +126,7 @@ pub(crate) struct Start {
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
     pub(crate) anchor: AnchorFile,
+    pub(crate) anchor_proven: bool,
     pub(crate) spans: Vec<Span>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
@@ -141,6 +147,8 @@ impl Writer {
             first: start.first,
             first_segment: anchor.first_segment,
             anchor: start.anchor,
+            anchor_proven: start.anchor_proven,
+            in_flight: false,
             anchor_owed: false,
             spans: Arc::new(start.spans),
             end,
@@ -185,8 +193,9 @@ impl Writer {
     /// the first entry. On return they have reached the operating system.
     ///
     /// # Errors
-    /// After an error none of the entries is part of the log; their numbers are used again. The log
-    /// stays usable unless the error is [`Error::Poisoned`] or came from a sync.
+    /// [`Error::SyncInFlight`], with nothing done, when a segment must be ended and a sync has not been
+    /// reported back. After any error none of the entries is part of the log; their numbers are used
+    /// again. The log stays usable unless the error is [`Error::Poisoned`] or came from a sync.
     pub fn append<'a>(
         &mut self,
         payloads: impl Payloads<'a>,
@@ -200,9 +209,11 @@ impl Writer {
         let first = self.end.next;
         first.advance(count).ok_or(Error::OutOfNumbers)?;
         let frame_bytes = FrameLayout::of(self.settings.checksum, count, payload_bytes).end;
-        if let Tail::Open(open) = &self.tail
-            && !open.has_room(self.end.offset, frame_bytes)
-        {
+        let stays = matches!(&self.tail, Tail::Open(open) if open.has_room(self.end.offset, frame_bytes));
+        if !stays && self.in_flight {
+            return Err(Error::SyncInFlight);
+        }
+        if !stays && matches!(self.tail, Tail::Open(_)) {
             self.seal()?;
         }
         if let Tail::Detached(detached) = &self.tail {
@@ -233,13 +244,14 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Poisoned`].
-    pub fn sync_job(&self) -> Result<Option<SyncJob>, Error> {
+    pub fn sync_job(&mut self) -> Result<Option<SyncJob>, Error> {
         let file = match &self.tail {
             Tail::Poisoned(cause) => return Err(Error::Poisoned(Arc::clone(cause))),
             Tail::Open(open) => open.unsynced.then_some(&open.file),
             Tail::Detached(detached) => detached.unsynced.as_ref(),
         };
         let segment = self.spans.last().map(|span| span.life.segment);
+        self.in_flight = file.is_some() && segment.is_some();
         Ok(file.zip(segment).map(|(file, segment)| SyncJob {
             file: file.clone(),
             point: point(segment, self.end),
@@ -249,6 +261,7 @@ impl Writer {
 
     /// A sync covered everything up to `point`.
     pub fn synced(&mut self, point: DurablePoint) {
+        self.in_flight = false;
         let covered_all = point.offset == self.end.offset
             && self.spans.last().is_some_and(|span| span.life.segment == point.segment);
         match &mut self.tail {

@@ -17,6 +17,8 @@ use wal_format::{
 
 use super::open_segment::OpenSegment;
 use super::{Detached, Payloads, Tail, Writer, frame_buffer, point, sync_once};
+use crate::anchor_file::AnchorFile;
+use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::named::Named;
 use crate::rules::Rule;
@@ -139,6 +141,11 @@ impl Writer {
             if let Some(span) = self.spans.last() {
                 self.synced(point(span.life.segment, self.end));
             }
+        }
+        if !self.anchor_proven {
+            let catalog = Catalog::read(self.directory.as_ref())?;
+            self.anchor = AnchorFile::remake(self.directory.as_ref(), &catalog, *self.anchor.last())?;
+            self.anchor_proven = true;
         }
         let order = self.order(frame_bytes)?;
         let spare = spare::prepare(self.directory.as_ref(), order, self.rules)?;

@@ -1,0 +1,6 @@
+//! The commands, a file each. Each takes parsed arguments and returns how the process exits.
+
+pub(crate) mod append;
+pub(crate) mod cat;
+pub(crate) mod info;
+pub(crate) mod verify;

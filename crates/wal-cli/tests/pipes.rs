@@ -1,0 +1,119 @@
+//! Acknowledgements come before they are waited for, and a reader may leave at any time.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
+
+mod support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use support::{Log, lines, run, wait};
+
+#[test]
+fn an_acknowledgement_never_waits_for_further_input() {
+    for args in [&["--sync", "immediate"][..], &["--sync", "none"], &["--sync", "none", "--null"]] {
+        let log = Log::new();
+        let end: &[u8] = if args.contains(&"--null") { b"\0" } else { b"\n" };
+        let mut writer = log.writer(args);
+        for sequence in 0..50 {
+            writer.send(b"a line");
+            writer.send(end);
+            assert_eq!(writer.ack(), sequence, "{args:?}");
+        }
+        writer.send(&[b"a", end, b"b", end, b"half of a line"].concat());
+        assert_eq!((writer.ack(), writer.ack()), (50, 51), "{args:?}");
+        writer.send(end);
+        assert_eq!(writer.ack(), 52, "{args:?}");
+        assert_eq!(writer.close(), Some(0));
+    }
+}
+
+#[test]
+fn an_entry_acknowledged_under_immediate_is_there_after_a_kill() {
+    let (log, text) = Log::killed_under(&["--segment-size", "12KiB"], 300);
+    assert_eq!(log.cat(), text.as_bytes());
+}
+
+#[test]
+fn a_reader_of_cat_may_leave() {
+    let log = Log::new();
+    log.run_with(&["append", "--sync", "none"], lines(0..200_000).as_bytes());
+    let mut child = log.command(&["cat"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut some = [0; 8];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut some).unwrap();
+    assert_eq!(&some, b"entry 0\n");
+    drop(stdout);
+    assert_eq!(wait(&mut child), Some(Some(0)));
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(told, "");
+}
+
+#[test]
+fn nobody_who_listens_changes_no_exit_code() {
+    let (log, _) = Log::of_many_segments(2000);
+    let shell = |line: &str| {
+        let mut command = Command::new("bash");
+        let script = format!("{line} | true; exit ${{PIPESTATUS[0]}}");
+        let binary = env!("CARGO_BIN_EXE_wal");
+        run(command.args(["-c", &script]).env("wal", binary).current_dir(&log.path), b"")
+    };
+    for line in ["\"$wal\" cat", "\"$wal\" info", "\"$wal\" verify", "\"$wal\" --help"] {
+        let ran = shell(&format!("sleep 0.1; {line}"));
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{line}");
+    }
+    support::damage(&log.segments()[1], "entry");
+    let ran = shell("sleep 0.1; \"$wal\" verify 2>&1");
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn entries_are_kept_when_nobody_reads_the_acknowledgements() {
+    for sync in ["none", "immediate"] {
+        let log = Log::new();
+        let mut child = log
+            .command(&["append", "--progress-acks", "--sync", sync])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(lines(0..500).as_bytes()).unwrap();
+        drop(stdin);
+        assert_eq!(wait(&mut child), Some(Some(0)), "{sync}");
+        assert_eq!(log.cat(), lines(0..500).as_bytes(), "{sync}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_exit_1_and_entries_are_kept() {
+    let log = Log::new();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut child = log
+        .command(&["append", "--progress-acks"])
+        .stdin(Stdio::piped())
+        .stdout(full())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"a\n").unwrap();
+    assert_eq!(wait(&mut child), Some(Some(1)));
+    assert_eq!(log.cat(), b"a\n");
+    for args in [&["cat"][..], &["info"], &["verify"]] {
+        let status = log.command(args).stdout(full()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn standard_input_that_cannot_be_read_is_exit_1_and_leaves_a_closed_log() {
+    let log = Log::new();
+    let mut command = log.command(&["append"]);
+    let status = command.stdin(File::open("/").unwrap()).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(log.info()["ending"]["kind"], "empty");
+}

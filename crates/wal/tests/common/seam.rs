@@ -1,0 +1,130 @@
+//! A directory that asks the test before each call.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_segment::io::{Access, Directory, File, Listed, Lock, Mapping, Residency};
+
+/// A call that is about to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call<'a> {
+    Read { name: &'a str, offset: u64, bytes: usize },
+    Write { name: &'a str, offset: u64, bytes: usize },
+    Sync { name: &'a str },
+    Synced { name: &'a str, ok: bool },
+    Map { name: &'a str, bytes: usize },
+    SyncDirectory,
+}
+
+type Ask = dyn Fn(Call<'_>) -> io::Result<()> + Send + Sync;
+
+/// Any directory, with a question before each call.
+#[derive(Clone)]
+pub(crate) struct Seam {
+    inner: Arc<dyn Directory>,
+    ask: Arc<Ask>,
+}
+
+impl Seam {
+    pub(crate) fn new(
+        inner: impl Directory + 'static,
+        ask: impl Fn(Call<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Arc<Seam> {
+        Arc::new(Seam { inner: Arc::new(inner), ask: Arc::new(ask) })
+    }
+
+    fn file(&self, name: &str, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(SeamFile { file, name: name.to_owned(), ask: Arc::clone(&self.ask) })
+    }
+}
+
+impl fmt::Debug for Seam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Directory for Seam {
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        self.inner.list()
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        self.inner.open(name, access).map(|file| self.file(name, file))
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.inner.create(name).map(|file| self.file(name, file))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        (self.ask)(Call::SyncDirectory)?;
+        self.inner.sync()
+    }
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock(name)
+    }
+    fn salt(&self) -> u64 {
+        self.inner.salt()
+    }
+    fn now_unix_ns(&self) -> u64 {
+        self.inner.now_unix_ns()
+    }
+    fn wait(&self, pause: Duration) {
+        self.inner.wait(pause);
+    }
+}
+
+struct SeamFile {
+    file: Arc<dyn File>,
+    name: String,
+    ask: Arc<Ask>,
+}
+
+impl fmt::Debug for SeamFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.fmt(f)
+    }
+}
+
+impl File for SeamFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        (self.ask)(Call::Read { name: &self.name, offset, bytes: buffer.len() })?;
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        (self.ask)(Call::Write { name: &self.name, offset, bytes: bytes.len() })?;
+        self.file.write_at(bytes, offset)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.file.allocate(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        (self.ask)(Call::Sync { name: &self.name })?;
+        let synced = self.file.sync();
+        (self.ask)(Call::Synced { name: &self.name, ok: synced.is_ok() })?;
+        synced
+    }
+    fn drop_cache(&self) -> io::Result<Residency> {
+        self.file.drop_cache()
+    }
+    fn map(&self, len: usize) -> io::Result<Mapping> {
+        (self.ask)(Call::Map { name: &self.name, bytes: len })?;
+        self.file.map(len)
+    }
+}

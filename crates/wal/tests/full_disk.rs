@@ -1,0 +1,185 @@
+//! A full disk: the log opens, reads and verifies, and goes on once there is space.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
+
+mod common;
+
+use std::io::ErrorKind as IoKind;
+
+use common::{
+    HALF, Ledger, POLICIES, check_power_cut, contents, enospc, fault, open, read, refused, small, try_open,
+    view,
+};
+use wal::{Ending, ErrorKind, SyncPolicy};
+use wal_segment::io::sim::{CallKind, Failure, FaultEffect, SimDisk, Times};
+
+const BLOCK: u64 = 4096;
+
+fn fill_up(disk: &SimDisk) {
+    disk.space(Some(0));
+    disk.names_need_space(true);
+}
+
+/// Logs as they are found: closed, killed, torn, behind a failed write, and before their first entry.
+fn found() -> Vec<(&'static str, SimDisk, Ledger)> {
+    let policy = SyncPolicy::Immediate;
+    let mut found = Vec::new();
+    for name in ["closed", "killed", "torn", "failed write", "empty"] {
+        let disk = SimDisk::new(1);
+        let mut ledger = Ledger::new(policy);
+        let wal = open(&disk, &small(policy));
+        if name != "empty" {
+            for bytes in [10, HALF, HALF, HALF, 20] {
+                ledger.append(&wal, bytes).expect("nothing fails");
+            }
+        }
+        match name {
+            "closed" => ledger.close(wal).expect("nothing fails"),
+            "failed write" => {
+                let effect = FaultEffect::PartialThenError(50, enospc());
+                disk.fail(fault(CallKind::Write, 0, Times::Once, effect));
+                ledger.append(&wal, 90).expect_err("no space");
+            }
+            _ => drop(wal),
+        }
+        let disk = disk.kill();
+        if name == "torn" {
+            let last = common::bytes::segments(&disk).pop().expect("a segment");
+            let end = common::bytes::frames(&disk.contents(&last).expect("it is there"))
+                .pop()
+                .expect("a frame")
+                .end;
+            disk.damage(&last, |bytes| bytes[end..end + 40].fill(7));
+        }
+        found.push((name, disk, ledger));
+    }
+    found
+}
+
+// etcd#2819 and raft-engine#344 wrote while they opened: on a full disk the log could not be opened, and so
+// nothing could be removed from it, and a file of zero bytes stayed behind that no later open understood.
+#[test]
+fn a_log_opens_reads_and_verifies_without_a_free_byte() {
+    for (name, disk, mut ledger) in found() {
+        fill_up(&disk);
+        let names = disk.names();
+        let looked = view(&disk);
+        let (shown, error) = read(looked.range(..));
+        assert!(error.is_none(), "{name}: {error:?}");
+        ledger.check_kill(&shown).expect(name);
+        assert!(looked.verify().expect(name).damages.is_empty(), "{name}");
+
+        let wal = open(&disk, &small(SyncPolicy::Immediate));
+        assert_eq!(contents(&wal), shown, "{name}");
+        assert_eq!(
+            matches!(wal.recovery().ending, Ending::Torn { .. }),
+            name == "torn" || name == "failed write"
+        );
+        ledger.adopt(&shown);
+        for _ in 0..3 {
+            refused(ledger.append(&wal, 10), ErrorKind::NoSpace);
+            assert_eq!(contents(&wal), shown, "{name}");
+        }
+        wal.sync().expect("there is nothing to sync");
+        assert_eq!(disk.names(), names, "{name}: something was left behind");
+        wal.close().expect("closing needs no space");
+
+        let wal = open(&disk, &small(SyncPolicy::Immediate));
+        disk.space(None);
+        ledger.append(&wal, 10).expect("there is space again");
+        assert_eq!(contents(&wal), ledger.entries(), "{name}");
+        check_power_cut(&disk.power_cut_losing_everything(), &ledger, &small(SyncPolicy::Immediate));
+    }
+}
+
+/// With `blocks` of space, on a file system that reserves space or on one that cannot.
+fn lives_with(blocks: u64, reserves: bool, policy: SyncPolicy) -> bool {
+    let what = format!("{blocks} blocks, reserves: {reserves}, {policy:?}");
+    let options = small(policy);
+    let disk = SimDisk::new(blocks);
+    if !reserves {
+        let unsupported = FaultEffect::Error(Failure::Kind(IoKind::Unsupported));
+        disk.fail(fault(CallKind::Allocate, 0, Times::Forever, unsupported));
+    }
+    disk.space(Some(blocks * BLOCK));
+    disk.names_need_space(true);
+    let mut ledger = Ledger::new(policy);
+    let mut refusals = 0;
+    let wal = match try_open(&disk, &options) {
+        Ok(wal) => wal,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{what}: {error}");
+            refused(try_open(&disk, &options), ErrorKind::NoSpace);
+            disk.space(None);
+            refusals += 1;
+            open(&disk, &options)
+        }
+    };
+    for bytes in [10, HALF, HALF, 0, HALF, HALF, 9000, 20] {
+        if let Err(error) = ledger.append(&wal, bytes) {
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{what}: {error}");
+            refusals += 1;
+            assert_eq!(contents(&wal), ledger.entries(), "{what}: readable");
+            wal.sync().expect("what was accepted can be synced");
+            let killed = open(&disk.kill(), &options);
+            ledger.check_kill(&contents(&killed)).expect(&what);
+            refused(ledger.append(&wal, 9000), ErrorKind::NoSpace);
+            // More, but perhaps not enough.
+            disk.space(Some(BLOCK));
+            match ledger.append(&wal, bytes) {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::NoSpace, "{what}: {error}");
+                    disk.space(None);
+                    ledger.append(&wal, bytes).expect("there is space again");
+                }
+            }
+            assert_eq!(contents(&wal), ledger.entries(), "{what}");
+        }
+    }
+    disk.space(None);
+    ledger.append(&wal, 30).expect("there is space again");
+    ledger.close(wal).expect("nothing fails");
+    assert_eq!(contents(&open(&disk.kill(), &options)), ledger.entries(), "{what}");
+    check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+    refusals > 0
+}
+
+#[test]
+fn whatever_is_missing_in_space_the_log_says_so_and_goes_on_when_there_is_more() {
+    for policy in POLICIES {
+        for reserves in [true, false] {
+            let refused = (0..60).filter(|&blocks| lives_with(blocks, reserves, policy)).count();
+            assert!((10..60).contains(&refused), "{refused} of sixty were too small");
+        }
+    }
+}
+
+#[test]
+fn no_space_at_any_single_call_of_a_new_log_or_a_new_segment_costs_that_call_alone() {
+    let options = small(SyncPolicy::Immediate);
+    let calls = [CallKind::Create, CallKind::Allocate, CallKind::SetLen, CallKind::Write];
+    for call in calls {
+        for nth in 0..25 {
+            let disk = SimDisk::new(nth);
+            let mut ledger = Ledger::new(SyncPolicy::Immediate);
+            disk.fail(fault(call, nth, Times::Once, FaultEffect::Error(enospc())));
+            let wal = try_open(&disk, &options).or_else(|error| {
+                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                try_open(&disk, &options)
+            });
+            let wal = wal.expect("the second try has space");
+            for bytes in [10, HALF, HALF, HALF, 9000, 20] {
+                if let Err(error) = ledger.append(&wal, bytes) {
+                    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                    ledger.append(&wal, bytes).expect("the second try has space");
+                }
+            }
+            match ledger.close(wal) {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}"),
+            }
+            check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+        }
+    }
+}
