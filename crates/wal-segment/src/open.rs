@@ -70,7 +70,7 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
             .clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
         checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
     };
-    let needs_anchor = anchored.as_ref().is_some_and(|anchored| anchored.needs_writing(last.as_deref()));
+    let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
     let anchor_proven = anchored.is_none() || last.is_some();
     let anchor = match anchored {
         Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest),
@@ -99,7 +99,8 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         next,
         reason,
     });
-    if needs_anchor && rules.keeps(Rule::OpenAnchors) {
+    // What this open shows is put down before it is shown: damage to it is damage from now on.
+    if (!slots_agree || writer.is_ahead_of_anchor()) && rules.keeps(Rule::OpenAnchors) {
         writer.write_anchor()?;
     }
     Ok((writer, recovery))

@@ -27,7 +27,7 @@ pub enum Rule {
     OpenSyncsDirectory,
     /// An open for writing syncs and drops the cache of what is not proven durable.
     OpenDropsCache,
-    /// An open writes the anchor when the chain is ahead of it.
+    /// An open writes the anchor when more is durable than that says.
     OpenAnchors,
     /// The headers and the name of a prepared segment are durable before its LINK is written.
     SpareDurable,

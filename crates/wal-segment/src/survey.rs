@@ -66,14 +66,6 @@ pub(crate) struct Anchored {
     pub(crate) newest: Anchor,
 }
 
-impl Anchored {
-    /// Whether an open must write the anchor before it returns.
-    pub(crate) fn needs_writing(&self, last: Option<&Linked>) -> bool {
-        !self.slots.agree_on_first()
-            || anchor_beside(&self.newest, last) == AnchorSeen::Behind && last.is_some()
-    }
-}
-
 /// Surveys the log in `directory`.
 pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) -> Result<Survey, Error> {
     let settling = Settling::new(purpose, rules);

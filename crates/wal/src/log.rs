@@ -60,8 +60,8 @@ impl Wal {
     /// # Errors
     /// - [`ErrorKind::TooLarge`]: nothing was written.
     /// - [`ErrorKind::NoSpace`], [`ErrorKind::Io`]: the entry is not part of the log, its number is used
-    ///   again, and the log takes further appends. If the process dies before it takes one, the entry may
-    ///   be found all the same.
+    ///   again, and the log takes further appends. If the log is closed, or the process dies, before it
+    ///   takes one, the entry may be found by the next open all the same.
     /// - [`ErrorKind::Poisoned`]: a sync failed. The entry may or may not be found after the next open.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
         let payload_bytes = payload.len() as u64;

@@ -43,8 +43,12 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
         checks += synced_is_stated(&frames)?;
     }
     for (index, frame) in frames.iter().enumerate() {
-        // An open for writing has shown what hangs on these LINKs, and made sure of them.
-        let shown = frame.kind == FrameKind::Link && frame.segment <= world.linked_at_open();
+        // An open for writing has shown these, and made sure of them.
+        let shown = match frame.kind {
+            FrameKind::Link => frame.segment <= world.linked_at_open(),
+            FrameKind::Data => frame.first + frame.entries <= world.shown_at_open(),
+            FrameKind::Seal => false,
+        };
         let attested = shown || attested(&rest, &frames, index);
         let random = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).unwrap_or(0) + index;
         let bit = frame.start * 8 + random % ((frame.end - frame.start) * 8);

@@ -20,6 +20,8 @@ pub(crate) struct World {
     unsettled: bool,
     /// The highest segment that was linked when the log was opened last.
     linked_at_open: u64,
+    /// How many entries that open showed.
+    shown_at_open: u64,
 }
 
 /// A promise that was not kept.
@@ -112,8 +114,14 @@ impl World {
         self.accepted.iter().map(Vec::len).sum()
     }
 
+    /// The highest segment that was linked when the log was opened last.
     pub(crate) fn linked_at_open(&self) -> u64 {
         self.linked_at_open
+    }
+
+    /// How many entries that open showed.
+    pub(crate) fn shown_at_open(&self) -> u64 {
+        self.shown_at_open
     }
 
     pub(crate) fn durable_entries(&self) -> usize {
@@ -197,6 +205,7 @@ impl World {
     /// An open showed this log: from now on it is what the log is, and all of it is durable.
     pub(crate) fn opened(&mut self, shown: &[Vec<u8>], highest_link: u64) {
         self.linked_at_open = highest_link;
+        self.shown_at_open = shown.len() as u64;
         self.unsettled = false;
         let mut left = shown;
         let mut accepted = Vec::new();

@@ -358,6 +358,11 @@ impl Writer {
         }
     }
 
+    /// Whether more is durable than the anchor says.
+    pub(crate) fn is_ahead_of_anchor(&self) -> bool {
+        self.durable != self.anchor.last().durable
+    }
+
     fn anchor_is_behind(&self) -> bool {
         let wanted = self.anchor_now();
         let last = *self.anchor.last();
