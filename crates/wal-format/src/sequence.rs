@@ -30,12 +30,6 @@ impl Sequence {
         Sequence::try_from(self.0.checked_add(entries)?).ok()
     }
 
-    /// The number before this one; none before zero.
-    #[must_use]
-    pub fn previous(self) -> Option<Sequence> {
-        self.0.checked_sub(1).map(Sequence)
-    }
-
     /// How many entries lie from `earlier` up to here; zero when `earlier` is not earlier.
     #[must_use]
     pub fn distance_from(self, earlier: Sequence) -> u64 {

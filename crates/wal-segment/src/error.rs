@@ -245,7 +245,9 @@ impl fmt::Display for Error {
                 write!(f, "{}: another writer has this log open", directory.display())
             }
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
-            Error::OutOfNumbers => f.write_str("no sequence or segment number is left for this entry"),
+            Error::OutOfNumbers => {
+                f.write_str("no number is left for this entry, or no segment can be large enough for it")
+            }
             Error::SyncInFlight => f.write_str("a sync of the segment is in flight"),
             Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
         }

@@ -30,7 +30,8 @@ impl LastSegment {
         // Beside a writer, what lies behind the tip may have been written after the walk came by. Then a
         // second walk gets further; what a writer is not about to finish stops it at the same place.
         for _ in 0..FURTHER_WALKS {
-            if evidence.genuine_end.is_none() {
+            // Nothing follows a SEAL, whoever wrote it there.
+            if evidence.genuine_end.is_none() || matches!(walked.stop, Stop::Sealed { .. }) {
                 break;
             }
             let further = walk_linked(last, walked.tip, last.file_bytes)?;

@@ -11,7 +11,7 @@ use wal_format::{
 
 use crate::anchor_file::AnchorFile;
 use crate::decide::Verdict;
-use crate::error::{Error, Operation, Place};
+use crate::error::{Damage, DamageKind, Error, Operation, Place};
 use crate::io::Directory;
 use crate::named::sync_directory;
 use crate::recovery::{Ending, Recovery};
@@ -79,7 +79,8 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
     let mut reason = match verdict {
         Verdict::New | Verdict::Empty => LinkReason::Genesis,
         Verdict::Torn => LinkReason::Torn,
-        Verdict::Clean | Verdict::Unclosed | Verdict::Refused(_) => LinkReason::Reopen,
+        Verdict::Clean | Verdict::Unclosed => LinkReason::Reopen,
+        Verdict::Refused(_) => return Err(refused_without_words(directory.as_ref())),
     };
     let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
     if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
@@ -104,6 +105,12 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         writer.write_anchor()?;
     }
     Ok((writer, recovery))
+}
+
+/// Whatever is refused has a damage to show for it; should it ever not, it is refused all the same.
+fn refused_without_words(directory: &dyn Directory) -> Error {
+    let kind = DamageKind::Contradiction("the log was refused");
+    Error::Damaged(Damage { file: directory.path().to_path_buf(), offset: 0, sequences: None, kind })
 }
 
 fn genesis(directory: &dyn Directory, settings: Settings) -> Anchor {
@@ -149,6 +156,11 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
             }
             survey => survey?,
         };
+        if survey.verdict == Verdict::New && look < AGREEING_LOOKS {
+            // The first append to an empty log makes its anchor anew.
+            directory.wait(PAUSE);
+            continue;
+        }
         if survey.verdict == Verdict::New {
             return Err(Error::NoLog { directory: directory.path().to_path_buf() });
         }

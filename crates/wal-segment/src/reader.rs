@@ -21,6 +21,7 @@ use crate::catalog::segment_path;
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::io::Mapping;
 use crate::named::Named;
+use crate::scan::{self, Stop};
 use crate::shelf::{Shelf, Snapshot, open_span};
 use crate::span::{Span, Tip};
 
@@ -105,7 +106,11 @@ impl Entries {
             };
             match reading.next(self.shelf.as_ref(), self.wanted.start)? {
                 Some(entry) if entry.sequence >= self.wanted.end => return Ok(None),
-                Some(entry) => return Ok(Some(entry)),
+                Some(entry) => {
+                    // What lies behind the last one that is wanted is not even looked at.
+                    self.wanted.start = entry.sequence.advance(1).unwrap_or(Sequence::MAX);
+                    return Ok(Some(entry));
+                }
                 None => {
                     self.reading = None;
                     self.span_index += 1;
@@ -219,14 +224,19 @@ impl Reading {
                     let (true, Some(after)) = (follows, after) else {
                         return Err(self.damaged(shelf, offset, all, DamageKind::Frame(FrameFault::Order)));
                     };
-                    let own = bytes[at..].first_chunk().map(FrameHeader::chain_value).unwrap_or_default();
+                    let own = bytes[at..].first_chunk().map(FrameHeader::chain_value);
+                    let own = own.expect("a header was just decoded");
                     match self.check(&header, &bytes[at..]) {
                         Err(fault) => fault,
                         Ok(()) => {
                             self.tip = Tip { offset: frame_end, chain: own, next: after };
                             self.chained = true;
                             if header.kind != FrameKind::Data {
-                                continue;
+                                if frame_end == end {
+                                    continue;
+                                }
+                                let kind = DamageKind::Contradiction("frames follow a SEAL");
+                                return Err(self.damaged(shelf, frame_end, all, kind));
                             }
                             let checksum = self.span.checksum;
                             self.frame = Some(OpenFrame::new(bytes, at, &header, checksum, offset));
@@ -261,6 +271,18 @@ impl Reading {
         if offset + frame_bytes > limit {
             return Ok(Err(FrameFault::Short));
         }
+        if let Source::File { file, .. } = &self.source
+            && frame_bytes > CHUNK_BYTES as u64
+        {
+            // Memory for all of it is taken only for a frame that is good, not for one that says so.
+            let tip = Tip { offset, chain: header.previous, next: header.first };
+            let walked = scan::walk(file, self.span.life, self.span.checksum, tip, offset + frame_bytes)?;
+            if let Stop::Fault(fault) = walked.stop
+                && walked.tip == tip
+            {
+                return Ok(Err(fault));
+            }
+        }
         let (bytes, at) = self.source.bytes_at(offset, frame_bytes, limit)?;
         Ok(Ok((bytes, at, header)))
     }
@@ -280,7 +302,12 @@ impl Reading {
         let usable = |point: &IndexPoint| {
             point.first <= from && point.first >= span.start.next && point.offset < seal_offset
         };
-        Ok(index.points().filter_map(Result::ok).filter(usable).last())
+        let Some(point) = index.points().filter_map(Result::ok).filter(usable).last() else {
+            return Ok(None);
+        };
+        let leads_there =
+            matches!(self.frame_at(point.offset)?, Ok((_, _, header)) if header.first == point.first);
+        Ok(leads_there.then_some(point))
     }
 
     fn damaged(&self, shelf: &dyn Shelf, offset: u64, sequences: Lost, kind: DamageKind) -> Error {

@@ -14,8 +14,8 @@
 //! ```
 
 use wal_format::{
-    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind,
-    INDEX_SPACING_BYTES, IndexPoint, Life, SEAL_FIXED_BYTES, Seal, TableEntry,
+    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life,
+    SEAL_FIXED_BYTES, Seal, TableEntry,
 };
 
 use crate::error::Error;
@@ -30,8 +30,6 @@ pub(crate) struct Walked {
     pub(crate) tip: Tip,
     /// Why the walk ended: a SEAL, or what stands at the tip.
     pub(crate) stop: Stop,
-    /// The frames before each multiple of the index spacing.
-    pub(crate) index: Vec<IndexPoint>,
     /// The furthest durable point that any of the frames states.
     pub(crate) stated_durable: u64,
     /// How many DATA frames there were.
@@ -69,13 +67,7 @@ pub(crate) fn walk(
         checksum,
         frames_window: Window::new(file, limit),
         payload_window: Window::new(file, limit),
-        walked: Walked {
-            tip: start,
-            stop: Stop::Fault(FrameFault::Blank),
-            index: Vec::new(),
-            stated_durable: 0,
-            frames: 0,
-        },
+        walked: Walked { tip: start, stop: Stop::Fault(FrameFault::Blank), stated_durable: 0, frames: 0 },
     };
     loop {
         match walk.step()? {
@@ -111,7 +103,7 @@ impl Walk<'_> {
             Ok(frame) => frame,
             Err(fault) => return Ok(Err(fault)),
         };
-        let own_chain = bytes.first_chunk().map(FrameHeader::chain_value).unwrap_or_default();
+        let own_chain = bytes.first_chunk().map(FrameHeader::chain_value).expect("a header was just decoded");
         let (true, true, Some(after)) = (frame.previous == chain, frame.first == next, frame.next_sequence())
         else {
             return Ok(Err(FrameFault::Order));
@@ -130,21 +122,13 @@ impl Walk<'_> {
                 if let Err(fault) = self.check_data(&frame, offset)? {
                     return Ok(Err(fault));
                 }
-                self.note(&frame, offset);
+                self.walked.frames += 1;
                 None
             }
         };
         self.walked.stated_durable = self.walked.stated_durable.max(frame.durable_offset);
         self.walked.tip = Tip { offset: end, chain: own_chain, next: after };
         Ok(Ok(sealed))
-    }
-
-    fn note(&mut self, frame: &FrameHeader, offset: u64) {
-        let slot = |offset: u64| offset / INDEX_SPACING_BYTES;
-        if self.walked.index.last().is_none_or(|last| slot(last.offset) < slot(offset)) {
-            self.walked.index.push(IndexPoint { offset, first: frame.first });
-        }
-        self.walked.frames += 1;
     }
 
     /// Most frames fit the window and are checked where they lie; a larger one goes piece by piece.

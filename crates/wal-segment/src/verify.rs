@@ -104,6 +104,7 @@ fn check_head(directory: &dyn Directory, span: &Span, file: &Named) -> Result<()
         };
         match SegmentHeader::decode(&bytes[..read]) {
             Ok(header) if header.life == span.life => {}
+            Ok(header) if header.life.segment == span.life.segment => return damaged(DamageKind::OtherLife),
             Ok(header) => return damaged(DamageKind::Misnamed { found: header.life.segment }),
             Err(fault) => return damaged(DamageKind::Header(fault)),
         }

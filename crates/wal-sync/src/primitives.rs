@@ -45,14 +45,6 @@ impl<T> Mutex<T> {
     pub fn lock_whole(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(sync::PoisonError::into_inner)
     }
-
-    /// What is inside.
-    ///
-    /// # Errors
-    /// [`Panicked`].
-    pub fn into_inner(self) -> Result<T, Panicked> {
-        self.0.into_inner().map_err(|_| Panicked)
-    }
 }
 
 impl<T> fmt::Debug for Mutex<T> {

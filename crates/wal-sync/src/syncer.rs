@@ -64,9 +64,11 @@ impl<E: Clone + From<Panicked>> Syncer<E> {
         if self.policy.waits() { self.sync_to(next, target) } else { Ok(()) }
     }
 
-    /// Everything in front of `next` became durable in passing, as when a segment is sealed.
-    pub fn passed(&self, next: u64) {
-        self.durable.advance(next);
+    /// Everything in front of `written` was written, and everything in front of `durable` became durable
+    /// in passing, as when a segment is sealed. Nobody sees more durable than written.
+    pub fn passed(&self, written: u64, durable: u64) {
+        self.written.advance(written);
+        self.durable.advance(durable);
     }
 
     /// Returns when no sync is in flight, for whoever must not run beside one.

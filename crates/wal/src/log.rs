@@ -51,7 +51,7 @@ impl Wal {
             library: options.library(directory),
             recovery,
             max_entry_bytes: options.max_entry_bytes,
-            max_batch_bytes: options.max_batch_bytes,
+            max_batch_bytes: options.batch_bytes(),
         })
     }
 
@@ -79,10 +79,11 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append`], for all of them together.
     pub fn append_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Range<u64>, Error> {
-        let payloads = payloads.as_ref();
+        // Each payload is asked for its bytes once: they are counted, digested and written as one.
+        let payloads: Vec<&[u8]> = payloads.as_ref().iter().map(AsRef::as_ref).collect();
         let mut payload_bytes = 0;
-        for payload in payloads {
-            let entry_bytes = payload.as_ref().len() as u64;
+        for payload in &payloads {
+            let entry_bytes = payload.len() as u64;
             self.check_entry(entry_bytes)?;
             payload_bytes += entry_bytes;
         }
@@ -98,10 +99,9 @@ impl Wal {
             let next = self.write(|writer| Ok(writer.next()))?;
             return Ok(next..next);
         }
-        let digests: Vec<u64> =
-            payloads.iter().map(|payload| self.checksum.digest(payload.as_ref())).collect();
-        let entries = payloads.iter().map(AsRef::as_ref).zip(digests.iter().copied());
-        let first = self.write(|writer| writer.append(entries.clone(), count, payload_bytes))?;
+        let entries: Vec<(&[u8], u64)> =
+            payloads.into_iter().map(|payload| (payload, self.checksum.digest(payload))).collect();
+        let first = self.write(|writer| writer.append(entries.iter().copied(), count, payload_bytes))?;
         self.syncer.wrote(first + count, self)?;
         Ok(first..first + count)
     }
@@ -194,7 +194,7 @@ impl Wal {
             let mut guard = self.lock()?;
             let writer = guard.as_mut().ok_or_else(closed)?;
             let done = act(writer);
-            self.syncer.passed(writer.durable().value());
+            self.syncer.passed(writer.next().value(), writer.durable().value());
             drop(guard);
             return match done {
                 Ok(first) => Ok(first.value()),

@@ -21,13 +21,15 @@ pub struct Options {
     pub(crate) checksum: Option<ChecksumKind>,
     pub(crate) sync: SyncPolicy,
     pub(crate) max_entry_bytes: u64,
-    pub(crate) max_batch_bytes: u64,
+    pub(crate) max_batch_bytes: Option<u64>,
     pub(crate) mapped_reads: bool,
     pub(crate) rules: Rules,
 }
 
 /// Mappings that a log keeps for its readers: 64 segments of 64 MiB are 4 GiB of address space.
 const MAPPED_SEGMENTS: usize = 64;
+
+const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
 
 impl Default for Options {
     fn default() -> Options {
@@ -36,7 +38,7 @@ impl Default for Options {
             checksum: None,
             sync: SyncPolicy::default(),
             max_entry_bytes: 64 << 20,
-            max_batch_bytes: 256 << 20,
+            max_batch_bytes: None,
             mapped_reads: true,
             rules: Rules::default(),
         }
@@ -76,9 +78,10 @@ impl Options {
     }
 
     /// The largest batch in bytes of payload, at least as large as the largest entry and below 4 GiB; a
-    /// batch is written at once and held in memory for that. Default: 256 MiB.
+    /// batch is written at once and held in memory for that. Default: 256 MiB, or the largest entry if that
+    /// is more.
     pub fn max_batch_bytes(mut self, bytes: u64) -> Options {
-        self.max_batch_bytes = bytes;
+        self.max_batch_bytes = Some(bytes);
         self
     }
 
@@ -151,6 +154,10 @@ impl Options {
         Arc::new(Library::new(directory, self.mapped_reads.then_some(MAPPED_SEGMENTS)))
     }
 
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        self.max_batch_bytes.unwrap_or(DEFAULT_BATCH_BYTES.max(self.max_entry_bytes))
+    }
+
     pub(crate) fn wanted(&self) -> Wanted {
         Wanted { segment_bytes: self.segment_bytes, checksum: self.checksum, rules: self.rules }
     }
@@ -170,8 +177,8 @@ impl Options {
                 "max_entry_bytes is {found}; it must be from 1 to {MAX_FRAME_PAYLOAD_BYTES}"
             ));
         }
-        if !(self.max_entry_bytes..=MAX_FRAME_PAYLOAD_BYTES).contains(&self.max_batch_bytes) {
-            let (found, least) = (self.max_batch_bytes, self.max_entry_bytes);
+        if !(self.max_entry_bytes..=MAX_FRAME_PAYLOAD_BYTES).contains(&self.batch_bytes()) {
+            let (found, least) = (self.batch_bytes(), self.max_entry_bytes);
             return invalid(format!(
                 "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
             ));

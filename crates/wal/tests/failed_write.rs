@@ -213,3 +213,36 @@ fn nothing_of_a_failed_batch_is_in_the_next_one() {
     let shown = contents(&open(&disk.kill(), &small(SyncPolicy::Immediate)));
     assert_eq!(shown, [b"first".as_slice(), &[0], &[1], &[2], &[3], &[4]]);
 }
+
+// What a cut has declared gone is held back by the LINK and, should the LINK be damaged, by the anchor. So
+// nothing is accepted behind the cut before the anchor is synced, and a sync that failed is not forgotten
+// because another one succeeds a moment later.
+#[test]
+fn nothing_is_accepted_behind_a_cut_before_the_anchor_knows_of_it() {
+    let mut anchor_failed = false;
+    for nth in 0..8 {
+        let options = small(SyncPolicy::None);
+        let disk = SimDisk::new(1);
+        let mut ledger = Ledger::new(SyncPolicy::None);
+        let wal = open(&disk, &options);
+        ledger.append(&wal, 50).expect("nothing fails");
+        ledger.sync(&wal).expect("nothing fails");
+        stores_only(&disk, 30);
+        ledger.append(&wal, 60).expect_err("the write fails");
+        disk.heal();
+        disk.fail(fault(CallKind::SyncFile, nth, Times::Once, FaultEffect::Error(common::eio())));
+        let appended = ledger.append(&wal, 70);
+        disk.heal();
+        let Err(error) = appended else { continue };
+        if error.kind() == ErrorKind::Poisoned {
+            continue;
+        }
+        anchor_failed |= error.to_string().contains("ANCHOR");
+        assert_eq!(contents(&wal), ledger.entries(), "sync {nth}: {error}");
+        ledger.append(&wal, 80).expect("the fault is over");
+        assert_eq!(contents(&wal), ledger.entries(), "sync {nth}: {error}");
+        ledger.close(wal).expect("nothing fails");
+        check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+    }
+    assert!(anchor_failed, "one of the syncs was the anchor's");
+}

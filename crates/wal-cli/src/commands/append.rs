@@ -38,10 +38,7 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
 
 fn options(args: &Append) -> Options {
     let max_entry_bytes = args.max_entry_bytes.bytes;
-    let mut options = Options::new()
-        .sync(args.sync)
-        .max_entry_bytes(max_entry_bytes)
-        .max_batch_bytes(max_entry_bytes.max(DEFAULT_MAX_BATCH_BYTES));
+    let mut options = Options::new().sync(args.sync).max_entry_bytes(max_entry_bytes);
     if let Some(size) = args.segment_size {
         options = options.segment_bytes(size.bytes);
     }
@@ -50,9 +47,6 @@ fn options(args: &Append) -> Options {
     }
     options
 }
-
-/// The library's own default; a single entry may be larger when the user says so.
-const DEFAULT_MAX_BATCH_BYTES: u64 = 256 << 20;
 
 /// Appends every line. What has been appended is acknowledged before a read can block.
 fn feed(wal: &Wal, lines: &mut Lines<impl Read>, acks: &mut Acks) -> Result<(), Failure> {

@@ -26,8 +26,8 @@ mod turnover;
 use std::sync::Arc;
 
 use wal_format::{
-    Anchor, ChecksumKind, DurablePoint, FrameLayout, LinkReason, LogId, SegmentNumber, Sequence,
-    encode_data_frame,
+    Anchor, ChecksumKind, DurablePoint, FrameLayout, LinkReason, LogId, MAX_SEGMENT_BYTES, SegmentNumber,
+    Sequence, encode_data_frame,
 };
 
 use self::open_segment::OpenSegment;
@@ -209,6 +209,9 @@ impl Writer {
         let first = self.end.next;
         first.advance(count).ok_or(Error::OutOfNumbers)?;
         let frame_bytes = FrameLayout::of(self.settings.checksum, count, payload_bytes).end;
+        if turnover::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
+            return Err(Error::OutOfNumbers);
+        }
         let stays = matches!(&self.tail, Tail::Open(open) if open.has_room(self.end.offset, frame_bytes));
         if !stays && self.in_flight {
             return Err(Error::SyncInFlight);
@@ -275,7 +278,7 @@ impl Writer {
         // reports it.
         let anchored = self.anchor.last().active.map(|(segment, _)| segment);
         let entered = self.durable.is_some_and(|durable| Some(durable.segment) > anchored);
-        if entered && self.rules.keeps(Rule::AnchorPerSegment) {
+        if entered && !self.anchor_owed && self.rules.keeps(Rule::AnchorPerSegment) {
             self.write_anchor().ok();
         }
     }

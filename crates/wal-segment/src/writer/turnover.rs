@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use wal_format::{
-    FIRST_FRAME_OFFSET, FrameHeader, INDEX_SPACING_BYTES, LINK_FRAME_BYTES, Link, LinkReason,
-    MAX_SEGMENT_BYTES, Predecessor, Sequence, encode_data_frame, encode_seal_frame, seal_frame_bytes,
+    FIRST_FRAME_OFFSET, FrameHeader, INDEX_SPACING_BYTES, LINK_FRAME_BYTES, Link, LinkReason, Predecessor,
+    Sequence, encode_data_frame, encode_seal_frame, seal_frame_bytes,
 };
 
 use super::open_segment::OpenSegment;
@@ -34,6 +34,11 @@ const SEGMENT_GROWTH: u64 = 4;
 struct Begun {
     link: Link,
     open: OpenSegment,
+}
+
+/// How long a segment must be to hold a frame of this size.
+pub(super) fn needed_bytes(frame_bytes: u64) -> u64 {
+    Link::end_offset() + frame_bytes + seal_frame_bytes(2)
 }
 
 impl Writer {
@@ -85,7 +90,7 @@ impl Writer {
         let encoded = link.encode(life);
         let after_link = Tip {
             offset: Link::end_offset(),
-            chain: encoded.first_chunk().map(FrameHeader::chain_value).unwrap_or_default(),
+            chain: encoded.first_chunk().map(FrameHeader::chain_value).expect("a LINK begins with a header"),
             next: self.end.next,
         };
         let buffer = frame_buffer(&mut self.buffer, LINK_FRAME_BYTES as u64 + frame_bytes);
@@ -118,7 +123,7 @@ impl Writer {
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
         let after_link = Tip {
             offset: Link::end_offset(),
-            chain: encoded.first_chunk().map(FrameHeader::chain_value).unwrap_or_default(),
+            chain: encoded.first_chunk().map(FrameHeader::chain_value).expect("a LINK begins with a header"),
             next: self.end.next,
         };
         let segment = open.header.life.segment;
@@ -179,11 +184,7 @@ impl Writer {
             Some(span) => span.life.segment.next().ok_or(Error::OutOfNumbers)?,
         };
         let grown = self.end.offset.saturating_mul(SEGMENT_GROWTH).max(FIRST_SEGMENT_BYTES);
-        let needed = Link::end_offset() + frame_bytes + seal_frame_bytes(2);
-        let bytes = self.settings.segment_bytes.min(grown).max(needed);
-        if bytes > MAX_SEGMENT_BYTES {
-            return Err(Error::OutOfNumbers);
-        }
+        let bytes = self.settings.segment_bytes.min(grown).max(needed_bytes(frame_bytes));
         Ok(Order { log: self.log, number, bytes, checksum: self.settings.checksum })
     }
 
