@@ -86,7 +86,7 @@ fn every_single_bit_flip_in_an_anchor_is_refused() {
 /// The crate has no allocator: it is `no_std` and does not link `alloc`. What is left to show is that
 /// nothing is read or promised beyond the bytes that are there.
 #[test]
-fn a_huge_length_is_refused_without_allocation() {
+fn a_huge_length_is_refused() {
     for checksum in checksums() {
         let frame = Frame::sample(checksum, &[5, 0, 7]);
         for (entries, payload_bytes) in [

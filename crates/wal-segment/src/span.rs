@@ -32,7 +32,8 @@ pub struct Span {
     pub end: Tip,
     /// Where the segment's SEAL stands, if it has one in front of the end.
     pub seal_offset: Option<u64>,
-    /// Whether a durable LINK in the next segment states this end, so that nobody writes here again.
+    /// Whether a LINK in a later segment states this end, so that nobody writes here again. A writer
+    /// waits until that LINK is durable; a reader is content with one that it has read.
     pub closed: bool,
 }
 

@@ -59,7 +59,8 @@ pub enum Access {
 /// Whether [`File::drop_cache`] made the next read come from the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Residency {
-    /// The cache holds none of the file: what is read next is on the device.
+    /// The cache was dropped, and no probed place of the file was in it any more: what is read next is
+    /// on the device.
     Dropped,
     /// Some of the file is still cached, because another process maps it or the file system has no
     /// device behind it.
