@@ -24,6 +24,11 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
     let told = acks.flush();
     let next = wal.written();
     let closed = wal.close();
+    if let (Err(_), Err(error)) = (&fed, &closed)
+        && error.kind() != wal::ErrorKind::Poisoned
+    {
+        say(format!("and the log could not be closed: {error}"));
+    }
     fed?;
     told?;
     closed?;
