@@ -70,17 +70,18 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
             .clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
         checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
     };
-    let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
-    let anchor_proven = anchored.is_none() || last.is_some();
-    let anchor = match anchored {
-        Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest),
-        None => AnchorFile::remake(directory.as_ref(), &catalog, genesis(directory.as_ref(), settings))?,
-    };
+    // Before anything is touched: a refused log stays as it is.
     let mut reason = match verdict {
         Verdict::New | Verdict::Empty => LinkReason::Genesis,
         Verdict::Torn => LinkReason::Torn,
         Verdict::Clean | Verdict::Unclosed => LinkReason::Reopen,
         Verdict::Refused(_) => return Err(refused_without_words(directory.as_ref())),
+    };
+    let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
+    let anchor_proven = anchored.is_none() || last.is_some();
+    let anchor = match anchored {
+        Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest),
+        None => AnchorFile::remake(directory.as_ref(), &catalog, genesis(directory.as_ref(), settings))?,
     };
     let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
     if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
