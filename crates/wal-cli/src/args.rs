@@ -1,10 +1,14 @@
 //! What can be said on the command line. Parsed once; the commands see values.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use wal::{Checksum, SyncPolicy};
 
+use crate::duration;
 use crate::size::Size;
 
 /// A durable write-ahead log in a directory.
@@ -44,9 +48,19 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Append {
-    /// When entries become durable: `none` (once the log is closed) or `immediate` (each by itself).
-    #[arg(long, value_name = "POLICY", default_value = "immediate", value_parser = sync_policy)]
-    pub(crate) sync: SyncPolicy,
+    /// When entries become durable: `none` (once the log is closed), `immediate` (at once), `periodic`
+    /// (in the background) or `grouped` (at once, many together).
+    #[arg(long, value_name = "POLICY", default_value_t = Policy::Grouped)]
+    pub(crate) sync: Policy,
+    /// With `--sync grouped`: the longest wait for company, from 100us [default: 1ms].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
+    pub(crate) window: Option<Duration>,
+    /// With `--sync periodic`: how old an entry gets before it is synced, from 100us [default: 100ms].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
+    pub(crate) interval: Option<Duration>,
+    /// With `--sync periodic`: so many entries are synced before the interval is over [default: 10000].
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) entries: Option<u64>,
     /// How payloads are checked from the next segment on: `crc32` or `crc64` [default: what the log
     /// has, or crc32].
     #[arg(long, value_name = "KIND", value_parser = checksum)]
@@ -64,6 +78,89 @@ pub(crate) struct Append {
     /// Print the number of each entry on stdout once the policy's promise holds for it.
     #[arg(long)]
     pub(crate) progress_acks: bool,
+}
+
+/// What a process may lose to a power cut in this time is little to type again, and a sync ten times a
+/// second costs a disk next to nothing.
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+const DEFAULT_ENTRIES: u64 = 10_000;
+
+impl Append {
+    /// The policy with its values, or why they cannot be kept: the library would take the nearest ones,
+    /// but whoever types a number means it.
+    pub(crate) fn policy(&self) -> Result<SyncPolicy, String> {
+        for (option, given, policy) in [
+            ("--window", self.window.is_some(), Policy::Grouped),
+            ("--interval", self.interval.is_some(), Policy::Periodic),
+            ("--entries", self.entries.is_some(), Policy::Periodic),
+        ] {
+            if given && policy != self.sync {
+                return Err(format!("{option} is for --sync {policy}, not for --sync {}", self.sync));
+            }
+        }
+        match self.sync {
+            Policy::None => Ok(SyncPolicy::None),
+            Policy::Immediate => Ok(SyncPolicy::Immediate),
+            Policy::Grouped => match self.window {
+                None => Ok(SyncPolicy::default()),
+                Some(window) => Ok(SyncPolicy::Grouped { window: long_enough("--window", window)? }),
+            },
+            Policy::Periodic => {
+                let interval = long_enough("--interval", self.interval.unwrap_or(DEFAULT_INTERVAL))?;
+                let entries = self.entries.unwrap_or(DEFAULT_ENTRIES);
+                if entries == 0 {
+                    return Err("--entries is 0; it must be at least 1".to_owned());
+                }
+                Ok(SyncPolicy::Periodic { entries, interval })
+            }
+        }
+    }
+}
+
+/// Refuses what the library would lengthen.
+fn long_enough(option: &str, given: Duration) -> Result<Duration, String> {
+    match SyncPolicy::grouped(given) {
+        SyncPolicy::Grouped { window: kept } if kept != given => Err(format!(
+            "{option} is {}; it must be at least {}",
+            duration::render(given),
+            duration::render(kept)
+        )),
+        _ => Ok(given),
+    }
+}
+
+/// The name of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    None,
+    Immediate,
+    Periodic,
+    Grouped,
+}
+
+const POLICIES: [(&str, Policy); 4] = [
+    ("none", Policy::None),
+    ("immediate", Policy::Immediate),
+    ("periodic", Policy::Periodic),
+    ("grouped", Policy::Grouped),
+];
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Policy, String> {
+        let known = POLICIES.iter().find(|(name, _)| *name == text);
+        known
+            .map(|(_, policy)| *policy)
+            .ok_or_else(|| "a policy is none, immediate, periodic or grouped".to_owned())
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = POLICIES.iter().find(|(_, policy)| policy == self);
+        f.write_str(known.map_or("", |(name, _)| name))
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,15 +197,47 @@ pub(crate) fn terminator(null: bool) -> u8 {
     if null { 0 } else { b'\n' }
 }
 
-fn sync_policy(text: &str) -> Result<SyncPolicy, String> {
-    match text {
-        "none" => Ok(SyncPolicy::None),
-        "immediate" => Ok(SyncPolicy::Immediate),
-        "periodic" | "grouped" => Err("this policy is not available yet; use none or immediate".to_owned()),
-        _ => Err("a policy is none or immediate".to_owned()),
-    }
-}
-
 fn checksum(text: &str) -> Result<Checksum, String> {
     text.parse().map_err(|_| "a checksum is crc32 or crc64".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(options: &[&str]) -> Result<SyncPolicy, String> {
+        let args = Args::try_parse_from([&["wal", "append"], options].concat()).unwrap();
+        let Command::Append(append) = args.command else { panic!("append was parsed") };
+        append.policy()
+    }
+
+    #[test]
+    fn without_options_the_policy_is_the_library_s() {
+        assert_eq!(policy(&[]), Ok(SyncPolicy::default()));
+        assert_eq!(policy(&["--sync", "grouped"]), Ok(SyncPolicy::default()));
+    }
+
+    #[test]
+    fn the_library_keeps_every_value_that_is_accepted() {
+        for (options, accepted) in [
+            (&["--sync", "none"][..], SyncPolicy::None),
+            (&["--sync", "immediate"], SyncPolicy::Immediate),
+            (&["--window", "100us"], SyncPolicy::Grouped { window: Duration::from_micros(100) }),
+            (
+                &["--sync", "grouped", "--window", "1s"],
+                SyncPolicy::Grouped { window: Duration::from_secs(1) },
+            ),
+            (
+                &["--sync", "periodic"],
+                SyncPolicy::Periodic { entries: 10_000, interval: Duration::from_millis(100) },
+            ),
+            (
+                &["--sync", "periodic", "--interval", "100us", "--entries", "1"],
+                SyncPolicy::Periodic { entries: 1, interval: Duration::from_micros(100) },
+            ),
+        ] {
+            assert_eq!(policy(options), Ok(accepted), "{options:?}");
+            assert_eq!(accepted.clamped(), accepted, "{options:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{Log, damage, lines};
+use support::{Log, damage};
 
 /// The golden files are written anew by hand, from what a failing run prints.
 fn assert_golden(log: &Log, name: &str, code: i32) {
@@ -36,8 +36,8 @@ fn an_empty_log() {
 #[test]
 fn a_closed_log_of_two_segments() {
     let log = Log::new();
-    log.run_with(&["append", "--checksum", "crc64"], lines(0..3).as_bytes());
-    log.run_with(&["append", "--checksum", "crc32"], lines(3..5).as_bytes());
+    log.append_one_by_one(&["--checksum", "crc64"], 0..3);
+    log.append_one_by_one(&["--checksum", "crc32"], 3..5);
     fs::write(log.path.join("README"), "not of the log").unwrap();
     assert_golden(&log, "info_clean.json", 0);
 }

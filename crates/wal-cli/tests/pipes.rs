@@ -6,15 +6,16 @@ mod support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::thread;
 
-use support::{Log, lines, run, wait};
+use support::{Log, POLICIES, lines, run, wait};
 
 #[test]
 fn an_acknowledgement_never_waits_for_further_input() {
-    for args in [&["--sync", "immediate"][..], &["--sync", "none"], &["--sync", "none", "--null"]] {
+    for args in POLICIES.map(<[&str]>::to_vec).into_iter().chain([vec!["--sync", "none", "--null"]]) {
         let log = Log::new();
         let end: &[u8] = if args.contains(&"--null") { b"\0" } else { b"\n" };
-        let mut writer = log.writer(args);
+        let mut writer = log.writer(&args);
         for sequence in 0..50 {
             writer.send(b"a line");
             writer.send(end);
@@ -29,9 +30,47 @@ fn an_acknowledgement_never_waits_for_further_input() {
 }
 
 #[test]
-fn an_entry_acknowledged_under_immediate_is_there_after_a_kill() {
-    let (log, text) = Log::killed_under(&["--segment-size", "12KiB"], 300);
-    assert_eq!(log.cat(), text.as_bytes());
+fn acknowledgements_are_complete_and_in_order() {
+    let text = lines(0..200_000);
+    let numbers: String = (0..200_000).map(|sequence| format!("{sequence}\n")).collect();
+    for policy in POLICIES {
+        let log = Log::new();
+        let ran = log.run_with(&[&["append", "--progress-acks"], policy].concat(), text.as_bytes());
+        assert_eq!(ran.code, Some(0), "{policy:?}: {}", ran.stderr);
+        assert!(ran.stdout == numbers.as_bytes(), "{policy:?}");
+        assert!(ran.stderr.contains("entries 0 to 199999"), "{policy:?}: {}", ran.stderr);
+        assert!(log.cat() == text.as_bytes(), "{policy:?}");
+    }
+}
+
+#[test]
+fn every_acknowledged_entry_is_there_after_a_kill() {
+    for policy in POLICIES {
+        let log = Log::new();
+        let mut writer = log.writer(&[&["--segment-size", "64KiB"], policy].concat());
+        let mut stdin = writer.take_stdin();
+        // Ends when the writer is killed.
+        let feeder = thread::spawn(move || {
+            (0..)
+                .step_by(100)
+                .take_while(|first| stdin.write_all(lines(*first..*first + 100).as_bytes()).is_ok())
+                .count()
+        });
+        let mut next = 0;
+        while next < 20_000 {
+            assert_eq!(writer.ack(), next, "{policy:?}");
+            next += 1;
+        }
+        for sequence in writer.kill_and_read() {
+            assert_eq!(sequence, next, "{policy:?}");
+            next += 1;
+        }
+        let fed = (feeder.join().unwrap() + 1) * 100;
+        let found = log.cat();
+        let kept = found.iter().filter(|byte| **byte == b'\n').count();
+        assert!(kept as u64 >= next, "{policy:?}: {next} acknowledged, {kept} kept");
+        assert!(lines(0..fed).as_bytes().starts_with(&found), "{policy:?}");
+    }
 }
 
 #[test]
@@ -70,10 +109,10 @@ fn nobody_who_listens_changes_no_exit_code() {
 
 #[test]
 fn entries_are_kept_when_nobody_reads_the_acknowledgements() {
-    for sync in ["none", "immediate"] {
+    for policy in POLICIES {
         let log = Log::new();
         let mut child = log
-            .command(&["append", "--progress-acks", "--sync", sync])
+            .command(&[&["append", "--progress-acks"], policy].concat())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -81,10 +120,10 @@ fn entries_are_kept_when_nobody_reads_the_acknowledgements() {
             .unwrap();
         drop(child.stdout.take());
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(lines(0..500).as_bytes()).unwrap();
+        stdin.write_all(lines(0..50_000).as_bytes()).unwrap();
         drop(stdin);
-        assert_eq!(wait(&mut child), Some(Some(0)), "{sync}");
-        assert_eq!(log.cat(), lines(0..500).as_bytes(), "{sync}");
+        assert_eq!(wait(&mut child), Some(Some(0)), "{policy:?}");
+        assert!(log.cat() == lines(0..50_000).as_bytes(), "{policy:?}");
     }
 }
 

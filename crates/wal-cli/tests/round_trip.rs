@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Log, lines};
+use support::{Log, POLICIES, lines};
 
 #[test]
 fn any_bytes_come_back_as_they_went_in() {
@@ -19,12 +19,12 @@ fn any_bytes_come_back_as_they_went_in() {
         ("not UTF-8", b"\xff\xfe\n\xc3\x28\n".to_vec(), None),
         ("a long line", [vec![b'z'; 3 << 20], b"\nshort\n".to_vec()].concat(), None),
     ] {
-        for sync in ["none", "immediate"] {
+        for policy in POLICIES {
             let log = Log::new();
-            let ran = log.run_with(&["append", "--sync", sync], &input);
+            let ran = log.run_with(&[&["append"], policy].concat(), &input);
             assert_eq!((ran.code, ran.stdout.len()), (Some(0), 0), "{what}: {}", ran.stderr);
-            assert!(log.cat() == *output.as_ref().unwrap_or(&input), "{what} under {sync}");
-            assert_eq!(log.run(&["verify"]).code, Some(0), "{what} under {sync}");
+            assert!(log.cat() == *output.as_ref().unwrap_or(&input), "{what} under {policy:?}");
+            assert_eq!(log.run(&["verify"]).code, Some(0), "{what} under {policy:?}");
         }
     }
 }
@@ -57,6 +57,7 @@ fn later_appends_go_on_where_earlier_ones_ended() {
         &["--checksum", "crc64", "--segment-size", "12KiB"],
         &["--checksum", "crc32"],
         &["--sync", "immediate"],
+        &["--sync", "periodic", "--interval", "1ms"],
     ]
     .iter()
     .enumerate()
@@ -67,7 +68,7 @@ fn later_appends_go_on_where_earlier_ones_ended() {
         let acks: String = (round * 10..round * 10 + 10).map(|sequence| format!("{sequence}\n")).collect();
         assert_eq!(ran.stdout, acks.as_bytes());
     }
-    assert_eq!(log.cat(), lines(0..40).as_bytes());
+    assert_eq!(log.cat(), lines(0..50).as_bytes());
     assert_eq!(log.run(&["verify"]).code, Some(0));
 }
 

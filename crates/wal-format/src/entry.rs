@@ -1,9 +1,7 @@
 //! DATA frames: the entry table, and the payloads behind it.
 
 use crate::bytes::{is_blank, put, u32_at, u64_at};
-use crate::{
-    ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout, Life, Sequence,
-};
+use crate::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life, Sequence};
 
 /// One row of the entry table.
 ///
@@ -54,10 +52,10 @@ pub fn encode_table_entry(row: &mut [u8], checksum: ChecksumKind, entry: TableEn
 /// payloads are walked twice, so digests that are computed on the way are computed twice.
 ///
 /// # Panics
-/// When `out` is not exactly as long as [`FrameLayout::of`] says, or there is no payload.
+/// When `out` is not exactly as long as [`FrameLayout::of`](crate::FrameLayout::of) says, or there is no payload.
 pub fn encode_data_frame<'a>(
     out: &mut [u8],
-    mut header: FrameHeader,
+    header: FrameHeader,
     life: Life,
     offset: u64,
     checksum: ChecksumKind,
@@ -72,21 +70,37 @@ pub fn encode_data_frame<'a>(
         row += row_bytes;
         entries += 1;
     }
-    let payload_start = row;
-    let mut at = payload_start;
+    let mut at = row;
     for (payload, _) in payloads {
         out[at..at + payload.len()].copy_from_slice(payload);
         at += payload.len();
     }
-    let payload_bytes = at - payload_start;
-    let layout = FrameLayout::of(checksum, u64::from(entries), payload_bytes as u64);
-    assert!(entries > 0, "a DATA frame holds at least one entry");
-    assert_eq!(out.len() as u64, layout.end, "the frame fills its buffer");
-    out[at..].fill(0);
+    let payload_bytes = u32::try_from(at - row).expect("a frame is at most MAX_FRAME_PAYLOAD_BYTES");
+    let header = FrameHeader { entries, payload_bytes, ..header };
+    finish_data_frame(out, header, life, offset, checksum)
+}
 
+/// Completes a frame whose table and payloads stand in `out` already: writes header and padding, and
+/// returns the frame's chain value. For frames whose entries were gathered one by one.
+///
+/// `header` says the frame's place and its counts; its kind and table checksum are set here.
+///
+/// # Panics
+/// When `out` is not exactly as long as [`FrameLayout::of`](crate::FrameLayout::of) says for these counts, or there is no entry.
+pub fn finish_data_frame(
+    out: &mut [u8],
+    mut header: FrameHeader,
+    life: Life,
+    offset: u64,
+    checksum: ChecksumKind,
+) -> u32 {
+    let layout = header.layout(checksum);
+    assert!(header.entries > 0, "a DATA frame holds at least one entry");
+    assert_eq!(out.len() as u64, layout.end, "the frame fills its buffer");
+    // A frame that is in memory has lengths that fit a usize.
+    let payload_start = FRAME_HEADER_BYTES + header.entries as usize * TableEntry::bytes(checksum);
+    out[payload_start + header.payload_bytes as usize..].fill(0);
     header.kind = FrameKind::Data;
-    header.entries = entries;
-    header.payload_bytes = u32::try_from(payload_bytes).expect("a frame is at most MAX_FRAME_PAYLOAD_BYTES");
     header.table_crc = crc32fast::hash(&out[FRAME_HEADER_BYTES..payload_start]);
     let encoded = header.encode(life, offset);
     put(out, 0, encoded);

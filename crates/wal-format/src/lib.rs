@@ -47,7 +47,9 @@ mod sequence;
 
 pub use anchor::{ANCHOR_BYTES, ANCHOR_FILE, Anchor, DurablePoint, SLOT_BYTES, SLOTS};
 pub use checksum::{ChecksumKind, Digest};
-pub use entry::{DataFrame, Entries, Entry, TableEntry, encode_data_frame, encode_table_entry};
+pub use entry::{
+    DataFrame, Entries, Entry, TableEntry, encode_data_frame, encode_table_entry, finish_data_frame,
+};
 pub use error::{FrameFault, HeaderFault, OutOfRange};
 pub use frame::{
     FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout, MAX_FRAME_PAYLOAD_BYTES,

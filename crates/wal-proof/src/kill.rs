@@ -49,6 +49,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Policy {
     None,
     Immediate,
+    Periodic,
+    Grouped,
 }
 
 impl Policy {
@@ -57,14 +59,16 @@ impl Policy {
         match self {
             Policy::None => "none",
             Policy::Immediate => "immediate",
+            Policy::Periodic => "periodic",
+            Policy::Grouped => "grouped",
         }
     }
 
     /// Up to how many numbers a writer may live: about as long under either policy.
     fn most_acks(self) -> u64 {
         match self {
-            Policy::None => 600,
-            Policy::Immediate => 60,
+            Policy::None | Policy::Periodic => 600,
+            Policy::Immediate | Policy::Grouped => 60,
         }
     }
 }

@@ -46,6 +46,13 @@ fn a_kill_loses_nothing_that_was_acknowledged_under_none() {
 }
 
 #[test]
+fn a_kill_loses_nothing_that_was_acknowledged_under_the_policies_with_a_background() {
+    for policy in ["grouped", "periodic"] {
+        assert_held(&proof(&["kill", "--rounds", "8", "--seed", "13", "--sync", policy]), "lost              0");
+    }
+}
+
+#[test]
 fn many_lines_come_back_and_the_writer_does_not_grow() {
     let budget = ["bulk", "--lines", "200000", "--bytes-per-line", "100"];
     assert_held(&proof(&budget), "lines that differ                  0");

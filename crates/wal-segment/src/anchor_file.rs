@@ -29,7 +29,7 @@ impl Slots {
     /// because its writer may rely on what this one does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
         let mut bytes = [0; SLOT_BYTES * SLOTS];
-        let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.clone(), Some(0))?;
+        let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
         let slot = |index: usize| Anchor::decode(&bytes[..read][(index * SLOT_BYTES).min(read)..]);
         let slots = [slot(0), slot(1)];
         for result in slots {
@@ -37,7 +37,7 @@ impl Slots {
                 fault @ (HeaderFault::Version(_) | HeaderFault::Features(_) | HeaderFault::ChecksumKind(_)),
             ) = result
             {
-                return Err(Error::Unsupported { file: file.path.clone(), fault });
+                return Err(Error::Unsupported { file: file.path.to_path_buf(), fault });
             }
         }
         Ok(Slots { slots })
@@ -69,11 +69,15 @@ impl Slots {
 }
 
 /// The anchor file, open for writing.
+///
+/// What it says only grows: an older state that somebody still carries about is passed over.
 #[derive(Debug)]
-pub(crate) struct AnchorFile {
+pub struct AnchorFile {
     file: Named,
     last: Anchor,
     next_slot: usize,
+    /// Its name is known to be durable: this process made it, or a LINK stands on it.
+    proven: bool,
 }
 
 impl AnchorFile {
@@ -101,6 +105,18 @@ impl AnchorFile {
         Ok(file)
     }
 
+    /// Makes sure of its name before a first LINK stands on it.
+    ///
+    /// # Errors
+    /// What the system reports; it is tried again by the next call.
+    pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
+        if !self.proven {
+            let catalog = Catalog::read(directory)?;
+            *self = AnchorFile::remake(directory, &catalog, self.last)?;
+        }
+        Ok(())
+    }
+
     fn create(directory: &dyn Directory, anchor: Anchor) -> Result<AnchorFile, Error> {
         let file = Named::create(directory, ANCHOR_FILE)?;
         let mut bytes = [0; SLOT_BYTES * SLOTS];
@@ -112,12 +128,12 @@ impl AnchorFile {
         }
         file.write_all(&bytes, 0)?;
         file.sync()?;
-        Ok(AnchorFile { file, last: second, next_slot: 0 })
+        Ok(AnchorFile { file, last: second, next_slot: 0, proven: true })
     }
 
     /// Goes on with an anchor file that was read.
-    pub(crate) fn resume(file: Named, slots: &Slots, newest: Anchor) -> AnchorFile {
-        AnchorFile { file, last: newest, next_slot: 1 - slots.newest_index() }
+    pub(crate) fn resume(file: Named, slots: &Slots, newest: Anchor, proven: bool) -> AnchorFile {
+        AnchorFile { file, last: newest, next_slot: 1 - slots.newest_index(), proven }
     }
 
     /// What was written last.
@@ -125,9 +141,22 @@ impl AnchorFile {
         &self.last
     }
 
-    /// Writes and syncs `anchor` with the next generation into the older slot. After a failure the
-    /// same slot is written again, so the other one stays whole.
-    pub(crate) fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
+    /// Makes `anchor` durable, unless it says that, or more, already.
+    ///
+    /// # Errors
+    /// What the system reports. The same slot is written again by the next call, so the other one stays
+    /// whole.
+    pub fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
+        let reached = |anchor: &Anchor| anchor.durable.map(|point| (point.segment, point.offset));
+        let same = Anchor { generation: self.last.generation, ..anchor } == self.last;
+        if same || reached(&anchor) < reached(&self.last) {
+            return Ok(());
+        }
+        self.rewrite(anchor)
+    }
+
+    /// Writes and syncs `anchor` with the next generation into the older slot, whatever it said before.
+    pub(crate) fn rewrite(&mut self, anchor: Anchor) -> Result<(), Error> {
         let generation = self.last.generation.checked_add(1).ok_or(Error::OutOfNumbers)?;
         let anchor = Anchor { generation, ..anchor };
         let mut slot = [0; SLOT_BYTES];

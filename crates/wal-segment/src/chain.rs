@@ -52,7 +52,8 @@ pub(crate) fn trace(
         };
         if number >= current.header.life.segment || number < first_segment {
             let kind = DamageKind::Contradiction("a LINK names a segment that cannot come before it");
-            broken = Some(Damage { file: current.file.path.clone(), ..damage(FIRST_FRAME_OFFSET, kind) });
+            broken =
+                Some(Damage { file: current.file.path.to_path_buf(), ..damage(FIRST_FRAME_OFFSET, kind) });
             break;
         }
         let Some(&kind) = catalog.segments.get(&number) else {
@@ -79,10 +80,11 @@ pub(crate) fn trace(
         }
         if end.offset < linked.start.offset || end.next < linked.start.next {
             let kind = DamageKind::Contradiction("a LINK names an end in front of its segment's start");
-            broken = Some(Damage { file: current.file.path.clone(), ..damage(FIRST_FRAME_OFFSET, kind) });
+            broken =
+                Some(Damage { file: current.file.path.to_path_buf(), ..damage(FIRST_FRAME_OFFSET, kind) });
             break;
         }
-        spans.push(Span { end, seal_offset: predecessor.seal_offset, closed: true, ..open_span(&linked) });
+        spans.push(Span { end, seal_offset: predecessor.seal_offset, ..open_span(&linked) });
         current = linked;
     }
     spans.reverse();
@@ -117,6 +119,7 @@ fn open_span(linked: &Linked) -> Span {
         start: linked.start,
         end: linked.start,
         seal_offset: None,
+        file_bytes: linked.file_bytes,
         closed: false,
     }
 }

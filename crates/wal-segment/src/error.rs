@@ -45,8 +45,6 @@ pub enum Error {
     },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
-    /// A segment has to be ended while a sync of it is in flight: to be tried again after that sync.
-    SyncInFlight,
     /// An earlier sync failed, so nothing is known about what is on the device.
     Poisoned(Arc<Error>),
 }
@@ -248,7 +246,6 @@ impl fmt::Display for Error {
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")
             }
-            Error::SyncInFlight => f.write_str("a sync of the segment is in flight"),
             Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
         }
     }

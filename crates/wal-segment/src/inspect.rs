@@ -83,7 +83,7 @@ pub(crate) fn inspect(
     // Nothing that this log writes lies further on, however long somebody has made the file.
     let file_bytes = file.length()?.min(MAX_SEGMENT_BYTES);
     let mut head = [0; HEAD_BYTES];
-    let read = file.read_at(&mut head, 0).place(Operation::Read, || file.path.clone(), Some(0))?;
+    let read = file.read_at(&mut head, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
     let head = &head[..read];
     let headers = [0, COPY].map(|at| SegmentHeader::decode(&head[at.min(read)..]));
     for header in headers {
@@ -91,7 +91,7 @@ pub(crate) fn inspect(
             fault @ (HeaderFault::Version(_) | HeaderFault::Features(_) | HeaderFault::ChecksumKind(_)),
         ) = header
         {
-            return Err(Error::Unsupported { file: file.path.clone(), fault });
+            return Err(Error::Unsupported { file: file.path.to_path_buf(), fault });
         }
     }
     let ours = |header: &&SegmentHeader| header.log == log && header.life.segment == number;

@@ -64,7 +64,7 @@ impl LastSegment {
             }
             Stop::Fault(fault) => (to_next_frame, DamageKind::Frame(fault)),
         };
-        Damage { file: last.file.path.clone(), offset, sequences: Some(sequences), kind }
+        Damage { file: last.file.path.to_path_buf(), offset, sequences: Some(sequences), kind }
     }
 }
 
@@ -87,7 +87,7 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
     let mut header = [0; FRAME_HEADER_BYTES];
     let read = last.file.read_at(&mut header, seal_offset).place(
         Operation::Read,
-        || last.file.path.clone(),
+        || last.file.path.to_path_buf(),
         Some(seal_offset),
     )?;
     let Ok(seal) = FrameHeader::decode(&header[..read], life, seal_offset) else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Place};
@@ -15,24 +15,25 @@ const MAX_INTERRUPTIONS: u32 = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     pub(crate) file: Arc<dyn File>,
-    pub(crate) path: PathBuf,
+    /// Shared, so that a handle is cloned without an allocation.
+    pub(crate) path: Arc<Path>,
 }
 
 impl Named {
     pub(crate) fn open(directory: &dyn Directory, name: &str, access: Access) -> Result<Named, Error> {
         let path = directory.path().join(name);
         let file = directory.open(name, access).place(Operation::Open, || path.clone(), None)?;
-        Ok(Named { file, path })
+        Ok(Named { file, path: path.into() })
     }
 
     pub(crate) fn create(directory: &dyn Directory, name: &str) -> Result<Named, Error> {
         let path = directory.path().join(name);
         let file = directory.create(name).place(Operation::Create, || path.clone(), None)?;
-        Ok(Named { file, path })
+        Ok(Named { file, path: path.into() })
     }
 
     pub(crate) fn length(&self) -> Result<u64, Error> {
-        self.file.len().place(Operation::Read, || self.path.clone(), None)
+        self.file.len().place(Operation::Read, || self.path.to_path_buf(), None)
     }
 
     /// Writes all of `bytes`; short writes are continued, interruptions repeated, but not for ever.
@@ -44,7 +45,7 @@ impl Named {
             match self.file.write_at(&bytes[done..], at) {
                 Ok(0) => {
                     let stuck = io::Error::from(io::ErrorKind::WriteZero);
-                    return Err(stuck).place(Operation::Write, || self.path.clone(), Some(at));
+                    return Err(stuck).place(Operation::Write, || self.path.to_path_buf(), Some(at));
                 }
                 Ok(taken) => done += taken,
                 Err(error)
@@ -52,14 +53,16 @@ impl Named {
                 {
                     interruptions += 1;
                 }
-                Err(error) => return Err(error).place(Operation::Write, || self.path.clone(), Some(at)),
+                Err(error) => {
+                    return Err(error).place(Operation::Write, || self.path.to_path_buf(), Some(at));
+                }
             }
         }
         Ok(())
     }
 
     pub(crate) fn resize(&self, bytes: u64) -> Result<(), Error> {
-        self.file.set_len(bytes).place(Operation::Resize, || self.path.clone(), Some(bytes))
+        self.file.set_len(bytes).place(Operation::Resize, || self.path.to_path_buf(), Some(bytes))
     }
 
     /// Reserves space for `bytes`; where the file system cannot, only the length is set.
@@ -72,13 +75,13 @@ impl Named {
                     Ok(())
                 }
             }
-            done => done.place(Operation::Resize, || self.path.clone(), Some(bytes)),
+            done => done.place(Operation::Resize, || self.path.to_path_buf(), Some(bytes)),
         }
     }
 
     /// Never call it again after it failed: the system may have dropped what it could not write.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        self.file.sync().place(Operation::Sync, || self.path.clone(), None)
+        self.file.sync().place(Operation::Sync, || self.path.to_path_buf(), None)
     }
 }
 

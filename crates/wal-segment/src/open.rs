@@ -36,6 +36,17 @@ pub struct Wanted {
 /// How long a segment gets when nobody says otherwise.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 
+/// A log that is open for writing.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its end.
+    pub writer: Writer,
+    /// Its anchor, for a [`Depot`](crate::Depot).
+    pub anchor: AnchorFile,
+    /// What the open found.
+    pub recovery: Recovery,
+}
+
 /// Opens the log in `directory` for writing, and creates it if there is none.
 ///
 /// Everything that this shows is durable when it returns. A crash in here changes nothing that a later
@@ -44,7 +55,7 @@ pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 /// # Errors
 /// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
 /// entries are not all there, with nothing changed; [`Error::Io`], [`Error::Unsupported`].
-pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Recovery), Error> {
+pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
     let lock = match directory.lock(LOCK_FILE) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             return Err(Error::Locked { directory: directory.path().to_path_buf() });
@@ -78,9 +89,9 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         Verdict::Refused(_) => return Err(refused_without_words(directory.as_ref())),
     };
     let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
-    let anchor_proven = anchored.is_none() || last.is_some();
-    let anchor = match anchored {
-        Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest),
+    let proven = last.is_some();
+    let mut anchor = match anchored {
+        Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest, proven),
         None => AnchorFile::remake(directory.as_ref(), &catalog, genesis(directory.as_ref(), settings))?,
     };
     let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
@@ -89,23 +100,13 @@ pub fn open(directory: Arc<dyn Directory>, wanted: Wanted) -> Result<(Writer, Re
         reason = last.map_or(reason, |last| last.link.reason);
     }
     let rules = wanted.rules;
-    let mut writer = Writer::new(Start {
-        directory,
-        lock,
-        rules,
-        settings,
-        anchor,
-        anchor_proven,
-        spans,
-        first,
-        next,
-        reason,
-    });
+    let known = *anchor.last();
+    let writer = Writer::new(Start { lock, rules, settings, anchor: known, spans, first, next, reason });
     // What this open shows is put down before it is shown: damage to it is damage from now on.
-    if (!slots_agree || writer.is_ahead_of_anchor()) && rules.keeps(Rule::OpenAnchors) {
-        writer.write_anchor()?;
+    if (!slots_agree || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
+        anchor.rewrite(writer.anchor_now())?;
     }
-    Ok((writer, recovery))
+    Ok(Opened { writer, anchor, recovery })
 }
 
 /// Whatever is refused has a damage to show for it; should it ever not, it is refused all the same.
@@ -177,7 +178,12 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
         if settled || agreed >= AGREEING_LOOKS || look >= LOOKS {
             let end =
                 survey.spans.last().map_or(Tip { offset: 0, chain: 0, next: survey.next }, |span| span.end);
-            let snapshot = Snapshot::new(Arc::new(survey.spans), survey.first, end).damaged(survey.damage);
+            let last = survey.spans.last();
+            let closed_below = last.map(|span| span.life.segment);
+            let seal_offset = last.and_then(|span| span.seal_offset);
+            let snapshot =
+                Snapshot::new(Arc::new(survey.spans), survey.first, end, seal_offset, closed_below)
+                    .damaged(survey.damage);
             return Ok((snapshot, recovery));
         }
         before = Some(recovery);

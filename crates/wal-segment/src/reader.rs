@@ -344,7 +344,7 @@ impl Source {
                 bytes.resize(fill, 0);
                 let read = file.read_at(&mut bytes, offset).place(
                     Operation::Read,
-                    || file.path.clone(),
+                    || file.path.to_path_buf(),
                     Some(offset),
                 )?;
                 bytes.truncate(read);

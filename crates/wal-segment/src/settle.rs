@@ -53,7 +53,7 @@ impl Settling {
             return Ok(());
         }
         file.sync()?;
-        let found = file.drop_cache().place(Operation::DropCache, || file.path.clone(), None)?;
+        let found = file.drop_cache().place(Operation::DropCache, || file.path.to_path_buf(), None)?;
         if found == Residency::Resident || self.worst.get() == Residency::Dropped {
             self.worst.set(found);
         }

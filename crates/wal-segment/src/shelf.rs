@@ -17,13 +17,23 @@ pub struct Snapshot {
     spans: Arc<Vec<Span>>,
     first: Sequence,
     end: Tip,
+    /// Where the last segment's SEAL stands, if it has one.
+    seal_offset: Option<u64>,
+    /// Segments below this one are closed: nobody writes there again.
+    closed_below: Option<SegmentNumber>,
     /// What is wrong behind the end; a reader that gets there is told.
     damage: Option<Damage>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(spans: Arc<Vec<Span>>, first: Sequence, end: Tip) -> Snapshot {
-        Snapshot { spans, first, end, damage: None }
+    pub(crate) fn new(
+        spans: Arc<Vec<Span>>,
+        first: Sequence,
+        end: Tip,
+        seal_offset: Option<u64>,
+        closed_below: Option<SegmentNumber>,
+    ) -> Snapshot {
+        Snapshot { spans, first, end, seal_offset, closed_below, damage: None }
     }
 
     pub(crate) fn damaged(self, damage: Option<Damage>) -> Snapshot {
@@ -55,8 +65,9 @@ impl Snapshot {
 
     pub(crate) fn span(&self, index: usize) -> Option<Span> {
         let span = *self.spans.get(index)?;
+        let span = Span { closed: Some(span.life.segment) < self.closed_below, ..span };
         let is_last = index + 1 == self.spans.len();
-        Some(if is_last { Span { end: self.end, ..span } } else { span })
+        Some(if is_last { Span { end: self.end, seal_offset: self.seal_offset, ..span } } else { span })
     }
 
     /// The span that holds `sequence`, or the last one.
@@ -110,7 +121,7 @@ impl MapCache {
         }
         let file = open_span(directory, span)?;
         let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
-        let mapping = Arc::new(file.map(end).place(Operation::Map, || file.path.clone(), None)?);
+        let mapping = Arc::new(file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?);
         if self.capacity > 0 {
             if self.maps.len() == self.capacity {
                 self.maps.pop_front();

@@ -32,8 +32,11 @@ pub struct Span {
     pub end: Tip,
     /// Where the segment's SEAL stands, if it has one in front of the end.
     pub seal_offset: Option<u64>,
+    /// How long its file was when it was opened or prepared, in bytes.
+    pub file_bytes: u64,
     /// Whether a LINK in a later segment states this end, so that nobody writes here again. A writer
-    /// waits until that LINK is durable; a reader is content with one that it has read.
+    /// waits until that LINK is durable; a reader is content with one that it has read. Known to a
+    /// snapshot alone.
     pub closed: bool,
 }
 

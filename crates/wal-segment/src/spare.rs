@@ -3,37 +3,80 @@
 //! Nothing in it belongs to the log until its LINK is written, so whatever goes wrong here costs no
 //! more than the file: it is removed, and the log goes on where it was.
 
+use std::sync::Arc;
+
 use wal_format::{
-    ChecksumKind, FIRST_FRAME_OFFSET, HEADER_COPY_OFFSET, Life, LogId, SegmentHeader, SegmentName,
-    SegmentNumber,
+    ChecksumKind, FIRST_FRAME_OFFSET, HEADER_COPY_OFFSET, INDEX_SPACING_BYTES, IndexPoint, Life, LogId,
+    SegmentHeader, SegmentName, SegmentNumber, seal_frame_bytes,
 };
 
 use crate::error::Error;
 use crate::io::{Access, Directory};
 use crate::named::{Named, remove, sync_directory};
 use crate::rules::{Rule, Rules};
+use crate::span::Span;
 
 /// What a segment is prepared for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Order {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
     pub(crate) log: LogId,
     pub(crate) number: SegmentNumber,
+    /// How long it should be.
     pub(crate) bytes: u64,
+    /// How long it must be.
+    pub(crate) needed_bytes: u64,
     pub(crate) checksum: ChecksumKind,
+    /// Segments that the log has by now.
+    pub(crate) spans: usize,
 }
 
-/// A prepared segment.
+/// A prepared segment. Brings the memory that the writer needs for it, so that whoever appends
+/// allocates none.
 #[derive(Debug)]
-pub(crate) struct Spare {
+pub struct Spare {
     pub(crate) file: Named,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
+    /// Room for an index point for each stretch.
+    pub(crate) index: Vec<IndexPoint>,
+    /// Room for the SEAL with all of them.
+    pub(crate) seal: Vec<u8>,
+    /// Room for the log's spans and this one.
+    pub(crate) spans: Arc<Vec<Span>>,
+}
+
+impl Spare {
+    /// Whether it is what is asked for now.
+    #[must_use]
+    pub fn suits(&self, order: Order) -> bool {
+        self.header.log == order.log
+            && self.header.life.segment == order.number
+            && self.header.checksum == order.checksum
+            && self.capacity >= order.needed_bytes
+    }
+
+    /// How long its file is.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Gives its file up.
+    ///
+    /// # Errors
+    /// What the system reports; the file stays a prepared segment, which the next open gives up.
+    pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
+        remove(directory, SegmentName::of(self.header.life.segment).as_str())
+    }
 }
 
 /// Prepares a segment. A file that has the name already is one that was prepared before and never
 /// linked. It makes room for a new one with a new salt: whatever was written to it since is void, and
 /// its name, which a failed sync of the directory may have left in the cache alone, is made anew.
-pub(crate) fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
+///
+/// # Errors
+/// What the system reports. What was made is removed.
+pub fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
     let name = SegmentName::of(order.number);
     let (file, fresh) = match Named::create(directory, name.as_str()) {
         Ok(file) => (file, true),
@@ -47,14 +90,28 @@ pub(crate) fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> 
         }
         Err(error) => return Err(error),
     };
-    fill(directory, &file, order, fresh, rules)
-        .map(|(header, capacity)| Spare { file, header, capacity })
-        .inspect_err(|_| {
+    match fill(directory, &file, order, fresh, rules) {
+        Ok((header, capacity)) => Ok(provision(file, header, capacity, order.spans)),
+        Err(error) => {
             // If even this fails, the file stays a prepared segment, which the next attempt uses.
             directory.remove(name.as_str()).ok();
-        })
+            Err(error)
+        }
+    }
 }
 
+fn provision(file: Named, header: SegmentHeader, capacity: u64, spans: usize) -> Spare {
+    let points = usize::try_from(capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
+    let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
+    Spare {
+        file,
+        header,
+        capacity,
+        index: Vec::with_capacity(points),
+        seal: Vec::with_capacity(seal_bytes),
+        spans: Arc::new(Vec::with_capacity(spans + 1)),
+    }
+}
 fn fill(
     directory: &dyn Directory,
     file: &Named,
@@ -93,6 +150,6 @@ const _: () = assert!(HEAD_BYTES as u64 == FIRST_FRAME_OFFSET && COPY as u64 == 
 fn salt_of(file: &Named) -> Result<Option<u64>, Error> {
     use crate::error::{Operation, Place};
     let mut bytes = [0; wal_format::SEGMENT_HEADER_BYTES];
-    let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.clone(), Some(0))?;
+    let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
     Ok(SegmentHeader::decode(&bytes[..read]).ok().map(|header| header.life.salt))
 }

@@ -69,7 +69,7 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
     found.entries += walked.tip.next.min(span.end.next).distance_from(span.start.next);
     found.bytes += walked.tip.offset;
     if matches!(walked.stop, Stop::Sealed { index_is_good: false, .. }) {
-        found.bad_indexes.push(file.path.clone());
+        found.bad_indexes.push(file.path.to_path_buf());
     }
     let Tip { offset, chain, next } = walked.tip;
     let kind = if offset != span.end.offset {
@@ -87,7 +87,7 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
         _ => next,
     };
     let sequences = Some(Lost::between(start, span.end.next.max(start)));
-    Err(Error::Damaged(Damage { file: file.path.clone(), offset, sequences, kind }))
+    Err(Error::Damaged(Damage { file: file.path.to_path_buf(), offset, sequences, kind }))
 }
 
 /// Both copies of the header: an open is content with one.
@@ -95,8 +95,11 @@ fn check_head(directory: &dyn Directory, span: &Span, file: &Named) -> Result<()
     use wal_format::{HEADER_COPY_OFFSET, SEGMENT_HEADER_BYTES, SegmentHeader};
     for offset in [0, HEADER_COPY_OFFSET] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let read =
-            file.read_at(&mut bytes, offset).place(Operation::Read, || file.path.clone(), Some(offset))?;
+        let read = file.read_at(&mut bytes, offset).place(
+            Operation::Read,
+            || file.path.to_path_buf(),
+            Some(offset),
+        )?;
         let damaged = |kind| {
             let file = segment_path(directory, span.life.segment);
             // The other copy was readable, so no entry is lost yet.

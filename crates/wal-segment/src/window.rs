@@ -55,7 +55,7 @@ impl<'f> Window<'f> {
         self.bytes.resize(WINDOW_BYTES.min(available), 0);
         let read = self.file.read_at(&mut self.bytes, offset).place(
             Operation::Read,
-            || self.file.path.clone(),
+            || self.file.path.to_path_buf(),
             Some(offset),
         );
         self.bytes.truncate(*read.as_ref().unwrap_or(&0));

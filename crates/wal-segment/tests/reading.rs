@@ -5,9 +5,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use wal_format::{ChecksumKind, Sequence};
+use wal_format::{Anchor, ChecksumKind, Sequence};
 use wal_segment::io::{Directory, Disk, Mapping};
-use wal_segment::{Entries, Error, MapCache, Shelf, Span, Wanted, Writer, look, open};
+use wal_segment::{
+    AnchorFile, Depot, Entries, Error, FrameBuffer, MapCache, Opened, Order, Rules, Shelf, Span, Spare,
+    Wanted, Writer, look, open, prepare,
+};
 
 /// A shelf that counts how many mappings were asked for.
 #[derive(Debug)]
@@ -36,6 +39,38 @@ impl Shelf for Library {
     }
 }
 
+/// Does everything at once, in the caller.
+struct Here {
+    directory: Arc<dyn Directory>,
+    anchor: Mutex<AnchorFile>,
+}
+
+impl Depot for Here {
+    fn spare(&self, order: Order) -> Result<Spare, Error> {
+        self.anchor.lock().unwrap().prove(self.directory.as_ref())?;
+        prepare(self.directory.as_ref(), order, Rules::default())
+    }
+
+    fn order(&self, _order: Order) {}
+
+    fn anchor(&self, anchor: Anchor) -> Result<(), Error> {
+        self.anchor.lock().unwrap().write(anchor)
+    }
+
+    fn anchor_soon(&self, anchor: Anchor) {
+        self.anchor(anchor).unwrap();
+    }
+
+    fn anchor_at_leisure(&self, _anchor: Anchor) {}
+}
+
+/// What a log is written with.
+struct Writing {
+    writer: Writer,
+    depot: Here,
+    _scratch: tempfile::TempDir,
+}
+
 fn payload(number: u64) -> Vec<u8> {
     let length = usize::try_from(number * 7919 % 700).unwrap();
     number.to_le_bytes().repeat(length / 8 + 1)
@@ -44,20 +79,23 @@ fn payload(number: u64) -> Vec<u8> {
 const ENTRIES: u64 = 4000;
 
 /// A log of several segments with several index points each.
-fn written(checksum: ChecksumKind) -> (tempfile::TempDir, Arc<dyn Directory>, Writer) {
+fn written(checksum: ChecksumKind) -> (Writing, Arc<dyn Directory>) {
     let scratch = tempfile::tempdir().unwrap();
     let directory: Arc<dyn Directory> = Arc::new(Disk::create(scratch.path().join("log")).unwrap());
     let wanted = Wanted { segment_bytes: Some(300 << 10), checksum: Some(checksum), ..Wanted::default() };
-    let (mut writer, _) = open(Arc::clone(&directory), wanted).unwrap();
+    let Opened { mut writer, anchor, .. } = open(&directory, wanted).unwrap();
+    let depot = Here { directory: Arc::clone(&directory), anchor: Mutex::new(anchor) };
+    let mut frame = FrameBuffer::new(checksum, 1, 0);
     for number in 0..ENTRIES {
         let bytes = payload(number);
-        let entry = std::iter::once((bytes.as_slice(), checksum.digest(&bytes)));
-        assert_eq!(writer.append(entry, 1, bytes.len() as u64).unwrap().value(), number);
+        frame.push(&bytes, checksum.digest(&bytes));
+        assert_eq!(writer.append(&mut frame, &depot).unwrap().value(), number);
+        frame.clear();
     }
     let job = writer.sync_job().unwrap().unwrap();
     job.run().unwrap();
-    writer.synced(job.point());
-    (scratch, directory, writer)
+    writer.synced(job.point(), &depot);
+    (Writing { writer, depot, _scratch: scratch }, directory)
 }
 
 fn number(value: u64) -> Sequence {
@@ -80,7 +118,7 @@ fn assert_reads_from_everywhere(library: &Arc<Library>, snapshot: &wal_segment::
 #[test]
 fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
     for checksum in [ChecksumKind::Crc32, ChecksumKind::Crc64] {
-        let (_scratch, directory, writer) = written(checksum);
+        let (Writing { writer, _scratch, .. }, directory) = written(checksum);
         let snapshot = writer.snapshot();
         assert!(snapshot.spans().count() >= 4);
         for mappings in [None, Some(0), Some(2), Some(64)] {
@@ -91,7 +129,7 @@ fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
 
 #[test]
 fn entries_outlive_the_reader_and_the_mapping_cache() {
-    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
     let shelf = Library::new(&directory, Some(1)) as Arc<dyn Shelf>;
     let all: Vec<_> =
         Entries::new(shelf, writer.snapshot(), Sequence::ZERO..Sequence::MAX).map(Result::unwrap).collect();
@@ -102,11 +140,14 @@ fn entries_outlive_the_reader_and_the_mapping_cache() {
 
 #[test]
 fn a_reader_sees_the_log_as_it_was_when_it_was_made() {
-    let (_scratch, directory, mut writer) = written(ChecksumKind::Crc32);
+    let (Writing { mut writer, depot, _scratch }, directory) = written(ChecksumKind::Crc32);
+    let mut frame = FrameBuffer::new(ChecksumKind::Crc32, 1, 5);
     let snapshot = writer.snapshot();
     let later = b"later";
     for _ in 0..2000 {
-        writer.append(std::iter::once((&later[..], ChecksumKind::Crc32.digest(later))), 1, 5).unwrap();
+        frame.push(later, ChecksumKind::Crc32.digest(later));
+        writer.append(&mut frame, &depot).unwrap();
+        frame.clear();
     }
     let shelf = Library::new(&directory, Some(8)) as Arc<dyn Shelf>;
     let seen = Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).map(Result::unwrap).count();
@@ -115,7 +156,7 @@ fn a_reader_sees_the_log_as_it_was_when_it_was_made() {
 
 #[test]
 fn a_bad_index_costs_nothing_but_speed() {
-    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
     let snapshot = writer.snapshot();
     for span in snapshot.spans().filter(|span| span.closed) {
         let name = wal_format::SegmentName::of(span.life.segment);
@@ -135,7 +176,7 @@ fn a_bad_index_costs_nothing_but_speed() {
 
 #[test]
 fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
-    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
     let snapshot = writer.snapshot();
     for span in snapshot.spans().filter(|span| span.closed) {
         let name = wal_format::SegmentName::of(span.life.segment);
@@ -168,7 +209,7 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
 
 #[test]
 fn only_segments_whose_end_is_durable_are_mapped() {
-    let (_scratch, directory, writer) = written(ChecksumKind::Crc32);
+    let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
     let library = Library::new(&directory, Some(8));
     let snapshot = writer.snapshot();
     let closed = snapshot.spans().filter(|span| span.closed).count();

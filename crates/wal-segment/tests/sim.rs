@@ -506,6 +506,28 @@ fn a_directory_sync_loses_names_in_the_same_ways() {
     assert_eq!(disk.power_cut_keeping_everything().names(), Vec::<String>::new());
 }
 
+// The device has the old file under the name. A name that is removed and made again is written again.
+#[test]
+fn a_name_that_is_made_anew_behind_a_lost_change_is_durable_once_it_is_synced() {
+    for loss in [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten] {
+        let disk = SimDisk::new(1);
+        drop(durable(&disk, "log", b"old"));
+        disk.remove("log").expect("it is there");
+        drop(create(&disk, "log"));
+        disk.fail(once(CallKind::SyncDirectory, FaultEffect::SyncLoss(loss)));
+        disk.sync().expect_err("the sync failed");
+        disk.remove("log").expect("it is there");
+        let file = create(&disk, "log");
+        write(&*file, b"new", 0);
+        sync(&*file);
+        disk.sync().expect("nothing is armed");
+        assert_eq!(disk.durable_contents("log").as_deref(), Some(&b"new"[..]), "{loss:?}");
+        disk.remove("log").expect("it is there");
+        disk.sync().expect("nothing is armed");
+        assert_eq!(disk.power_cut_losing_everything().names(), Vec::<String>::new(), "{loss:?}");
+    }
+}
+
 // ---- other faults
 
 #[test]

@@ -1,26 +1,34 @@
 //! When the bytes of a write-ahead log become durable, and who waits for it.
 //!
-//! This crate does not know what a file is. It sees a [`SyncTarget`], moves two [`Watermark`]s, and
-//! keeps one promise: **after a sync has failed, nobody is told that anything became durable.** A
+//! This crate does not know what a file is. It sees a [`Target`], which writes frames and syncs them, and
+//! brings together those who append, those who wait, and the one who writes and syncs for all. It keeps
+//! one promise above all: **after a sync has failed, nobody is told that anything became durable.** A
 //! second try would be answered with success by many systems although the bytes are gone.
 //!
 //! ```text
-//!  append ──▶ wrote(next) ──▶ policy ──▶ due? ──▶ SyncTarget::sync ──▶ durable moves ──▶ ack
-//!                                          │             │
-//!                                          └── no: ack   └── failed: latched, for everybody, for ever
+//!  append ──▶ GroupCommit ──▶ Target::write ──▶ written moves ──▶ policy: due? ──▶ Target::sync ──▶ durable moves
+//!               numbers          one frame          │                │                 │              │
+//!               gathers                            acks             no: done         failed:         acks
+//!                                                                                 for everybody
 //! ```
 //!
-//! Policies are data ([`SyncPolicy`]): who triggers a sync, and what an append waits for.
+//! Policies are data ([`SyncPolicy`]): who triggers a sync, and what an append waits for. The algorithm
+//! is one, in [`GroupCommit`].
 
 #![forbid(unsafe_code)]
 
+mod error;
+mod group;
+mod group_commit;
 mod policy;
 pub mod primitives;
-mod syncer;
 mod target;
+mod ticket;
 mod watermark;
 
-pub use policy::SyncPolicy;
-pub use syncer::Syncer;
-pub use target::SyncTarget;
+pub use error::Error;
+pub use group_commit::{Batch, GroupCommit, Limits, Mark, Patience, Watch};
+pub use policy::{Durability, SyncPolicy};
+pub use target::{Fault, Target, Wrote};
+pub use ticket::Ticket;
 pub use watermark::Watermark;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 
 use wal_segment::{Damage, DamageKind};
-use wal_sync::primitives::Panicked;
 
 /// A failure of the log. Cheap to clone.
 #[derive(Clone)]
@@ -39,8 +38,11 @@ pub enum ErrorKind {
     /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
     /// is on the disk, and nothing more is accepted: drop the log and open it again.
     Poisoned,
-    /// The log was closed.
+    /// The log was closed, or its last handle was dropped before what was asked for was true.
     Closed,
+    /// As much is in flight as the options allow, and the caller did not want to wait longer; nothing was
+    /// appended.
+    Full,
     /// An option has a value that cannot work.
     InvalidOptions,
 }
@@ -78,10 +80,24 @@ impl From<wal_segment::Error> for Error {
     }
 }
 
-impl From<Panicked> for Error {
-    fn from(panicked: Panicked) -> Error {
-        Error::new(ErrorKind::Poisoned, format!("the log is poisoned: {panicked}"))
+impl From<wal_sync::Error<Error>> for Error {
+    fn from(error: wal_sync::Error<Error>) -> Error {
+        match error {
+            wal_sync::Error::Failed(error) => error,
+            wal_sync::Error::Closed => closed(),
+            wal_sync::Error::Panicked => Error::new(
+                ErrorKind::Poisoned,
+                "the log is poisoned: a thread panicked while it wrote or synced",
+            ),
+            wal_sync::Error::Full => {
+                Error::new(ErrorKind::Full, "as much is in flight as max_in_flight_bytes allows")
+            }
+        }
     }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the log is closed")
 }
 
 fn kind_of(error: &wal_segment::Error) -> ErrorKind {

@@ -21,8 +21,8 @@
 //!
 //! | | process killed | power lost | disk damaged |
 //! |---|---|---|---|
-//! | an append that returned under [`SyncPolicy::Immediate`] | yes | yes | reported, never passed over |
-//! | an append that returned under [`SyncPolicy::None`] | yes | once [`Wal::durable`] has passed it | as far as it was durable: reported |
+//! | an append that returned, or a [`Commit`] that was waited for, under [`SyncPolicy::Grouped`] or [`SyncPolicy::Immediate`] | yes | yes | reported, never passed over |
+//! | the same under [`SyncPolicy::Periodic`] or [`SyncPolicy::None`] | yes | once [`Wal::durable`] has passed it | as far as it was durable: reported |
 //! | everything before a [`Wal::sync`] or [`Wal::close`] that returned | yes | yes | reported, never passed over |
 //!
 //! After any crash the log is a prefix of what was appended, batches whole or absent. The assumptions
@@ -36,16 +36,32 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
+mod commit;
+mod core;
+mod crew;
 mod error;
+mod histogram;
 mod log;
+mod meters;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod options;
 mod reader;
+mod rollover;
+mod stats;
+mod stores;
+mod tail;
 mod view;
 
+pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
 pub use log::Wal;
+#[cfg(feature = "prometheus")]
+pub use metrics::Metrics;
 pub use options::Options;
 pub use reader::{Entries, Entry};
+pub use rollover::Rollover;
+pub use stats::{Distribution, Stats};
 pub use view::{SegmentInfo, View};
 
 pub use wal_format::ChecksumKind as Checksum;
@@ -55,4 +71,4 @@ pub use wal_segment::io::sim;
 pub use wal_segment::{Damage, DamageKind, Ending, Lost, Recovery, Verification};
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};
-pub use wal_sync::SyncPolicy;
+pub use wal_sync::{Durability, SyncPolicy};

@@ -1,41 +1,49 @@
-//! The log: append, sync, read, close.
+//! The log: append, submit, sync, read, close.
 //!
 //! ```text
 //!  append(payload)
 //!    digest                      outside any lock
-//!    ┌ writer ─────────────────┐
-//!    │ number, frame, one write│  a rollover happens in here
-//!    └─────────────────────────┘
-//!    syncer.wrote(next)          by the policy: nothing, or a sync that covers the entry
+//!    join the open frame         under the lock of the group commit: number, copy
+//!    lead, or wait               one write and one sync for all who joined
 //! ```
 //!
-//! Locks, in the order in which they are taken: the syncer's turn, then the writer. The writer's lock is
-//! not held while a policy's sync runs; the sync between two segments happens under it.
+//! A handle is cheap to clone; what they share is in `core.rs`, what they wait for in `wal-sync`.
 
 use std::fmt;
 use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
 
-use wal_format::{ChecksumKind, Sequence};
+use wal_format::{ChecksumKind, TableEntry};
 use wal_segment::io::Directory;
-use wal_segment::{Error as SegmentError, Recovery, Shelf, Snapshot, Writer};
-use wal_sync::primitives::{Guard, Mutex};
-use wal_sync::{SyncTarget, Syncer};
+use wal_segment::{FrameBuffer, Recovery, Shelf, Snapshot};
+use wal_sync::primitives::now;
+use wal_sync::{Batch, Durability, Mark, Patience};
 
+use crate::commit::{Commit, Reached};
+use crate::core::Core;
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "prometheus")]
+use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::reader::{Entries, Library};
+use crate::reader::Entries;
+use crate::stats::Stats;
 
-/// An open log. Holds its lock until it is closed or dropped.
+/// An open log: a handle of it, cheap to clone and to send. All are equal, and may be used by any number
+/// of threads without a lock around them.
 ///
-/// Dropping it without [`Wal::close`] is like a kill: nothing is lost that was promised, nothing is
-/// synced, and the next open looks for the end of the log.
+/// The log is open until [`Wal::close`], whoever calls that, or until the last handle is dropped. Then the
+/// lock is given up. Dropping the last one without a close is like a kill of the process: what was
+/// submitted is handed to the operating system, nothing is synced, nothing is lost that was promised, and
+/// the next open looks for the end of the log. It waits for a write or sync that is in flight.
+#[derive(Clone)]
 pub struct Wal {
-    /// `None` once closed.
-    writer: Mutex<Option<Writer>>,
-    syncer: Syncer<Error>,
-    library: Arc<Library>,
-    recovery: Recovery,
+    handle: Arc<Handle>,
+}
+
+/// Ends the log with the last handle.
+struct Handle {
+    core: Arc<Core>,
     checksum: ChecksumKind,
     max_entry_bytes: u64,
     max_batch_bytes: u64,
@@ -43,16 +51,14 @@ pub struct Wal {
 
 impl Wal {
     pub(crate) fn open(options: &Options, directory: Arc<dyn Directory>) -> Result<Wal, Error> {
-        let (writer, recovery) = wal_segment::open(Arc::clone(&directory), options.wanted())?;
-        Ok(Wal {
-            syncer: Syncer::new(options.sync, writer.next().value()),
-            checksum: writer.checksum(),
-            writer: Mutex::new(Some(writer)),
-            library: options.library(directory),
-            recovery,
+        let (core, checksum) = Core::open(options, directory)?;
+        let handle = Handle {
+            core,
+            checksum,
             max_entry_bytes: options.max_entry_bytes,
             max_batch_bytes: options.batch_bytes(),
-        })
+        };
+        Ok(Wal { handle: Arc::new(handle) })
     }
 
     /// Appends an entry and returns its number, when the policy's promise holds for it.
@@ -61,16 +67,26 @@ impl Wal {
     /// - [`ErrorKind::TooLarge`]: nothing was written.
     /// - [`ErrorKind::NoSpace`], [`ErrorKind::Io`]: the entry is not part of the log, its number is used
     ///   again, and the log takes further appends. If the log is closed, or the process dies, before it
-    ///   takes one, the entry may be found by the next open all the same.
+    ///   takes one, the entry may be found by the next open all the same. (In a
+    ///   [buffered](Options::buffered) log it is what had gathered before that cannot be written; that
+    ///   stays, and the next call tries again.)
     /// - [`ErrorKind::Poisoned`]: a sync failed. The entry may or may not be found after the next open.
+    /// - [`ErrorKind::Closed`]: nothing was written.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
-        let payload_bytes = payload.len() as u64;
-        self.check_entry(payload_bytes)?;
-        let digest = self.checksum.digest(payload);
-        let first =
-            self.write(|writer| writer.append(std::iter::once((payload, digest)), 1, payload_bytes))?;
-        self.syncer.wrote(first + 1, self)?;
-        Ok(first)
+        self.append_with(payload, self.core().commits.promise())
+    }
+
+    /// Appends an entry and returns its number, when this is true of it, whatever the policy.
+    ///
+    /// In a [buffered](Options::buffered) log an error says that this is not true yet: the entry may
+    /// have gathered, and become part of the log later.
+    ///
+    /// # Errors
+    /// As [`Wal::append`].
+    pub fn append_with(&self, payload: &[u8], durability: Durability) -> Result<u64, Error> {
+        let (batch, digest) = self.measure(payload)?;
+        let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
+        self.append_frame(batch, self.at_least(durability), fill)
     }
 
     /// Appends entries of which a crash leaves all or none, and returns their numbers, when the policy's
@@ -79,67 +95,118 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append`], for all of them together.
     pub fn append_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Range<u64>, Error> {
-        // Each payload is asked for its bytes once: they are counted, digested and written as one.
-        let payloads: Vec<&[u8]> = payloads.as_ref().iter().map(AsRef::as_ref).collect();
-        let mut payload_bytes = 0;
-        for payload in &payloads {
-            let entry_bytes = payload.len() as u64;
-            self.check_entry(entry_bytes)?;
-            payload_bytes += entry_bytes;
-        }
-        let count = payloads.len() as u64;
-        if payload_bytes > self.max_batch_bytes || count > MAX_BATCH_ENTRIES {
-            let message = format!(
-                "a batch of {count} entries and {payload_bytes} bytes is above max_batch_bytes ({}) or {MAX_BATCH_ENTRIES} entries",
-                self.max_batch_bytes
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        if payloads.is_empty() {
-            let next = self.write(|writer| Ok(writer.next()))?;
-            return Ok(next..next);
-        }
-        let entries: Vec<(&[u8], u64)> =
-            payloads.into_iter().map(|payload| (payload, self.checksum.digest(payload))).collect();
-        let first = self.write(|writer| writer.append(entries.iter().copied(), count, payload_bytes))?;
-        self.syncer.wrote(first + count, self)?;
-        Ok(first..first + count)
+        let asked = self.core().commits.promise();
+        self.with_batch(payloads.as_ref(), |batch, fill| {
+            let first = self.append_frame(batch, asked, fill)?;
+            Ok(first..first + batch.entries)
+        })
+        .unwrap_or_else(|| self.nothing())
     }
 
-    /// Makes everything durable that was appended before, whatever the policy.
+    /// Appends an entry and returns at once, when it is numbered. What the policy promises is true once
+    /// the [`Commit`] says so. Waits while as much is in flight as
+    /// [`max_in_flight_bytes`](Options::max_in_flight_bytes) allows.
+    ///
+    /// # Errors
+    /// As [`Wal::append`], for what is known at once.
+    pub fn submit(&self, payload: &[u8]) -> Result<Commit, Error> {
+        self.submit_with(payload, self.core().commits.promise())
+    }
+
+    /// As [`Wal::submit`], with a promise of its own.
+    ///
+    /// # Errors
+    /// As [`Wal::submit`].
+    pub fn submit_with(&self, payload: &[u8], durability: Durability) -> Result<Commit, Error> {
+        self.submit_one(payload, durability, Patience::Endless)
+    }
+
+    /// As [`Wal::submit`], and never waits.
+    ///
+    /// # Errors
+    /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, and then nothing was appended.
+    pub fn try_submit(&self, payload: &[u8]) -> Result<Commit, Error> {
+        self.submit_one(payload, self.core().commits.promise(), Patience::None)
+    }
+
+    /// As [`Wal::submit`], and waits for at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Wal::try_submit`].
+    pub fn submit_timeout(&self, payload: &[u8], limit: Duration) -> Result<Commit, Error> {
+        let patience = now().checked_add(limit).map_or(Patience::Endless, Patience::Until);
+        self.submit_one(payload, self.core().commits.promise(), patience)
+    }
+
+    /// As [`Wal::submit`], for entries of which a crash leaves all or none.
+    ///
+    /// # Errors
+    /// As [`Wal::submit`]; [`ErrorKind::InvalidOptions`] for an empty batch.
+    pub fn submit_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Commit, Error> {
+        let asked = self.core().commits.promise();
+        self.with_batch(payloads.as_ref(), |batch, fill| {
+            self.submit_frame(batch, asked, Patience::Endless, fill)
+        })
+        .unwrap_or_else(|| Err(Error::new(ErrorKind::InvalidOptions, "a batch to submit has no entry")))
+    }
+
+    /// Makes everything durable that was appended or submitted before, whatever the policy.
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`] when a sync failed, now or earlier; there is no second try.
+    /// [`ErrorKind::Closed`]. What had gathered in a [buffered](Options::buffered) log and cannot be
+    /// written is an error, too.
     pub fn sync(&self) -> Result<(), Error> {
-        self.check_open()?;
-        self.syncer.sync_to(self.syncer.written(), self)
+        let synced = self.core().commits.sync();
+        self.core().call_back();
+        synced.map_err(Error::from)
     }
 
-    /// The number of the next entry that the operating system does not have yet: of the next append.
+    /// Hands everything to the operating system that was appended or submitted before.
+    ///
+    /// # Errors
+    /// As [`Wal::sync`].
+    pub fn flush(&self) -> Result<(), Error> {
+        let flushed = self.core().commits.flush();
+        self.core().call_back();
+        flushed.map_err(Error::from)
+    }
+
+    /// The number of the next entry that the operating system does not have yet.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.syncer.written()
+        self.core().commits.written()
     }
 
     /// The number of the next entry that is not durable yet. Entries in front of it survive a power cut.
     #[must_use]
     pub fn durable(&self) -> u64 {
-        self.syncer.durable()
+        self.core().commits.durable()
+    }
+
+    /// Waits until the operating system has this entry, which need not exist yet.
+    pub fn until_written(&self, sequence: u64) -> Reached {
+        Reached::new(Arc::clone(self.core()), Mark::Written, sequence)
+    }
+
+    /// Waits until this entry, which need not exist yet, is durable.
+    pub fn until_durable(&self, sequence: u64) -> Reached {
+        Reached::new(Arc::clone(self.core()), Mark::Durable, sequence)
     }
 
     /// The number of the first entry that is kept.
     #[must_use]
     pub fn first(&self) -> u64 {
-        self.recovery.first
+        self.core().recovery.first
     }
 
-    /// The number of the last entry; `None` in an empty log.
+    /// The number of the last entry that is written; `None` in an empty log.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
         (!self.is_empty()).then(|| self.written() - 1)
     }
 
-    /// Whether there is no entry.
+    /// Whether there is no entry that is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.written() == self.first()
@@ -148,16 +215,31 @@ impl Wal {
     /// What the open found.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
-        &self.recovery
+        &self.core().recovery
     }
 
-    /// The entries from `first` on, as the log is now.
+    /// What the log has done since it was opened, and how it stands. Costs microseconds and allocates.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// The same numbers as a collector for a Prometheus registry. It keeps neither the log open nor its
+    /// lock; of a log that was closed it shows the last numbers.
+    #[cfg(feature = "prometheus")]
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let core = Arc::clone(self.core());
+        Metrics::new(self.core().library.directory().path(), Arc::new(move || core.stats()))
+    }
+
+    /// The entries from `first` on, as the log is now: those that are written.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] when `first` is in front of the first entry that is kept, or beyond the
     /// next one; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn read_from(&self, first: u64) -> Result<Entries, Error> {
-        Entries::from(&self.library, self.snapshot()?, first)
+        Entries::from(&self.core().library, self.snapshot()?, first)
     }
 
     /// The entries whose numbers lie in `range`, as far as there are any now.
@@ -165,62 +247,149 @@ impl Wal {
     /// # Errors
     /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Entries, Error> {
-        Ok(Entries::range(&self.library, self.snapshot()?, range))
+        Ok(Entries::range(&self.core().library, self.snapshot()?, range))
     }
 
     /// Makes everything durable, marks the end so that the next open is quick, and gives up the lock.
     ///
+    /// This closes the log for all handles: appends that have begun are finished first, later calls get
+    /// [`ErrorKind::Closed`], and so does a second close. Readers go on with what they have.
+    ///
     /// # Errors
     /// What failed. [`ErrorKind::Poisoned`] means that entries which were not durable may be lost; any
-    /// other error leaves everything durable and costs the next open some time.
+    /// other error leaves everything durable and costs the next open some time. The log is closed all the
+    /// same.
     pub fn close(self) -> Result<(), Error> {
-        if let Some(failure) = self.syncer.failure() {
-            return Err(failure);
-        }
-        let writer = self.lock()?.take().ok_or_else(closed)?;
-        writer.close().map_err(Error::from)
+        self.core().close()
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.handle.core
     }
 
     fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.check_open()?;
-        let guard = self.lock()?;
-        Ok(guard.as_ref().ok_or_else(closed)?.snapshot())
+        self.core().commits.check()?;
+        Ok(self.core().commits.target().snapshot())
     }
 
-    /// Runs `act` on the writer, and tells the syncer what became durable, or failed, on the way.
-    fn write(&self, act: impl Fn(&mut Writer) -> Result<Sequence, SegmentError>) -> Result<u64, Error> {
-        loop {
-            self.check_open()?;
-            let mut guard = self.lock()?;
-            let writer = guard.as_mut().ok_or_else(closed)?;
-            let done = act(writer);
-            self.syncer.passed(writer.next().value(), writer.durable().value());
-            drop(guard);
-            return match done {
-                Ok(first) => Ok(first.value()),
-                Err(SegmentError::SyncInFlight) => {
-                    self.syncer.wait_for_turn()?;
-                    continue;
-                }
-                Err(error @ SegmentError::Poisoned(_)) => Err(self.syncer.fail(error.into())),
-                Err(error) => Err(error.into()),
-            };
+    fn submit_one(
+        &self,
+        payload: &[u8],
+        durability: Durability,
+        patience: Patience,
+    ) -> Result<Commit, Error> {
+        let (batch, digest) = self.measure(payload)?;
+        let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
+        self.submit_frame(batch, self.at_least(durability), patience, fill)
+    }
+
+    fn append_frame(
+        &self,
+        batch: Batch,
+        asked: Durability,
+        fill: impl FnOnce(&mut FrameBuffer),
+    ) -> Result<u64, Error> {
+        let core = self.core();
+        if core.needs_ticker(asked) {
+            core.start_ticker()?;
         }
+        let appended = core.commits.append(batch, asked, fill);
+        core.call_back();
+        appended.map_err(Error::from)
     }
 
-    fn lock(&self) -> Result<Guard<'_, Option<Writer>>, Error> {
-        self.writer.lock().map_err(|panicked| self.syncer.fail(panicked.into()))
+    fn submit_frame(
+        &self,
+        batch: Batch,
+        asked: Durability,
+        patience: Patience,
+        fill: impl FnOnce(&mut FrameBuffer),
+    ) -> Result<Commit, Error> {
+        let core = self.core();
+        core.start_ticker()?;
+        let submitted = core.commits.submit(batch, asked, patience, fill);
+        core.call_back();
+        let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));
+        Ok(Commit::new(submitted?, batch.entries, driver))
     }
 
-    fn check_open(&self) -> Result<(), Error> {
-        self.syncer.failure().map_or(Ok(()), Err)
+    /// Without a buffer nothing is less than written.
+    fn at_least(&self, durability: Durability) -> Durability {
+        durability.max(self.core().commits.promise().min(Durability::Written))
+    }
+
+    /// What an empty batch appends.
+    fn nothing(&self) -> Result<Range<u64>, Error> {
+        self.core().commits.check()?;
+        let next = self.core().commits.next();
+        Ok(next..next)
+    }
+
+    fn measure(&self, payload: &[u8]) -> Result<(Batch, u64), Error> {
+        self.check_entry(payload.len() as u64)?;
+        let batch = Batch { entries: 1, bytes: (payload.len() + self.row_bytes()) as u64 };
+        Ok((batch, self.handle.checksum.digest(payload)))
+    }
+
+    /// Checks and digests a batch, outside any lock, and goes on with it; `None` when it is empty.
+    fn with_batch<P: AsRef<[u8]>, T>(
+        &self,
+        payloads: &[P],
+        act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuffer)) -> Result<T, Error>,
+    ) -> Option<Result<T, Error>> {
+        if payloads.is_empty() {
+            return None;
+        }
+        if payloads.len() > SMALL_BATCH {
+            let mut digested = vec![(&[][..], 0); payloads.len()];
+            return Some(self.with_digested(payloads, &mut digested, act));
+        }
+        let mut digested = [(&[][..], 0); SMALL_BATCH];
+        Some(self.with_digested(payloads, &mut digested[..payloads.len()], act))
+    }
+
+    fn with_digested<'a, P: AsRef<[u8]>, T>(
+        &self,
+        payloads: &'a [P],
+        digested: &mut [(&'a [u8], u64)],
+        act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuffer)) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        // Each payload is asked for its bytes once: they are counted, digested and written as one.
+        let count = payloads.len() as u64;
+        let mut payload_bytes = 0;
+        for (place, payload) in digested.iter_mut().zip(payloads) {
+            let payload = payload.as_ref();
+            self.check_entry(payload.len() as u64)?;
+            payload_bytes += payload.len() as u64;
+            *place = (payload, 0);
+        }
+        if payload_bytes > self.handle.max_batch_bytes || count > MAX_BATCH_ENTRIES {
+            let message = format!(
+                "a batch of {count} entries and {payload_bytes} bytes is above max_batch_bytes ({}) or {MAX_BATCH_ENTRIES} entries",
+                self.handle.max_batch_bytes
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        for (payload, digest) in digested.iter_mut() {
+            *digest = self.handle.checksum.digest(payload);
+        }
+        let batch = Batch { entries: count, bytes: payload_bytes + count * self.row_bytes() as u64 };
+        act(batch, &mut |frame| {
+            for (payload, digest) in digested.iter() {
+                frame.push(payload, *digest);
+            }
+        })
+    }
+
+    fn row_bytes(&self) -> usize {
+        TableEntry::bytes(self.handle.checksum)
     }
 
     fn check_entry(&self, payload_bytes: u64) -> Result<(), Error> {
-        if payload_bytes <= self.max_entry_bytes {
+        if payload_bytes <= self.handle.max_entry_bytes {
             return Ok(());
         }
-        let most = self.max_entry_bytes;
+        let most = self.handle.max_entry_bytes;
         let message = format!("an entry of {payload_bytes} bytes is above max_entry_bytes ({most})");
         Err(Error::new(ErrorKind::TooLarge, message))
     }
@@ -229,39 +398,19 @@ impl Wal {
 /// A frame counts its entries in 32 bits.
 const MAX_BATCH_ENTRIES: u64 = u32::MAX as u64;
 
-fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the log is closed")
-}
+/// Batches up to here need no allocation.
+const SMALL_BATCH: usize = 64;
 
-impl SyncTarget for Wal {
-    type Error = Error;
-
-    fn sync(&self) -> Result<u64, Error> {
-        let job = {
-            let mut guard = self.lock()?;
-            let writer = guard.as_mut().ok_or_else(closed)?;
-            match writer.sync_job()? {
-                None => return Ok(writer.durable().value()),
-                Some(job) => job,
-            }
-        };
-        let ran = job.run();
-        let mut guard = self.lock()?;
-        let writer = guard.as_mut().ok_or_else(closed)?;
-        match ran {
-            Ok(()) => {
-                writer.synced(job.point());
-                Ok(job.point().next.value())
-            }
-            Err(error) => Err(writer.poison(error).into()),
-        }
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.end();
     }
 }
 
 impl fmt::Debug for Wal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wal")
-            .field("directory", &self.library.directory().path())
+            .field("directory", &self.core().library.directory().path())
             .field("first", &self.first())
             .field("written", &self.written())
             .field("durable", &self.durable())

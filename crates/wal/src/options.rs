@@ -10,7 +10,9 @@ use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::Wal;
+use crate::meters::Meters;
 use crate::reader::Library;
+use crate::rollover::{Callback, Rollover};
 use crate::view::View;
 
 /// How a log is opened, with defaults that a database could run on.
@@ -23,6 +25,10 @@ pub struct Options {
     pub(crate) max_entry_bytes: u64,
     pub(crate) max_batch_bytes: Option<u64>,
     pub(crate) mapped_reads: bool,
+    pub(crate) max_in_flight_bytes: u64,
+    pub(crate) buffered: Option<u64>,
+    pub(crate) background: bool,
+    pub(crate) on_rollover: Option<Callback>,
     pub(crate) rules: Rules,
 }
 
@@ -30,6 +36,9 @@ pub struct Options {
 const MAPPED_SEGMENTS: usize = 64;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
+
+/// Enough that a disk which takes a gigabyte a second is kept busy across a sync of some milliseconds.
+const DEFAULT_IN_FLIGHT_BYTES: u64 = 16 << 20;
 
 impl Default for Options {
     fn default() -> Options {
@@ -40,6 +49,10 @@ impl Default for Options {
             max_entry_bytes: 64 << 20,
             max_batch_bytes: None,
             mapped_reads: true,
+            max_in_flight_bytes: DEFAULT_IN_FLIGHT_BYTES,
+            buffered: None,
+            background: true,
+            on_rollover: None,
             rules: Rules::default(),
         }
     }
@@ -65,9 +78,45 @@ impl Options {
         self
     }
 
-    /// When entries become durable. Default: [`SyncPolicy::Immediate`].
+    /// When entries become durable. Default: [`SyncPolicy::Grouped`] with a window of 1 ms. A window or
+    /// interval below 100 us becomes 100 us, a count of no entries one.
     pub fn sync(mut self, policy: SyncPolicy) -> Options {
-        self.sync = policy;
+        self.sync = policy.clamped();
+        self
+    }
+
+    /// Lets entries gather in this process: an append under `none` or `periodic` returns once its entry is
+    /// numbered, and the operating system gets what has gathered when it is this much, with a sync, with
+    /// [`Wal::flush`] and at close. The death of the process loses what it does not have. At least 1 byte,
+    /// at most `max_in_flight_bytes`. Default: nothing gathers.
+    pub fn buffered(mut self, bytes: u64) -> Options {
+        self.buffered = Some(bytes);
+        self
+    }
+
+    /// How many bytes may be appended and not yet be what was asked for, written or durable; whoever
+    /// appends more waits. A single entry or batch may be larger. At least 1. Default: 16 MiB.
+    pub fn max_in_flight_bytes(mut self, bytes: u64) -> Options {
+        self.max_in_flight_bytes = bytes;
+        self
+    }
+
+    /// Whether threads prepare segments, write the anchor and sync what nobody waits for. Without them
+    /// the call that needs it does it: [`Commit::wait`](crate::Commit::wait) writes and syncs, and a periodic
+    /// sync runs in the append that finds it due. For tests that repeat exactly, and for places without
+    /// threads. Default: true.
+    pub fn background(mut self, background: bool) -> Options {
+        self.background = background;
+        self
+    }
+
+    /// Calls back after each turn to another segment, in order, on a thread of its own (without
+    /// [`background`](Options::background) threads: in the call that turned over, before it returns). No
+    /// lock is held: the callback may append, sync and close. A callback that keeps a [`Wal`] keeps the log open
+    /// until somebody closes it. A panic in it is contained and changes
+    /// nothing. At close those that are outstanding are called first, unless the callback itself closes.
+    pub fn on_rollover(mut self, call: impl Fn(&Rollover) + Send + Sync + 'static) -> Options {
+        self.on_rollover = Some(Callback::new(call));
         self
     }
 
@@ -147,11 +196,11 @@ impl Options {
     /// As [`Options::open_read_only`].
     pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
         self.check()?;
-        View::look(self.library(directory))
+        View::look(self.library(directory, Arc::new(Meters::new())))
     }
 
-    pub(crate) fn library(&self, directory: Arc<dyn Directory>) -> Arc<Library> {
-        Arc::new(Library::new(directory, self.mapped_reads.then_some(MAPPED_SEGMENTS)))
+    pub(crate) fn library(&self, directory: Arc<dyn Directory>, meters: Arc<Meters>) -> Arc<Library> {
+        Arc::new(Library::new(directory, meters, self.mapped_reads.then_some(MAPPED_SEGMENTS)))
     }
 
     pub(crate) fn batch_bytes(&self) -> u64 {
@@ -182,6 +231,21 @@ impl Options {
             return invalid(format!(
                 "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
             ));
+        }
+        if self.max_in_flight_bytes == 0 {
+            return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
+        }
+        if let Some(bytes) = self.buffered {
+            if self.sync.waits() {
+                let policy = self.sync.name();
+                return invalid(format!("buffered is for the policies none and periodic, not for {policy}"));
+            }
+            if !(1..=self.max_in_flight_bytes).contains(&bytes) {
+                let most = self.max_in_flight_bytes;
+                return invalid(format!(
+                    "buffered is {bytes}; it must be from 1 to max_in_flight_bytes ({most})"
+                ));
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use wal_segment::{MapCache, Shelf, Snapshot, Span};
 use wal_sync::primitives::Mutex;
 
 use crate::error::{Error, ErrorKind};
+use crate::meters::Meters;
 
 /// An entry of the log. Cheap to clone; it keeps the bytes that it lies in alive.
 #[derive(Clone)]
@@ -42,12 +43,34 @@ impl fmt::Debug for Entry {
 /// the last one with positional reads; nothing is copied from a mapping and nothing is allocated for an
 /// entry.
 #[derive(Debug)]
-pub struct Entries(wal_segment::Entries);
+pub struct Entries {
+    inner: wal_segment::Entries,
+    library: Arc<Library>,
+    /// What was handed out and is not counted yet.
+    uncounted_entries: u64,
+    uncounted_bytes: u64,
+}
+
+/// An addition that others see costs half as much as an entry from a mapping.
+const COUNTED_ENTRIES: u64 = 256;
 
 impl Entries {
     pub(crate) fn range(library: &Arc<Library>, snapshot: Snapshot, range: impl RangeBounds<u64>) -> Entries {
         let wanted = sequences(range);
-        Entries(wal_segment::Entries::new(Arc::clone(library) as Arc<dyn Shelf>, snapshot, wanted))
+        Entries {
+            inner: wal_segment::Entries::new(Arc::clone(library) as Arc<dyn Shelf>, snapshot, wanted),
+            library: Arc::clone(library),
+            uncounted_entries: 0,
+            uncounted_bytes: 0,
+        }
+    }
+
+    fn count(&mut self) {
+        let (entries, bytes) = (self.uncounted_entries, self.uncounted_bytes);
+        if entries > 0 {
+            self.library.meters.read(entries, bytes);
+            (self.uncounted_entries, self.uncounted_bytes) = (0, 0);
+        }
     }
 
     pub(crate) fn from(library: &Arc<Library>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
@@ -71,7 +94,21 @@ impl Iterator for Entries {
     type Item = Result<Entry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.next()?.map(Entry).map_err(Error::from))
+        let entry = self.inner.next()?.map(Entry).map_err(Error::from);
+        if let Ok(entry) = &entry {
+            self.uncounted_entries += 1;
+            self.uncounted_bytes += entry.payload().len() as u64;
+            if self.uncounted_entries >= COUNTED_ENTRIES {
+                self.count();
+            }
+        }
+        Some(entry)
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        self.count();
     }
 }
 
@@ -97,12 +134,17 @@ fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
 #[derive(Debug)]
 pub(crate) struct Library {
     directory: Arc<dyn Directory>,
+    meters: Arc<Meters>,
     maps: Option<Mutex<MapCache>>,
 }
 
 impl Library {
-    pub(crate) fn new(directory: Arc<dyn Directory>, mapped_segments: Option<usize>) -> Library {
-        Library { directory, maps: mapped_segments.map(|most| Mutex::new(MapCache::new(most))) }
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        meters: Arc<Meters>,
+        mapped_segments: Option<usize>,
+    ) -> Library {
+        Library { directory, meters, maps: mapped_segments.map(|most| Mutex::new(MapCache::new(most))) }
     }
 }
 

@@ -6,11 +6,12 @@ mod common;
 
 use std::io::ErrorKind as IoKind;
 
+use common::bytes::{linked, segments};
 use common::{
     HALF, Ledger, POLICIES, check_power_cut, contents, enospc, fault, open, read, refused, small, try_open,
     view,
 };
-use wal::{Ending, ErrorKind, SyncPolicy};
+use wal::{Ending, ErrorKind, Options, SyncPolicy};
 use wal_segment::io::sim::{CallKind, Failure, FaultEffect, SimDisk, Times};
 
 const BLOCK: u64 = 4096;
@@ -20,6 +21,13 @@ fn fill_up(disk: &SimDisk) {
     disk.names_need_space(true);
 }
 
+/// Segments so long that the last one of [`found`] is less than half full, and no other is prepared.
+const ROOMY: u64 = 32 << 10;
+
+fn roomy() -> Options {
+    small(SyncPolicy::Immediate).segment_bytes(ROOMY)
+}
+
 /// Logs as they are found: closed, killed, torn, behind a failed write, and before their first entry.
 fn found() -> Vec<(&'static str, SimDisk, Ledger)> {
     let policy = SyncPolicy::Immediate;
@@ -27,9 +35,9 @@ fn found() -> Vec<(&'static str, SimDisk, Ledger)> {
     for name in ["closed", "killed", "torn", "failed write", "empty"] {
         let disk = SimDisk::new(1);
         let mut ledger = Ledger::new(policy);
-        let wal = open(&disk, &small(policy));
+        let wal = open(&disk, &roomy());
         if name != "empty" {
-            for bytes in [10, HALF, HALF, HALF, 20] {
+            for bytes in [10, 9000, 9000, 7000, 20] {
                 ledger.append(&wal, bytes).expect("nothing fails");
             }
         }
@@ -44,7 +52,7 @@ fn found() -> Vec<(&'static str, SimDisk, Ledger)> {
         }
         let disk = disk.kill();
         if name == "torn" {
-            let last = common::bytes::segments(&disk).pop().expect("a segment");
+            let last = linked(&disk).pop().expect("a segment");
             let end = common::bytes::frames(&disk.contents(&last).expect("it is there"))
                 .pop()
                 .expect("a frame")
@@ -69,7 +77,7 @@ fn a_log_opens_reads_and_verifies_without_a_free_byte() {
         ledger.check_kill(&shown).expect(name);
         assert!(looked.verify().expect(name).damages.is_empty(), "{name}");
 
-        let wal = open(&disk, &small(SyncPolicy::Immediate));
+        let wal = open(&disk, &roomy());
         assert_eq!(contents(&wal), shown, "{name}");
         assert_eq!(
             matches!(wal.recovery().ending, Ending::Torn { .. }),
@@ -84,11 +92,36 @@ fn a_log_opens_reads_and_verifies_without_a_free_byte() {
         assert_eq!(disk.names(), names, "{name}: something was left behind");
         wal.close().expect("closing needs no space");
 
-        let wal = open(&disk, &small(SyncPolicy::Immediate));
+        let wal = open(&disk, &roomy());
         disk.space(None);
         ledger.append(&wal, 10).expect("there is space again");
         assert_eq!(contents(&wal), ledger.entries(), "{name}");
-        check_power_cut(&disk.power_cut_losing_everything(), &ledger, &small(SyncPolicy::Immediate));
+        check_power_cut(&disk.power_cut_losing_everything(), &ledger, &roomy());
+    }
+}
+
+#[test]
+fn the_space_of_a_segment_that_was_prepared_is_there_on_a_full_disk() {
+    let options = small(SyncPolicy::Immediate);
+    for killed in [false, true] {
+        let disk = SimDisk::new(1);
+        let mut ledger = Ledger::new(SyncPolicy::Immediate);
+        let mut wal = open(&disk, &options);
+        ledger.append(&wal, HALF).expect("nothing fails");
+        ledger.append(&wal, HALF).expect("nothing fails");
+        let names = disk.names();
+        assert_eq!((segments(&disk).len(), linked(&disk).len()), (2, 1), "one is prepared");
+        fill_up(&disk);
+        if killed {
+            drop(wal);
+            wal = open(&disk, &options);
+        }
+        ledger.append(&wal, HALF).expect("the space is there");
+        ledger.append(&wal, 10).expect("the space is there");
+        refused(ledger.append(&wal, 9000), ErrorKind::NoSpace);
+        assert_eq!(disk.names(), names, "something was left behind");
+        disk.space(None);
+        check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
     }
 }
 

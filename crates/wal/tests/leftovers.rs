@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::bytes::{segment_name, segments};
+use common::bytes::{linked, segment_name, segments};
 use common::{HALF, Ledger, check_power_cut, contents, directory, open, refused, small, try_open, view};
 use wal::{Ending, ErrorKind, SyncPolicy};
 use wal_segment::io::FileKind;
@@ -12,7 +12,7 @@ use wal_segment::io::sim::SimDisk;
 
 const POLICY: SyncPolicy = SyncPolicy::Immediate;
 
-/// A log of so many segments of two entries, closed or killed.
+/// A log of so many segments of two entries, closed or killed before another one was prepared.
 fn log_of(count: usize, closed: bool) -> (SimDisk, Ledger) {
     let disk = SimDisk::new(5);
     let mut ledger = Ledger::new(POLICY);
@@ -24,7 +24,9 @@ fn log_of(count: usize, closed: bool) -> (SimDisk, Ledger) {
         ledger.close(wal).expect("nothing fails");
     }
     let disk = common::copy(&directory(&disk));
-    assert_eq!(segments(&disk).len(), count);
+    let prepared = segments(&disk).len() - linked(&disk).len();
+    assert_eq!((linked(&disk).len(), prepared), (count, usize::from(!closed && count > 0)));
+    disk.delete(&segment_name(count as u64 + 1));
     (disk, ledger)
 }
 

@@ -40,6 +40,7 @@ impl Setup {
             .checksum(self.checksum)
             .sync(self.policy())
             .mapped_reads(self.mapped)
+            .background(false)
     }
 
     fn policy(self) -> SyncPolicy {

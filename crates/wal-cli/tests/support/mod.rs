@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
@@ -13,6 +14,16 @@ use tempfile::TempDir;
 
 /// Nothing that is tested here takes longer, on any machine; what does, hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Arguments for every policy.
+pub(crate) const POLICIES: [&[&str]; 6] = [
+    &["--sync", "none"],
+    &["--sync", "immediate"],
+    &["--sync", "periodic"],
+    &["--sync", "periodic", "--interval", "100us", "--entries", "1"],
+    &["--sync", "grouped"],
+    &["--sync", "grouped", "--window", "100us"],
+];
 
 /// A directory for a log, gone when dropped.
 pub(crate) struct Log {
@@ -38,14 +49,21 @@ impl Log {
     /// A closed log of `count` entries `entry 0`, `entry 1`, … in segments of 12 KiB, with their text.
     pub(crate) fn of_many_segments(count: usize) -> (Log, String) {
         let log = Log::new();
-        let text = lines(0..count);
-        let ran = log.run_with(&["append", "--segment-size", "12KiB", "--sync", "none"], text.as_bytes());
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let text = log.append_one_by_one(&["--segment-size", "12KiB", "--sync", "none"], 0..count);
         assert!(log.segments().len() > 4, "{:?}", log.segments());
         (log, text)
     }
 
-    /// A log whose writer was killed under `none` after `count` entries, `entry 0` and so on.
+    /// Appends lines, each in a frame of its own, closes the log, and returns them.
+    pub(crate) fn append_one_by_one(&self, args: &[&str], numbers: Range<usize>) -> String {
+        let mut writer = self.writer(args);
+        writer.send_one_by_one(numbers.clone());
+        assert_eq!(writer.close(), Some(0));
+        lines(numbers)
+    }
+
+    /// A log whose writer was killed under `none` after `count` entries, `entry 0` and so on, each in a
+    /// frame of its own.
     pub(crate) fn killed(count: usize) -> (Log, String) {
         Log::killed_under(&["--sync", "none"], count)
     }
@@ -53,12 +71,10 @@ impl Log {
     /// The same under other arguments of `append`.
     pub(crate) fn killed_under(args: &[&str], count: usize) -> (Log, String) {
         let log = Log::new();
-        let text = lines(0..count);
         let mut writer = log.writer(args);
-        writer.send(text.as_bytes());
-        writer.wait_for_ack(count as u64 - 1);
+        writer.send_one_by_one(0..count);
         writer.kill();
-        (log, text)
+        (log, lines(0..count))
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
@@ -146,13 +162,32 @@ impl Writer {
         line.trim_end().parse().expect("a number")
     }
 
-    pub(crate) fn wait_for_ack(&mut self, wanted: u64) {
-        while self.ack() < wanted {}
+    /// Sends `entry N` for each number, which must be the next ones, and the next line only once the one
+    /// before it is acknowledged: no two share a frame.
+    pub(crate) fn send_one_by_one(&mut self, numbers: Range<usize>) {
+        for number in numbers {
+            self.send(format!("entry {number}\n").as_bytes());
+            assert_eq!(self.ack(), number as u64);
+        }
     }
 
     pub(crate) fn kill(mut self) {
+        self.kill_and_read();
+    }
+
+    /// Kills the writer, and returns what it had acknowledged and nobody had read.
+    pub(crate) fn kill_and_read(&mut self) -> Vec<u64> {
         self.child.kill().expect("the writer runs");
         self.child.wait().expect("the writer ends");
+        let mut rest = String::new();
+        self.acks.read_to_string(&mut rest).expect("acknowledgements are text");
+        // The last line may have been cut.
+        let whole = &rest[..rest.rfind('\n').map_or(0, |end| end + 1)];
+        whole.lines().map(|line| line.parse().expect("a number")).collect()
+    }
+
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().expect("stdin is open")
     }
 
     pub(crate) fn close(mut self) -> Option<i32> {
@@ -204,7 +239,7 @@ fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
 }
 
 /// `entry N` for each number, a line each.
-pub(crate) fn lines(numbers: std::ops::Range<usize>) -> String {
+pub(crate) fn lines(numbers: Range<usize>) -> String {
     numbers.map(|number| format!("entry {number}\n")).collect()
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
         .len();
     let mut checks = 0;
     // A log that acknowledges too early is to be caught by what it loses.
-    if setup.immediate && setup.faulty != Faulty::AcknowledgesBeforeSync {
+    if setup.policy.waits() && !world.wrote_ahead && setup.faulty != Faulty::AcknowledgesBeforeSync {
         checks += synced_is_stated(&frames)?;
     }
     for (index, frame) in frames.iter().enumerate() {

@@ -9,6 +9,7 @@ use wal::sim::{CallKind, CrashModel, Failure, Fault, FaultEffect, SimDisk, Times
 use crate::crash::damage;
 use crate::crash::ledger::Ledger;
 use crate::crash::life::{End, Setup, live, shown};
+use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::{Stage, Trail};
 use crate::crash::world::{After, Broken, Promise, World};
@@ -21,6 +22,9 @@ pub(crate) struct Violation {
     pub(crate) states: u64,
 }
 
+/// States that were checked.
+pub(crate) type Checked = HashSet<(Policy, u64, u64)>;
+
 /// Explores the states of one setup.
 pub(crate) struct Explorer<'a> {
     pub(crate) setup: Setup,
@@ -28,8 +32,8 @@ pub(crate) struct Explorer<'a> {
     /// Seed and setup, to which stages are added.
     pub(crate) origin: Trail,
     pub(crate) ledger: &'a mut Ledger,
-    /// Distinct states, by the hash of the image and of what the oracle knows.
-    pub(crate) checked: HashSet<(u64, u64)>,
+    /// Distinct states, by the policy, the hash of the image and that of what the oracle knows.
+    pub(crate) checked: Checked,
     /// How many power cuts may follow each other.
     pub(crate) depth: u32,
     /// Counts images, to choose samples.
@@ -52,7 +56,7 @@ type Explored = Result<(), Box<Violation>>;
 impl<'a> Explorer<'a> {
     pub(crate) fn new(setup: Setup, seed: u64, setup_index: usize, ledger: &'a mut Ledger) -> Explorer<'a> {
         let origin = Trail { seed, setup: setup_index, stages: Vec::new() };
-        let checked = HashSet::new();
+        let checked = Checked::new();
         Explorer { setup, seed, origin, ledger, checked, depth: 2, counter: 0, kills: 0 }
     }
 
@@ -163,12 +167,12 @@ impl<'a> Explorer<'a> {
         trail: &Trail,
         depth: u32,
     ) -> Explored {
-        let state = (image.hash(), hash_of(world));
+        let state = (self.setup.policy, image.hash(), hash_of(world));
         if !self.checked.insert(state) {
             return Ok(());
         }
         self.counter += 1;
-        self.ledger.state(doing, state.0);
+        self.ledger.state(self.setup.policy, doing, state.1);
         let counter = self.counter;
         let setup = self.setup;
         self.checking(trail, || opens(&setup, image, world, counter))?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wal::{Directory, Options};
@@ -20,6 +20,8 @@ pub(crate) enum Faulty {
     NeverSyncsFiles,
     /// An append is acknowledged before its sync.
     AcknowledgesBeforeSync,
+    /// A sync says that it is done, and happens with the next call.
+    SyncsOneCallLate,
     /// A read error is taken for the end of the file.
     ReadErrorIsTheEnd,
     /// A rule is not kept.
@@ -35,6 +37,7 @@ impl Faulty {
             Faulty::NeverSyncsDirectory,
             Faulty::NeverSyncsFiles,
             Faulty::AcknowledgesBeforeSync,
+            Faulty::SyncsOneCallLate,
             Faulty::ReadErrorIsTheEnd,
         ];
         #[cfg(zoo)]
@@ -50,8 +53,11 @@ impl Faulty {
 
     pub(crate) fn wrap(self, directory: Arc<dyn Directory>) -> Arc<dyn Directory> {
         match self {
-            Faulty::NeverSyncsDirectory | Faulty::NeverSyncsFiles | Faulty::ReadErrorIsTheEnd => {
-                Arc::new(Wrapped { directory, faulty: self })
+            Faulty::NeverSyncsDirectory
+            | Faulty::NeverSyncsFiles
+            | Faulty::SyncsOneCallLate
+            | Faulty::ReadErrorIsTheEnd => {
+                Arc::new(Wrapped { directory, faulty: self, late: Arc::default() })
             }
             _ => directory,
         }
@@ -87,15 +93,25 @@ impl fmt::Display for Faulty {
     }
 }
 
+/// A file whose sync is still to happen.
+type Late = Arc<Mutex<Option<Arc<dyn File>>>>;
+
+/// Lets a sync happen that was put off. How it goes, nobody is told.
+fn catch_up(late: &Late) {
+    let file = late.lock().unwrap_or_else(PoisonError::into_inner).take();
+    file.map_or(Ok(()), |file| file.sync()).ok();
+}
+
 #[derive(Debug)]
 struct Wrapped {
     directory: Arc<dyn Directory>,
     faulty: Faulty,
+    late: Late,
 }
 
 impl Wrapped {
     fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(WrappedFile { file, faulty: self.faulty })
+        Arc::new(WrappedFile { file, faulty: self.faulty, late: Arc::clone(&self.late) })
     }
 }
 
@@ -110,15 +126,19 @@ impl Directory for Wrapped {
         self.directory.open(name, access).map(|file| self.file(file))
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        catch_up(&self.late);
         self.directory.create(name).map(|file| self.file(file))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        catch_up(&self.late);
         self.directory.rename(from, to)
     }
     fn remove(&self, name: &str) -> io::Result<()> {
+        catch_up(&self.late);
         self.directory.remove(name)
     }
     fn sync(&self) -> io::Result<()> {
+        catch_up(&self.late);
         if self.faulty == Faulty::NeverSyncsDirectory { Ok(()) } else { self.directory.sync() }
     }
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
@@ -139,6 +159,7 @@ impl Directory for Wrapped {
 struct WrappedFile {
     file: Arc<dyn File>,
     faulty: Faulty,
+    late: Late,
 }
 
 impl File for WrappedFile {
@@ -150,16 +171,27 @@ impl File for WrappedFile {
         if self.faulty == Faulty::ReadErrorIsTheEnd { Ok(read.unwrap_or(0)) } else { read }
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        catch_up(&self.late);
         self.file.write_at(bytes, offset)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
+        catch_up(&self.late);
         self.file.set_len(len)
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
+        catch_up(&self.late);
         self.file.allocate(len)
     }
     fn sync(&self) -> io::Result<()> {
-        if self.faulty == Faulty::NeverSyncsFiles { Ok(()) } else { self.file.sync() }
+        catch_up(&self.late);
+        match self.faulty {
+            Faulty::NeverSyncsFiles => Ok(()),
+            Faulty::SyncsOneCallLate => {
+                *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&self.file));
+                Ok(())
+            }
+            _ => self.file.sync(),
+        }
     }
     fn drop_cache(&self) -> io::Result<Residency> {
         self.file.drop_cache()

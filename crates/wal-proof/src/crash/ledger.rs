@@ -1,23 +1,25 @@
-//! Counts what was tried: distinct states an operation, checks a promise.
+//! Counts what was tried: distinct states a policy and an operation, checks a promise.
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::crash::policy::Policy;
 use crate::crash::script::Operation;
 use crate::crash::world::Promise;
 
 /// What was tried.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    distinct: HashSet<u64>,
-    operations: BTreeMap<Operation, u64>,
+    /// Hashes of images, each with the operation that it was met in first.
+    states: BTreeMap<Policy, HashSet<u64>>,
+    operations: BTreeMap<(Operation, Policy), u64>,
     promises: BTreeMap<Promise, u64>,
 }
 
 impl Ledger {
     /// A state was reached, in this operation.
-    pub(crate) fn state(&mut self, doing: Operation, image: u64) {
-        if self.distinct.insert(image) {
-            *self.operations.entry(doing).or_default() += 1;
+    pub(crate) fn state(&mut self, policy: Policy, doing: Operation, image: u64) {
+        if self.states.entry(policy).or_default().insert(image) {
+            *self.operations.entry((doing, policy)).or_default() += 1;
         }
     }
 
@@ -42,20 +44,45 @@ impl Ledger {
         *self.promises.entry(promise).or_default() += checks;
     }
 
-    /// States that differ by the hash of what is on the disk.
-    pub(crate) fn distinct_states(&self) -> u64 {
-        self.distinct.len() as u64
+    /// States under this policy that differ by the hash of what is on the disk.
+    pub(crate) fn states(&self, policy: Policy) -> u64 {
+        self.states.get(&policy).map_or(0, |states| states.len() as u64)
+    }
+
+    /// The sum over the policies.
+    pub(crate) fn all_states(&self) -> u64 {
+        Policy::ALL.into_iter().map(|policy| self.states(policy)).sum()
+    }
+
+    /// Takes in what another one has counted.
+    pub(crate) fn add(&mut self, other: Ledger) {
+        for (policy, states) in other.states {
+            self.states.entry(policy).or_default().extend(states);
+        }
+        other
+            .operations
+            .into_iter()
+            .for_each(|(key, count)| *self.operations.entry(key).or_default() += count);
+        other.promises.into_iter().for_each(|(promise, checks)| self.kept(promise, checks));
     }
 
     pub(crate) fn print(&self) {
         println!("distinct states (by the hash of the image), by the operation that the power cut met");
-        for operation in Operation::ALL {
-            println!("  {:>9}  {}", self.operations.get(&operation).unwrap_or(&0), operation.name());
+        let line = |count: &dyn Fn(Policy) -> String, what: &str| {
+            let counts: String =
+                Policy::ALL.into_iter().map(|policy| format!("{:>10}", count(policy))).collect();
+            println!("  {counts}  {what}");
+        };
+        line(&|policy| policy.name().to_owned(), "");
+        for operation in Operation::all() {
+            let count = |policy| self.operations.get(&(operation, policy)).unwrap_or(&0).to_string();
+            line(&count, operation.name());
         }
-        println!("  {:>9}  in all", self.distinct.len());
+        line(&|policy| self.states(policy).to_string(), "in all");
+        println!("  {:>10}  states of all policies", self.all_states());
         println!("checks, none of them failed");
         for promise in Promise::ALL {
-            println!("  {:>9}  {}", self.promises.get(&promise).unwrap_or(&0), promise.words());
+            println!("  {:>10}  {}", self.promises.get(&promise).unwrap_or(&0), promise.words());
         }
     }
 }

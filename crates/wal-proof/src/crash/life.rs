@@ -1,20 +1,25 @@
 //! One life of a log on a simulated disk: runs a script until it ends or the power is cut, and tells the
 //! oracle everything that a caller was told.
+//!
+//! The log runs without threads, so everything happens in the call that asks for it and happens again.
+//! What was submitted gathers in one frame, as with several writers who meet, until somebody needs it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use wal::sim::{CallKind, Failure, Fault, FaultEffect, SimDisk, SyncLoss, Times};
-use wal::{Checksum, Directory, Error, ErrorKind, Options, SyncPolicy, Wal};
+use wal::{Checksum, Commit, Directory, Durability, Error, ErrorKind, Options, Wal};
 
 use crate::crash::damage;
 use crate::crash::faulty::Faulty;
+use crate::crash::policy::{PERIOD_ENTRIES, Policy};
 use crate::crash::script::{Operation, Script};
 use crate::crash::world::{After, Broken, Group, Promise, World};
 
 /// How the logs of an exploration are opened, and what is wrong with them on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setup {
-    pub(crate) immediate: bool,
+    pub(crate) policy: Policy,
     pub(crate) segment_bytes: u64,
     pub(crate) checksum: Checksum,
     /// The anchor is written only where a rule asks for it (in builds that can switch rules off).
@@ -24,10 +29,10 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn options(&self) -> Options {
-        let honest = self.immediate && self.faulty != Faulty::AcknowledgesBeforeSync;
-        let policy = if honest { SyncPolicy::Immediate } else { SyncPolicy::None };
-        let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum).sync(policy);
-        self.faulty.options(options, self.anchor_lags)
+        let lies = self.policy.waits() && self.faulty == Faulty::AcknowledgesBeforeSync;
+        let policy = if lies { Policy::None } else { self.policy };
+        let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum);
+        self.faulty.options(policy.options(options).background(false), self.anchor_lags)
     }
 
     pub(crate) fn directory(&self, disk: &SimDisk) -> Arc<dyn Directory> {
@@ -68,7 +73,8 @@ pub(crate) fn live(
     if let Some(cut_at) = cut_at {
         disk.crash_at(cut_at);
     }
-    let mut life = Life { setup, disk, world, wal: None, doing: Operation::Open };
+    let doing = Operation::Open;
+    let mut life = Life { setup, disk, world, wal: None, submitted: Vec::new(), faulted: false, doing };
     let mut step = life.open(after)?;
     for &operation in &script.0 {
         if step == Step::Cut {
@@ -95,6 +101,10 @@ struct Life<'a> {
     disk: &'a SimDisk,
     world: &'a mut World,
     wal: Option<Wal>,
+    /// What was submitted and is not known to have come to an end.
+    submitted: Vec<Commit>,
+    /// A fault is armed.
+    faulted: bool,
     doing: Operation,
 }
 
@@ -106,9 +116,13 @@ enum Step {
 
 type Stepped = Result<Step, Broken>;
 
+/// What a caller was told.
+type Told = Result<Result<(), Error>, Broken>;
+
 impl Life<'_> {
     fn open(&mut self, after: After) -> Stepped {
         self.wal = None;
+        self.all_were_told()?;
         let wal = match self.setup.open(self.disk) {
             Ok(wal) => wal,
             Err(_) if self.disk.crashed() => return Ok(Step::Cut),
@@ -135,9 +149,29 @@ impl Life<'_> {
             Operation::Batch => self.append(&[30, 0, 600]),
             Operation::Roll => self.append(&[segment_bytes / 4]),
             Operation::Giant => self.append(&[segment_bytes + 3000]),
-            Operation::Sync => self.sync(),
+            Operation::Durable => {
+                let told = self.try_append(&[50], Durability::Durable)?;
+                self.step(told)
+            }
+            Operation::Submit => {
+                let told = self.try_submit()?;
+                self.step(told)
+            }
+            Operation::Wait => {
+                let told = self.try_wait()?;
+                self.step(told)
+            }
+            Operation::Flush => {
+                let told = self.try_flush()?;
+                self.step(told)
+            }
+            Operation::Sync => {
+                let told = self.try_sync()?;
+                self.step(told)
+            }
             Operation::Close => self.close(),
-            Operation::Kill => self.open(After::Kill),
+            Operation::Kill => self.kill(),
+            Operation::Drop => self.drop_log(),
             Operation::FailSync => self.fail_sync(),
             Operation::FailWrite => self.fail_write(),
             Operation::Open => Ok(Step::Done),
@@ -145,7 +179,12 @@ impl Life<'_> {
     }
 
     fn append(&mut self, sizes: &[usize]) -> Stepped {
-        match self.try_append(sizes)? {
+        let told = self.try_append(sizes, self.setup.policy.promise())?;
+        self.step(told)
+    }
+
+    fn step(&mut self, told: Result<(), Error>) -> Stepped {
+        match told {
             Ok(()) => Ok(Step::Done),
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
             // A fault that an earlier operation left behind, on its way through.
@@ -154,73 +193,189 @@ impl Life<'_> {
         }
     }
 
-    fn try_append(&mut self, sizes: &[usize]) -> Result<Result<(), Error>, Broken> {
+    fn try_append(&mut self, sizes: &[usize], asked: Durability) -> Told {
         let group: Group = match sizes {
             // The same bytes under the same number in every life: what an earlier one left behind fits.
             [bytes] => vec![self.world.payload_by_number(*bytes)],
             _ => sizes.iter().map(|&bytes| self.world.payload(bytes)).collect(),
         };
-        let wal = self.wal.as_ref().expect("the log is open between operations");
         self.world.begin(group.clone());
-        let expected = self.world.entries() as u64;
         let appended = match group.as_slice() {
-            [payload] => wal.append(payload).map(|number| number..number + 1),
-            _ => wal.append_batch(&group),
+            [payload] if asked == self.setup.policy.promise() => self.wal().append(payload).map(lone),
+            [payload] => self.wal().append_with(payload, asked).map(lone),
+            _ => self.wal().append_batch(&group),
         };
-        match appended {
-            Ok(numbers) => {
-                self.world.accept();
-                if numbers != (expected..self.world.entries() as u64) {
-                    let how = format!("numbers {numbers:?} instead of from {expected}");
-                    return Err(Broken::new(Promise::LogIsAPrefix, how));
-                }
-                if self.setup.immediate {
-                    self.world.acknowledge(numbers.end);
-                }
-                self.note_durable()?;
-                Ok(Ok(()))
-            }
-            Err(error) => {
-                if error.kind() == ErrorKind::TooLarge {
-                    self.world.refuse();
-                }
-                Ok(Err(error))
+        let told = self.joined(appended, asked)?;
+        let quiet = !self.faulted && !self.disk.crashed();
+        if told.is_ok() && quiet && self.setup.policy == Policy::Periodic {
+            let pending = self.wal().written() - self.wal().durable();
+            if pending >= PERIOD_ENTRIES {
+                let how = format!("{pending} entries are not durable, and no sync ran");
+                return Err(Broken::new(Promise::LossIsBounded, how));
             }
         }
+        Ok(told)
     }
 
-    fn sync(&mut self) -> Stepped {
-        match self.try_sync()? {
-            Ok(()) => Ok(Step::Done),
-            Err(_) if self.disk.crashed() => Ok(Step::Cut),
-            Err(_) => self.restart(),
+    fn try_submit(&mut self) -> Told {
+        self.world.wrote_ahead = true;
+        for bytes in [24, 40, 130] {
+            let payload = self.world.payload_by_number(bytes);
+            self.world.begin(vec![payload.clone()]);
+            let numbered = match self.wal().submit(&payload) {
+                Ok(commit) => {
+                    let numbers = commit.sequences();
+                    self.submitted.push(commit);
+                    Ok(numbers)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = self.joined(numbered, Durability::Buffered)? {
+                return Ok(Err(error));
+            }
         }
-    }
-
-    fn try_sync(&mut self) -> Result<Result<(), Error>, Broken> {
-        let wal = self.wal.as_ref().expect("the log is open between operations");
-        if let Err(error) = wal.sync() {
-            return Ok(Err(error));
-        }
-        let entries = self.world.entries() as u64;
-        if wal.durable() != entries {
-            let how = format!("after a sync {} entries are durable, not {entries}", wal.durable());
-            return Err(Broken::new(Promise::AcknowledgedIsThere, how));
-        }
-        self.world.acknowledge(entries);
-        self.note_durable()?;
         Ok(Ok(()))
     }
 
-    /// What the watermark says is a promise too.
-    fn note_durable(&mut self) -> Result<(), Broken> {
-        let wal = self.wal.as_ref().expect("the log is open between operations");
-        let (durable, entries) = (wal.durable(), self.world.entries() as u64);
-        if durable > entries {
-            let how = format!("{durable} entries are durable of {entries}");
+    fn try_wait(&mut self) -> Told {
+        let told = self
+            .submitted
+            .iter()
+            .map(Commit::wait)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|one| one.map(|_| ()));
+        self.settle(false)?;
+        Ok(told)
+    }
+
+    fn try_flush(&mut self) -> Told {
+        self.world.wrote_ahead = true;
+        let told = self.wal().flush();
+        self.settle(false)?;
+        let (written, entries) = (self.wal().written(), self.world.entries());
+        if told.is_ok() && written != entries {
+            let how = format!("after a flush {written} entries are written, not {entries}");
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
         }
-        self.world.acknowledge(durable);
+        Ok(told)
+    }
+
+    fn try_sync(&mut self) -> Told {
+        let told = self.wal().sync();
+        self.settle(false)?;
+        if told.is_ok() {
+            let (durable, entries) = (self.wal().durable(), self.world.entries());
+            if durable != entries {
+                let how = format!("after a sync {durable} entries are durable, not {entries}");
+                return Err(Broken::new(Promise::AcknowledgedIsThere, how));
+            }
+            self.world.acknowledge(entries);
+        }
+        Ok(told)
+    }
+
+    fn wal(&self) -> &Wal {
+        self.wal.as_ref().expect("the log is open between operations")
+    }
+
+    /// Takes in how it went for the group that was begun last: with `Ok` it has its numbers, and `asked`
+    /// is true of it.
+    fn joined(&mut self, result: Result<Range<u64>, Error>, asked: Durability) -> Told {
+        let error = match result {
+            Ok(numbers) => {
+                self.settle(true)?;
+                if numbers.end != self.world.entries() {
+                    let how = format!("numbers {numbers:?}, of {}", self.world.entries());
+                    return Err(Broken::new(Promise::LogIsAPrefix, how));
+                }
+                self.promised(numbers.end, asked)?;
+                return Ok(Ok(()));
+            }
+            Err(error) => error,
+        };
+        if self.disk.crashed() {
+            // What had failed before may have failed because of the fault, or because of the cut.
+            if self.faulted && self.submitted.iter().any(|commit| failed(commit).is_some()) {
+                self.world.doubt_last();
+                return Ok(Err(error));
+            }
+        } else if error.kind() == ErrorKind::TooLarge || self.setup.policy == Policy::Buffered {
+            // A buffered log refuses what comes while what it has cannot be written.
+            if asked > Durability::Buffered && error.kind() != ErrorKind::Poisoned {
+                let how = format!("nothing was wrong, and yet: {error}");
+                return Err(Broken::new(Promise::LogIsAPrefix, how));
+            }
+            if error.kind() != ErrorKind::Poisoned {
+                self.world.refuse();
+            }
+        } else if error.kind() != ErrorKind::Poisoned {
+            self.world.wrote(self.wal().written())?;
+            self.world.take_back(false);
+        }
+        self.settle(false)?;
+        Ok(Err(error))
+    }
+
+    /// Tells the oracle what callers can know by now. With `last_joined` the group that was begun last has
+    /// its numbers, whatever became of those in front of it.
+    fn settle(&mut self, last_joined: bool) -> Result<(), Broken> {
+        if !self.disk.crashed() {
+            self.settle_failed(last_joined)?;
+        }
+        let (written, durable) = (self.wal().written(), self.wal().durable());
+        self.world.wrote(written)?;
+        self.promised(durable, Durability::Durable)?;
+        for commit in std::mem::take(&mut self.submitted) {
+            match commit.outcome() {
+                None => self.submitted.push(commit),
+                Some(Err(_)) => {}
+                Some(Ok(number)) => self.promised(number + 1, self.setup.policy.promise())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A failed write takes back everything that is numbered behind it.
+    fn settle_failed(&mut self, last_joined: bool) -> Result<(), Broken> {
+        let passing = |kind| !matches!(kind, ErrorKind::Poisoned | ErrorKind::Closed);
+        let Some(first) = self.submitted.iter().find(|commit| failed(commit).is_some_and(passing)) else {
+            return Ok(());
+        };
+        let first = first.sequence();
+        if self.submitted.iter().any(|commit| commit.sequence() >= first && failed(commit).is_none()) {
+            let how = format!("entry {first} failed, and one behind it did not");
+            return Err(Broken::new(Promise::LogIsAPrefix, how));
+        }
+        // Where an append has failed with them, they are taken back already.
+        if first < self.world.entries() {
+            self.world.wrote(first)?;
+            self.world.take_back(last_joined);
+        }
+        Ok(())
+    }
+
+    /// This is true of everything in front of `entries`, a caller was told.
+    fn promised(&mut self, entries: u64, promise: Durability) -> Result<(), Broken> {
+        let written = self.world.written_entries();
+        if promise > Durability::Buffered && entries > written {
+            let how = format!("{entries} entries are {promise:?}, and {written} are written");
+            return Err(Broken::new(Promise::AcknowledgedIsThere, how));
+        }
+        if promise == Durability::Durable {
+            self.world.acknowledge(entries);
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for a log that is over is told.
+    fn all_were_told(&mut self) -> Result<(), Broken> {
+        let waiting = self.submitted.iter().find(|commit| commit.outcome().is_none());
+        if let Some(commit) = waiting {
+            let how = format!("whoever waits for entry {} is told nothing", commit.sequence());
+            return Err(Broken::new(Promise::EveryCallReturns, how));
+        }
+        self.submitted.clear();
         Ok(())
     }
 
@@ -228,7 +383,13 @@ impl Life<'_> {
         let wal = self.wal.take().expect("the log is open between operations");
         let after = match wal.close() {
             Ok(()) => {
-                self.world.acknowledge(self.world.entries() as u64);
+                let entries = self.world.entries();
+                self.world.wrote(entries)?;
+                self.world.acknowledge(entries);
+                if let Some(commit) = self.submitted.iter().find(|commit| failed(commit).is_some()) {
+                    let how = format!("closed, and entry {} is said to have failed", commit.sequence());
+                    return Err(Broken::new(Promise::LogIsAPrefix, how));
+                }
                 After::Kill
             }
             Err(_) if self.disk.crashed() => return Ok(Step::Cut),
@@ -239,31 +400,50 @@ impl Life<'_> {
         self.open(after)
     }
 
+    /// The process dies: nothing reaches the disk any more.
+    fn kill(&mut self) -> Stepped {
+        let failure = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Other));
+        self.disk.fail(Fault { call: CallKind::Any, nth: 0, times: Times::Forever, with: failure });
+        self.wal = None;
+        self.disk.heal();
+        self.open(After::Kill)
+    }
+
+    /// The last handle is dropped: nothing is synced, and nothing that was submitted is forgotten.
+    fn drop_log(&mut self) -> Stepped {
+        self.world.wrote_ahead = true;
+        self.wal = None;
+        if !self.disk.crashed() {
+            self.world.wrote(self.world.entries())?;
+        }
+        self.open(After::Kill)
+    }
+
     /// A sync fails and the machine goes on: the caller is told, nobody is told anything good after that,
     /// and the next open reads what the device has.
     fn fail_sync(&mut self) -> Stepped {
         let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
         let loss = losses[usize::try_from(self.disk.operations() % 3).unwrap_or(0)];
-        self.disk.fail(Fault {
-            call: CallKind::SyncFile,
-            nth: self.disk.operations() / 3 % 3,
-            times: Times::Once,
-            with: FaultEffect::SyncLoss(loss),
-        });
+        self.arm(CallKind::SyncFile, self.disk.operations() / 3 % 3, FaultEffect::SyncLoss(loss));
         // What the cache held and the device did not may be gone from here on.
         self.world.power_cut();
         let mut failed = None;
-        for _ in 0..2 {
-            for attempt in [self.try_append(&[20])?, self.try_sync()?] {
-                match (attempt, &failed) {
-                    (Err(_), _) if self.disk.crashed() => return Ok(Step::Cut),
-                    (Err(error), _) if error.kind() == ErrorKind::Poisoned => failed = Some(error),
-                    (Ok(()), Some(error)) => {
-                        let how = format!("accepted after {error}");
-                        return Err(Broken::new(Promise::NothingAfterAFailedSync, how));
-                    }
-                    _ => {}
+        for attempt in 0..8 {
+            let told = match attempt % 4 {
+                0 => self.try_append(&[20], self.setup.policy.promise())?,
+                1 => self.try_sync()?,
+                2 => self.try_submit()?,
+                _ if self.submitted.is_empty() => continue,
+                _ => self.try_wait()?,
+            };
+            match (told, &failed) {
+                (Err(_), _) if self.disk.crashed() => return Ok(Step::Cut),
+                (Err(error), _) if error.kind() == ErrorKind::Poisoned => failed = Some(error),
+                (Ok(()), Some(error)) => {
+                    let how = format!("accepted after {error}");
+                    return Err(Broken::new(Promise::NothingAfterAFailedSync, how));
                 }
+                _ => {}
             }
         }
         self.restart()
@@ -272,15 +452,14 @@ impl Life<'_> {
     fn fail_write(&mut self) -> Stepped {
         let stored = [0, 8, 31, 32, 40, 64, 100, 5000];
         let stored = stored[usize::try_from(self.disk.operations() % 8).unwrap_or(0)];
-        self.disk.fail(Fault {
-            call: CallKind::Write,
-            nth: self.disk.operations() / 8 % 2,
-            times: Times::Once,
-            with: FaultEffect::PartialThenError(stored, Failure::Kind(std::io::ErrorKind::StorageFull)),
-        });
-        let appended = self.try_append(&[90])?;
-        self.disk.heal();
-        match appended {
+        let effect = FaultEffect::PartialThenError(stored, Failure::Kind(std::io::ErrorKind::StorageFull));
+        self.arm(CallKind::Write, self.disk.operations() / 8 % 2, effect);
+        let mut told = self.try_append(&[90], self.setup.policy.promise())?;
+        if told.is_ok() && self.setup.policy == Policy::Buffered {
+            told = self.try_flush()?;
+        }
+        self.disarm();
+        match told {
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
             Err(error) if error.kind() == ErrorKind::Poisoned => {
                 Err(Broken::new(Promise::LogIsAPrefix, format!("a failed write poisoned the log: {error}")))
@@ -289,10 +468,29 @@ impl Life<'_> {
         }
     }
 
+    fn arm(&mut self, call: CallKind, nth: u64, with: FaultEffect) {
+        self.disk.fail(Fault { call, nth, times: Times::Once, with });
+        self.faulted = true;
+    }
+
+    fn disarm(&mut self) {
+        self.disk.heal();
+        self.faulted = false;
+    }
+
     /// The process gives up and starts again, on whatever the page cache shows.
     fn restart(&mut self) -> Stepped {
         self.wal = None;
-        self.disk.heal();
+        self.disarm();
         self.open(After::PowerCut)
     }
+}
+
+fn lone(number: u64) -> Range<u64> {
+    number..number + 1
+}
+
+/// How a commit failed, if it did.
+fn failed(commit: &Commit) -> Option<ErrorKind> {
+    commit.outcome()?.err().map(|error| error.kind())
 }

@@ -10,29 +10,35 @@ mod explore;
 mod faulty;
 mod ledger;
 mod life;
+mod policy;
 mod script;
 mod trail;
 mod world;
 
-use std::collections::HashSet;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use wal::Checksum;
 use wal::sim::CrashModel;
 
-use crate::crash::explore::{Explorer, Violation};
+use crate::crash::explore::{Checked, Explorer, Violation};
 use crate::crash::faulty::Faulty;
 use crate::crash::ledger::Ledger;
 use crate::crash::life::Setup;
+use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::Trail;
 
 /// What to enumerate.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Arguments {
-    /// How many distinct states to visit.
+    /// How many distinct states to visit, a fifth of them under each policy.
     #[arg(long, default_value_t = 100_000)]
     states: u64,
+    /// How many of them under each policy [default: a fifth].
+    #[arg(long)]
+    states_per_policy: Option<u64>,
     /// Where random scripts and samples begin.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -53,14 +59,54 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         return replay(tuple);
     }
     let begun = Instant::now();
-    let mut ledger = Ledger::default();
-    if let Err(violation) = enumerate(arguments, Faulty::Nothing, arguments.states, &mut ledger) {
-        report(&violation);
-        return false;
+    match every_policy(arguments) {
+        Ok(ledger) => ledger.print(),
+        Err(violation) => {
+            report(&violation);
+            return false;
+        }
     }
-    ledger.print();
     println!("{:.1} s", begun.elapsed().as_secs_f64());
     arguments.skip_faulty || every_wrong_log_is_caught(arguments)
+}
+
+/// Each policy by itself; what each of them finds depends on nothing else.
+fn every_policy(arguments: &Arguments) -> Result<Ledger, Box<Violation>> {
+    let policies = Policy::ALL.len() as u64;
+    let states = arguments.states_per_policy.unwrap_or(arguments.states.div_ceil(policies));
+    let outcomes = on_all_cores(Policy::ALL.to_vec(), |policy| {
+        let mut ledger = Ledger::default();
+        let setups = setups(Faulty::Nothing).into_iter().enumerate();
+        let setups: Vec<_> = setups.filter(|(_, setup)| setup.policy == policy).collect();
+        enumerate(arguments, &setups, states, &mut ledger).map(|()| ledger)
+    });
+    let mut all = Ledger::default();
+    for outcome in outcomes {
+        all.add(outcome?);
+    }
+    Ok(all)
+}
+
+/// What comes out for each, in their order.
+fn on_all_cores<J: Send, T: Send>(jobs: Vec<J>, act: impl Fn(J) -> T + Sync) -> Vec<T> {
+    let waiting = Mutex::new(jobs.into_iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let job = waiting.lock().expect("nobody panics under it").next();
+                    let Some((place, job)) = job else { return };
+                    let outcome = act(job);
+                    done.lock().expect("nobody panics under it").push((place, outcome));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("nobody panics under it");
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn replay(tuple: &str) -> bool {
@@ -91,16 +137,23 @@ fn replay(tuple: &str) -> bool {
 
 fn every_wrong_log_is_caught(arguments: &Arguments) -> bool {
     println!("logs that are wrong on purpose");
-    let mut caught_all = true;
-    for faulty in Faulty::all() {
+    let outcomes = on_all_cores(Faulty::all(), |faulty| {
         let mut ledger = Ledger::default();
-        match enumerate(arguments, faulty, arguments.faulty_states, &mut ledger) {
+        let setups: Vec<_> = setups(faulty).into_iter().enumerate().collect();
+        // It is wrong under every policy, so it counts what it sees under all of them.
+        let per_policy = arguments.faulty_states.div_ceil(Policy::ALL.len() as u64);
+        let caught = enumerate(arguments, &setups, per_policy, &mut ledger);
+        (faulty, caught, ledger.all_states())
+    });
+    let mut caught_all = true;
+    for (faulty, caught, states) in outcomes {
+        match caught {
             Err(violation) => println!(
                 "  caught after {:>6} states  {faulty}: {:?}: {} ({})",
                 violation.states, violation.broken.promise, violation.broken.how, violation.trail
             ),
             Ok(()) => {
-                println!("  NOT CAUGHT in {:>6} states  {faulty}", ledger.distinct_states());
+                println!("  NOT CAUGHT in {states:>6} states  {faulty}");
                 caught_all = false;
             }
         }
@@ -114,51 +167,68 @@ fn report(violation: &Violation) {
     println!("  replay with --replay '{}'", violation.trail);
 }
 
-/// Setups in turn, so that each kind of log is visited early.
-fn setups(faulty: Faulty) -> [Setup; 4] {
-    let setup = |immediate, segment_bytes, checksum, anchor_lags| Setup {
-        immediate,
+/// Setups in turn, so that each kind of log is visited early. Tuples name them by their place, so new
+/// ones come last.
+fn setups(faulty: Faulty) -> [Setup; 10] {
+    let setup = |policy, segment_bytes, checksum, anchor_lags| Setup {
+        policy,
         segment_bytes,
         checksum,
         anchor_lags,
         faulty,
     };
     [
-        setup(true, 12 << 10, Checksum::Crc32, false),
-        setup(false, 16 << 10, Checksum::Crc32, true),
-        setup(false, 12 << 10, Checksum::Crc32, false),
-        setup(true, 16 << 10, Checksum::Crc64, true),
+        setup(Policy::Immediate, 12 << 10, Checksum::Crc32, false),
+        setup(Policy::None, 16 << 10, Checksum::Crc32, true),
+        setup(Policy::None, 12 << 10, Checksum::Crc32, false),
+        setup(Policy::Immediate, 16 << 10, Checksum::Crc64, true),
+        setup(Policy::Grouped, 16 << 10, Checksum::Crc32, false),
+        setup(Policy::Periodic, 12 << 10, Checksum::Crc32, true),
+        setup(Policy::Buffered, 12 << 10, Checksum::Crc32, false),
+        setup(Policy::Grouped, 12 << 10, Checksum::Crc64, true),
+        setup(Policy::Periodic, 16 << 10, Checksum::Crc64, false),
+        setup(Policy::Buffered, 16 << 10, Checksum::Crc32, true),
     ]
 }
 
 const THOROUGH: CrashModel = CrashModel { exhaustive_up_to: 64, random: 16, tearing: 4, garbage: 4 };
 const QUICK: CrashModel = CrashModel { exhaustive_up_to: 12, random: 4, tearing: 1, garbage: 1 };
 
-/// Scripts that counterexamples needed, first: what was caught once is caught early.
-const DIRECTED: [&str; 8] = ["awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr"];
+/// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
+/// in one group that is written, synced, failed, dropped and forgotten.
+const DIRECTED: [&str; 24] = [
+    "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb", "mva", "mw", "mwmv", "mf", "amfa",
+    "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd", "abmsx",
+];
 
 fn enumerate(
     arguments: &Arguments,
-    faulty: Faulty,
-    states: u64,
+    setups: &[(usize, Setup)],
+    states_per_policy: u64,
     ledger: &mut Ledger,
 ) -> Result<(), Box<Violation>> {
-    let mut checked = HashSet::new();
+    let mut checked = Checked::new();
     let mut counter = 0;
     let directed = DIRECTED.iter().filter_map(|text| text.parse().ok()).map(|script| (script, THOROUGH));
-    let short = (1..=2).flat_map(script::all).map(|script| (script, THOROUGH));
-    let longer = script::all(3).map(|script| (script, QUICK));
+    let short = (1..=2).flat_map(|length| script::all(&Operation::SCRIPTED, length));
+    let short = short.map(|script| (script, THOROUGH));
+    let longer = script::all(&Operation::CORE, 3).map(|script| (script, QUICK));
     let random = (0..).map(|number| (random_script(arguments.seed, number), THOROUGH));
     for (script, model) in directed.chain(short).chain(longer).chain(random) {
-        for (index, setup) in setups(faulty).into_iter().enumerate() {
-            if ledger.distinct_states() >= states {
-                return Ok(());
+        let mut all_done = true;
+        for &(index, setup) in setups {
+            if ledger.states(setup.policy) >= states_per_policy {
+                continue;
             }
+            all_done = false;
             let mut explorer = Explorer::new(setup, arguments.seed, index, ledger);
             (explorer.checked, explorer.counter) = (checked, counter);
             let explored = explorer.script(&script, model);
             (checked, counter) = (explorer.checked, explorer.counter);
             explored?;
+        }
+        if all_done {
+            return Ok(());
         }
     }
     Ok(())
@@ -171,7 +241,7 @@ fn random_script(seed: u64, number: u64) -> Script {
         usize::try_from(word >> 40).unwrap_or(0) % below
     };
     let length = 4 + draw(5);
-    Script((0..length).map(|_| Operation::ALL[draw(Operation::ALL.len() - 1)]).collect())
+    Script((0..length).map(|_| Operation::SCRIPTED[draw(Operation::SCRIPTED.len())]).collect())
 }
 
 #[cfg(test)]
@@ -180,15 +250,20 @@ mod tests {
 
     fn small(states: u64) -> Arguments {
         let faulty_states = if cfg!(zoo) { 400_000 } else { 3000 };
-        Arguments { states, seed: 7, faulty_states, skip_faulty: false, replay: None }
+        Arguments {
+            states,
+            states_per_policy: None,
+            seed: 7,
+            faulty_states,
+            skip_faulty: false,
+            replay: None,
+        }
     }
 
     #[test]
     fn every_promise_is_kept_in_every_state_of_a_short_enumeration() {
-        let mut ledger = Ledger::default();
-        let outcome = enumerate(&small(3000), Faulty::Nothing, 3000, &mut ledger);
-        assert!(outcome.is_ok(), "{outcome:?}");
-        assert!(ledger.distinct_states() >= 3000);
+        let outcome = every_policy(&small(5000));
+        assert!(outcome.as_ref().is_ok_and(|ledger| ledger.all_states() >= 5000), "{outcome:?}");
     }
 
     #[test]

@@ -16,32 +16,43 @@ pub(crate) enum Operation {
     Roll,
     /// Close, and open again.
     Close,
-    /// The process dies and opens the log again: the page cache stays.
+    /// The process dies and opens the log again: the page cache stays, what was in memory is gone.
     Kill,
-    /// The next sync fails; then an append and a sync, and a restart on the same page cache.
+    /// The next sync fails; then appends and syncs, and a restart on the same page cache.
     FailSync,
     /// The next write stores a part and fails, under an append.
     FailWrite,
     /// An entry larger than a segment.
     Giant,
+    /// Three entries are submitted, as by three writers who meet in one group. Nobody waits yet.
+    Submit,
+    /// Waits for everything that was submitted.
+    Wait,
+    /// A small entry that is to be durable whatever the policy.
+    Durable,
+    /// `flush`.
+    Flush,
+    /// The last handle is dropped, and the log opened again.
+    Drop,
     /// Opening, in front of everything else. Not part of scripts.
     Open,
 }
 
 impl Operation {
-    /// The eight of which all short sequences are tried.
+    /// Those of which all sequences of three are tried: what makes, keeps and breaks promises.
     pub(crate) const CORE: [Operation; 8] = [
         Operation::Append,
-        Operation::Batch,
+        Operation::Submit,
         Operation::Sync,
         Operation::Roll,
-        Operation::Close,
+        Operation::Durable,
         Operation::Kill,
         Operation::FailSync,
         Operation::FailWrite,
     ];
 
-    pub(crate) const ALL: [Operation; 10] = [
+    /// Those of which all pairs are tried, and random scripts are made.
+    pub(crate) const SCRIPTED: [Operation; 14] = [
         Operation::Append,
         Operation::Batch,
         Operation::Sync,
@@ -51,8 +62,16 @@ impl Operation {
         Operation::FailSync,
         Operation::FailWrite,
         Operation::Giant,
-        Operation::Open,
+        Operation::Submit,
+        Operation::Wait,
+        Operation::Durable,
+        Operation::Flush,
+        Operation::Drop,
     ];
+
+    pub(crate) fn all() -> impl Iterator<Item = Operation> {
+        Operation::SCRIPTED.into_iter().chain([Operation::Open])
+    }
 
     fn letter(self) -> char {
         match self {
@@ -65,6 +84,11 @@ impl Operation {
             Operation::FailSync => 'f',
             Operation::FailWrite => 'w',
             Operation::Giant => 'g',
+            Operation::Submit => 'm',
+            Operation::Wait => 'v',
+            Operation::Durable => 'd',
+            Operation::Flush => 'l',
+            Operation::Drop => 'x',
             Operation::Open => 'o',
         }
     }
@@ -80,6 +104,11 @@ impl Operation {
             Operation::FailSync => "failed sync, warm restart",
             Operation::FailWrite => "failed write",
             Operation::Giant => "entry above a segment",
+            Operation::Submit => "three submitted, not waited for",
+            Operation::Wait => "wait for what was submitted",
+            Operation::Durable => "append that is to be durable",
+            Operation::Flush => "flush",
+            Operation::Drop => "drop and reopen",
             Operation::Open => "open (recovery)",
         }
     }
@@ -100,24 +129,51 @@ impl FromStr for Script {
 
     fn from_str(text: &str) -> Result<Script, String> {
         let operation = |letter| {
-            let found = Operation::ALL.into_iter().find(|operation| operation.letter() == letter);
+            let found = Operation::all().find(|operation| operation.letter() == letter);
             found.ok_or_else(|| format!("no operation has the letter {letter:?}"))
         };
         text.chars().map(operation).collect::<Result<_, _>>().map(Script)
     }
 }
 
-/// All sequences of exactly `length` core operations, in order.
-pub(crate) fn all(length: u32) -> impl Iterator<Item = Script> {
-    let count = Operation::CORE.len();
-    (0..count.pow(length)).map(move |number| {
-        let mut rest = number;
-        let mut operations = Vec::new();
+/// All sequences of exactly `length` of these operations. Neighbours in the order differ in every place,
+/// so that a budget that ends early has seen every operation everywhere.
+pub(crate) fn all(operations: &'static [Operation], length: u32) -> impl Iterator<Item = Script> {
+    let base = operations.len();
+    let count = base.pow(length);
+    let stride = (count * 5 / 8..).find(|stride| is_coprime(*stride, count)).unwrap_or(1);
+    (0..count).map(move |place| {
+        let mut rest = place * stride % count;
+        let mut script = Vec::new();
         for _ in 0..length {
-            operations.push(Operation::CORE[rest % count]);
-            rest /= count;
+            script.push(operations[rest % base]);
+            rest /= base;
         }
-        operations.reverse();
-        Script(operations)
+        script.reverse();
+        Script(script)
     })
+}
+
+fn is_coprime(mut a: usize, mut b: usize) -> bool {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_script_of_a_length_comes_once() {
+        for (operations, length, count) in
+            [(&Operation::CORE[..], 1, 8), (&Operation::CORE, 3, 512), (&Operation::SCRIPTED, 2, 196)]
+        {
+            let scripts: Vec<Script> = all(operations, length).collect();
+            assert_eq!(scripts.len(), count);
+            assert_eq!(scripts.into_iter().collect::<HashSet<_>>().len(), count);
+        }
+    }
 }

@@ -5,19 +5,28 @@
 pub(crate) type Group = Vec<Vec<u8>>;
 
 /// The truth about one log, as far as a caller can know it.
+///
+/// ```text
+///   log: written, in order                    live: numbered, in memory as far as is known
+///  ├─ durable ─────────┼── written ──────────┤├────────────────────────
+///                                             dead: failed, each in place of live
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct World {
-    /// Accepted, in order.
-    accepted: Vec<Group>,
-    /// How many of the accepted groups were promised to survive a power cut.
+    /// Known to be written, in order.
+    log: Vec<Group>,
+    /// How many of those groups were promised to survive a power cut.
     durable_groups: usize,
-    /// Groups of which each one, but only one, may stand behind the accepted ones: in flight, or failed
-    /// with nothing accepted since.
-    maybe: Vec<Group>,
+    /// Numbered behind the log. A beginning of these may have been written by now, or none.
+    live: Vec<Group>,
+    /// Failed, with nothing accepted since: a beginning of one of these may stand behind the log.
+    dead: Vec<Vec<Group>>,
     /// Distinguishes payloads, so that nothing old can pass for something new.
     stamp: u64,
     /// The power was cut, and no open has shown since what is left.
     unsettled: bool,
+    /// Something was written that nobody waited for, so not every frame was synced before the next.
+    pub(crate) wrote_ahead: bool,
     /// The highest segment that was linked when the log was opened last.
     linked_at_open: u64,
     /// How many entries that open showed.
@@ -35,6 +44,7 @@ pub(crate) enum Promise {
     GoneStaysGone,
     DamageIsReported,
     NothingAfterAFailedSync,
+    LossIsBounded,
     EveryCallReturns,
     NoPanic,
     OneWriter,
@@ -42,7 +52,7 @@ pub(crate) enum Promise {
 }
 
 impl Promise {
-    pub(crate) const ALL: [Promise; 12] = [
+    pub(crate) const ALL: [Promise; 13] = [
         Promise::AcknowledgedIsThere,
         Promise::LogIsAPrefix,
         Promise::CrashNeverCorrupts,
@@ -51,6 +61,7 @@ impl Promise {
         Promise::GoneStaysGone,
         Promise::DamageIsReported,
         Promise::NothingAfterAFailedSync,
+        Promise::LossIsBounded,
         Promise::EveryCallReturns,
         Promise::NoPanic,
         Promise::OneWriter,
@@ -68,6 +79,7 @@ impl Promise {
             Promise::GoneStaysGone => "what an open declared gone never comes back",
             Promise::DamageIsReported => "damage to durable entries is reported, nothing is changed",
             Promise::NothingAfterAFailedSync => "after a failed sync nothing is acknowledged",
+            Promise::LossIsBounded => "under periodic no more waits for a sync than was set",
             Promise::EveryCallReturns => "every call returns after a bounded number of steps",
             Promise::NoPanic => "no panic",
             Promise::OneWriter => "one writer at a time",
@@ -92,7 +104,7 @@ impl Broken {
 /// What the machine went through before the log is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
-    /// The process died: everything that was accepted is there.
+    /// The process died: everything that was written is there.
     Kill,
     /// Power was lost, or a sync failed: everything that was durable is there.
     PowerCut,
@@ -107,11 +119,17 @@ impl World {
 
     /// The payload that the next entry gets whenever it is appended with this length.
     pub(crate) fn payload_by_number(&self, bytes: usize) -> Vec<u8> {
-        payload(self.entries() as u64, bytes)
+        payload(self.entries(), bytes)
     }
 
-    pub(crate) fn entries(&self) -> usize {
-        self.accepted.iter().map(Vec::len).sum()
+    /// All that are numbered.
+    pub(crate) fn entries(&self) -> u64 {
+        count(&self.log) + count(&self.live)
+    }
+
+    /// Those that are known to be written.
+    pub(crate) fn written_entries(&self) -> u64 {
+        count(&self.log)
     }
 
     /// The highest segment that was linked when the log was opened last.
@@ -124,13 +142,18 @@ impl World {
         self.shown_at_open
     }
 
-    pub(crate) fn durable_entries(&self) -> usize {
-        self.accepted[..self.durable_groups].iter().map(Vec::len).sum()
+    pub(crate) fn durable_entries(&self) -> u64 {
+        count(&self.log[..self.durable_groups])
     }
 
-    /// From now on until it is accepted, the group may or may not be found.
+    /// From now on the group is numbered, and may be found.
     pub(crate) fn begin(&mut self, group: Group) {
-        self.maybe.push(group);
+        self.live.push(group);
+    }
+
+    /// The group that was begun last was refused before anything was written.
+    pub(crate) fn refuse(&mut self) {
+        self.live.pop();
     }
 
     /// The power was cut: until an open shows what is left, only what was promised is sure.
@@ -138,23 +161,46 @@ impl World {
         self.unsettled = true;
     }
 
-    /// The group that was begun last is part of the log, and nothing that failed before can be.
-    pub(crate) fn accept(&mut self) {
-        if let Some(group) = self.maybe.pop() {
-            self.accepted.push(group);
+    /// Everything in front of this entry is written, so nothing that failed before can be there.
+    pub(crate) fn wrote(&mut self, entries: u64) -> Result<(), Broken> {
+        let mut counted = count(&self.log);
+        let groups = self.live.iter().take_while(|group| {
+            counted += group.len() as u64;
+            counted <= entries
+        });
+        let groups = groups.count();
+        if groups > 0 {
+            self.log.extend(self.live.drain(..groups));
+            self.dead.clear();
         }
-        self.maybe.clear();
+        let known = count(&self.log);
+        if known == entries {
+            return Ok(());
+        }
+        let how = format!("{entries} entries are said to be written; it was {known}, of {}", self.entries());
+        Err(Broken::new(Promise::LogIsAPrefix, how))
     }
 
-    /// The group that was begun last was refused before anything was written.
-    pub(crate) fn refuse(&mut self) {
-        self.maybe.pop();
+    /// What is numbered and not written is not part of the log, and its numbers are given again; what was
+    /// begun last is not counted with `keep_last`.
+    pub(crate) fn take_back(&mut self, keep_last: bool) {
+        let last = if keep_last { self.live.pop() } else { None };
+        if !self.live.is_empty() {
+            self.dead.push(std::mem::take(&mut self.live));
+        }
+        self.live.extend(last);
     }
 
-    /// Everything in front of this entry was promised to survive.
+    /// The power was cut while a write may have failed: it is not known whether what was begun last took
+    /// the numbers of what was in front of it.
+    pub(crate) fn doubt_last(&mut self) {
+        self.dead.extend(self.live.last().map(|last| vec![last.clone()]));
+    }
+
+    /// Everything in front of this entry was promised to survive a power cut.
     pub(crate) fn acknowledge(&mut self, entries: u64) {
         let mut counted = 0;
-        for (index, group) in self.accepted.iter().enumerate() {
+        for (index, group) in self.log.iter().enumerate() {
             counted += group.len() as u64;
             if counted > entries {
                 return;
@@ -165,11 +211,11 @@ impl World {
 
     /// Holds a log that an open or a reader shows against what it may be.
     pub(crate) fn check(&self, shown: &[Vec<u8>], after: After) -> Result<(), Broken> {
-        let accepted: Vec<&Vec<u8>> = self.accepted.iter().flatten().collect();
-        let needed =
-            if after == After::Kill && !self.unsettled { accepted.len() } else { self.durable_entries() };
-        let common = shown.iter().zip(&accepted).take_while(|(a, b)| a == *b).count();
-        if common < needed {
+        let log: Vec<&Vec<u8>> = self.log.iter().flatten().collect();
+        let promised = after == After::Kill && !self.unsettled;
+        let needed = if promised { log.len() as u64 } else { self.durable_entries() };
+        let common = shown.iter().zip(&log).take_while(|(a, b)| a == *b).count();
+        if (common as u64) < needed {
             let how = if common == shown.len() {
                 format!("{needed} entries were promised, {} are there", shown.len())
             } else {
@@ -178,13 +224,12 @@ impl World {
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
         }
         let rest = &shown[common..];
-        let at_group_end = self.group_ends().any(|end| end == common);
-        let whole_maybe = common == accepted.len() && self.maybe.iter().any(|group| group.as_slice() == rest);
-        if (rest.is_empty() && at_group_end) || whole_maybe {
+        let whole = common == log.len() && self.tails().any(|tail| beginning(tail, rest).is_some());
+        if whole || beginning(&self.log, shown).is_some() {
             return Ok(());
         }
         // A payload of an earlier history that is found behind the accepted ones has come back.
-        let promise = if common == accepted.len() && !rest.is_empty() {
+        let promise = if common == log.len() && !rest.is_empty() {
             Promise::GoneStaysGone
         } else {
             Promise::LogIsAPrefix
@@ -195,10 +240,9 @@ impl World {
 
     /// Whether a reader that stops anywhere could have shown these entries.
     pub(crate) fn could_show(&self, shown: &[Vec<u8>]) -> bool {
-        let none = Group::new();
-        self.maybe.iter().chain([&none]).any(|maybe| {
-            let all = self.accepted.iter().flatten().chain(maybe);
-            shown.len() <= self.entries() + maybe.len() && shown.iter().zip(all).all(|(a, b)| a == b)
+        self.tails().any(|tail| {
+            let mut all = self.log.iter().chain(tail).flatten();
+            shown.iter().all(|payload| all.next() == Some(payload))
         })
     }
 
@@ -207,29 +251,38 @@ impl World {
         self.linked_at_open = highest_link;
         self.shown_at_open = shown.len() as u64;
         self.unsettled = false;
-        let mut left = shown;
-        let mut accepted = Vec::new();
-        for group in self.accepted.iter().chain(&self.maybe) {
-            if left.is_empty() && !group.is_empty() {
-                break;
-            }
-            if left.starts_with(group) {
-                left = &left[group.len()..];
-                accepted.push(group.clone());
-            }
+        if let Some(groups) = beginning(&self.log, shown) {
+            self.log.truncate(groups);
+        } else {
+            let rest = &shown[self.log.iter().map(Vec::len).sum::<usize>()..];
+            let found = self.tails().find_map(|tail| Some(tail[..beginning(tail, rest)?].to_vec()));
+            self.log.extend(found.unwrap_or_default());
         }
-        self.accepted = accepted;
-        self.maybe.clear();
-        self.durable_groups = self.accepted.len();
+        self.live.clear();
+        self.dead.clear();
+        self.durable_groups = self.log.len();
     }
 
-    fn group_ends(&self) -> impl Iterator<Item = usize> + '_ {
-        let mut end = 0;
-        std::iter::once(0).chain(self.accepted.iter().map(move |group| {
-            end += group.len();
-            end
-        }))
+    /// What may stand behind the log: a beginning of one of these.
+    fn tails(&self) -> impl Iterator<Item = &[Group]> {
+        std::iter::once(self.live.as_slice()).chain(self.dead.iter().map(Vec::as_slice))
     }
+}
+
+fn count(groups: &[Group]) -> u64 {
+    groups.iter().map(|group| group.len() as u64).sum()
+}
+
+/// How many of the groups, each whole, these entries are.
+fn beginning(groups: &[Group], shown: &[Vec<u8>]) -> Option<usize> {
+    let mut left = shown;
+    for (index, group) in groups.iter().enumerate() {
+        if left.is_empty() {
+            return Some(index);
+        }
+        left = left.strip_prefix(group.as_slice())?;
+    }
+    left.is_empty().then_some(groups.len())
 }
 
 fn payload(stamp: u64, bytes: usize) -> Vec<u8> {

@@ -18,7 +18,8 @@
 //! - What is in the anchor was durable before.
 //!
 //! When to sync is the caller's business ([`Writer::sync_job`]); only what the order of the files asks
-//! for is synced here.
+//! for is synced here. Prepared segments and the anchor are a [`Depot`]'s. Inside a segment, and from one
+//! to the next, nothing is allocated here.
 
 mod open_segment;
 mod turnover;
@@ -26,14 +27,15 @@ mod turnover;
 use std::sync::Arc;
 
 use wal_format::{
-    Anchor, ChecksumKind, DurablePoint, FrameLayout, LinkReason, LogId, MAX_SEGMENT_BYTES, SegmentNumber,
-    Sequence, encode_data_frame,
+    Anchor, ChecksumKind, DurablePoint, FIRST_FRAME_OFFSET, LinkReason, LogId, MAX_SEGMENT_BYTES,
+    SegmentNumber, Sequence,
 };
 
 use self::open_segment::OpenSegment;
-use crate::anchor_file::AnchorFile;
+use crate::depot::Depot;
 use crate::error::Error;
-use crate::io::{Directory, Lock};
+use crate::frame_buffer::FrameBuffer;
+use crate::io::Lock;
 use crate::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::shelf::Snapshot;
@@ -51,27 +53,27 @@ pub struct Settings {
 /// The one writer of a log. Holds its lock.
 #[derive(Debug)]
 pub struct Writer {
-    directory: Arc<dyn Directory>,
     rules: Rules,
     settings: Settings,
     log: LogId,
     first: Sequence,
     first_segment: SegmentNumber,
-    anchor: AnchorFile,
-    /// The anchor's name is known to be durable: this process made it, or a LINK stands on it.
-    anchor_proven: bool,
     /// A sync was handed out and has not been reported back. Until it is, nobody else syncs: of two syncs
     /// of which the first one fails, the second may be told that all is well.
     in_flight: bool,
     /// A cut is published, but nothing may be accepted before the anchor knows of it.
     anchor_owed: bool,
-    /// All segments of the log. The end of the last one is in `end`.
+    /// The last segment that an anchor was asked for.
+    anchored: Option<SegmentNumber>,
+    /// The last segment that was ordered.
+    ordered: Option<SegmentNumber>,
+    /// All segments of the log. Where the last one ends is in `end` and `seal_offset`.
     spans: Arc<Vec<Span>>,
     end: Tip,
+    seal_offset: Option<u64>,
     durable: Option<DurablePoint>,
     tail: Tail,
-    /// Reused for every frame.
-    buffer: Vec<u8>,
+    rolled: Option<Rolled>,
     _lock: Box<dyn Lock>,
 }
 
@@ -90,9 +92,16 @@ struct Detached {
     unsynced: Option<Named>,
 }
 
-/// The payloads of one frame, each with its digest.
-pub trait Payloads<'a>: Iterator<Item = (&'a [u8], u64)> + Clone {}
-impl<'a, I: Iterator<Item = (&'a [u8], u64)> + Clone> Payloads<'a> for I {}
+/// The log went on in another segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rolled {
+    /// The segment that it ended in; none at the beginning of a log.
+    pub from: Option<SegmentNumber>,
+    /// The segment that it goes on in.
+    pub to: SegmentNumber,
+    /// The number of the first entry there.
+    pub first: Sequence,
+}
 
 /// A sync that is due: run it without holding anything, then report with [`Writer::synced`] or
 /// [`Writer::poison`].
@@ -121,12 +130,11 @@ impl SyncJob {
 
 /// What an open hands to the writer.
 pub(crate) struct Start {
-    pub(crate) directory: Arc<dyn Directory>,
     pub(crate) lock: Box<dyn Lock>,
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
-    pub(crate) anchor: AnchorFile,
-    pub(crate) anchor_proven: bool,
+    /// What the anchor says.
+    pub(crate) anchor: Anchor,
     pub(crate) spans: Vec<Span>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
@@ -138,23 +146,22 @@ impl Writer {
         let last = start.spans.last();
         let durable = last.map(|span| point(span.life.segment, span.end));
         let end = last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end);
-        let anchor = *start.anchor.last();
         Writer {
-            directory: start.directory,
             rules: start.rules,
             settings: start.settings,
-            log: anchor.log,
+            log: start.anchor.log,
             first: start.first,
-            first_segment: anchor.first_segment,
-            anchor: start.anchor,
-            anchor_proven: start.anchor_proven,
+            first_segment: start.anchor.first_segment,
             in_flight: false,
             anchor_owed: false,
+            anchored: start.anchor.active.map(|(segment, _)| segment),
+            ordered: None,
+            seal_offset: last.and_then(|span| span.seal_offset),
             spans: Arc::new(start.spans),
             end,
             durable,
             tail: Tail::Detached(Detached { reason: start.reason, unsynced: None }),
-            buffer: Vec::new(),
+            rolled: None,
             _lock: start.lock,
         }
     }
@@ -183,62 +190,85 @@ impl Writer {
         self.durable.map_or(self.first, |point| point.next)
     }
 
+    /// How long a segment gets, in bytes.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.settings.segment_bytes
+    }
+
     /// The log as it is now, for reading.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.spans), self.first, self.end)
+        let closed_below = self.durable.map(|point| point.segment);
+        Snapshot::new(Arc::clone(&self.spans), self.first, self.end, self.seal_offset, closed_below)
     }
 
-    /// Writes one frame with `count` payloads, `payload_bytes` long in all, and returns the number of
-    /// the first entry. On return they have reached the operating system.
+    /// The last turn to another segment that nobody has asked for yet.
+    pub fn take_rolled(&mut self) -> Option<Rolled> {
+        self.rolled.take()
+    }
+
+    /// Whether a frame of this size goes into another segment, or behind a cut: then appending it syncs.
+    #[must_use]
+    pub fn turns_over(&self, frame_bytes: u64) -> bool {
+        self.anchor_owed
+            || !matches!(&self.tail, Tail::Open(open) if open.has_room(self.end.offset, frame_bytes))
+    }
+
+    /// Whether so much is not synced that a rollover would have to wait for it.
+    #[must_use]
+    pub fn wants_sync(&self) -> bool {
+        let Tail::Open(open) = &self.tail else { return false };
+        let segment = open.header.life.segment;
+        let here = self.durable.filter(|point| point.segment == segment);
+        let synced = here.map_or(FIRST_FRAME_OFFSET, |point| point.offset);
+        let most = EARLY_SYNC_BYTES.min((open.capacity - FIRST_FRAME_OFFSET) / 2);
+        open.unsynced && self.end.offset - synced >= most
+    }
+
+    /// Writes one frame and returns the number of its first entry. On return its entries have reached the
+    /// operating system.
     ///
     /// # Errors
-    /// [`Error::SyncInFlight`], with nothing done, when a segment must be ended and a sync has not been
-    /// reported back. After any error none of the entries is part of the log; their numbers are used
-    /// again. The log stays usable unless the error is [`Error::Poisoned`] or came from a sync.
-    pub fn append<'a>(
-        &mut self,
-        payloads: impl Payloads<'a>,
-        count: u64,
-        payload_bytes: u64,
-    ) -> Result<Sequence, Error> {
+    /// After any error none of the entries is part of the log; their numbers are used again, and the frame
+    /// may be appended again. The log stays usable unless the error is [`Error::Poisoned`].
+    ///
+    /// # Panics
+    /// When it [turns over](Writer::turns_over) while a sync is out, and when the frame is empty.
+    pub fn append(&mut self, frame: &mut FrameBuffer, depot: &dyn Depot) -> Result<Sequence, Error> {
         self.refuse_if_poisoned()?;
         if self.anchor_owed {
-            self.write_anchor()?;
+            self.write_owed_anchor(depot)?;
         }
         let first = self.end.next;
-        first.advance(count).ok_or(Error::OutOfNumbers)?;
-        let frame_bytes = FrameLayout::of(self.settings.checksum, count, payload_bytes).end;
+        let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
+        let frame_bytes = frame.frame_bytes();
         if turnover::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
             return Err(Error::OutOfNumbers);
         }
-        let stays = matches!(&self.tail, Tail::Open(open) if open.has_room(self.end.offset, frame_bytes));
-        if !stays && self.in_flight {
-            return Err(Error::SyncInFlight);
-        }
-        if !stays && matches!(self.tail, Tail::Open(_)) {
-            self.seal()?;
-        }
-        if let Tail::Detached(detached) = &self.tail {
-            if detached.reason.is_cut() && self.rules.keeps(Rule::CutSynced) {
-                self.publish_cut(frame_bytes)?;
-            } else {
-                return self.begin_with(payloads, frame_bytes);
+        if self.turns_over(frame_bytes) {
+            assert!(!self.in_flight, "no segment is ended beside a sync of it");
+            if matches!(self.tail, Tail::Open(_)) {
+                self.seal(depot)?;
+            }
+            if let Tail::Detached(detached) = &self.tail {
+                if detached.reason.is_cut() && self.rules.keeps(Rule::CutSynced) {
+                    self.publish_cut(frame_bytes, depot)?;
+                } else {
+                    return self.begin_with(frame, depot);
+                }
             }
         }
         let Tail::Open(open) = &mut self.tail else { unreachable!("a cut opens a segment or fails") };
         let offset = self.end.offset;
         let header = open.frame_header(self.end, self.durable);
-        let buffer = frame_buffer(&mut self.buffer, frame_bytes);
-        let chain =
-            encode_data_frame(buffer, header, open.header.life, offset, open.header.checksum, payloads);
-        if let Err(error) = open.file.write_all(buffer, offset) {
+        let (bytes, chain) = frame.encode(header, open.header.life, offset);
+        if let Err(error) = open.file.write_all(bytes, offset) {
             self.write_failed();
             return Err(error);
         }
         open.note(offset, first);
         open.unsynced = true;
-        let next = first.advance(count).ok_or(Error::OutOfNumbers)?;
         self.end = Tip { offset: offset + frame_bytes, chain, next };
         Ok(first)
     }
@@ -263,7 +293,7 @@ impl Writer {
     }
 
     /// A sync covered everything up to `point`.
-    pub fn synced(&mut self, point: DurablePoint) {
+    pub fn synced(&mut self, point: DurablePoint, depot: &dyn Depot) {
         self.in_flight = false;
         let covered_all = point.offset == self.end.offset
             && self.spans.last().is_some_and(|span| span.life.segment == point.segment);
@@ -272,15 +302,19 @@ impl Writer {
             Tail::Detached(detached) if covered_all => detached.unsynced = None,
             _ => {}
         }
-        self.advance_durable(point);
+        if !self.advance_durable(point) || self.anchor_owed {
+            return;
+        }
         // Once a segment, so that even the loss of its whole file is noticed. Appends go on without
         // the anchor; it is written again at the next occasion, at the latest by `close`, which
         // reports it.
-        let anchored = self.anchor.last().active.map(|(segment, _)| segment);
-        let entered = self.durable.is_some_and(|durable| Some(durable.segment) > anchored);
-        if entered && !self.anchor_owed && self.rules.keeps(Rule::AnchorPerSegment) {
-            self.write_anchor().ok();
+        if Some(point.segment) > self.anchored && self.rules.keeps(Rule::AnchorPerSegment) {
+            self.anchored = Some(point.segment);
+            depot.anchor_soon(self.anchor_now());
+        } else if self.rules.keeps(Rule::AnchorPerSegment) {
+            depot.anchor_at_leisure(self.anchor_now());
         }
+        self.order_early(depot);
     }
 
     /// A sync failed: nothing is known about the device any more, and nothing more is accepted.
@@ -298,19 +332,19 @@ impl Writer {
     ///
     /// # Errors
     /// The first thing that failed; what does not depend on it was done all the same. When the error
-    /// came from a sync, entries that were not durable before may be lost.
-    pub fn close(mut self) -> Result<(), Error> {
+    /// is [`Error::Poisoned`], entries that were not durable before may be lost.
+    pub fn close(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         let sealed = if matches!(self.tail, Tail::Open(_)) { self.write_seal() } else { Ok(None) };
         if let Some(job) = self.sync_job()? {
             job.run().map_err(|error| self.poison(error))?;
-            self.synced(job.point());
+            self.synced(job.point(), depot);
         }
         let shortened = match &sealed {
             Ok(Some(file)) => file.resize(self.end.offset),
             _ => Ok(()),
         };
-        let anchored = if self.anchor_is_behind() { self.write_anchor() } else { Ok(()) };
+        let anchored = depot.anchor(self.anchor_now());
         sealed.map(|_| ()).and(shortened).and(anchored)
     }
 
@@ -329,53 +363,36 @@ impl Writer {
         }
         if let Tail::Open(open) = &self.tail {
             let unsynced = open.unsynced.then(|| open.file.clone());
-            self.end_last_span(None);
             self.tail = Tail::Detached(Detached { reason: LinkReason::Torn, unsynced });
         }
     }
 
-    /// Writes the end of the log, and where the SEAL stands, into its last span.
-    fn end_last_span(&mut self, seal_offset: Option<u64>) {
-        let end = self.end;
-        if let Some(last) = Arc::make_mut(&mut self.spans).last_mut() {
-            last.end = end;
-            last.seal_offset = last.seal_offset.or(seal_offset);
-        }
-    }
-
-    fn advance_durable(&mut self, point: DurablePoint) {
-        if !self.rules.keeps(Rule::DurableMoves) {
-            return;
-        }
+    /// Whether the durable point has moved.
+    fn advance_durable(&mut self, point: DurablePoint) -> bool {
         let reached = |point: DurablePoint| (point.segment, point.offset);
-        if self.durable.is_some_and(|durable| reached(durable) >= reached(point)) {
-            return;
+        let moves = self.durable.is_none_or(|durable| reached(durable) < reached(point));
+        if moves && self.rules.keeps(Rule::DurableMoves) {
+            self.durable = Some(point);
         }
-        self.durable = Some(point);
-        // The LINK that ends the segments before is durable now, so they may be mapped.
-        let durable_segment = point.segment;
-        if self.spans.iter().rev().take(2).any(|span| span.life.segment < durable_segment && !span.closed) {
-            for span in Arc::make_mut(&mut self.spans) {
-                span.closed = span.life.segment < durable_segment;
-            }
-        }
+        moves
     }
 
     /// Whether more is durable than the anchor says.
-    pub(crate) fn is_ahead_of_anchor(&self) -> bool {
-        self.durable != self.anchor.last().durable
-    }
-
-    fn anchor_is_behind(&self) -> bool {
-        let wanted = self.anchor_now();
-        let last = *self.anchor.last();
-        Anchor { generation: last.generation, ..wanted } != last
+    pub(crate) fn is_ahead_of(&self, anchor: &Anchor) -> bool {
+        self.durable != anchor.durable
     }
 
     /// What the anchor should say now: durable facts only.
-    fn anchor_now(&self) -> Anchor {
+    pub(crate) fn anchor_now(&self) -> Anchor {
+        let last = self.spans.len().wrapping_sub(1);
         let holds = |point: DurablePoint| {
-            self.spans.iter().rev().find(move |span| span.life.segment == point.segment)
+            let at = self.spans.iter().rposition(|span| span.life.segment == point.segment)?;
+            let span = self.spans[at];
+            Some(if at == last {
+                Span { end: self.end, seal_offset: self.seal_offset, ..span }
+            } else {
+                span
+            })
         };
         let active = self.durable.and_then(holds);
         let sealed = active.filter(|span| {
@@ -394,8 +411,8 @@ impl Writer {
         }
     }
 
-    pub(crate) fn write_anchor(&mut self) -> Result<(), Error> {
-        self.anchor.write(self.anchor_now())?;
+    fn write_owed_anchor(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+        depot.anchor(self.anchor_now())?;
         self.anchor_owed = false;
         Ok(())
     }
@@ -412,17 +429,5 @@ fn point(segment: SegmentNumber, tip: Tip) -> DurablePoint {
     DurablePoint { segment, offset: tip.offset, next: tip.next }
 }
 
-/// More than this is given back once it was used: a single huge entry must not hold memory for ever.
-const KEPT_BUFFER_BYTES: usize = 1 << 20;
-
-/// The first `bytes` of the reused buffer.
-fn frame_buffer(buffer: &mut Vec<u8>, bytes: u64) -> &mut [u8] {
-    let bytes = usize::try_from(bytes).expect("a frame was held in memory by whoever appends it");
-    if buffer.len() < bytes {
-        buffer.resize(bytes, 0);
-    } else if buffer.len() > KEPT_BUFFER_BYTES.max(bytes) {
-        buffer.truncate(KEPT_BUFFER_BYTES.max(bytes));
-        buffer.shrink_to_fit();
-    }
-    &mut buffer[..bytes]
-}
+/// So much that is not synced makes a rollover wait noticeably.
+const EARLY_SYNC_BYTES: u64 = 4 << 20;

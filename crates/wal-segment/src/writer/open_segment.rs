@@ -14,7 +14,10 @@ pub(super) struct OpenSegment {
     pub(super) file: Named,
     pub(super) header: SegmentHeader,
     pub(super) capacity: u64,
+    /// Has room for a point for each stretch.
     pub(super) index: Vec<IndexPoint>,
+    /// Has room for the SEAL with all of them.
+    pub(super) seal: Vec<u8>,
     pub(super) unsynced: bool,
 }
 

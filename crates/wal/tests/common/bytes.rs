@@ -23,6 +23,15 @@ pub(crate) fn segments(disk: &SimDisk) -> Vec<String> {
     disk.names().into_iter().filter(|name| SegmentName::parse(name).is_some()).collect()
 }
 
+/// The names of the segments that hold the log: not of one that is prepared, which holds no LINK.
+pub(crate) fn linked(disk: &SimDisk) -> Vec<String> {
+    let holds_a_frame = |name: &String| {
+        let bytes = disk.contents(name).expect("it was listed");
+        SegmentHeader::decode(&bytes).is_ok() && !frames(&bytes).is_empty()
+    };
+    segments(disk).into_iter().filter(holds_a_frame).collect()
+}
+
 pub(crate) fn header(bytes: &[u8]) -> SegmentHeader {
     SegmentHeader::decode(bytes).expect("the segment has a header")
 }

@@ -5,8 +5,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 pub(crate) mod bytes;
+pub(crate) mod gate;
 pub(crate) mod ledger;
 pub(crate) mod seam;
+pub(crate) mod task;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -25,6 +27,13 @@ pub(crate) const SMALL: u64 = 12 << 10;
 pub(crate) const HALF: usize = 1500;
 
 pub(crate) const POLICIES: [SyncPolicy; 2] = [SyncPolicy::None, SyncPolicy::Immediate];
+/// The others, too, with bounds that a short test reaches.
+pub(crate) const EVERY_POLICY: [SyncPolicy; 4] = [
+    SyncPolicy::None,
+    SyncPolicy::Immediate,
+    SyncPolicy::Periodic { entries: 5, interval: Duration::from_millis(2) },
+    SyncPolicy::Grouped { window: Duration::from_millis(1) },
+];
 /// Every kind of checksum that this build has.
 pub(crate) const CHECKSUMS: &[Checksum] = &[
     Checksum::Crc32,
@@ -40,7 +49,33 @@ pub(crate) const FEW_IMAGES: CrashModel =
 
 /// A log of the smallest segments.
 pub(crate) fn small(policy: SyncPolicy) -> Options {
-    Options::new().segment_bytes(SMALL).sync(policy)
+    Options::new().segment_bytes(SMALL).sync(policy).background(false)
+}
+
+/// Every policy, with threads in the background and without.
+pub(crate) fn every_setup() -> impl Iterator<Item = (SyncPolicy, bool)> {
+    EVERY_POLICY.into_iter().flat_map(|policy| [(policy, false), (policy, true)])
+}
+
+/// What was acknowledged: numbers and payloads.
+pub(crate) type Acknowledged = Vec<(u64, Vec<u8>)>;
+
+#[track_caller]
+pub(crate) fn holds_all(shown: &[Vec<u8>], acknowledged: &[(u64, Vec<u8>)]) {
+    for (number, payload) in acknowledged {
+        let found = usize::try_from(*number).ok().and_then(|number| shown.get(number));
+        assert_eq!(found, Some(payload), "acknowledged entry {number} of {}", shown.len());
+    }
+}
+
+/// Looks again and again until it is so; a test that waits in vain fails.
+#[track_caller]
+pub(crate) fn eventually(what: &str, limit: Duration, so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 pub(crate) fn try_open(disk: &SimDisk, options: &Options) -> Result<Wal, Error> {

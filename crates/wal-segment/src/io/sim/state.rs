@@ -102,6 +102,14 @@ impl NameChange {
         }
     }
 
+    /// What is different afterwards.
+    fn names(&self) -> [Option<&Arc<str>>; 2] {
+        match self {
+            NameChange::Create { name, .. } | NameChange::Remove { name, .. } => [Some(name), None],
+            NameChange::Rename { from, to, .. } => [Some(from), Some(to)],
+        }
+    }
+
     pub(super) fn entry(&self) -> Entry {
         match self {
             NameChange::Create { entry, .. }
@@ -330,10 +338,16 @@ impl State {
         result
     }
 
-    /// Name changes become durable, without a call.
+    /// Name changes become durable, without a call. As with a block that is written again, a name that
+    /// was changed is now what the cache shows, also where an earlier sync lost what the change built on.
     pub(super) fn settle_names(&mut self) {
         for change in std::mem::take(&mut self.changes) {
-            change.apply(&mut self.durable);
+            for name in change.names().into_iter().flatten() {
+                match self.cached.get(name) {
+                    Some(&entry) => self.durable.insert(Arc::clone(name), entry),
+                    None => self.durable.remove(name),
+                };
+            }
         }
     }
 

@@ -1,0 +1,130 @@
+//! The run: what is measured, in which order, and what came of each measurement.
+//!
+//! ```text
+//!  round 1   1 thread    a b c d      64 threads  a b c d      pipeline
+//!  round 2   1 thread    b c d a      64 threads  b c d a      pipeline
+//!  round 3   1 thread    c d a b      ...
+//! ```
+//!
+//! Rounds are interleaved, because a disk has better and worse minutes: what slows it down hits every engine of a
+//! round, and a ratio inside a round stays what it is. No engine is always behind the same one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::args::{Args, Part};
+use crate::engine::Candidate;
+use crate::pipeline::{self, Piped};
+use crate::place::Place;
+use crate::run::{self, Figures, Load};
+use crate::tally::Tally;
+
+/// Long enough for the first segments and the threads' buffers.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// One engine with so many threads in one round.
+pub(crate) struct Measurement {
+    pub(crate) round: u32,
+    pub(crate) threads: usize,
+    pub(crate) candidate: &'static Candidate,
+    pub(crate) figures: Result<Figures, String>,
+}
+
+/// The pipeline in one round.
+pub(crate) struct PipedMeasurement {
+    pub(crate) round: u32,
+    pub(crate) piped: Result<Piped, String>,
+}
+
+/// Everything that was measured.
+#[derive(Default)]
+pub(crate) struct Comparison {
+    pub(crate) measurements: Vec<Measurement>,
+    pub(crate) pipelines: Vec<PipedMeasurement>,
+}
+
+/// Is told of each measurement when it is made, so that a run that is stopped has not been in vain.
+pub(crate) trait Listener {
+    fn measured(&mut self, measurement: &Measurement) -> Result<(), String>;
+    fn piped(&mut self, measurement: &PipedMeasurement) -> Result<(), String>;
+}
+
+impl Comparison {
+    /// # Errors
+    /// What a listener says. An engine that fails does not end the run: it has no figure in that round.
+    pub(crate) fn run(
+        args: &Args,
+        candidates: &[&'static Candidate],
+        place: &Place,
+        listener: &mut dyn Listener,
+    ) -> Result<Comparison, String> {
+        let mut comparison = Comparison::default();
+        let measured = Duration::from_secs(args.seconds);
+        for round in 1..=args.rounds {
+            if args.wants(Part::Threads) {
+                for &threads in &args.threads {
+                    let load = Load { threads, entry_bytes: args.bytes, warm_up: WARM_UP, measured };
+                    for candidate in in_turn(candidates, round) {
+                        let figures = place.visit(|directory| measure(candidate, &load, directory));
+                        let measurement = Measurement { round, threads, candidate, figures };
+                        listener.measured(&measurement)?;
+                        comparison.measurements.push(measurement);
+                    }
+                }
+            }
+            if args.wants(Part::Pipeline) {
+                let piped = place.visit(|directory| pipeline::run(directory, args.bytes, measured));
+                let measurement = PipedMeasurement { round, piped };
+                listener.piped(&measurement)?;
+                comparison.pipelines.push(measurement);
+            }
+        }
+        Ok(comparison)
+    }
+
+    /// Whether every measurement has a figure.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.measurements.iter().all(|measurement| measurement.figures.is_ok())
+            && self.pipelines.iter().all(|measurement| measurement.piped.is_ok())
+    }
+}
+
+/// A figure is worth nothing when the entries are not there, so it is handed out only with them.
+fn measure(candidate: &Candidate, load: &Load, directory: &Path) -> Result<Figures, String> {
+    let engine = (candidate.open)(directory, load.entry_bytes)?;
+    let figures = run::closed_loop(engine.as_ref(), load)?;
+    let mut tally = Tally::new(load.threads);
+    engine.reopen(&mut tally)?;
+    tally.compare(&figures.acknowledged)?;
+    Ok(figures)
+}
+
+/// The candidates, from another one on in every round.
+fn in_turn<T: Copy>(candidates: &[T], round: u32) -> impl Iterator<Item = T> {
+    let first = (round as usize - 1) % candidates.len().max(1);
+    candidates.iter().copied().cycle().skip(first).take(candidates.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::ALL;
+
+    #[test]
+    fn every_engine_has_again_what_it_acknowledged() {
+        let (warm_up, measured) = (Duration::from_millis(20), Duration::from_millis(100));
+        let load = Load { threads: 3, entry_bytes: 64, warm_up, measured };
+        for candidate in ALL {
+            let directory = tempfile::tempdir().unwrap();
+            let measured = measure(candidate, &load, directory.path());
+            assert!(measured.is_ok(), "{}: {}", candidate.name, measured.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn every_round_has_every_candidate_and_begins_with_another_one() {
+        let rounds: Vec<Vec<char>> =
+            (1..=4).map(|round| in_turn(&['a', 'b', 'c'], round).collect()).collect();
+        assert_eq!(rounds, [['a', 'b', 'c'], ['b', 'c', 'a'], ['c', 'a', 'b'], ['a', 'b', 'c']]);
+    }
+}

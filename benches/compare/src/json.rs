@@ -1,0 +1,92 @@
+//! The raw rounds as JSON, an object a line, for plots and for a second look.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::comparison::{Measurement, PipedMeasurement};
+use crate::engine::{Candidate, Role};
+use crate::machine::Machine;
+
+/// A file that gets a line as soon as there is something to say.
+pub(crate) struct JsonLines {
+    file: File,
+}
+
+impl JsonLines {
+    pub(crate) fn create(path: &Path) -> Result<JsonLines, String> {
+        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(JsonLines { file })
+    }
+
+    pub(crate) fn machine(&mut self, machine: &Machine) -> Result<(), String> {
+        self.line(&json!({
+            "kind": "machine",
+            "date": machine.date,
+            "cores": machine.cores,
+            "processor": machine.processor,
+            "kernel": machine.kernel,
+            "file_system": machine.file_system,
+            "mount_options": machine.mount_options,
+            "build": machine.build,
+            "load_average": machine.load_average,
+        }))
+    }
+
+    pub(crate) fn engine(&mut self, candidate: &Candidate) -> Result<(), String> {
+        let role = match candidate.role {
+            Role::Floor => "floor",
+            Role::Ours => "ours",
+            Role::Peer => "peer",
+        };
+        self.line(&json!({
+            "kind": "engine",
+            "engine": candidate.name,
+            "role": role,
+            "version": candidate.version(),
+            "promise": candidate.promise,
+            "configuration": candidate.configuration,
+        }))
+    }
+
+    pub(crate) fn measured(&mut self, measurement: &Measurement, entry_bytes: usize) -> Result<(), String> {
+        let mut line = json!({
+            "kind": "threads",
+            "round": measurement.round,
+            "threads": measurement.threads,
+            "engine": measurement.candidate.name,
+            "entry_bytes": entry_bytes,
+        });
+        match &measurement.figures {
+            Ok(figures) => {
+                line["per_second"] = json!(figures.per_second);
+                line["p50_us"] = json!(figures.latency.p50_us);
+                line["p99_us"] = json!(figures.latency.p99_us);
+                line["p999_us"] = json!(figures.latency.p999_us);
+                line["max_us"] = json!(figures.latency.max_us);
+                line["acknowledged"] = json!(figures.acknowledged.iter().sum::<u64>());
+            }
+            Err(error) => line["error"] = json!(error),
+        }
+        self.line(&line)
+    }
+
+    pub(crate) fn piped(&mut self, measurement: &PipedMeasurement, entry_bytes: usize) -> Result<(), String> {
+        let mut line = json!({ "kind": "pipeline", "round": measurement.round, "entry_bytes": entry_bytes });
+        match &measurement.piped {
+            Ok(piped) => {
+                line["per_second"] = json!(piped.per_second);
+                line["entries"] = json!(piped.entries);
+                line["seconds"] = json!(piped.seconds);
+            }
+            Err(error) => line["error"] = json!(error),
+        }
+        self.line(&line)
+    }
+
+    fn line(&mut self, value: &Value) -> Result<(), String> {
+        writeln!(self.file, "{value}").map_err(|error| format!("the JSON file: {error}"))
+    }
+}

@@ -1,0 +1,87 @@
+//! Measures durable appends: this log, its peers as published, and the floor that the disk sets, side by side in one
+//! run on one disk.
+//!
+//! Every figure comes with what it promises. After each measurement the log is opened again, and a figure counts only
+//! when the entries that were acknowledged are there. An engine that fails is told by name, and so is one that was
+//! left out. How to run it and how to read it is in the `README.md` beside the manifest.
+
+mod args;
+mod comparison;
+mod engine;
+mod engines;
+mod json;
+mod machine;
+mod payload;
+mod pipeline;
+mod place;
+mod ratios;
+mod report;
+mod run;
+mod statistics;
+mod tally;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::comparison::{Comparison, Listener, Measurement, PipedMeasurement};
+use crate::engines::ALL;
+use crate::json::JsonLines;
+use crate::machine::Machine;
+use crate::place::Place;
+
+fn main() -> ExitCode {
+    match compare(&Args::parse()) {
+        Ok(comparison) if comparison.is_complete() => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!("compare: some measurements failed, see above");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<Comparison, String> {
+    let place = Place::new(args.dir.clone());
+    let machine = Machine::look(place.path());
+    if machine.is_in_memory() {
+        return Err(format!(
+            "{} is in memory, where a sync does nothing: give --dir",
+            place.path().display()
+        ));
+    }
+    let chosen = if args.engines.is_empty() { ALL.to_vec() } else { args.engines.clone() };
+    let mut progress = Progress { json: None, entry_bytes: args.bytes };
+    if let Some(path) = &args.json {
+        let json = progress.json.insert(JsonLines::create(path)?);
+        json.machine(&machine)?;
+        chosen.iter().try_for_each(|candidate| json.engine(candidate))?;
+    }
+    report::head(&machine, args, &chosen);
+    report::rounds_begin();
+    let comparison = Comparison::run(args, &chosen, &place, &mut progress)?;
+    report::tables(args, &chosen, &comparison);
+    Ok(comparison)
+}
+
+/// Prints each measurement when it is made.
+struct Progress {
+    json: Option<JsonLines>,
+    entry_bytes: usize,
+}
+
+impl Listener for Progress {
+    fn measured(&mut self, measurement: &Measurement) -> Result<(), String> {
+        report::measured(measurement);
+        self.json.as_mut().map_or(Ok(()), |json| json.measured(measurement, self.entry_bytes))
+    }
+
+    fn piped(&mut self, measurement: &PipedMeasurement) -> Result<(), String> {
+        report::piped(measurement);
+        self.json.as_mut().map_or(Ok(()), |json| json.piped(measurement, self.entry_bytes))
+    }
+}

@@ -1,0 +1,33 @@
+//! What the writer asks of others: prepared segments, and an anchor that is written.
+//!
+//! With threads these come from the background, so that an append waits for neither; without, whoever
+//! asks does it. This crate names no thread and no lock, so it only says what is asked for.
+
+use wal_format::Anchor;
+
+use crate::error::Error;
+use crate::spare::{Order, Spare};
+
+/// Where prepared segments come from, and the anchor goes to.
+pub trait Depot {
+    /// A segment of this number that has room for what was ordered.
+    ///
+    /// # Errors
+    /// Why none could be prepared; the log goes on where it was.
+    fn spare(&self, order: Order) -> Result<Spare, Error>;
+
+    /// The segment will be asked for before long. Nothing is promised.
+    fn order(&self, order: Order);
+
+    /// The anchor says this, durably, when it returns.
+    ///
+    /// # Errors
+    /// Why it may not.
+    fn anchor(&self, anchor: Anchor) -> Result<(), Error>;
+
+    /// The anchor is to say this before long: once a segment.
+    fn anchor_soon(&self, anchor: Anchor);
+
+    /// The anchor may say this when there is nothing else to do.
+    fn anchor_at_leisure(&self, anchor: Anchor);
+}

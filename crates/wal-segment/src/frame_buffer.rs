@@ -1,0 +1,224 @@
+//! A frame in memory: entries gather in it, and it is written as it lies.
+//!
+//! ```text
+//!                  behind a LINK ┐
+//! │ front            │ LINK │ header │ rows │ payloads …          │ padding │
+//! 0                                         front_bytes
+//!                    ◀── put in front of the payloads when the frame is complete
+//! ```
+//!
+//! How long the entry table gets is known only when the last entry is there. So payloads are copied to
+//! their place at once, rows gather aside, and the front is left free for them: a payload is copied
+//! exactly once, and one write takes it all.
+
+use wal_format::{
+    ChecksumKind, FRAME_HEADER_BYTES, FrameHeader, FrameLayout, LINK_FRAME_BYTES, Life, TableEntry,
+    encode_table_entry, finish_data_frame,
+};
+
+/// Gathers the entries of one frame. Its memory is used again for the next one.
+#[derive(Debug)]
+pub struct FrameBuffer {
+    checksum: ChecksumKind,
+    /// The front, and the payloads behind it.
+    bytes: Vec<u8>,
+    front_bytes: usize,
+    rows: Vec<u8>,
+    entries: u32,
+    payload_end: usize,
+    kept: Kept,
+}
+
+/// What a buffer holds without another allocation, and keeps between frames.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    front_bytes: usize,
+    payload_bytes: usize,
+}
+
+impl FrameBuffer {
+    /// A buffer that takes so many entries with so many bytes of payload without an allocation, and
+    /// gives back what a larger frame needed once that is written.
+    #[must_use]
+    pub fn new(checksum: ChecksumKind, entries: usize, payload_bytes: usize) -> FrameBuffer {
+        let row_bytes = entries * TableEntry::bytes(checksum);
+        let front_bytes = front_bytes(row_bytes);
+        let mut bytes = Vec::with_capacity(front_bytes + payload_bytes + PADDING_BYTES);
+        bytes.resize(front_bytes, 0);
+        FrameBuffer {
+            checksum,
+            bytes,
+            front_bytes,
+            rows: Vec::with_capacity(row_bytes),
+            entries: 0,
+            payload_end: front_bytes,
+            kept: Kept { front_bytes, payload_bytes },
+        }
+    }
+
+    /// Adds an entry with its digest.
+    ///
+    /// # Panics
+    /// When the entries are more, or longer in all, than a frame can hold; whoever appends checks that.
+    pub fn push(&mut self, payload: &[u8], digest: u64) {
+        let length = u32::try_from(payload.len()).expect("a payload is at most MAX_FRAME_PAYLOAD_BYTES");
+        let row = self.rows.len();
+        self.rows.resize(row + TableEntry::bytes(self.checksum), 0);
+        encode_table_entry(&mut self.rows[row..], self.checksum, TableEntry { length, digest });
+        self.bytes.truncate(self.payload_end);
+        self.bytes.extend_from_slice(payload);
+        self.payload_end = self.bytes.len();
+        self.entries = self.entries.checked_add(1).expect("a frame counts its entries in 32 bits");
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        let Kept { front_bytes, payload_bytes } = self.kept;
+        self.entries = 0;
+        self.rows.clear();
+        self.front_bytes = front_bytes;
+        self.payload_end = front_bytes;
+        self.bytes.truncate(front_bytes);
+        let most = front_bytes + payload_bytes + PADDING_BYTES;
+        if self.bytes.capacity() > 2 * most {
+            // A single huge entry must not hold memory for ever.
+            self.bytes.shrink_to(most);
+            self.rows.shrink_to(front_bytes);
+        }
+    }
+
+    /// How many entries have gathered.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        u64::from(self.entries)
+    }
+
+    /// How long the frame is on disk.
+    #[must_use]
+    pub fn frame_bytes(&self) -> u64 {
+        FrameLayout::of(self.checksum, self.entries(), self.payload_bytes() as u64).end
+    }
+
+    /// The complete frame, and its chain value.
+    pub(crate) fn encode(&mut self, header: FrameHeader, life: Life, offset: u64) -> (&[u8], u32) {
+        self.make_front();
+        let start = self.front_bytes - self.rows.len() - FRAME_HEADER_BYTES;
+        let chain = self.finish(start, header, life, offset);
+        (&self.bytes[start..], chain)
+    }
+
+    /// The same behind a LINK, as one range of bytes.
+    pub(crate) fn encode_behind(
+        &mut self,
+        link: &[u8; LINK_FRAME_BYTES],
+        header: FrameHeader,
+        life: Life,
+        offset: u64,
+    ) -> (&[u8], u32) {
+        self.make_front();
+        let frame = self.front_bytes - self.rows.len() - FRAME_HEADER_BYTES;
+        let chain = self.finish(frame, header, life, offset);
+        let start = frame - LINK_FRAME_BYTES;
+        self.bytes[start..frame].copy_from_slice(link);
+        (&self.bytes[start..], chain)
+    }
+
+    fn finish(&mut self, start: usize, header: FrameHeader, life: Life, offset: u64) -> u32 {
+        let frame_bytes = usize::try_from(self.frame_bytes()).expect("a frame in memory fits a usize");
+        self.bytes.resize(start + frame_bytes, 0);
+        let rows = start + FRAME_HEADER_BYTES;
+        self.bytes[rows..rows + self.rows.len()].copy_from_slice(&self.rows);
+        let payload_bytes =
+            u32::try_from(self.payload_bytes()).expect("a frame is at most MAX_FRAME_PAYLOAD_BYTES");
+        let header = FrameHeader { entries: self.entries, payload_bytes, ..header };
+        finish_data_frame(&mut self.bytes[start..], header, life, offset, self.checksum)
+    }
+
+    /// How many bytes of payload have gathered.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.payload_end - self.front_bytes
+    }
+
+    /// A batch of more entries than the front has room for moves its payloads once.
+    fn make_front(&mut self) {
+        let needed = front_bytes(self.rows.len());
+        if needed > self.front_bytes {
+            let more = needed - self.front_bytes;
+            self.bytes.truncate(self.payload_end);
+            self.bytes.resize(self.payload_end + more, 0);
+            self.bytes.copy_within(self.front_bytes..self.payload_end, needed);
+            self.front_bytes = needed;
+            self.payload_end += more;
+        }
+    }
+}
+
+/// What is put in front of the payloads at most.
+fn front_bytes(row_bytes: usize) -> usize {
+    LINK_FRAME_BYTES + FRAME_HEADER_BYTES + row_bytes
+}
+
+/// What a frame is filled up with at most.
+const PADDING_BYTES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wal_format::{DataFrame, FIRST_FRAME_OFFSET, FrameKind, SegmentNumber, Sequence};
+
+    const LIFE: Life = Life { segment: SegmentNumber::FIRST, salt: 7 };
+
+    fn header() -> FrameHeader {
+        FrameHeader {
+            previous: 3,
+            first: Sequence::ZERO,
+            kind: FrameKind::Data,
+            payload_bytes: 0,
+            entries: 0,
+            durable_offset: FIRST_FRAME_OFFSET,
+            table_crc: 0,
+        }
+    }
+
+    fn payloads(bytes: &[u8], checksum: ChecksumKind) -> Vec<Vec<u8>> {
+        let header = FrameHeader::decode(bytes, LIFE, FIRST_FRAME_OFFSET).expect("a frame");
+        let frame = DataFrame::decode(bytes, &header, checksum).expect("a whole frame");
+        frame.entries().map(|entry| entry.expect("a good entry").payload.to_vec()).collect()
+    }
+
+    #[test]
+    fn what_was_pushed_is_in_the_frame_whatever_was_planned_for() {
+        for checksum in [ChecksumKind::Crc32, ChecksumKind::default()] {
+            for planned in [0, 1, 3, 100] {
+                let mut buffer = FrameBuffer::new(checksum, planned, planned);
+                for round in 0..3_u8 {
+                    let pushed: Vec<Vec<u8>> =
+                        (0..7).map(|number| vec![round ^ number; usize::from(number) * 5]).collect();
+                    for payload in &pushed {
+                        buffer.push(payload, checksum.digest(payload));
+                    }
+                    let frame_bytes = buffer.frame_bytes();
+                    let link = [9; LINK_FRAME_BYTES];
+                    let (behind, chain) = buffer.encode_behind(&link, header(), LIFE, FIRST_FRAME_OFFSET);
+                    assert_eq!(&behind[..LINK_FRAME_BYTES], &link);
+                    assert_eq!(payloads(&behind[LINK_FRAME_BYTES..], checksum), pushed);
+                    // The same frame again, as after a write that failed.
+                    let (alone, again) = buffer.encode(header(), LIFE, FIRST_FRAME_OFFSET);
+                    assert_eq!((alone.len() as u64, again), (frame_bytes, chain));
+                    assert_eq!(payloads(alone, checksum), pushed);
+                    buffer.clear();
+                    assert_eq!(buffer.entries(), 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_entry_does_not_hold_memory_for_ever() {
+        let mut buffer = FrameBuffer::new(ChecksumKind::Crc32, 10, 1000);
+        buffer.push(&[1; 1 << 20], 0);
+        buffer.clear();
+        assert!(buffer.bytes.capacity() < 1 << 14, "{}", buffer.bytes.capacity());
+    }
+}

@@ -1,0 +1,29 @@
+//! Why a promise could not be given.
+
+use std::fmt;
+
+/// What a caller is told instead of a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error<E> {
+    /// What the target said.
+    Failed(E),
+    /// A thread panicked while it wrote or synced, so nothing is known any more.
+    Panicked,
+    /// The log was closed, or its last handle was dropped.
+    Closed,
+    /// As much is in flight as is allowed, and the caller did not want to wait longer.
+    Full,
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Failed(error) => error.fmt(f),
+            Error::Panicked => f.write_str("a thread panicked while it wrote or synced"),
+            Error::Closed => f.write_str("the log is closed"),
+            Error::Full => f.write_str("as much is in flight as is allowed"),
+        }
+    }
+}
+
+impl<E: std::error::Error> std::error::Error for Error<E> {}

@@ -1,0 +1,520 @@
+//! Many appenders, one write, one sync.
+//!
+//! ```text
+//!  join ─▶ ┌ lock ──────────────────────┐
+//!          │ number, copy into the open │   the first who waits leads the group
+//!          │ frame, take its group      │
+//!          └────────────────────────────┘
+//!  leader ─▶ turn to write ─▶ Target::write ─▶ written ─▶ turn to sync ─▶ Target::sync ─▶ durable
+//!                 ▲                                             ▲                            │
+//!      while it is taken, others join                who waits for it gathers         all are woken
+//!      the open group                                company on the way               with one call
+//! ```
+//!
+//! Every policy is this one algorithm; the policy says who asks for a sync, and what an append waits for.
+//!
+//! Invariants:
+//! - Numbers are given under the lock, in the order in which the entries stand in their frames, and
+//!   frames are written in that order, one at a time. So nothing is durable in front of a gap.
+//! - Nobody is told that an entry is durable before a sync that began after its write has succeeded.
+//! - **After a sync has failed, nobody is told that anything became durable**, and there is no second
+//!   one. The failure is latched; everybody who waits, and everybody who comes later, gets it.
+//! - A write that failed takes with it everything that is numbered and not written, and those numbers are
+//!   given again. (Unless somebody was promised [`Durability::Buffered`] among them, and has gone on with
+//!   a number: then all stay, who waits is told, and they are written before anything else.)
+//! - Whatever dies, nobody sleeps for ever: a leader that panics fails everybody, and the log.
+//!
+//! Who may touch what: everything in `State` belongs to the one lock, which is held for the copy of an
+//! entry at most: never across a write, a sync, a wake-up or a callback. The turns `writing` and
+//! `syncing` are flags in there; whoever has one owns the frame, or the sync, until the flag is given
+//! back. Whoever needs both takes `writing` first.
+//!
+//! | wakes up | when |
+//! |---|---|
+//! | those in a group | it is written, durable or failed (`Group`) |
+//! | `turn` | a turn is given back |
+//! | `room` | the open frame, or what may be in flight, has room again |
+//! | `gathered` | the company that a leader waits for is there, or will not share its group any more |
+//! | `work` | there is something for the ticker |
+
+mod ending;
+mod finished;
+mod state;
+mod ticker;
+mod turns;
+mod watch;
+
+use std::fmt;
+
+use self::state::State;
+use self::turns::{PanicFails, Turns};
+use crate::error::Error;
+use crate::group::Group;
+use crate::policy::{Durability, SyncPolicy};
+use crate::primitives::{Arc, Condvar, Guard, Instant, Mutex, now};
+use crate::target::Target;
+use crate::ticket::Ticket;
+use crate::watermark::Watermark;
+
+pub use watch::{Mark, Watch};
+
+/// How much may gather.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries of one write; a batch alone may be larger.
+    pub frame_entries: u64,
+    /// Bytes of one write; a batch alone may be larger.
+    pub frame_bytes: u64,
+    /// Bytes that joined and have not reached what was asked for; a batch alone may be larger.
+    pub in_flight_bytes: u64,
+    /// Appends that wait for nothing return at once while less than this has gathered.
+    pub buffered_bytes: Option<u64>,
+    /// Somebody runs [`GroupCommit::tick`]. Otherwise a thread that waits does what is due; a task that
+    /// polls does not.
+    pub ticker: bool,
+}
+
+/// How long a caller waits for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until there is some.
+    Endless,
+    /// Until then.
+    Until(Instant),
+    /// Not at all.
+    None,
+}
+
+/// What joins: so many entries that stay together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// At least one.
+    pub entries: u64,
+    /// What they take in a frame.
+    pub bytes: u64,
+}
+
+/// A log's appenders, its one writer and its one syncer. See the module.
+pub struct GroupCommit<T: Target> {
+    target: T,
+    policy: SyncPolicy,
+    limits: Limits,
+    state: Mutex<State<T>>,
+    written: Watermark,
+    durable: Watermark,
+    turn: Condvar,
+    room: Condvar,
+    gathered: Condvar,
+    work: Condvar,
+}
+
+type Locked<'a, T> = Guard<'a, State<T>>;
+
+/// An entry that has joined, still under the lock.
+type Joining<'a, T> = (Locked<'a, T>, Joined<<T as Target>::Error>);
+
+/// Where an entry has joined.
+struct Joined<E> {
+    group: Arc<Group<E>>,
+    first: u64,
+    leads: bool,
+}
+
+impl<T: Target> GroupCommit<T> {
+    /// A group commit for a log in which everything in front of `next` is durable.
+    pub fn new(target: T, policy: SyncPolicy, limits: Limits, next: u64) -> GroupCommit<T> {
+        let state = State::new(target.frame(), next);
+        GroupCommit {
+            target,
+            policy: policy.clamped(),
+            limits,
+            state: Mutex::new(state),
+            written: Watermark::new(next),
+            durable: Watermark::new(next),
+            turn: Condvar::new(),
+            room: Condvar::new(),
+            gathered: Condvar::new(),
+            work: Condvar::new(),
+        }
+    }
+
+    /// What is written and synced.
+    pub fn target(&self) -> &T {
+        &self.target
+    }
+
+    /// What an append waits for that does not say.
+    pub fn promise(&self) -> Durability {
+        match self.limits.buffered_bytes {
+            Some(_) => Durability::Buffered,
+            None => self.policy.promise(),
+        }
+    }
+
+    /// The number of the first entry that is not written.
+    pub fn written(&self) -> u64 {
+        self.written.position()
+    }
+
+    /// The number of the first entry that is not durable.
+    pub fn durable(&self) -> u64 {
+        self.durable.position()
+    }
+
+    /// The number that the next entry gets, unless a write fails before.
+    pub fn next(&self) -> u64 {
+        self.lock().next
+    }
+
+    /// Bytes that joined, and have not reached what was asked for.
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.lock().in_flight_bytes
+    }
+
+    /// Why nothing is accepted any more, if so.
+    pub fn failure(&self) -> Option<Error<T::Error>> {
+        self.lock().failure.clone()
+    }
+
+    /// Whether calls are refused, and how.
+    ///
+    /// # Errors
+    /// The latched failure, or [`Error::Closed`].
+    pub fn check(&self) -> Result<(), Error<T::Error>> {
+        self.lock().refuse_if_closed()
+    }
+
+    /// Appends, and returns the number of the first entry once what is asked for is true of all of them.
+    /// `fill` copies them into the frame, under the lock.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Failed`] with the failure of the write, or the latched one.
+    pub fn append(
+        &self,
+        batch: Batch,
+        asked: Durability,
+        fill: impl FnOnce(&mut T::Frame),
+    ) -> Result<u64, Error<T::Error>> {
+        let locked = self.lock();
+        let (locked, joined) = self.join(locked, batch, asked, Role::Waiter, Patience::Endless, fill)?;
+        if asked == Durability::Buffered {
+            self.write_if_full(locked);
+            self.sync_if_due();
+            return Ok(joined.first);
+        }
+        if joined.leads {
+            self.lead(locked, &joined.group, asked);
+        } else {
+            drop(locked);
+        }
+        self.wait_in(&joined.group, asked)?;
+        self.sync_if_due();
+        Ok(joined.first)
+    }
+
+    /// Appends, and returns as soon as the entries are numbered.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::append`], and [`Error::Full`] when patience is over.
+    pub fn submit(
+        &self,
+        batch: Batch,
+        asked: Durability,
+        patience: Patience,
+        fill: impl FnOnce(&mut T::Frame),
+    ) -> Result<Ticket<T::Error>, Error<T::Error>> {
+        let locked = self.lock();
+        let (locked, joined) = self.join(locked, batch, asked, Role::Passer, patience, fill)?;
+        if asked == Durability::Buffered {
+            self.write_if_full(locked);
+        }
+        Ok(Ticket { group: joined.group, asked, first: joined.first, waker_place: None })
+    }
+
+    /// Blocks until it is known how a ticket went; `None` when `deadline` has passed.
+    pub fn wait(
+        &self,
+        ticket: &Ticket<T::Error>,
+        deadline: Option<Instant>,
+    ) -> Option<Result<(), Error<T::Error>>> {
+        self.drive_for(&ticket.group, ticket.asked);
+        ticket.wait(deadline)
+    }
+
+    /// Writes everything that has joined.
+    ///
+    /// # Errors
+    /// The failure of a write of something that had joined; the latched one.
+    pub fn flush(&self) -> Result<(), Error<T::Error>> {
+        let locked = self.lock();
+        locked.refuse_if_closed()?;
+        drop(self.write_all(locked)?);
+        Ok(())
+    }
+
+    /// Makes everything durable that has joined.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::flush`]; the failure of the sync.
+    pub fn sync(&self) -> Result<(), Error<T::Error>> {
+        let locked = self.lock();
+        locked.refuse_if_closed()?;
+        let end = locked.next;
+        let mut locked = self.write_all(locked)?;
+        loop {
+            if let Some(failure) = &locked.failure {
+                return Err(failure.clone());
+            }
+            if locked.durable >= end {
+                return Ok(());
+            }
+            locked.refuse_if_over()?;
+            if locked.syncing {
+                locked = self.turn.wait(locked);
+            } else {
+                self.sync_now(locked);
+                locked = self.lock();
+            }
+        }
+    }
+
+    fn lock(&self) -> Locked<'_, T> {
+        // Nothing in it is ever half changed: whoever panics latches that first.
+        self.state.lock_whole()
+    }
+
+    /// Takes entries into the open frame.
+    fn join<'a>(
+        &'a self,
+        locked: Locked<'a, T>,
+        batch: Batch,
+        asked: Durability,
+        role: Role,
+        patience: Patience,
+        fill: impl FnOnce(&mut T::Frame),
+    ) -> Result<Joining<'a, T>, Error<T::Error>> {
+        debug_assert!(batch.entries > 0, "nothing joins with a number");
+        let locked = self.make_room(locked, batch, patience)?;
+        let mut locked = self.filled(locked, fill);
+        let state = &mut *locked;
+        let was_idle = !state.open.wants_a_leader();
+        let open = &mut state.open;
+        if open.entries == 0 && (self.policy.waits() || state.frames.is_multiple_of(SAMPLED_FRAMES)) {
+            open.begun = Some(now());
+        }
+        let first = state.next;
+        state.next += batch.entries;
+        state.in_flight_bytes += batch.bytes;
+        open.entries += batch.entries;
+        open.bytes += batch.bytes;
+        open.asked = open.asked.max(asked);
+        open.promised |= asked == Durability::Buffered;
+        open.waits_for_write |= asked == Durability::Written;
+        let mut leads = false;
+        if role == Role::Waiter && asked > Durability::Buffered {
+            leads = !open.led;
+            if leads {
+                open.led = true;
+                open.leader_syncs = asked == Durability::Durable;
+            }
+            open.waiters += u64::from(asked == Durability::Durable);
+        }
+        let left_to_ticker = asked == Durability::Durable && !open.leader_syncs;
+        if left_to_ticker {
+            state.wanted = state.next;
+        }
+        if open.gathers_for.is_some_and(|company| open.waiters >= company) {
+            self.gathered.notify_one();
+        }
+        let wants_a_leader = was_idle && open.wants_a_leader();
+        let group = Arc::clone(&open.group);
+        let begins_interval = self.interval().is_some() && state.pending_since.is_none();
+        if begins_interval {
+            state.pending_since = Some(now());
+        }
+        let fills_buffer = asked == Durability::Buffered && self.has_many(state);
+        if wants_a_leader || left_to_ticker || begins_interval || fills_buffer {
+            self.work.notify_one();
+        }
+        Ok((locked, Joined { group, first, leads }))
+    }
+
+    /// Copies entries into the open frame.
+    fn filled<'a>(&'a self, locked: Locked<'a, T>, fill: impl FnOnce(&mut T::Frame)) -> Locked<'a, T> {
+        let panics = PanicFails::new(self, Turns::default(), None);
+        // Should it panic, the frame has half of something. Then this is what others find once the lock,
+        // which is dropped first, is free.
+        let mut locked = locked;
+        locked.failure = Some(Error::Panicked);
+        fill(&mut locked.open.frame);
+        locked.failure = None;
+        panics.passed();
+        locked
+    }
+
+    /// Waits until a batch fits. Whoever finds the open frame full writes it; and so does whoever finds too
+    /// much in flight, and nobody else about to write it.
+    fn make_room<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        batch: Batch,
+        patience: Patience,
+    ) -> Result<Locked<'a, T>, Error<T::Error>> {
+        loop {
+            locked.refuse_if_closed()?;
+            if locked.held_back.is_some() && !locked.writing {
+                locked = self.write_next(locked);
+                if let Some((_, error)) = &locked.held_back {
+                    return Err(error.clone());
+                }
+                continue;
+            }
+            let open = &locked.open;
+            let fits = open.entries == 0
+                || (open.entries + batch.entries <= self.limits.frame_entries
+                    && open.bytes + batch.bytes <= self.limits.frame_bytes);
+            let allowed = locked.in_flight_bytes == 0
+                || locked.in_flight_bytes + batch.bytes <= self.limits.in_flight_bytes;
+            if fits && allowed {
+                return Ok(locked);
+            }
+            if (!fits || open.is_only_buffered()) && !locked.writing {
+                locked = self.write_next(locked);
+                continue;
+            }
+            if patience == Patience::None {
+                return Err(Error::Full);
+            }
+            if !self.limits.ticker && !allowed && !locked.writing && !locked.syncing {
+                locked = self.do_what_is_due(locked);
+                continue;
+            }
+            locked = match patience {
+                Patience::Until(deadline) => {
+                    let left = deadline.saturating_duration_since(now());
+                    if left.is_zero() {
+                        return Err(Error::Full);
+                    }
+                    self.room.wait_for(locked, left)
+                }
+                _ => self.room.wait(locked),
+            };
+        }
+    }
+
+    /// Writes, and if it waits for that syncs, the group that this thread leads.
+    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>, asked: Durability) {
+        if asked == Durability::Durable {
+            // What comes while a sync runs shares the next one.
+            while locked.syncing && locked.is_open(group) {
+                locked = self.turn.wait(locked);
+            }
+            locked = self.gather(locked, group);
+        }
+        while locked.is_open(group) && locked.failure.is_none() {
+            locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
+        }
+        if asked == Durability::Durable {
+            while group.outcome(Durability::Durable).is_none() {
+                // Whoever found the frame full may still be writing it.
+                if group.outcome(Durability::Written).is_none() || locked.syncing {
+                    locked = self.turn.wait(locked);
+                } else {
+                    return self.sync_now(locked);
+                }
+            }
+        }
+    }
+
+    /// Waits for the company that was there lately, but never longer than that pays.
+    ///
+    /// A group that is complete costs one sync for all. Waiting for more than a third of a sync loses
+    /// more than the next sync would cost; a third was the best of several tried.
+    fn gather<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>) -> Locked<'a, T> {
+        let SyncPolicy::Grouped { window } = self.policy else { return locked };
+        let company = locked.company;
+        if locked.open.waiters >= company || !locked.is_open(group) {
+            return locked;
+        }
+        let deadline = now() + window.min(locked.last_sync / 3);
+        locked.open.gathers_for = Some(company);
+        while locked.is_open(group) && locked.open.waiters < company && locked.failure.is_none() {
+            let left = deadline.saturating_duration_since(now());
+            if left.is_zero() {
+                break;
+            }
+            locked = self.gathered.wait_for(locked, left);
+        }
+        if locked.is_open(group) {
+            locked.open.gathers_for = None;
+        }
+        locked
+    }
+
+    fn wait_in(&self, group: &Arc<Group<T::Error>>, asked: Durability) -> Result<(), Error<T::Error>> {
+        self.drive_for(group, asked);
+        group.wait(asked, None).expect("without a deadline there is an outcome")
+    }
+
+    /// Where nobody ticks, whoever waits does what is due.
+    fn drive_for(&self, group: &Arc<Group<T::Error>>, asked: Durability) {
+        if self.limits.ticker || group.outcome(asked).is_some() {
+            return;
+        }
+        let mut locked = self.lock();
+        while group.outcome(asked).is_none() {
+            locked = self.do_what_is_due(locked);
+        }
+    }
+
+    fn write_if_full<'a>(&'a self, mut locked: Locked<'a, T>) {
+        let most = self.limits.buffered_bytes.unwrap_or(0);
+        if locked.open.bytes >= most && !locked.writing {
+            // Should it fail, the next call tells: what was promised of this entry is true.
+            locked = self.write_next(locked);
+        }
+        drop(locked);
+    }
+
+    /// Writes everything that has joined.
+    fn write_all<'a>(&'a self, mut locked: Locked<'a, T>) -> Result<Locked<'a, T>, Error<T::Error>> {
+        let end = locked.next;
+        // A write that fails takes with it what is open behind it, and its numbers may be given again. So
+        // this group tells, and the watermark alone does not.
+        let last = Arc::clone(&locked.open.group);
+        loop {
+            if let Some(failure) = &locked.failure {
+                return Err(failure.clone());
+            }
+            if let Some(Err(error)) = last.outcome(Durability::Written) {
+                return Err(error);
+            }
+            if locked.written >= end {
+                return Ok(locked);
+            }
+            locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
+        }
+    }
+}
+
+/// Of the frames that nobody syncs, the time of one in so many is taken.
+const SAMPLED_FRAMES: u64 = 16;
+
+/// What a caller does once it has joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Blocks, and leads when nobody does.
+    Waiter,
+    /// Goes on.
+    Passer,
+}
+
+impl<T: Target> fmt::Debug for GroupCommit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupCommit")
+            .field("policy", &self.policy)
+            .field("written", &self.written())
+            .field("durable", &self.durable())
+            .finish_non_exhaustive()
+    }
+}

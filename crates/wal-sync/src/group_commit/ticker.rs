@@ -1,0 +1,109 @@
+//! What is done for those who do not wait: by a thread of its own, or by whoever waits next.
+
+use std::time::Duration;
+
+use super::{GroupCommit, Locked, State};
+use crate::policy::SyncPolicy;
+use crate::primitives::now;
+use crate::target::Target;
+
+impl<T: Target> GroupCommit<T> {
+    /// Writes and syncs what nobody else will, until the log is closed or fails. For one thread.
+    pub fn tick(&self) {
+        let mut locked = self.lock();
+        while locked.refuse_if_closed().is_ok() {
+            let mut idle = true;
+            if locked.open.wants_a_leader() && !locked.writing {
+                locked = self.write_next(locked);
+                idle = false;
+            }
+            // What has joined meanwhile, or was only buffered, shares the sync.
+            if locked.has_unwritten() && !locked.writing && !locked.syncing && self.sync_is_due(&locked) {
+                locked = self.write_next(locked);
+                idle = false;
+            }
+            if self.sync_has_something(&locked) && self.sync_is_due(&locked) {
+                self.sync_now(locked);
+                locked = self.lock();
+            } else if idle {
+                // Nothing has changed since it was found that there is nothing to do.
+                locked = match self.until_due(&locked) {
+                    Some(left) if !left.is_zero() && !locked.syncing => self.work.wait_for(locked, left),
+                    _ => self.work.wait(locked),
+                };
+            }
+        }
+    }
+
+    /// Where nobody ticks: one step of what is due for somebody who waits, or a wait for whoever is at it.
+    pub(super) fn do_what_is_due<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
+        if locked.has_unwritten() && !locked.writing {
+            return self.write_next(locked);
+        }
+        if !locked.unsynced.is_empty() && !locked.syncing && !locked.writing {
+            self.sync_now(locked);
+            return self.lock();
+        }
+        if locked.writing || locked.syncing { self.turn.wait(locked) } else { locked }
+    }
+
+    /// Where nobody ticks, whoever comes when a sync is due runs it.
+    pub(super) fn sync_if_due(&self) {
+        if self.limits.ticker || !matches!(self.policy, SyncPolicy::Periodic { .. }) {
+            return;
+        }
+        let mut locked = self.lock();
+        if locked.syncing || !self.sync_is_due(&locked) {
+            return;
+        }
+        // Should one of these fail, it is kept or latched; what was promised of this entry is true.
+        if locked.has_unwritten() && !locked.writing {
+            locked = self.write_next(locked);
+        }
+        if self.sync_has_something(&locked) {
+            self.sync_now(locked);
+        }
+    }
+
+    /// Whether the ticker would find something to do.
+    pub(super) fn has_work(&self, locked: &State<T>) -> bool {
+        locked.open.wants_a_leader() || !locked.syncing && self.sync_is_due(locked)
+    }
+
+    /// How old the oldest entry that is not durable may get.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        match self.policy {
+            SyncPolicy::Periodic { interval, .. } => Some(interval),
+            _ => None,
+        }
+    }
+
+    /// Whether a sync may begin, and would make something durable.
+    fn sync_has_something(&self, locked: &State<T>) -> bool {
+        locked.written > locked.durable && !locked.syncing
+    }
+
+    /// Whether the policy, or somebody who waits, wants a sync of what is written, or of what is buffered
+    /// and can be written for it.
+    pub(super) fn sync_is_due(&self, locked: &State<T>) -> bool {
+        let written = locked.written > locked.durable;
+        if written && (locked.wanted > locked.durable || locked.sync_soon) {
+            return true;
+        }
+        (written || locked.has_unwritten() && !locked.writing)
+            && (self.has_many(locked) || self.until_due(locked) == Some(Duration::ZERO))
+    }
+
+    /// Whether so many entries are not durable that they ask for a sync. What could not be written is not
+    /// tried again for its number, only for its age.
+    pub(super) fn has_many(&self, locked: &State<T>) -> bool {
+        let SyncPolicy::Periodic { entries, .. } = self.policy else { return false };
+        locked.next - locked.durable >= entries && locked.held_back.is_none() && !locked.syncing
+    }
+
+    /// How long until the oldest entry that is not durable asks for a sync.
+    fn until_due(&self, locked: &State<T>) -> Option<Duration> {
+        let since = locked.pending_since?;
+        Some(self.interval()?.saturating_sub(now().saturating_duration_since(since)))
+    }
+}

@@ -1,0 +1,101 @@
+//! Waiting for a watermark.
+
+use std::task::{Context, Poll};
+
+use super::GroupCommit;
+use super::finished::Finished;
+use super::state::{State, Watcher};
+use crate::error::Error;
+use crate::target::Target;
+
+/// Which watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// The operating system has the entry.
+    Written,
+    /// A sync covered the entry.
+    Durable,
+}
+
+/// Somebody who waits until a watermark has passed an entry. To be given to
+/// [`GroupCommit::unwatch`] when they give up.
+#[derive(Debug)]
+pub struct Watch {
+    mark: Mark,
+    sequence: u64,
+    id: Option<u64>,
+}
+
+impl Watch {
+    /// For this entry, which need not exist yet.
+    #[must_use]
+    pub fn new(mark: Mark, sequence: u64) -> Watch {
+        Watch { mark, sequence, id: None }
+    }
+}
+
+impl<T: Target> GroupCommit<T> {
+    /// Ready when the watermark has passed the entry.
+    ///
+    /// # Errors
+    /// The latched failure, or [`Error::Closed`]: it never will.
+    pub fn poll_watch(&self, watch: &mut Watch, context: &Context<'_>) -> Poll<Result<(), Error<T::Error>>> {
+        // Wakers are foreign code: cloned and dropped under no lock.
+        let waker = context.waker().clone();
+        let mut locked = self.lock();
+        if position(&locked, watch.mark) > watch.sequence {
+            drop(locked);
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(over) = locked.refuse_if_over() {
+            drop(locked);
+            return Poll::Ready(Err(over));
+        }
+        let known = locked.watchers.iter_mut().find(|watcher| Some(watcher.id) == watch.id);
+        let before = match known {
+            Some(watcher) => Some(std::mem::replace(&mut watcher.waker, waker)),
+            None => {
+                let id = locked.next_watcher;
+                locked.next_watcher += 1;
+                watch.id = Some(id);
+                locked.watchers.push(Watcher { id, mark: watch.mark, sequence: watch.sequence, waker });
+                None
+            }
+        };
+        drop(locked);
+        drop(before);
+        Poll::Pending
+    }
+
+    /// Nobody waits any more.
+    pub fn unwatch(&self, watch: &Watch) {
+        if watch.id.is_none() {
+            return;
+        }
+        let mut locked = self.lock();
+        let place = locked.watchers.iter().position(|watcher| Some(watcher.id) == watch.id);
+        let gone = place.map(|place| locked.watchers.swap_remove(place));
+        drop(locked);
+        drop(gone);
+    }
+
+    /// Takes out those whose watermark has passed their entry.
+    pub(super) fn take_reached(&self, locked: &mut State<T>, finished: &mut Finished<T::Error>) {
+        let mut index = 0;
+        while index < locked.watchers.len() {
+            let watcher = &locked.watchers[index];
+            if position(locked, watcher.mark) > watcher.sequence {
+                finished.wakers.push(locked.watchers.swap_remove(index).waker);
+            } else {
+                index += 1;
+            }
+        }
+    }
+}
+
+fn position<T: Target>(state: &State<T>, mark: Mark) -> u64 {
+    match mark {
+        Mark::Written => state.written,
+        Mark::Durable => state.durable,
+    }
+}

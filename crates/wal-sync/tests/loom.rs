@@ -1,0 +1,293 @@
+//! The group commit under every schedule that loom can find, within a bound.
+//!
+//! ```sh
+//! RUSTFLAGS='--cfg loom' cargo test --release --target-dir target/loom -p wal-sync --test loom -- --nocapture
+//! ```
+//!
+//! Each model prints how many executions were explored. The bound is on preemptions: a thread is taken off
+//! the processor where it did not wait at most four times in an execution; within that the exploration is
+//! complete. A thread that never returns is a deadlock, which loom reports. Not modelled: a panic, because
+//! loom's mutexes do not poison; time, because loom has none.
+#![cfg(loom)]
+#![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64 as Counter, Ordering::SeqCst};
+
+use loom::sync::Mutex;
+use loom::thread;
+use wal_sync::{Batch, Durability, Error, Fault, GroupCommit, Limits, Patience, SyncPolicy, Target, Wrote};
+
+/// What was written and what was synced, and what fails.
+#[derive(Debug, Default)]
+struct Disk {
+    state: Mutex<State>,
+    /// The write with this number, from 1, fails.
+    failing_write: u64,
+    /// The sync with this number, from 1, fails.
+    failing_sync: u64,
+    /// A sync says that it covers what was written while it ran: wrong on purpose.
+    covers_late: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    writes: u64,
+    syncs: u64,
+    written: u64,
+    synced: u64,
+}
+
+impl Disk {
+    fn synced(&self) -> u64 {
+        self.state.lock().expect("no panic").synced
+    }
+
+    fn written(&self) -> u64 {
+        self.state.lock().expect("no panic").written
+    }
+}
+
+impl Target for Disk {
+    type Error = &'static str;
+    type Frame = u64;
+
+    fn frame(&self) -> u64 {
+        0
+    }
+
+    fn clear(&self, frame: &mut u64) {
+        *frame = 0;
+    }
+
+    fn syncs_to_write(&self, _frame: &u64) -> bool {
+        false
+    }
+
+    fn write(&self, frame: &mut u64, first: u64) -> Result<Wrote, Fault<&'static str>> {
+        let mut state = self.state.lock().expect("no panic");
+        state.writes += 1;
+        if state.writes == self.failing_write {
+            return Err(Fault::Passing("write"));
+        }
+        assert_eq!(state.written, first, "frames are written in order, without a gap");
+        state.written += *frame;
+        Ok(Wrote { next: state.written, durable: 0, sync_soon: false })
+    }
+
+    fn sync(&self) -> Result<u64, &'static str> {
+        let covered = self.written();
+        thread::yield_now();
+        let mut state = self.state.lock().expect("no panic");
+        state.syncs += 1;
+        assert!(self.failing_sync == 0 || state.syncs <= self.failing_sync, "no sync after a failed one");
+        if state.syncs == self.failing_sync {
+            return Err("sync");
+        }
+        state.synced = covered;
+        Ok(if self.covers_late { state.written } else { covered })
+    }
+}
+
+type Log = GroupCommit<Disk>;
+
+fn log(disk: Disk, policy: SyncPolicy, ticker: bool) -> Arc<Log> {
+    let limits =
+        Limits { frame_entries: 8, frame_bytes: 64, in_flight_bytes: 64, buffered_bytes: None, ticker };
+    Arc::new(GroupCommit::new(disk, policy, limits, 0))
+}
+
+const ONE: Batch = Batch { entries: 1, bytes: 8 };
+
+/// Appends one entry; when it is said to be durable, it is.
+fn append(log: &Log) -> Result<u64, Error<&'static str>> {
+    let number = log.append(ONE, Durability::Durable, |frame| *frame += 1)?;
+    assert!(log.target().synced() > number, "entry {number} was acknowledged before its sync");
+    Ok(number)
+}
+
+/// Explores `model`, and says how much that was.
+fn explore(name: &str, model: impl Fn() + Sync + Send + 'static) {
+    let executions = Arc::new(Counter::new(0));
+    let counted = Arc::clone(&executions);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(BOUND);
+    builder.check(move || {
+        counted.fetch_add(1, SeqCst);
+        model();
+    });
+    let executions = executions.load(SeqCst);
+    println!("{name}: {executions} executions, complete with at most {BOUND} preemptions");
+    assert!(executions > 1, "there was something to explore");
+}
+
+const BOUND: usize = 4;
+
+#[test]
+fn two_appenders_are_acknowledged_after_their_syncs() {
+    explore("two appenders", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || append(&other));
+        let (mine, its) = (append(&log), appender.join().expect("no panic"));
+        let mut numbers = [mine.expect("nothing fails"), its.expect("nothing fails")];
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1]);
+        assert_eq!((log.durable(), log.in_flight_bytes()), (2, 0));
+    });
+}
+
+#[test]
+fn nobody_is_acknowledged_by_or_after_a_sync_that_fails() {
+    explore("two appenders, the first sync fails", || {
+        let disk = Disk { failing_sync: 1, ..Disk::default() };
+        let log = log(disk, SyncPolicy::Immediate, true);
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || append(&other));
+        let (mine, its) = (append(&log), appender.join().expect("no panic"));
+        assert_eq!(mine, Err(Error::Failed("sync")));
+        assert_eq!(its, Err(Error::Failed("sync")));
+        assert_eq!(log.durable(), 0);
+        assert_eq!(append(&log), Err(Error::Failed("sync")));
+    });
+}
+
+#[test]
+fn an_entry_that_nobody_waits_for_is_synced_by_the_ticker_or_by_the_close() {
+    explore("submit, ticker, close", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let ticking = Arc::clone(&log);
+        let ticker = thread::spawn(move || ticking.tick());
+        let ticket = log
+            .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
+            .expect("nothing fails");
+        log.close(|disk| {
+            let covered = disk.sync().map_err(Fault::Final)?;
+            assert_eq!(covered, 1);
+            Ok(())
+        })
+        .expect("nothing fails");
+        assert_eq!(ticket.wait(None), Some(Ok(())));
+        assert_eq!(log.target().synced(), 1);
+        ticker.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_submitter_waits_for_the_ticker_and_returns() {
+    explore("submit and wait, ticker, abandon", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let ticking = Arc::clone(&log);
+        let ticker = thread::spawn(move || ticking.tick());
+        let ticket = log
+            .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
+            .expect("nothing fails");
+        assert_eq!(ticket.wait(None), Some(Ok(())));
+        assert_eq!(log.target().synced(), 1);
+        log.abandon();
+        ticker.join().expect("no panic");
+    });
+}
+
+#[test]
+fn the_numbers_of_a_failed_write_are_given_again() {
+    explore("two appenders, the first write fails", || {
+        let disk = Disk { failing_write: 1, ..Disk::default() };
+        let log = log(disk, SyncPolicy::Immediate, true);
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || append(&other));
+        let outcomes = [append(&log), appender.join().expect("no panic")];
+        let failed = outcomes.iter().filter(|outcome| **outcome == Err(Error::Failed("write"))).count();
+        let accepted: Vec<u64> = outcomes.iter().flatten().copied().collect();
+        // Whoever was numbered behind the failed entry failed with it.
+        assert!(failed == 2 || (failed == 1 && accepted == [0]), "{outcomes:?}");
+        assert_eq!(append(&log), Ok(accepted.len() as u64));
+        assert_eq!(log.in_flight_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_close_beside_an_appender_ends_both() {
+    explore("an appender and a close", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || append(&other));
+        let closed = log.close(|disk| disk.sync().map(drop).map_err(Fault::Final));
+        assert_eq!(closed, Ok(()));
+        match appender.join().expect("no panic") {
+            Ok(number) => assert_eq!((number, log.target().synced()), (0, 1)),
+            Err(error) => assert_eq!((error, log.target().written()), (Error::Closed, 0)),
+        }
+        assert_eq!(log.close(|_| Ok(())), Err(Error::Closed));
+    });
+}
+
+#[test]
+fn two_appenders_and_a_close_all_end() {
+    explore("two appenders and a close", || {
+        let log = log(Disk::default(), SyncPolicy::grouped(std::time::Duration::ZERO), true);
+        let appenders = [Arc::clone(&log), Arc::clone(&log)].map(|log| thread::spawn(move || append(&log)));
+        let closed = log.close(|disk| disk.sync().map(drop).map_err(Fault::Final));
+        assert_eq!(closed, Ok(()));
+        let ended = appenders.map(|appender| appender.join().expect("no panic"));
+        let accepted = ended.iter().flatten().count() as u64;
+        assert_eq!((log.target().written(), log.durable()), (accepted, accepted));
+        assert!(ended.iter().flatten().all(|number| *number < accepted));
+    });
+}
+
+#[test]
+fn a_commit_that_the_ticker_leads_and_an_appender_share_the_log() {
+    explore("an appender, a submitter, a ticker", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let (ticking, other) = (Arc::clone(&log), Arc::clone(&log));
+        let ticker = thread::spawn(move || ticking.tick());
+        let appender = thread::spawn(move || append(&other));
+        let ticket = log
+            .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
+            .expect("nothing fails");
+        assert_eq!(ticket.wait(None), Some(Ok(())));
+        assert!(log.target().synced() > ticket.first());
+        appender.join().expect("no panic").expect("nothing fails");
+        log.abandon();
+        ticker.join().expect("no panic");
+    });
+}
+
+#[test]
+fn without_a_ticker_whoever_waits_does_what_is_due() {
+    explore("submit and wait beside an appender, no ticker", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, false);
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || append(&other));
+        let ticket = log
+            .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
+            .expect("nothing fails");
+        assert_eq!(log.wait(&ticket, None), Some(Ok(())));
+        assert!(log.target().synced() > ticket.first());
+        appender.join().expect("no panic").expect("nothing fails");
+    });
+}
+
+/// The model bites: a sync that says it covers what was written while it ran is noticed.
+#[test]
+fn a_sync_that_claims_too_much_is_noticed() {
+    let noticed = std::panic::catch_unwind(|| {
+        explore("a sync that claims too much", || {
+            let disk = Disk { covers_late: true, ..Disk::default() };
+            let log = log(disk, SyncPolicy::None, true);
+            let other = Arc::clone(&log);
+            let writer = thread::spawn(move || {
+                let number = other.append(ONE, Durability::Written, |frame| *frame += 1).expect("written");
+                if other.durable() > number {
+                    assert!(other.target().synced() > number, "the watermark ran ahead");
+                }
+            });
+            log.append(ONE, Durability::Written, |frame| *frame += 1).expect("written");
+            log.sync().expect("nothing fails");
+            writer.join().expect("no panic");
+            assert!(log.durable() <= log.target().synced(), "the watermark ran ahead");
+        });
+    });
+    assert!(noticed.is_err(), "a wrong target went unnoticed");
+}

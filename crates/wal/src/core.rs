@@ -1,0 +1,180 @@
+//! What all handles of one open log share.
+
+use std::sync::Arc;
+
+use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
+use wal_segment::io::Directory;
+use wal_segment::{Ending, Opened, Recovery};
+use wal_sync::primitives::channel::Receiver;
+use wal_sync::primitives::{AtomicBool, Mutex, Ordering, now, since};
+use wal_sync::{Durability, GroupCommit, Limits, SyncPolicy};
+
+use crate::crew::Crew;
+use crate::error::Error;
+use crate::meters::{Gauges, Meters};
+use crate::options::Options;
+use crate::reader::Library;
+use crate::rollover::{Caller, Listener};
+use crate::stats::Stats;
+use crate::stores::Stores;
+use crate::tail::{FRAME_ENTRIES, Tail};
+
+/// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) commits: GroupCommit<Tail>,
+    pub(crate) library: Arc<Library>,
+    pub(crate) recovery: Recovery,
+    pub(crate) policy: SyncPolicy,
+    meters: Arc<Meters>,
+    stores: Arc<Stores>,
+    crew: Crew,
+    /// Where no thread calls back, whoever rolled over does.
+    caller: Option<Caller>,
+    background: bool,
+    /// The thread `wal-sync` runs.
+    ticks: AtomicBool,
+    starting: Mutex<()>,
+}
+
+/// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
+/// the call is nothing beside that of the copy.
+const FRAME_BYTES: u64 = 1 << 20;
+/// What the anchor takes on the disk.
+const ANCHOR_BYTES: u64 = (SLOT_BYTES * SLOTS) as u64;
+/// And no more than this part of a segment.
+const FRAMES_A_SEGMENT: u64 = 4;
+
+impl Core {
+    pub(crate) fn open(
+        options: &Options,
+        directory: Arc<dyn Directory>,
+    ) -> Result<(Arc<Core>, ChecksumKind), Error> {
+        let begun = now();
+        let Opened { writer, anchor, recovery } = wal_segment::open(&directory, options.wanted())?;
+        let meters = Arc::new(Meters::new());
+        let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
+        meters.recovered(since(begun), dropped_bytes);
+        let background = options.background;
+        let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
+        let (stores, bell) = Stores::new(directory, options.rules, anchor, background);
+        let stores = Arc::new(stores);
+        let (listener, caller) = options.on_rollover.clone().map(Listener::new).unzip();
+        let (next, checksum) = (writer.next().value(), writer.checksum());
+        let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
+        let limits = Limits {
+            frame_entries: FRAME_ENTRIES as u64,
+            frame_bytes: options.buffered.map_or(frame_bytes, |bytes| bytes.clamp(frame_bytes, FRAME_BYTES)),
+            in_flight_bytes: options.max_in_flight_bytes,
+            buffered_bytes: options.buffered,
+            ticker: background,
+        };
+        let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
+        let tail = Tail::new(writer, Arc::clone(&stores), Arc::clone(&meters), listener, room, background);
+        let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
+        let core = Arc::new(Core {
+            commits: GroupCommit::new(tail, options.sync, limits, next),
+            library,
+            recovery,
+            policy: options.sync,
+            meters,
+            stores: Arc::clone(&stores),
+            crew: Crew::new(),
+            caller: kept_caller,
+            background,
+            ticks: AtomicBool::new(false),
+            starting: Mutex::new(()),
+        });
+        core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
+        Ok((core, checksum))
+    }
+
+    fn start_crew(
+        self: &Arc<Core>,
+        stores: Arc<Stores>,
+        bell: Option<Receiver<()>>,
+        caller: Option<Caller>,
+    ) -> Result<(), Error> {
+        if let Some(rings) = bell {
+            self.crew.start("wal-files", move || stores.run(&rings))?;
+        }
+        if let Some(caller) = caller {
+            self.crew.start("wal-events", move || caller.run())?;
+        }
+        if self.policy.waits() { Ok(()) } else { self.start_ticker() }
+    }
+
+    /// Makes sure that somebody writes and syncs what nobody waits for.
+    pub(crate) fn start_ticker(self: &Arc<Core>) -> Result<(), Error> {
+        if !self.background || self.ticks.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _starting = self.starting.lock_whole();
+        if !self.ticks.load(Ordering::Acquire) {
+            let core = Arc::clone(self);
+            self.crew.start("wal-sync", move || core.commits.tick())?;
+            self.ticks.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether whoever waits has to do what is due.
+    pub(crate) fn is_driven_by_waiters(&self) -> bool {
+        !self.background
+    }
+
+    /// What an append under this durability waits for by itself.
+    pub(crate) fn needs_ticker(&self, asked: Durability) -> bool {
+        asked == Durability::Durable && !self.policy.waits()
+    }
+
+    /// Runs the rollover callback where no thread does.
+    pub(crate) fn call_back(&self) {
+        if let Some(caller) = &self.caller {
+            caller.call_all();
+        }
+    }
+
+    /// Makes everything durable, marks the end, ends the threads and gives up the lock.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        let closed = self.commits.close(Tail::finish);
+        if !matches!(closed, Err(wal_sync::Error::Closed)) {
+            self.leave();
+            self.stores.discard_spare();
+            self.commits.target().release();
+        }
+        self.call_back();
+        closed.map_err(Error::from)
+    }
+
+    /// Ends without a sync, as when the last handle is dropped.
+    pub(crate) fn end(&self) {
+        self.commits.abandon();
+        self.leave();
+        self.commits.target().release();
+    }
+
+    /// What was counted, and how the log stands.
+    pub(crate) fn stats(&self) -> Stats {
+        let snapshot = self.commits.target().snapshot();
+        let spare_bytes = self.stores.spare_bytes();
+        let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
+        let durable = self.commits.durable();
+        self.meters.fill(Gauges {
+            poisoned: self.commits.failure().is_some(),
+            first: self.recovery.first,
+            durable,
+            written: self.commits.written(),
+            segments: snapshot.spans().count() as u64,
+            disk_bytes: segment_bytes + spare_bytes.unwrap_or(0) + ANCHOR_BYTES,
+            spare_segments: u64::from(spare_bytes.is_some()),
+            pending_bytes: self.commits.in_flight_bytes(),
+        })
+    }
+
+    fn leave(&self) {
+        self.stores.stop();
+        self.commits.target().stop_listening();
+        self.crew.join();
+    }
+}

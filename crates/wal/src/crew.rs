@@ -1,0 +1,45 @@
+//! The threads of one log: named, and joined when it ends.
+//!
+//! | thread | exists | does |
+//! |---|---|---|
+//! | `wal-files` | while the log is open | prepares segments, writes the anchor |
+//! | `wal-sync` | under `none` and `periodic`; else from the first submitted entry on | writes and syncs what nobody waits for |
+//! | `wal-events` | when there is a rollover callback | calls it |
+
+use wal_sync::primitives::{Mutex, ThreadHandle, is_current, spawn};
+
+use crate::error::{Error, ErrorKind};
+
+/// The threads that run.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    threads: Mutex<Vec<ThreadHandle>>,
+}
+
+impl Crew {
+    /// Nobody yet.
+    pub(crate) fn new() -> Crew {
+        Crew { threads: Mutex::new(Vec::new()) }
+    }
+
+    /// Starts a thread.
+    pub(crate) fn start(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let started = spawn(name, run);
+        let thread = started.map_err(|error| {
+            Error::new(ErrorKind::Io, format!("the thread {name} cannot be started: {error}"))
+        })?;
+        self.threads.lock_whole().push(thread);
+        Ok(())
+    }
+
+    /// Waits until all have ended, but for the one that calls this.
+    pub(crate) fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock_whole());
+        for thread in threads {
+            if !is_current(&thread) {
+                // A panic on one of them was contained, or has failed the log: either way it was told.
+                thread.join().ok();
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The end of the log, as the group commit sees it: something that is written and synced.
+//!
+//! Locks: `writer` belongs to whoever has the turn to write or to sync; two of them meet only when a sync
+//! is taken out or reported back, while a frame is written. `shown` is what readers are given, so that
+//! they wait for neither; it is held for a moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_format::ChecksumKind;
+use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer};
+use wal_sync::primitives::{Guard, Mutex, now, since};
+use wal_sync::{Fault, Target, Wrote};
+
+use crate::error::{Error, closed};
+use crate::meters::Meters;
+use crate::rollover::{Listener, Rollover};
+use crate::stores::Stores;
+
+/// The writer, and what it shows.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// `None` once closed.
+    writer: Mutex<Option<Writer>>,
+    shown: Mutex<Snapshot>,
+    stores: Arc<Stores>,
+    meters: Arc<Meters>,
+    listener: Option<Listener>,
+    checksum: ChecksumKind,
+    frame_bytes: usize,
+    /// Somebody syncs in the background when this asks for it.
+    background: bool,
+}
+
+/// A frame has no more entries than this, unless a batch has.
+pub(crate) const FRAME_ENTRIES: usize = 8192;
+
+/// Of frames with a single entry, the time of one in so many is taken: two looks at the clock take a tenth
+/// of the time that a small write does.
+const SAMPLED_ENTRIES: u64 = 16;
+
+impl Tail {
+    pub(crate) fn new(
+        writer: Writer,
+        stores: Arc<Stores>,
+        meters: Arc<Meters>,
+        listener: Option<Listener>,
+        frame_bytes: usize,
+        background: bool,
+    ) -> Tail {
+        Tail {
+            checksum: writer.checksum(),
+            shown: Mutex::new(writer.snapshot()),
+            writer: Mutex::new(Some(writer)),
+            stores,
+            meters,
+            listener,
+            frame_bytes,
+            background,
+        }
+    }
+
+    /// The log as it is now, for reading.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.shown.lock_whole().clone()
+    }
+
+    /// Ends the log: makes everything durable and marks the end.
+    pub(crate) fn finish(&self) -> Result<(), Fault<Error>> {
+        let mut guard = self.lock();
+        let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
+        let ended = writer.close(self.stores.as_ref());
+        *self.shown.lock_whole() = writer.snapshot();
+        ended.map_err(fault)
+    }
+
+    /// No rollover is told any more.
+    pub(crate) fn stop_listening(&self) {
+        if let Some(listener) = &self.listener {
+            listener.stop();
+        }
+    }
+
+    /// Gives up the lock of the log.
+    pub(crate) fn release(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> Guard<'_, Option<Writer>> {
+        // Whoever panics in here has failed the log, so nobody uses what it left.
+        self.writer.lock_whole()
+    }
+}
+
+impl Target for Tail {
+    type Error = Error;
+    type Frame = FrameBuffer;
+
+    fn frame(&self) -> FrameBuffer {
+        FrameBuffer::new(self.checksum, FRAME_ENTRIES, self.frame_bytes)
+    }
+
+    fn clear(&self, frame: &mut FrameBuffer) {
+        frame.clear();
+    }
+
+    fn syncs_to_write(&self, frame: &FrameBuffer) -> bool {
+        self.lock().as_ref().is_some_and(|writer| writer.turns_over(frame.frame_bytes()))
+    }
+
+    fn write(&self, frame: &mut FrameBuffer, first: u64) -> Result<Wrote, Fault<Error>> {
+        let mut guard = self.lock();
+        let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
+        let turns_over = writer.turns_over(frame.frame_bytes());
+        let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
+        let begun = timed.then(now);
+        let done = writer.append(frame, self.stores.as_ref());
+        let took = begun.map(since);
+        *self.shown.lock_whole() = writer.snapshot();
+        let rolled = writer.take_rolled();
+        let wrote = Wrote {
+            next: writer.next().value(),
+            durable: writer.durable().value(),
+            sync_soon: self.background && writer.wants_sync(),
+        };
+        drop(guard);
+        if let Some(rolled) = rolled {
+            self.meters.rolled_over(took.unwrap_or_default());
+            if let Some(listener) = &self.listener {
+                listener.tell(Rollover::of(rolled));
+            }
+        }
+        match done {
+            Ok(number) => {
+                self.meters.wrote(frame.entries(), frame.payload_bytes() as u64);
+                took.into_iter().for_each(|took| self.meters.write_took(took));
+                debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
+                Ok(wrote)
+            }
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    fn sync(&self) -> Result<u64, Error> {
+        let (job, durable) = {
+            let mut guard = self.lock();
+            let writer = guard.as_mut().ok_or_else(closed)?;
+            match writer.sync_job()? {
+                None => return Ok(writer.durable().value()),
+                Some(job) => (job, writer.durable().value()),
+            }
+        };
+        let begun = now();
+        let ran = job.run();
+        let took = since(begun);
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or_else(closed)?;
+        match ran {
+            Ok(()) => {
+                writer.synced(job.point(), self.stores.as_ref());
+                *self.shown.lock_whole() = writer.snapshot();
+                let covered = job.point().next.value();
+                self.meters.synced(covered.saturating_sub(durable), took);
+                Ok(covered)
+            }
+            Err(error) => {
+                self.meters.sync_failed();
+                Err(writer.poison(error).into())
+            }
+        }
+    }
+
+    fn acknowledged(&self, took: Duration) {
+        self.meters.appended(took);
+    }
+}
+
+fn fault(error: SegmentError) -> Fault<Error> {
+    match error {
+        SegmentError::Poisoned(_) => Fault::Final(error.into()),
+        error => Fault::Passing(error.into()),
+    }
+}

@@ -1,0 +1,140 @@
+//! The hot paths allocate nothing on the thread that calls: counted by the allocator, per thread.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use wal::{Commit, Durability, Options, SyncPolicy, Wal};
+use wal_testing::{Counting, allocations};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WARM_UP: u64 = 1000;
+const APPENDS: u64 = 100_000;
+const ROLLOVERS: u64 = 10;
+const SEGMENT: u64 = 1 << 20;
+
+/// In memory where there is such a place: this is about allocations, and a hundred thousand syncs of a
+/// disk take long.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory")
+}
+
+/// Warms up, then counts what `appends` allocates on this thread; it is given how many entries to append.
+fn count(options: &Options, entries_a_call: u64, mut append: impl FnMut(&Wal)) -> u64 {
+    let scratch = scratch();
+    let wal = options.clone().segment_bytes(SEGMENT).open(scratch.path().join("log")).expect("a new log");
+    for _ in 0..WARM_UP {
+        append(&wal);
+    }
+    let before = wal.stats();
+    let (counted, ()) = allocations(|| {
+        for _ in 0..APPENDS / entries_a_call {
+            append(&wal);
+        }
+    });
+    wal.flush().expect("nothing fails");
+    let after = wal.stats();
+    assert!(after.appended_entries - before.appended_entries >= APPENDS - entries_a_call);
+    assert!(after.rollovers - before.rollovers >= ROLLOVERS, "{} rollovers", after.rollovers);
+    wal.close().expect("nothing fails");
+    counted
+}
+
+fn policies() -> [SyncPolicy; 4] {
+    [
+        SyncPolicy::None,
+        SyncPolicy::Immediate,
+        SyncPolicy::periodic(1000, Duration::from_millis(10)),
+        SyncPolicy::default(),
+    ]
+}
+
+const PAYLOAD: [u8; 120] = [7; 120];
+
+#[test]
+fn an_append_allocates_nothing_under_any_policy_across_rollovers() {
+    for policy in policies() {
+        let counted = count(&Options::new().sync(policy), 1, |wal| {
+            wal.append(&PAYLOAD).expect("nothing fails");
+        });
+        assert_eq!(counted, 0, "{policy:?}");
+    }
+}
+
+#[test]
+fn a_batch_of_64_allocates_nothing() {
+    let counted = count(&Options::new().sync(SyncPolicy::None), 64, |wal| {
+        wal.append_batch([PAYLOAD; 64]).expect("nothing fails");
+    });
+    assert_eq!(counted, 0);
+}
+
+#[test]
+fn a_commit_that_is_waited_for_allocates_nothing() {
+    let counted = count(&Options::new(), 1, |wal| {
+        let commit: Commit = wal.submit(&PAYLOAD).expect("nothing fails");
+        commit.wait().expect("nothing fails");
+    });
+    assert_eq!(counted, 0);
+}
+
+#[test]
+fn an_append_with_another_promise_and_a_buffered_one_allocate_nothing() {
+    let counted = count(&Options::new().sync(SyncPolicy::None), 1, |wal| {
+        wal.append_with(&PAYLOAD, Durability::Durable).expect("nothing fails");
+    });
+    assert_eq!(counted, 0, "durable under none");
+    let counted = count(&Options::new().sync(SyncPolicy::None).buffered(64 << 10), 1, |wal| {
+        wal.append(&PAYLOAD).expect("nothing fails");
+    });
+    assert_eq!(counted, 0, "buffered");
+}
+
+#[test]
+fn threads_that_share_a_sync_allocate_nothing() {
+    let scratch = scratch();
+    let wal = Options::new().segment_bytes(SEGMENT).open(scratch.path().join("log")).expect("a new log");
+    let counted: u64 = std::thread::scope(|scope| {
+        let appenders: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let append = |count: u64| {
+                        (0..count).for_each(|_| {
+                            wal.append(&PAYLOAD).expect("nothing fails");
+                        });
+                    };
+                    append(WARM_UP);
+                    allocations(|| append(APPENDS / 4)).0
+                })
+            })
+            .collect();
+        appenders.into_iter().map(|appender| appender.join().expect("no panic")).sum()
+    });
+    // The pool of groups grows until there is one for each that a late thread still holds.
+    assert!(counted <= 64, "{counted} allocations in {APPENDS} appends of four threads");
+    assert!(wal.stats().rollovers >= ROLLOVERS);
+}
+
+#[test]
+fn reading_allocates_for_segments_and_never_for_entries() {
+    let scratch = scratch();
+    let directory = scratch.path().join("log");
+    let wal =
+        Options::new().sync(SyncPolicy::None).segment_bytes(SEGMENT).open(&directory).expect("a new log");
+    for _ in 0..APPENDS {
+        wal.append(&PAYLOAD).expect("nothing fails");
+    }
+    wal.sync().expect("nothing fails");
+    let mut entries = wal.read_from(0).expect("the log is open");
+    let (counted, read) = allocations(|| {
+        entries.by_ref().map(|entry| entry.expect("a good entry").payload().len() as u64).sum::<u64>()
+    });
+    assert_eq!(read, APPENDS * PAYLOAD.len() as u64);
+    let segments = wal.stats().segments;
+    assert!(counted <= 32 * segments, "{counted} allocations for {APPENDS} entries in {segments} segments");
+    wal.close().expect("nothing fails");
+}
