@@ -48,7 +48,10 @@ fn a_kill_loses_nothing_that_was_acknowledged_under_none() {
 #[test]
 fn a_kill_loses_nothing_that_was_acknowledged_under_the_policies_with_a_background() {
     for policy in ["grouped", "periodic"] {
-        assert_held(&proof(&["kill", "--rounds", "8", "--seed", "13", "--sync", policy]), "lost              0");
+        assert_held(
+            &proof(&["kill", "--rounds", "8", "--seed", "13", "--sync", policy]),
+            "lost              0",
+        );
     }
 }
 

@@ -232,9 +232,12 @@ fn dropping_the_cache_keeps_the_bytes_and_tells_what_it_did() {
     let mut buffer = vec![0; bytes.len()];
     assert_eq!(file.read_at(&mut buffer, 0).expect("readable"), bytes.len());
     assert_eq!(buffer, bytes);
-    // A second time, now that the bytes are clean and cached again.
+    // A second time, now that the bytes are clean and cached again. A page that the system is just busy with
+    // may stay, so the answer may be another; whether there is one depends on the system alone.
     let again = file.drop_cache().expect("the system takes the advice");
-    assert_eq!(again, residency, "the answer depends on the file system alone");
+    assert_eq!(again == Residency::Unknown, residency == Residency::Unknown);
+    assert_eq!(file.read_at(&mut buffer, 0).expect("readable"), bytes.len());
+    assert_eq!(buffer, bytes);
     let empty = disk.create("empty").expect("free");
     assert_ne!(empty.drop_cache().expect("the system takes the advice"), Residency::Resident);
 }

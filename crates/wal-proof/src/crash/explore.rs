@@ -10,6 +10,7 @@ use crate::crash::damage;
 use crate::crash::ledger::Ledger;
 use crate::crash::life::{End, Setup, live, shown};
 use crate::crash::policy::Policy;
+use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::{Stage, Trail};
 use crate::crash::world::{After, Broken, Promise, World};
@@ -102,6 +103,9 @@ impl<'a> Explorer<'a> {
         let operations = disk.operations();
         let failed_syncs = script.0.iter().filter(|&&operation| operation == Operation::FailSync).count();
         self.ledger.kept(Promise::NothingAfterAFailedSync, failed_syncs as u64);
+        if self.setup.policy == Policy::Periodic {
+            self.ledger.kept(Promise::LossIsBounded, script.appends_before_a_fault() as u64);
+        }
         if depth == self.depth {
             self.damage(&disk, &at_end, &extended(trail, whole))?;
         }

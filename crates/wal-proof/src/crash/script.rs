@@ -118,6 +118,16 @@ impl Operation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Script(pub(crate) Vec<Operation>);
 
+impl Script {
+    /// Calls of `append` that no fault of this script comes before.
+    pub(crate) fn appends_before_a_fault(&self) -> usize {
+        let faults = [Operation::FailSync, Operation::FailWrite];
+        let appends = [Operation::Append, Operation::Batch, Operation::Roll, Operation::Giant];
+        let quiet = self.0.iter().take_while(|operation| !faults.contains(operation));
+        quiet.filter(|operation| appends.contains(operation)).count()
+    }
+}
+
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|operation| write!(f, "{}", operation.letter()))
