@@ -10,7 +10,6 @@ use crate::crash::damage;
 use crate::crash::ledger::Ledger;
 use crate::crash::life::{End, Setup, live, shown};
 use crate::crash::policy::Policy;
-use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::{Stage, Trail};
 use crate::crash::world::{After, Broken, Promise, World};
