@@ -1,81 +1,249 @@
-//! Each call of a rollover fails, once or for ever: the log says so and goes on, or is poisoned.
+//! Something fails between two segments: it is told or harmless, and the log goes on or is poisoned.
+
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Duration;
 
-use common::{HALF, contents, eio, enospc, fault, open, small, within};
-use wal::{ErrorKind, SyncPolicy};
-use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
+use common::ledger::payload;
+use common::{
+    Acknowledged, EVERY_POLICY, HALF, Ledger, check_power_cut, contents, eio, enospc, every_setup, fault,
+    holds_all, open, small, try_open, within,
+};
+use wal::{Error, ErrorKind, SyncPolicy, Wal};
+use wal_segment::io::sim::{CallKind, Failure, FaultEffect, SimDisk, SyncLoss, Times};
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
-const CALLS: [CallKind; 7] = [
+/// Every call that a rollover makes, and one for whatever else it may make.
+const CALLS: [CallKind; 8] = [
     CallKind::Create,
+    CallKind::Remove,
     CallKind::Allocate,
+    CallKind::Len,
     CallKind::Write,
     CallKind::SyncFile,
     CallKind::SyncDirectory,
-    CallKind::Remove,
-    CallKind::Len,
+    CallKind::Any,
 ];
 
-// In a log written in Go a rollover that failed left no open file behind. The next append used it all the
-// same, and panicked.
+fn effects(call: CallKind) -> Vec<FaultEffect> {
+    let mut effects = vec![FaultEffect::Error(eio())];
+    match call {
+        CallKind::Write => {
+            effects.push(FaultEffect::PartialThenError(0, enospc()));
+            effects.push(FaultEffect::PartialThenError(70, enospc()));
+        }
+        CallKind::SyncFile | CallKind::SyncDirectory => {
+            effects.push(FaultEffect::SyncLoss(SyncLoss::CacheNewDiskOld));
+        }
+        _ => {}
+    }
+    effects
+}
+
+#[track_caller]
+fn is_known(what: &str, error: &Error) {
+    let known = [ErrorKind::Io, ErrorKind::NoSpace, ErrorKind::Poisoned];
+    assert!(known.contains(&error.kind()), "{what}: {error:?}");
+}
+
+/// A log that is about to roll over, with a segment prepared or not.
+fn at_the_end_of_a_segment(disk: &SimDisk, options: &wal::Options, ledger: &mut Ledger) -> Wal {
+    let wal = open(disk, options);
+    ledger.append(&wal, HALF).expect("nothing fails");
+    ledger.append(&wal, HALF).expect("nothing fails");
+    wal
+}
+
+/// Two rollovers, at one call of which something fails. Returns whether an append was told.
+fn rolls_over(
+    policy: SyncPolicy,
+    background: bool,
+    call: CallKind,
+    nth: u64,
+    times: Times,
+    with: FaultEffect,
+) -> bool {
+    let what = format!("{policy:?}, threads: {background}, {with:?} {times:?} at {call:?} {nth}");
+    let options = small(policy).background(background);
+    let disk = SimDisk::new(nth);
+    let mut ledger = Ledger::new(policy);
+    let wal = at_the_end_of_a_segment(&disk, &options, &mut ledger);
+    disk.fail(fault(call, nth, times, with));
+    let mut poisoned = false;
+    let mut told = false;
+    for bytes in [HALF, 10, HALF, HALF, 9000, HALF] {
+        // Twice: what failed once is not in the way of what comes next.
+        for _ in 0..2 {
+            match ledger.append(&wal, bytes) {
+                Ok(_) => {
+                    assert!(!poisoned, "{what}: accepted by a poisoned log");
+                    break;
+                }
+                Err(error) => {
+                    is_known(&what, &error);
+                    assert!(!poisoned || error.kind() == ErrorKind::Poisoned, "{what}: {error}");
+                    poisoned |= error.kind() == ErrorKind::Poisoned;
+                    told = true;
+                }
+            }
+        }
+    }
+    disk.heal();
+    match ledger.append(&wal, 100) {
+        Ok(_) => assert!(!poisoned, "{what}: accepted by a poisoned log"),
+        Err(error) => {
+            // A sync in the background may have failed just now.
+            assert_eq!(error.kind(), ErrorKind::Poisoned, "{what}: the fault is over: {error}");
+            poisoned = true;
+        }
+    }
+    if !poisoned {
+        assert!(contents(&wal) == ledger.entries(), "{what}");
+    }
+    match ledger.close(wal) {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Poisoned, "{what}: {error}"),
+    }
+    for image in [disk.kill(), disk.power_cut_losing_everything()] {
+        match try_open(&image, &small(policy)) {
+            Ok(wal) => ledger.check_power_cut(&contents(&wal)).expect(&what),
+            Err(error) => panic!("{what}: {error}\n{}", image.origin()),
+        }
+    }
+    check_power_cut(&disk.power_cut_keeping_everything(), &ledger, &small(policy));
+    told
+}
+
+// A log written in Go dropped its segment before it had the next one. When the next one could not be
+// made, the append was told, and the one behind it met a null pointer.
 #[test]
-fn a_rollover_that_fails_anywhere_is_an_error_and_the_next_append_goes_on_or_says_why_not() {
+fn a_rollover_that_fails_at_any_call_once_or_for_ever_is_told_and_the_log_goes_on_or_is_poisoned() {
     within(LIMIT, || {
-        for background in [false, true] {
-            for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default()] {
-                for call in CALLS {
-                    for nth in 0..4 {
-                        for times in [Times::Once, Times::Forever] {
-                            for failure in [eio(), enospc()] {
-                                let options = small(policy).background(background);
-                                let disk = SimDisk::new(nth);
-                                let wal = open(&disk, &options);
-                                wal.append(&[0; HALF]).expect("nothing fails yet");
-                                disk.fail(fault(call, nth, times, FaultEffect::Error(failure)));
-                                let mut accepted = vec![vec![0; HALF]];
-                                for number in 1..7 {
-                                    let payload = vec![number; HALF];
-                                    let appended = catch_unwind(AssertUnwindSafe(|| wal.append(&payload)))
-                                        .expect("no panic");
-                                    if let Ok(sequence) = appended {
-                                        assert_eq!(sequence, accepted.len() as u64);
-                                        accepted.push(payload);
-                                    }
-                                }
-                                disk.heal();
-                                let what =
-                                    format!("{policy:?}, threads: {background}, {call:?} {nth} {times:?}");
-                                match wal.append(&[9; HALF]) {
-                                    Ok(sequence) => {
-                                        assert_eq!(sequence, accepted.len() as u64, "{what}");
-                                        accepted.push(vec![9; HALF]);
-                                        wal.close().expect("the fault is over");
-                                        assert_eq!(contents(&open(&disk, &options)), accepted, "{what}");
-                                    }
-                                    Err(error) => {
-                                        assert_eq!(error.kind(), ErrorKind::Poisoned, "{what}: {error}");
-                                        drop(wal);
-                                        let shown = contents(&open(&disk.kill(), &options));
-                                        if policy.waits() {
-                                            assert!(shown.starts_with(&accepted), "{what}");
-                                        } else {
-                                            assert!(
-                                                shown.iter().zip(&accepted).all(|(a, b)| a == b),
-                                                "{what}"
-                                            );
-                                        }
-                                    }
-                                }
-                            }
+        let mut told = 0;
+        for (policy, background) in every_setup() {
+            for call in CALLS {
+                for with in effects(call) {
+                    for times in [Times::Once, Times::Forever] {
+                        let calls = if call == CallKind::Any { 24 } else { 7 };
+                        told += (0..calls)
+                            .filter(|&nth| rolls_over(policy, background, call, nth, times, with))
+                            .count();
+                    }
+                }
+            }
+        }
+        assert!(told > 200, "{told} appends were told");
+    });
+}
+
+#[test]
+fn a_rollover_that_fails_under_many_appenders_hangs_none_of_them() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            for call in [
+                CallKind::Create,
+                CallKind::Allocate,
+                CallKind::SyncDirectory,
+                CallKind::Write,
+                CallKind::SyncFile,
+            ] {
+                for times in [Times::Once, Times::Forever] {
+                    for nth in [0, 1, 3] {
+                        let what = format!("{policy:?}, threads: {background}, {times:?} at {call:?} {nth}");
+                        let options = small(policy).background(background);
+                        let disk = SimDisk::new(nth);
+                        let mut ledger = Ledger::new(policy);
+                        let wal = at_the_end_of_a_segment(&disk, &options, &mut ledger);
+                        disk.fail(fault(call, nth, times, FaultEffect::Error(eio())));
+                        let threads: Vec<_> = (0..4)
+                            .map(|appender| {
+                                let wal = wal.clone();
+                                thread::spawn(move || append_whatever_happens(&wal, appender))
+                            })
+                            .collect();
+                        let acknowledged: Acknowledged = threads
+                            .into_iter()
+                            .flat_map(|thread| thread.join().expect("nobody panics"))
+                            .collect();
+                        disk.heal();
+                        let poisoned = wal.append(b"after").is_err();
+                        if !poisoned {
+                            holds_all(&contents(&wal), &acknowledged);
+                        }
+                        assert_eq!(wal.close().is_err(), poisoned, "{what}");
+                        let shown = contents(&open(&disk.kill(), &small(policy)));
+                        if policy.waits() || !poisoned {
+                            holds_all(&shown, &acknowledged);
                         }
                     }
                 }
             }
         }
     });
+}
+
+fn append_whatever_happens(wal: &Wal, appender: u64) -> Acknowledged {
+    let mut acknowledged = Acknowledged::new();
+    for turn in 0..8 {
+        let payload = payload(appender * 100 + turn, 700);
+        let appended = match turn % 2 {
+            0 => wal.append(&payload),
+            _ => wal.submit(&payload).and_then(|commit| commit.wait()),
+        };
+        match appended {
+            Ok(number) => acknowledged.push((number, payload)),
+            Err(error) => is_known("an appender", &error),
+        }
+    }
+    acknowledged
+}
+
+#[test]
+fn an_anchor_that_cannot_be_written_holds_nobody_up_and_is_told_by_the_close() {
+    within(LIMIT, || {
+        for policy in EVERY_POLICY {
+            let disk = SimDisk::new(1);
+            let options = small(policy).background(true);
+            let seam = {
+                let inner = disk.clone();
+                common::seam::Seam::new(inner, |call| match call {
+                    common::seam::Call::Write { name: "ANCHOR", offset, bytes }
+                        if (offset, bytes) != (0, 8192) =>
+                    {
+                        Err(std::io::Error::other("no anchor"))
+                    }
+                    _ => Ok(()),
+                })
+            };
+            let mut ledger = Ledger::new(policy);
+            let wal = options.open_in(seam).expect("the first anchor is written");
+            for _ in 0..9 {
+                ledger.append(&wal, HALF).expect("an append does not wait for the anchor");
+            }
+            ledger.sync(&wal).expect("nor does a sync");
+            let error = common::refused(ledger.close(wal), ErrorKind::Io);
+            assert!(error.to_string().contains("ANCHOR"), "{error}");
+            check_power_cut(&disk.power_cut_losing_everything(), &ledger, &small(policy));
+        }
+    });
+}
+
+#[test]
+fn a_file_system_that_cannot_reserve_rolls_over_all_the_same() {
+    for (policy, background) in every_setup() {
+        let disk = SimDisk::new(1);
+        let unsupported = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Unsupported));
+        disk.fail(fault(CallKind::Allocate, 0, Times::Forever, unsupported));
+        let mut ledger = Ledger::new(policy);
+        let wal = open(&disk, &small(policy).background(background));
+        for _ in 0..9 {
+            ledger.append(&wal, HALF).expect("nothing fails");
+        }
+        ledger.close(wal).expect("nothing fails");
+        check_power_cut(&disk.power_cut_losing_everything(), &ledger, &small(policy));
+    }
 }

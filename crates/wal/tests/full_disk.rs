@@ -5,13 +5,16 @@
 mod common;
 
 use std::io::ErrorKind as IoKind;
+use std::thread;
+use std::time::Duration;
 
 use common::bytes::{linked, segments};
+use common::ledger::payload;
 use common::{
-    HALF, Ledger, POLICIES, check_power_cut, contents, enospc, fault, open, read, refused, small, try_open,
-    view,
+    Acknowledged, HALF, Ledger, check_power_cut, contents, enospc, every_setup, fault, holds_all, open, read,
+    refused, small, try_open, view, within,
 };
-use wal::{Ending, ErrorKind, Options, SyncPolicy};
+use wal::{Durability, Ending, ErrorKind, Options, SyncPolicy};
 use wal_segment::io::sim::{CallKind, Failure, FaultEffect, SimDisk, Times};
 
 const BLOCK: u64 = 4096;
@@ -126,9 +129,9 @@ fn the_space_of_a_segment_that_was_prepared_is_there_on_a_full_disk() {
 }
 
 /// With `blocks` of space, on a file system that reserves space or on one that cannot.
-fn lives_with(blocks: u64, reserves: bool, policy: SyncPolicy) -> bool {
-    let what = format!("{blocks} blocks, reserves: {reserves}, {policy:?}");
-    let options = small(policy);
+fn lives_with(blocks: u64, reserves: bool, policy: SyncPolicy, background: bool) -> bool {
+    let what = format!("{blocks} blocks, reserves: {reserves}, {policy:?}, threads: {background}");
+    let options = small(policy).background(background);
     let disk = SimDisk::new(blocks);
     if !reserves {
         let unsupported = FaultEffect::Error(Failure::Kind(IoKind::Unsupported));
@@ -180,39 +183,94 @@ fn lives_with(blocks: u64, reserves: bool, policy: SyncPolicy) -> bool {
 
 #[test]
 fn whatever_is_missing_in_space_the_log_says_so_and_goes_on_when_there_is_more() {
-    for policy in POLICIES {
-        for reserves in [true, false] {
-            let refused = (0..60).filter(|&blocks| lives_with(blocks, reserves, policy)).count();
-            assert!((10..60).contains(&refused), "{refused} of sixty were too small");
+    within(Duration::from_secs(60), || {
+        for (policy, background) in every_setup() {
+            for reserves in [true, false] {
+                let lives = |blocks: &u64| lives_with(*blocks, reserves, policy, background);
+                let refused = (0..60).filter(lives).count();
+                assert!((10..60).contains(&refused), "{refused} of sixty were too small");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn no_space_at_any_single_call_of_a_new_log_or_a_new_segment_costs_that_call_alone() {
-    let options = small(SyncPolicy::Immediate);
-    let calls = [CallKind::Create, CallKind::Allocate, CallKind::SetLen, CallKind::Write];
-    for call in calls {
-        for nth in 0..25 {
-            let disk = SimDisk::new(nth);
-            let mut ledger = Ledger::new(SyncPolicy::Immediate);
-            disk.fail(fault(call, nth, Times::Once, FaultEffect::Error(enospc())));
-            let wal = try_open(&disk, &options).or_else(|error| {
-                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
-                try_open(&disk, &options)
-            });
-            let wal = wal.expect("the second try has space");
-            for bytes in [10, HALF, HALF, HALF, 9000, 20] {
-                if let Err(error) = ledger.append(&wal, bytes) {
-                    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
-                    ledger.append(&wal, bytes).expect("the second try has space");
-                }
+    within(Duration::from_secs(60), || {
+        for (policy, background) in every_setup() {
+            for call in [CallKind::Create, CallKind::Allocate, CallKind::SetLen, CallKind::Write] {
+                (0..25).for_each(|nth| lacks_space_once(policy, background, call, nth));
             }
-            match ledger.close(wal) {
-                Ok(()) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}"),
-            }
-            check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+        }
+    });
+}
+
+fn lacks_space_once(policy: SyncPolicy, background: bool, call: CallKind, nth: u64) {
+    let what = format!("{policy:?}, threads: {background}, {call:?} {nth}");
+    let options = small(policy).background(background);
+    let disk = SimDisk::new(nth);
+    let mut ledger = Ledger::new(policy);
+    disk.fail(fault(call, nth, Times::Once, FaultEffect::Error(enospc())));
+    let wal = try_open(&disk, &options).or_else(|error| {
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{what}: {error}");
+        try_open(&disk, &options)
+    });
+    let wal = wal.expect("the second try has space");
+    for bytes in [10, HALF, HALF, HALF, 9000, 20] {
+        if let Err(error) = ledger.append(&wal, bytes) {
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{what}: {error}");
+            ledger.append(&wal, bytes).expect("the second try has space");
         }
     }
+    match ledger.close(wal) {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace, "{what}: {error}"),
+    }
+    check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+}
+
+// Several appenders meet the full disk at once; some of them beside the thread that prepares segments.
+#[test]
+fn appenders_that_meet_a_full_disk_together_go_on_when_there_is_space() {
+    within(Duration::from_secs(60), || {
+        for (policy, background) in every_setup() {
+            for blocks in [4, 8, 11, 16] {
+                let disk = SimDisk::new(blocks);
+                let wal = open(&disk, &small(policy).background(background));
+                disk.space(Some(blocks * BLOCK));
+                disk.names_need_space(true);
+                let threads: Vec<_> = (0..3_u64)
+                    .map(|appender| {
+                        let (wal, disk) = (wal.clone(), disk.clone());
+                        thread::spawn(move || {
+                            let mut acknowledged = Acknowledged::new();
+                            let mut refusals = 0;
+                            for turn in 0..12 {
+                                let payload = payload(appender * 100 + turn, 900);
+                                match wal.append(&payload) {
+                                    Ok(number) => acknowledged.push((number, payload)),
+                                    Err(error) => {
+                                        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                                        refusals += 1;
+                                        if refusals == 3 {
+                                            disk.space(None);
+                                        }
+                                    }
+                                }
+                            }
+                            acknowledged
+                        })
+                    })
+                    .collect();
+                let acknowledged: Acknowledged =
+                    threads.into_iter().flat_map(|thread| thread.join().expect("nobody panics")).collect();
+                disk.space(None);
+                let next = wal.append_with(b"last", Durability::Durable).expect("there is space again");
+                assert_eq!(next, acknowledged.len() as u64, "numbers of refused entries are used again");
+                drop(wal);
+                let shown = contents(&open(&disk.power_cut_losing_everything(), &small(policy)));
+                holds_all(&shown, &acknowledged);
+            }
+        }
+    });
 }

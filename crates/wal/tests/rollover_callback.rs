@@ -1,115 +1,246 @@
-//! The rollover callback runs under no lock and no turn, in order, and what goes wrong in it stays in it.
+//! The rollover callback runs under no lock: it may do whatever an application does.
+
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 mod common;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use common::{HALF, open, small, try_open, within};
-use wal::{ErrorKind, Options, Rollover, SyncPolicy, Wal};
+use common::ledger::payload;
+use common::{
+    EVERY_POLICY, HALF, contents, eventually, every_setup, open, read, refused, small, try_open, view, within,
+};
+use wal::{Durability, ErrorKind, Rollover, SyncPolicy, Wal};
 use wal_segment::io::sim::SimDisk;
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
 
-/// A log whose callback is given a handle of it.
-fn calling(
-    disk: &SimDisk,
-    options: Options,
-    call: impl Fn(&Wal, &Rollover) + Send + Sync + 'static,
-) -> (Wal, Arc<OnceLock<Wal>>) {
-    let handle: Arc<OnceLock<Wal>> = Arc::new(OnceLock::new());
-    let given = Arc::clone(&handle);
-    let options = options.on_rollover(move |rollover| {
-        if let Some(wal) = given.get() {
-            call(wal, rollover);
-        }
-    });
-    let wal = open(disk, &options);
-    assert!(handle.set(wal.clone()).is_ok());
-    (wal, handle)
+/// What a callback is given, filled in once the log is open.
+type Later = Arc<OnceLock<Wal>>;
+
+/// Which segment follows which, and with which entry.
+fn turns(told: &[Rollover]) -> Vec<(Option<u64>, u64, u64)> {
+    told.iter().map(|rollover| (rollover.from, rollover.to, rollover.first)).collect()
 }
 
-// In a log written in Go the callback ran under the writer's lock. One that appended waited for itself, and
-// everybody else for it.
+// A log written in Go called back while it held the lock of the writer. A callback that appended waited
+// for a lock that its own thread had. Every appender stood behind it.
 #[test]
-fn a_callback_may_append_submit_sync_and_read() {
+fn a_callback_that_appends_submits_syncs_and_reads_hangs_nobody() {
     within(LIMIT, || {
-        for background in [false, true] {
-            for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default()] {
-                let told = Arc::new(Mutex::new(Vec::new()));
-                let noted = Arc::clone(&told);
-                let disk = SimDisk::new(1);
-                let (wal, _handle) =
-                    calling(&disk, small(policy).background(background), move |wal, rollover| {
-                        if noted.lock().expect("no panic").len() >= 3 {
-                            return;
-                        }
-                        wal.append(b"from the callback").expect("nothing fails");
-                        wal.submit(b"and this").expect("nothing fails").wait().expect("nothing fails");
-                        wal.sync().expect("nothing fails");
-                        assert!(wal.read_from(0).expect("the log is open").next().is_some());
-                        noted.lock().expect("no panic").push(*rollover);
-                    });
-                for number in 0..8 {
-                    wal.append(&[number; HALF]).expect("nothing fails");
-                }
-                // With threads the callback runs when it runs; behind a close its appends would be refused.
-                while told.lock().expect("no panic").len() < 3 {
-                    thread::yield_now();
-                }
+        for (policy, background) in every_setup() {
+            let disk = SimDisk::new(1);
+            let later = Later::default();
+            let appended = Arc::new(AtomicU64::new(0));
+            let (wal_of, count) = (Arc::clone(&later), Arc::clone(&appended));
+            let options = small(policy).background(background).on_rollover(move |rollover| {
+                let Some(wal) = wal_of.get() else { return };
+                let (shown, error) = read(wal.range(..).expect("open"));
+                assert!(error.is_none());
+                assert!(shown.len() as u64 > rollover.first, "the first entry of the segment is there");
+                wal.append(b"from the callback").expect("nothing fails");
+                wal.append_with(b"from the callback", Durability::Durable).expect("nothing fails");
+                let commit =
+                    wal.submit_with(b"from the callback", Durability::Durable).expect("nothing fails");
+                commit.wait().expect("nothing fails");
                 wal.sync().expect("nothing fails");
-                let told = told.lock().expect("no panic");
-                assert!(told.len() >= 3, "{policy:?}, threads: {background}: {told:?}");
-                assert!(told.is_sorted_by_key(|rollover| (rollover.to, rollover.first)), "{told:?}");
-                assert!(told.iter().all(|rollover| rollover.from.is_none_or(|from| from < rollover.to)));
+                wal.flush().expect("nothing fails");
+                count.fetch_add(3, Ordering::SeqCst);
+            });
+            let wal = open(&disk, &options);
+            later.set(wal.clone()).expect("once");
+            let threads: Vec<_> = (0..3)
+                .map(|appender| {
+                    let wal = wal.clone();
+                    thread::spawn(move || {
+                        for turn in 0..8 {
+                            wal.append(&payload(appender * 100 + turn, 1000)).expect("nothing fails");
+                        }
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("nobody panics"));
+            // What the callbacks append rolls over, too.
+            eventually("the callbacks have been called", LIMIT, || appended.load(Ordering::SeqCst) >= 12);
+            let (shown, error) = read(wal.range(..).expect("open"));
+            assert!(error.is_none() && shown.len() >= 36, "{} entries, {error:?}", shown.len());
+        }
+    });
+}
+
+#[test]
+fn rollovers_are_told_once_in_order_and_all_of_them_before_a_close_returns() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            let disk = SimDisk::new(1);
+            for round in 0..2_u64 {
+                let told = Arc::new(Mutex::new(Vec::new()));
+                let heard = Arc::clone(&told);
+                let options = small(policy).background(background).on_rollover(move |rollover| {
+                    if background {
+                        thread::sleep(Duration::from_micros(300));
+                    }
+                    heard.lock().expect("nobody panics").push(*rollover);
+                });
+                let wal = open(&disk, &options);
+                for _ in 0..12 {
+                    wal.append(&[1; HALF]).expect("nothing fails");
+                }
+                if !background {
+                    assert_eq!(told.lock().expect("nobody panics").len(), 6, "in the call that rolled over");
+                }
+                wal.close().expect("nothing fails");
+                let told = told.lock().expect("nobody panics");
+                let segments: Vec<_> = view(&disk).segments().collect();
+                let expected: Vec<_> = segments[usize::try_from(round).expect("small") * 6..]
+                    .iter()
+                    .map(|segment| ((segment.number > 1).then(|| segment.number - 1), segment))
+                    .map(|(from, segment)| (from, segment.number, segment.sequences.start))
+                    .collect();
+                assert_eq!(turns(&told), expected, "{policy:?}, threads: {background}");
+                assert_eq!(told.len(), 6);
             }
         }
     });
 }
 
 #[test]
-fn a_panic_in_the_callback_changes_nothing() {
+fn a_callback_that_panics_changes_nothing() {
     within(LIMIT, || {
-        for background in [false, true] {
+        for (policy, background) in every_setup() {
             let disk = SimDisk::new(1);
-            let options = small(SyncPolicy::Immediate).background(background);
-            let options = options.on_rollover(|_| panic!("in the callback, on purpose"));
+            let calls = Arc::new(AtomicU64::new(0));
+            let count = Arc::clone(&calls);
+            let options = small(policy).background(background).on_rollover(move |_| {
+                let before = count.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(before % 2, 1, "a panic in the callback, on purpose");
+            });
             let wal = open(&disk, &options);
-            for number in 0..8 {
-                assert_eq!(wal.append(&[1; HALF]).expect("the log goes on"), number);
+            for number in 0..12 {
+                assert_eq!(wal.append(&[1; HALF]).expect("nothing fails"), number);
             }
             wal.close().expect("nothing fails");
+            assert_eq!(calls.load(Ordering::SeqCst), 6, "{policy:?}, threads: {background}");
+            assert_eq!(contents(&open(&disk, &small(policy))).len(), 12);
         }
     });
 }
 
 #[test]
-fn a_callback_may_close_the_log() {
+fn a_callback_that_closes_the_log_closes_it() {
     within(LIMIT, || {
-        for background in [false, true] {
+        for (policy, background) in every_setup() {
             let disk = SimDisk::new(1);
-            let (wal, handle) = calling(&disk, small(SyncPolicy::None).background(background), |wal, _| {
-                // The second time it is closed already.
-                wal.clone().close().ok();
+            let later = Later::default();
+            let wal_of = Arc::clone(&later);
+            let (ended, end) = mpsc::channel();
+            let options = small(policy).background(background).on_rollover(move |rollover| {
+                if let (4, Some(wal)) = (rollover.to, wal_of.get()) {
+                    ended.send(wal.clone().close().map_err(|error| error.kind())).expect("somebody waits");
+                }
             });
-            let mut appended = 0;
-            let refused = loop {
+            let wal = open(&disk, &options);
+            later.set(wal.clone()).expect("once");
+            let mut acknowledged = 0;
+            let refusal = loop {
                 match wal.append(&[1; HALF]) {
-                    Ok(_) => appended += 1,
+                    Ok(number) => acknowledged = number + 1,
                     Err(error) => break error,
                 }
             };
-            assert_eq!(refused.kind(), ErrorKind::Closed);
-            drop((wal, handle));
-            // The callback's close may still be at it, on its own thread.
-            let wal = loop {
-                match try_open(&disk, &small(SyncPolicy::None)) {
-                    Err(error) if error.kind() == ErrorKind::Locked => thread::yield_now(),
-                    opened => break opened.expect("a log that was closed"),
+            assert_eq!(refusal.kind(), ErrorKind::Closed, "{policy:?}, threads: {background}: {refusal}");
+            assert!(acknowledged >= 7, "three segments of two, and the first of the fourth: {acknowledged}");
+            assert_eq!(end.recv().expect("it was called"), Ok(()));
+            let reopened = open(&disk, &small(policy));
+            assert_eq!(reopened.written(), acknowledged);
+            refused(wal.close(), ErrorKind::Closed);
+        }
+    });
+}
+
+#[test]
+fn a_callback_that_drops_the_last_handle_ends_the_log() {
+    within(LIMIT, || {
+        // Without threads whoever appends has a handle, so the last one is not in the callback.
+        for policy in EVERY_POLICY {
+            let disk = SimDisk::new(1);
+            let slot: Arc<Mutex<Option<Wal>>> = Arc::default();
+            let taken = Arc::clone(&slot);
+            let options = small(policy).background(true).on_rollover(move |rollover| {
+                if rollover.to == 2 {
+                    // Held back by this lock until the handle is there.
+                    drop(taken.lock().expect("nobody panics").take());
                 }
-            };
-            assert_eq!(wal.written(), appended, "threads: {background}");
+            });
+            let mut held = slot.lock().expect("nobody panics");
+            let wal = open(&disk, &options);
+            for _ in 0..3 {
+                wal.append(&[1; HALF]).expect("nothing fails");
+            }
+            let commit = wal.submit(&[2; 10]).expect("nothing fails");
+            *held = Some(wal);
+            drop(held);
+            eventually("the lock is free", LIMIT, || try_open(&disk, &small(policy)).is_ok());
+            assert_eq!(contents(&open(&disk, &small(policy))).len(), 4, "{policy:?}");
+            match commit.wait() {
+                Ok(number) => assert_eq!(number, 3),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{policy:?}: {error}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_close_beside_a_slow_callback_waits_for_it_and_for_those_behind_it() {
+    within(LIMIT, || {
+        let disk = SimDisk::new(1);
+        let calls = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&calls);
+        let (go, may_go) = mpsc::channel::<()>();
+        let may_go = Mutex::new(may_go);
+        let options = small(SyncPolicy::Immediate).background(true).on_rollover(move |_| {
+            may_go.lock().expect("nobody panics").recv().ok();
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let wal = open(&disk, &options);
+        for _ in 0..6 {
+            wal.append(&[1; HALF]).expect("an append does not wait for a callback");
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+        let closer = thread::spawn(move || wal.close());
+        thread::sleep(Duration::from_millis(3));
+        assert!(!closer.is_finished(), "it waits");
+        drop(go);
+        closer.join().expect("nobody panics").expect("nothing fails");
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+    });
+}
+
+#[test]
+fn a_rollover_that_failed_is_not_told_and_the_next_one_is() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            let disk = SimDisk::new(1);
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let heard = Arc::clone(&told);
+            let options = small(policy)
+                .background(background)
+                .on_rollover(move |rollover| heard.lock().expect("nobody panics").push(*rollover));
+            let wal = open(&disk, &options);
+            wal.append_with(&[1; HALF], Durability::Durable).expect("nothing fails");
+            wal.append_with(&[1; HALF], Durability::Durable).expect("nothing fails");
+            disk.set_read_only(true);
+            for _ in 0..3 {
+                refused(wal.append(&[2; HALF]), ErrorKind::Io);
+            }
+            disk.set_read_only(false);
+            assert_eq!(wal.append(&[3; HALF]).expect("writable again"), 2);
+            wal.close().expect("nothing fails");
+            let told = turns(&told.lock().expect("nobody panics"));
+            assert_eq!(told, [(None, 1, 0), (Some(1), 2, 2)], "{policy:?}, threads: {background}");
         }
     });
 }

@@ -26,9 +26,10 @@ impl<T: Target> GroupCommit<T> {
                 self.sync_now(locked);
                 locked = self.lock();
             } else if idle {
-                // Nothing has changed since it was found that there is nothing to do.
+                // Nothing has changed since it was found that there is nothing to do, but the time.
                 locked = match self.until_due(&locked) {
                     Some(left) if !left.is_zero() && !locked.syncing => self.work.wait_for(locked, left),
+                    Some(_) if self.can_do_something(&locked) => locked,
                     _ => self.work.wait(locked),
                 };
             }
@@ -81,6 +82,12 @@ impl<T: Target> GroupCommit<T> {
     /// Whether a sync may begin, and would make something durable.
     fn sync_has_something(&self, locked: &State<T>) -> bool {
         locked.written > locked.durable && !locked.syncing
+    }
+
+    /// Whether a sync is due, and it, or the write in front of it, may begin.
+    fn can_do_something(&self, locked: &State<T>) -> bool {
+        let something = locked.written > locked.durable || locked.has_unwritten() && !locked.writing;
+        something && !locked.syncing && self.sync_is_due(locked)
     }
 
     /// Whether the policy, or somebody who waits, wants a sync of what is written, or of what is buffered

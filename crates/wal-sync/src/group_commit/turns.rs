@@ -55,7 +55,8 @@ impl<T: Target> GroupCommit<T> {
         }
         self.turn.notify_all();
         self.room.notify_all();
-        if self.has_work(&locked) {
+        if turns.syncs && locked.pending_since.is_some() || self.has_work(&locked) {
+            // The ticker looks at no clock while somebody else has the turn to sync.
             self.work.notify_one();
         }
         if finished.is_empty() {

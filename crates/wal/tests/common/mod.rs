@@ -7,6 +7,7 @@
 pub(crate) mod bytes;
 pub(crate) mod gate;
 pub(crate) mod ledger;
+pub(crate) mod oracle;
 pub(crate) mod seam;
 pub(crate) mod task;
 
@@ -128,6 +129,13 @@ pub(crate) fn contents(wal: &Wal) -> Vec<Vec<u8>> {
 /// All names with their bytes.
 pub(crate) fn directory(disk: &SimDisk) -> BTreeMap<String, Option<Vec<u8>>> {
     disk.names().into_iter().map(|name| (name.clone(), disk.contents(&name))).collect()
+}
+
+/// Turns over one byte in the last frame of a log.
+pub(crate) fn damage_last_frame(disk: &SimDisk) {
+    let last = bytes::linked(disk).pop().expect("a segment");
+    let frame = bytes::frames(&disk.contents(&last).expect("it is there")).pop().expect("a frame");
+    assert!(disk.damage(&last, |bytes| bytes[frame.end - 9] ^= 1));
 }
 
 /// The simulated disk with the same bytes, all of them durable.

@@ -1,0 +1,144 @@
+//! What a log must be, kept in a vector: groups of entries in the order of their numbers, and what a crash
+//! may leave of them.
+//!
+//! ```text
+//! 0                 durable           written              next
+//! │ survive a power  │ survive a kill  │ gather, or wait    │
+//! │ cut              │                 │ to be written      │
+//! ```
+
+use std::ops::RangeInclusive;
+
+/// What one call put in: it stays together.
+pub(crate) type Group = Vec<Vec<u8>>;
+
+/// The log as a vector.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    groups: Vec<Group>,
+    lost: Vec<Lost>,
+    stamp: u64,
+}
+
+/// Groups that a failed write has taken back. Until something else is written in their place, the first of
+/// them may be found all the same.
+#[derive(Debug)]
+struct Lost {
+    /// The number that the first of their entries had.
+    at: u64,
+    groups: Vec<Group>,
+}
+
+fn entries(groups: &[Group]) -> u64 {
+    groups.iter().map(|group| group.len() as u64).sum()
+}
+
+impl Oracle {
+    /// Bytes that were never appended before, if there are any.
+    pub(crate) fn payload(&mut self, bytes: usize) -> Vec<u8> {
+        self.stamp += 1;
+        super::ledger::payload(self.stamp, bytes)
+    }
+
+    /// The number that the next entry gets, unless a write fails before.
+    pub(crate) fn next(&self) -> u64 {
+        entries(&self.groups)
+    }
+
+    /// Payloads in front of this number, which may not be in the middle of a group.
+    pub(crate) fn entries_before(&self, end: u64) -> Vec<Vec<u8>> {
+        self.groups[..self.groups_before(end)].concat()
+    }
+
+    /// A call has numbered these. If the number is an old one, a write has failed on the way, and has taken
+    /// back everything from there on.
+    pub(crate) fn joined(&mut self, first: u64, group: Group) {
+        assert!(first <= self.next(), "a hole in front of {first}, where {} comes next", self.next());
+        if first < self.next() {
+            self.failed(first, None);
+        }
+        self.groups.push(group);
+    }
+
+    /// A write failed: everything from this number on is taken back, and with it the group of the call
+    /// that was told. Which may have failed by itself, behind a failure of what was in front of it.
+    pub(crate) fn failed(&mut self, first: u64, told: Option<Group>) {
+        let mut groups = self.groups.split_off(self.groups_before(first));
+        self.lost.extend(told.clone().map(|group| Lost { at: first, groups: vec![group] }));
+        groups.extend(told);
+        self.lost.push(Lost { at: first, groups });
+    }
+
+    /// A write failed, and what had gathered is kept; some of it may be on the disk.
+    pub(crate) fn failed_and_kept(&mut self, written: u64) {
+        let groups = self.groups[self.groups_before(written)..].to_vec();
+        self.lost.push(Lost { at: written, groups });
+    }
+
+    /// A sync failed, and with it the call that brought this group: it is the last one, or the first one
+    /// that is not written, if a write had failed before.
+    pub(crate) fn in_doubt(&mut self, written: u64, group: Group) {
+        self.lost.push(Lost { at: written, groups: vec![group.clone()] });
+        self.groups.push(group);
+    }
+
+    /// Nothing that failed in front of this can come back.
+    pub(crate) fn written(&mut self, written: u64) {
+        self.lost.retain(|lost| lost.at >= written);
+    }
+
+    /// Holds what an open shows against what had to survive, and may. From now on it is the log.
+    pub(crate) fn adopt(&mut self, shown: &[Vec<u8>], may: RangeInclusive<u64>) -> Result<(), String> {
+        let found = self.explanation(shown, &may);
+        let what = || format!("{} entries are shown, of {may:?} of {}", shown.len(), self.next());
+        self.groups = found.ok_or_else(what)?;
+        self.lost.clear();
+        Ok(())
+    }
+
+    /// Holds what a reader shows that does not ask the writer against what is written.
+    pub(crate) fn explains(&self, shown: &[Vec<u8>], written: u64) -> Result<(), String> {
+        if self.explanation(shown, &(written..=written)).is_some() {
+            Ok(())
+        } else {
+            Err(format!("{} entries are shown, {written} written", shown.len()))
+        }
+    }
+
+    /// Which groups these are: of those that are kept, or of those that have come back.
+    fn explanation(&self, shown: &[Vec<u8>], may: &RangeInclusive<u64>) -> Option<Vec<Group>> {
+        let is_shown = |groups: &[&Group]| {
+            let mut entries = groups.iter().flat_map(|group| group.iter());
+            shown.iter().all(|shown| entries.next() == Some(shown)) && entries.next().is_none()
+        };
+        let all: Vec<&Group> = self.groups.iter().collect();
+        for count in 0..=all.len() {
+            if may.contains(&entries(&self.groups[..count])) && is_shown(&all[..count]) {
+                return Some(self.groups[..count].to_vec());
+            }
+        }
+        for lost in &self.lost {
+            let in_front = self.groups_before(lost.at);
+            let all: Vec<&Group> = all[..in_front].iter().copied().chain(&lost.groups).collect();
+            for count in in_front + 1..=all.len() {
+                if is_shown(&all[..count]) {
+                    return Some(all[..count].iter().map(|group| (*group).clone()).collect());
+                }
+            }
+        }
+        None
+    }
+
+    fn groups_before(&self, end: u64) -> usize {
+        let mut next = 0;
+        for (index, group) in self.groups.iter().enumerate() {
+            if next >= end {
+                assert_eq!(next, end, "{end} is in the middle of a group");
+                return index;
+            }
+            next += group.len() as u64;
+        }
+        assert_eq!(next, end, "{end} is not in front of {next}");
+        self.groups.len()
+    }
+}
