@@ -25,36 +25,16 @@ pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 /// Not replaced: what is modelled does not rest on when a count drops to zero.
 pub use std::sync::Arc;
 
-/// A mutex whose lock tells when a thread panicked while it held it.
+/// A mutex.
 pub struct Mutex<T>(sync::Mutex<T>);
 
-/// The lock that [`Mutex::lock`] returns; given up when it is dropped.
+/// The lock that [`Mutex::lock_whole`] returns; given up when it is dropped.
 pub type Guard<'a, T> = sync::MutexGuard<'a, T>;
-
-/// A thread panicked while it held the lock, so what the lock protects may be half changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Panicked;
-
-impl fmt::Display for Panicked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a thread panicked while it held the lock")
-    }
-}
-
-impl std::error::Error for Panicked {}
 
 impl<T> Mutex<T> {
     /// A mutex around `value`.
     pub fn new(value: T) -> Mutex<T> {
         Mutex(sync::Mutex::new(value))
-    }
-
-    /// Waits for the lock.
-    ///
-    /// # Errors
-    /// [`Panicked`], now and for ever after.
-    pub fn lock(&self) -> Result<Guard<'_, T>, Panicked> {
-        self.0.lock().map_err(|_| Panicked)
     }
 
     /// Waits for the lock; what a panic left behind is taken as it is. For values that are whole at

@@ -207,6 +207,18 @@ fn the_numbers_of_a_failed_write_are_given_again() {
 }
 
 #[test]
+fn whoever_waits_for_a_sync_needs_no_ticker_whoever_leads() {
+    explore("one waits for the write, one for the sync", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let other = Arc::clone(&log);
+        let writer = thread::spawn(move || other.append(ONE, Durability::Written, |frame| *frame += 1));
+        append(&log).expect("nothing fails");
+        writer.join().expect("no panic").expect("nothing fails");
+        assert_eq!(log.in_flight_bytes(), 0);
+    });
+}
+
+#[test]
 fn a_close_beside_an_appender_ends_both() {
     explore("an appender and a close", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);

@@ -7,7 +7,7 @@ use wal_segment::io::Directory;
 use wal_segment::{Ending, Opened, Recovery};
 use wal_sync::primitives::channel::Receiver;
 use wal_sync::primitives::{AtomicBool, Mutex, Ordering, now, since};
-use wal_sync::{Durability, GroupCommit, Limits, SyncPolicy};
+use wal_sync::{GroupCommit, Limits, SyncPolicy};
 
 use crate::crew::Crew;
 use crate::error::Error;
@@ -121,11 +121,6 @@ impl Core {
     /// Whether whoever waits has to do what is due.
     pub(crate) fn is_driven_by_waiters(&self) -> bool {
         !self.background
-    }
-
-    /// What an append under this durability waits for by itself.
-    pub(crate) fn needs_ticker(&self, asked: Durability) -> bool {
-        asked == Durability::Durable && !self.policy.waits()
     }
 
     /// Runs the rollover callback where no thread does.

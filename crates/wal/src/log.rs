@@ -290,9 +290,6 @@ impl Wal {
         fill: impl FnOnce(&mut FrameBuffer),
     ) -> Result<u64, Error> {
         let core = self.core();
-        if core.needs_ticker(asked) {
-            core.start_ticker()?;
-        }
         let appended = core.commits.append(batch, asked, fill);
         core.call_back();
         appended.map_err(Error::from)

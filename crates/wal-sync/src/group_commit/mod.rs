@@ -117,7 +117,10 @@ type Joining<'a, T> = (Locked<'a, T>, Joined<<T as Target>::Error>);
 struct Joined<E> {
     group: Arc<Group<E>>,
     first: u64,
+    /// This thread writes the group.
     leads: bool,
+    /// This thread syncs it.
+    syncs: bool,
 }
 
 impl<T: Target> GroupCommit<T> {
@@ -196,14 +199,17 @@ impl<T: Target> GroupCommit<T> {
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<u64, Error<T::Error>> {
         let locked = self.lock();
-        let (locked, joined) = self.join(locked, batch, asked, Role::Waiter, Patience::Endless, fill)?;
+        let (mut locked, joined) = self.join(locked, batch, asked, Role::Waiter, Patience::Endless, fill)?;
         if asked == Durability::Buffered {
             self.write_if_full(locked);
             self.sync_if_due();
             return Ok(joined.first);
         }
         if joined.leads {
-            self.lead(locked, &joined.group, asked);
+            locked = self.lead(locked, &joined);
+        }
+        if joined.syncs {
+            self.sync_group(locked, &joined.group);
         } else {
             drop(locked);
         }
@@ -310,16 +316,14 @@ impl<T: Target> GroupCommit<T> {
         open.asked = open.asked.max(asked);
         open.promised |= asked == Durability::Buffered;
         open.waits_for_write |= asked == Durability::Written;
-        let mut leads = false;
-        if role == Role::Waiter && asked > Durability::Buffered {
-            leads = !open.led;
-            if leads {
-                open.led = true;
-                open.leader_syncs = asked == Durability::Durable;
-            }
-            open.waiters += u64::from(asked == Durability::Durable);
-        }
-        let left_to_ticker = asked == Durability::Durable && !open.leader_syncs;
+        let waits = role == Role::Waiter && asked > Durability::Buffered;
+        let waits_for_sync = waits && asked == Durability::Durable;
+        // The first who waits writes, and the first who waits for a sync runs it: mostly the same thread.
+        let (leads, syncs) = (waits && !open.led, waits_for_sync && !open.synced);
+        open.led |= leads;
+        open.synced |= syncs;
+        open.waiters += u64::from(waits_for_sync);
+        let left_to_ticker = asked == Durability::Durable && !open.synced;
         if left_to_ticker {
             state.wanted = state.next;
         }
@@ -336,7 +340,7 @@ impl<T: Target> GroupCommit<T> {
         if wants_a_leader || left_to_ticker || begins_interval || fills_buffer {
             self.work.notify_one();
         }
-        Ok((locked, Joined { group, first, leads }))
+        Ok((locked, Joined { group, first, leads, syncs }))
     }
 
     /// Copies entries into the open frame.
@@ -402,9 +406,10 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Writes, and if it waits for that syncs, the group that this thread leads.
-    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>, asked: Durability) {
-        if asked == Durability::Durable {
+    /// Writes the group that this thread leads.
+    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> Locked<'a, T> {
+        let group = &joined.group;
+        if joined.syncs {
             // What comes while a sync runs shares the next one.
             while locked.syncing && locked.is_open(group) {
                 locked = self.turn.wait(locked);
@@ -414,22 +419,25 @@ impl<T: Target> GroupCommit<T> {
         while locked.is_open(group) && locked.failure.is_none() {
             locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
         }
-        if asked == Durability::Durable {
-            while group.outcome(Durability::Durable).is_none() {
-                // Whoever found the frame full may still be writing it.
-                if group.outcome(Durability::Written).is_none() || locked.syncing {
-                    locked = self.turn.wait(locked);
-                } else {
-                    return self.sync_now(locked);
-                }
+        locked
+    }
+
+    /// Syncs a group once it is written, unless somebody else's sync covers it.
+    fn sync_group<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>) {
+        while group.outcome(Durability::Durable).is_none() {
+            // Its leader, or whoever found the frame full, may still be writing it.
+            if group.outcome(Durability::Written).is_none() || locked.syncing {
+                locked = self.turn.wait(locked);
+            } else {
+                return self.sync_now(locked);
             }
         }
     }
 
     /// Waits for the company that was there lately, but never longer than that pays.
     ///
-    /// A group that is complete costs one sync for all. Waiting for more than a third of a sync loses
-    /// more than the next sync would cost; a third was the best of several tried.
+    /// A group that is complete costs one sync for all. The wait is a third of a sync at most, so that
+    /// company that does not come back costs a third more, once: it is not expected again.
     fn gather<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>) -> Locked<'a, T> {
         let SyncPolicy::Grouped { window } = self.policy else { return locked };
         let company = locked.company;

@@ -27,9 +27,9 @@ pub(super) struct Gathering<T: Target> {
     pub(super) waiters: u64,
     /// A thread in it writes it.
     pub(super) led: bool,
-    /// And that thread syncs it, too.
-    pub(super) leader_syncs: bool,
-    /// And that thread waits until so many threads are in it.
+    /// A thread in it syncs it.
+    pub(super) synced: bool,
+    /// The thread that writes it waits until so many threads are in it.
     pub(super) gathers_for: Option<u64>,
     /// When it was begun, of frames whose time is taken.
     pub(super) begun: Option<Instant>,
@@ -209,7 +209,7 @@ impl<T: Target> Gathering<T> {
             waits_for_write: false,
             waiters: 0,
             led: false,
-            leader_syncs: false,
+            synced: false,
             gathers_for: None,
             begun: None,
         }
@@ -229,7 +229,7 @@ impl<T: Target> Gathering<T> {
     pub(super) fn let_go(&mut self, fresh: Arc<Group<T::Error>>) -> Arc<Group<T::Error>> {
         self.asked = Durability::Buffered;
         (self.waits_for_write, self.waiters) = (false, 0);
-        (self.led, self.leader_syncs, self.gathers_for) = (false, false, None);
+        (self.led, self.synced, self.gathers_for) = (false, false, None);
         std::mem::replace(&mut self.group, fresh)
     }
 }

@@ -276,9 +276,6 @@ impl<T: Target> GroupCommit<T> {
         locked.covered = locked.covered.max(covered);
         let covered = locked.covered.min(locked.written);
         if covered > locked.durable {
-            // The sync may have seen a write whose thread has not come back to tell.
-            locked.written = locked.written.max(covered);
-            self.written.advance(covered);
             locked.durable = covered;
             self.durable.advance(covered);
             // What joined while a sync ran is as old as the sync, at most.
