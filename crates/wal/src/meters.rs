@@ -4,8 +4,7 @@
 //! long it took. Nothing is ordered by these numbers, so nothing may be decided by them.
 //!
 //! Groups that different threads record stand on different cache lines, so that a reader that counts
-//! entries does not slow down the writer: on two cores, an addition took 50 ns when the other one added to
-//! the same line, and 8 ns when it added to the next.
+//! entries does not slow down the writer.
 
 use std::time::Duration;
 
@@ -99,7 +98,7 @@ impl Meters {
     }
 
     /// A frame whose time was taken took so long to be written. Not every frame: two looks at the clock
-    /// take a tenth of the time that a small write does.
+    /// are felt beside a small write.
     pub(crate) fn write_took(&self, took: Duration) {
         self.writing.0.duration.observe(nanos(took));
     }

@@ -51,7 +51,7 @@ pub struct Entries {
     uncounted_bytes: u64,
 }
 
-/// An addition that others see costs half as much as an entry from a mapping.
+/// Counted so many at a time: an addition that other threads see is not for every entry.
 const COUNTED_ENTRIES: u64 = 256;
 
 impl Entries {

@@ -35,8 +35,8 @@ pub(crate) struct Tail {
 /// A frame has no more entries than this, unless a batch has.
 pub(crate) const FRAME_ENTRIES: usize = 8192;
 
-/// Of frames with a single entry, the time of one in so many is taken: two looks at the clock take a tenth
-/// of the time that a small write does.
+/// Of frames with a single entry, the time of one in so many is taken: two looks at the clock are felt beside
+/// a small write.
 const SAMPLED_ENTRIES: u64 = 16;
 
 impl Tail {

@@ -238,6 +238,7 @@ impl Life<'_> {
     }
 
     fn try_wait(&mut self) -> Told {
+        // All are waited for, also behind one that failed.
         let told = self
             .submitted
             .iter()
