@@ -206,14 +206,18 @@ fn the_numbers_of_a_failed_write_are_given_again() {
     });
 }
 
+/// Two who wait for their writes alone: while one of them writes, the other leads the group that the third
+/// one joins.
 #[test]
 fn whoever_waits_for_a_sync_needs_no_ticker_whoever_leads() {
-    explore("one waits for the write, one for the sync", || {
+    explore("two wait for their writes, one for a sync", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
-        let other = Arc::clone(&log);
-        let writer = thread::spawn(move || other.append(ONE, Durability::Written, |frame| *frame += 1));
+        let writers = [Arc::clone(&log), Arc::clone(&log)]
+            .map(|log| thread::spawn(move || log.append(ONE, Durability::Written, |frame| *frame += 1)));
         append(&log).expect("nothing fails");
-        writer.join().expect("no panic").expect("nothing fails");
+        for writer in writers {
+            writer.join().expect("no panic").expect("nothing fails");
+        }
         assert_eq!(log.in_flight_bytes(), 0);
     });
 }
