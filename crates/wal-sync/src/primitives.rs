@@ -74,19 +74,31 @@ impl Condvar {
         guard
     }
 
-    /// As [`Condvar::wait`], for at most `limit`.
+    /// As [`Condvar::wait`], for at most `limit`. `_mutex` is the one that the guard is of.
     #[cfg(not(loom))]
-    pub fn wait_for<'a, T>(&self, guard: Guard<'a, T>, limit: Duration) -> Guard<'a, T> {
+    pub fn wait_for<'a, T>(
+        &self,
+        _mutex: &'a Mutex<T>,
+        guard: Guard<'a, T>,
+        limit: Duration,
+    ) -> Guard<'a, T> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let waited = self.inner.wait_timeout(guard, limit);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
     }
 
-    /// Loom has no time: the limit passes at once.
+    /// Loom's limits never pass. This one does, after others had an occasion to run.
     #[cfg(loom)]
-    pub fn wait_for<'a, T>(&self, guard: Guard<'a, T>, _limit: Duration) -> Guard<'a, T> {
-        guard
+    pub fn wait_for<'a, T>(
+        &self,
+        mutex: &'a Mutex<T>,
+        guard: Guard<'a, T>,
+        _limit: Duration,
+    ) -> Guard<'a, T> {
+        drop(guard);
+        loom::thread::yield_now();
+        mutex.lock_whole()
     }
 
     /// Wakes one of those who wait.
@@ -112,20 +124,46 @@ impl fmt::Debug for Condvar {
 
 pub use word::Word;
 
-/// On Linux a word is a futex: whoever wakes does it for all with one call, and the woken take no lock.
+/// On Linux a word is a futex, and the woken take no lock.
+///
+/// Waking is passed on: whoever changes the word wakes a few, and each of them wakes a few more before it
+/// goes its way. One thread that wakes sixty is slower than they are: another core falls asleep between
+/// two of them, and waking a core costs more than what the thread has to do.
+///
+/// ```text
+///  value 0      changed to 2, wake: at most WOKEN_FIRST ──▶ ┌ each wakes at most WOKEN_BY_EACH ┐ ──▶ ...
+///  asleep on 0: a b c d e f ...                             └ of those who slept on 0          ┘
+/// ```
+///
+/// Only those are woken who sleep on a value that is no more. So nobody who has looked and sleeps again is
+/// woken in place of one who has not, and it ends: while such a one is asleep, somebody is awake who will
+/// wake it or one of the others.
 #[cfg(all(target_os = "linux", not(loom)))]
 mod word {
+    use std::num::NonZeroU32;
+
     use super::{AtomicU32, Duration, Ordering};
     use rustix::thread::futex;
     use rustix::thread::futex::Timespec;
+    use rustix::time::{ClockId, clock_gettime};
 
-    /// A number that threads wait to see changed.
+    /// A small number, below 32, that threads wait to see changed.
     #[derive(Debug, Default)]
     pub struct Word {
         value: AtomicU32,
-        /// Not zero once somebody has gone to sleep.
-        slept_on: AtomicU32,
+        /// One of the constants below. It only grows, until the word is reset.
+        sleepers: AtomicU32,
     }
+
+    /// Nobody has slept on it.
+    const NONE: u32 = 0;
+    /// Somebody has gone to sleep.
+    const SOME: u32 = 1;
+    /// Whoever is woken wakes others.
+    const WOKEN: u32 = 2;
+
+    const WOKEN_FIRST: u32 = 8;
+    const WOKEN_BY_EACH: u32 = 4;
 
     impl Word {
         /// What it is.
@@ -135,36 +173,58 @@ mod word {
 
         /// Changes it. Those who sleep are not woken by this.
         pub fn set(&self, value: u32) {
+            debug_assert!(value < u32::BITS, "each value has a bit of its own");
             self.value.store(value, Ordering::SeqCst);
         }
 
-        /// Wakes all who sleep.
+        /// Sees to it that all wake up who sleep on another value than the one it has now.
         pub fn wake(&self) {
-            if self.slept_on.load(Ordering::SeqCst) > 0 {
-                // It fails for bad arguments only, and there are none.
-                futex::wake(&self.value, futex::Flags::PRIVATE, u32::MAX >> 1).ok();
+            if self.sleepers.load(Ordering::SeqCst) != NONE {
+                // In front of the first wake-up: whoever is woken sees it.
+                self.sleepers.store(WOKEN, Ordering::SeqCst);
+                self.wake_some(WOKEN_FIRST);
             }
         }
 
         /// Sleeps while it is `value`, for at most `limit`; may return for no reason at all.
         pub fn sleep_while(&self, value: u32, limit: Option<Duration>) {
             // Either this sees the new value, or `wake` sees this.
-            self.slept_on.store(1, Ordering::SeqCst);
+            self.sleepers.fetch_max(SOME, Ordering::SeqCst);
             if self.value() != value {
                 return;
             }
-            let timespec = limit.map(|limit| Timespec {
-                tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: limit.subsec_nanos().into(),
-            });
+            // A limit beyond the end of time is none.
+            let deadline = limit.and_then(deadline_of);
             // Interrupted, changed or too late: the caller looks again either way.
-            futex::wait(&self.value, futex::Flags::PRIVATE, value, timespec.as_ref()).ok();
+            futex::wait_bitset(&self.value, futex::Flags::PRIVATE, value, deadline.as_ref(), bit(value)).ok();
+            // However this ended: it may be what others wait for.
+            if self.sleepers.load(Ordering::SeqCst) == WOKEN {
+                self.wake_some(WOKEN_BY_EACH);
+            }
         }
 
         /// Back to zero, with nobody asleep.
         pub fn reset(&mut self) {
             *self = Word::default();
         }
+
+        fn wake_some(&self, most: u32) {
+            let others = NonZeroU32::new(!bit(self.value()).get()).expect("a single bit is not all of them");
+            // It fails for bad arguments only, and there are none.
+            futex::wake_bitset(&self.value, futex::Flags::PRIVATE, most, others).ok();
+        }
+    }
+
+    fn bit(value: u32) -> NonZeroU32 {
+        NonZeroU32::new(1_u32.wrapping_shl(value)).expect("a shifted bit is not lost: the shift wraps")
+    }
+
+    /// When so much time has passed; `None` when no clock will ever show it.
+    fn deadline_of(limit: Duration) -> Option<Timespec> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let now = Duration::new(u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
+        let then = now.checked_add(limit)?;
+        Some(Timespec { tv_sec: i64::try_from(then.as_secs()).ok()?, tv_nsec: then.subsec_nanos().into() })
     }
 }
 
@@ -210,7 +270,7 @@ mod word {
             }
             match limit {
                 None => drop(self.changed.wait(guard)),
-                Some(limit) => drop(self.changed.wait_for(guard, limit)),
+                Some(limit) => drop(self.changed.wait_for(&self.value, guard, limit)),
             }
         }
 
@@ -262,9 +322,20 @@ pub fn block_on<T>(
 pub use std::time::Instant;
 
 /// The time, for intervals and measurements.
+#[cfg(not(loom))]
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Under loom time goes on by a second whenever somebody looks: the same schedule takes the same time.
+#[cfg(loom)]
+#[must_use]
+pub fn now() -> Instant {
+    static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    static SECONDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let seconds = SECONDS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    *BEGINNING.get_or_init(Instant::now) + Duration::from_secs(seconds)
 }
 
 /// How long ago that was.
@@ -314,5 +385,74 @@ mod threads {
     #[must_use]
     pub fn is_current(handle: &ThreadHandle) -> bool {
         handle.thread().id() == thread::current().id()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    /// So many that several of them have to pass the wake-up on.
+    const SLEEPERS: usize = 60;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// All who sleep on another value wake up, with and without a limit to their sleep, and those who sleep
+    /// on the new one, or look and sleep again, take no wake-up from them.
+    #[test]
+    fn a_wake_up_that_is_passed_on_reaches_everybody() {
+        for round in 0..50 {
+            let word = Arc::new(Word::default());
+            let (tells, told) = channel();
+            for sleeper in 0..SLEEPERS {
+                let (word, tells) = (Arc::clone(&word), tells.clone());
+                // Some wait for 1 and some for 2.
+                let wanted = if sleeper % 3 == 0 { 2 } else { 1 };
+                let limit = (sleeper % 2 == 0).then_some(PATIENCE);
+                thread::spawn(move || {
+                    loop {
+                        let value = word.value();
+                        if value >= wanted {
+                            break;
+                        }
+                        word.sleep_while(value, limit);
+                    }
+                    tells.send(wanted).ok();
+                });
+            }
+            let until = |wanted: u32, many: usize| {
+                for _ in 0..many {
+                    assert_eq!(
+                        told.recv_timeout(PATIENCE),
+                        Ok(wanted),
+                        "somebody sleeps on in round {round}"
+                    );
+                }
+            };
+            if round % 2 == 0 {
+                thread::sleep(Duration::from_millis(2));
+            }
+            word.set(1);
+            word.wake();
+            until(1, SLEEPERS - SLEEPERS / 3);
+            word.set(2);
+            word.wake();
+            until(2, SLEEPERS / 3);
+        }
+    }
+
+    #[test]
+    fn a_sleep_ends_at_its_limit() {
+        let word = Word::default();
+        let begun = now();
+        word.sleep_while(0, Some(Duration::from_millis(20)));
+        assert!(since(begun) < PATIENCE);
+        while since(begun) < Duration::from_millis(20) {
+            word.sleep_while(0, Some(Duration::from_millis(1)));
+        }
+        word.sleep_while(1, None);
+        word.sleep_while(1, Some(Duration::MAX));
     }
 }

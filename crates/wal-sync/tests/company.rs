@@ -9,11 +9,12 @@
 
 mod fake;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fake::{Log, put, said, timed, watched};
-use wal_sync::Durability::Durable;
+use fake::{Deed, Log, put, said, timed, watched};
+use wal_sync::Durability::{Durable, Written};
 use wal_sync::SyncPolicy;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -99,6 +100,88 @@ fn a_leader_whose_group_is_written_by_another_waits_no_longer() {
         });
         assert_eq!(outcome, Some(Ok(next)));
         assert!(took < Duration::from_millis(400), "it would have waited for 500 ms: {took:?}");
+    });
+}
+
+/// The leader's wait is over with the last of its company, whatever the window: who completes it leads.
+#[test]
+fn whoever_completes_the_company_goes_on_at_once() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        two_meet(&log, Duration::from_millis(1500));
+        log.fake().change(|record| record.sync_takes = Duration::ZERO);
+        let (next, syncs) = (log.next(), log.fake().syncs());
+        let ((leader, second), took) = timed(|| {
+            let leader = log.put_aside(7, Durable);
+            log.until_joined(next + 1);
+            let second = log.put(8, Durable);
+            // The leader sleeps on, but for what it waits for.
+            (said(leader), second)
+        });
+        assert_eq!((leader, second), (Some(Ok(next)), Ok(next + 1)));
+        assert_eq!(log.fake().syncs(), syncs + 1, "they shared it");
+        assert!(took < Duration::from_millis(400), "a wait of 500 ms was not needed: {took:?}");
+    });
+}
+
+/// A leader was relieved by somebody whose turn to write had not come when a write in front of it failed, and
+/// its frame was emptied. The next leader of that frame took itself for relieved, and nobody wrote.
+#[test]
+fn a_leader_of_an_emptied_frame_is_not_taken_for_the_one_who_was_relieved() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        two_meet(&log, Duration::from_millis(1500));
+        log.fake().change(|record| {
+            (record.sync_takes, record.holds_writes) = (Duration::ZERO, true);
+            record.next_writes.push_back(Deed::FailPassing);
+        });
+        let (next, writes) = (log.next(), log.fake().begun().0);
+        let failing = log.put_aside(7, Written);
+        log.fake().until(|record| record.writes_begun == writes + 1);
+        let pair: Vec<_> = (1..=2)
+            .map(|joined| {
+                let one = log.put_aside(7, Durable);
+                log.until_joined(next + 1 + joined);
+                one
+            })
+            .collect();
+        log.fake().change(|record| record.holds_writes = false);
+        for one in std::iter::once(failing).chain(pair) {
+            assert!(said(one).unwrap().is_err());
+        }
+        assert_eq!(log.put(7, Durable), Ok(next));
+    });
+}
+
+/// So many that they are not back within a third of a sync: the ticker leads them, in two halves.
+#[test]
+fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        log.fake().change(|record| record.sync_takes = Duration::from_millis(6));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // Most are back within a third of a sync, and some are not.
+            for away in [0, 0, 0, 0, 4, 4] {
+                let (log, over) = (&log, &over);
+                scope.spawn(move || {
+                    while !over.load(Ordering::SeqCst) {
+                        let number = put(log, 7, Durable).unwrap();
+                        assert!(log.fake().is_durable(number));
+                        thread::sleep(Duration::from_millis(away));
+                    }
+                });
+            }
+            log.fake().until(|record| record.syncs_by_ticker >= 20);
+            over.store(true, Ordering::SeqCst);
+        });
+        // Once they are gone nobody is expected, and whoever comes alone leads itself.
+        for _ in 0..10 {
+            log.put(7, Durable).unwrap();
+        }
+        let by_ticker = log.fake().record().syncs_by_ticker;
+        log.put(7, Durable).unwrap();
+        assert_eq!(log.fake().record().syncs_by_ticker, by_ticker);
     });
 }
 

@@ -6,8 +6,8 @@
 //!
 //! Each model prints how many executions were explored. The bound is on preemptions: a thread is taken off
 //! the processor where it did not wait at most four times in an execution; within that the exploration is
-//! complete. A thread that never returns is a deadlock, which loom reports. Not modelled: a panic, because
-//! loom's mutexes do not poison; time, because loom has none.
+//! complete. A thread that never returns is a deadlock, which loom reports. Time goes on whenever somebody
+//! looks at it. Not modelled: a panic, because loom's mutexes do not poison.
 #![cfg(loom)]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
 
@@ -26,6 +26,8 @@ struct Disk {
     failing_write: u64,
     /// The sync with this number, from 1, fails.
     failing_sync: u64,
+    /// So often does the clock move on in a sync.
+    sync_takes: u64,
     /// A sync says that it covers what was written while it ran: wrong on purpose.
     covers_late: bool,
 }
@@ -77,6 +79,10 @@ impl Target for Disk {
 
     fn sync(&self) -> Result<u64, &'static str> {
         let covered = self.written();
+        // It takes so long that a leader looks a few times whether its company is there.
+        for _ in 0..self.sync_takes {
+            let _time_goes_on = wal_sync::primitives::now();
+        }
         thread::yield_now();
         let mut state = self.state.lock().expect("no panic");
         state.syncs += 1;
@@ -203,6 +209,24 @@ fn the_numbers_of_a_failed_write_are_given_again() {
         assert!(failed == 2 || (failed == 1 && accepted == [0]), "{outcomes:?}");
         assert_eq!(append(&log), Ok(accepted.len() as u64));
         assert_eq!(log.in_flight_bytes(), 0);
+    });
+}
+
+/// Each appends twice, so that the second time its company is expected: whoever comes last relieves the
+/// leader, unless that has waited for long enough.
+#[test]
+fn whoever_comes_last_relieves_the_leader_that_waits_for_it() {
+    explore("two appenders in company", || {
+        let disk = Disk { sync_takes: 20, ..Disk::default() };
+        let log = log(disk, SyncPolicy::grouped(std::time::Duration::MAX), true);
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || [append(&other), append(&other)]);
+        let mine = [append(&log), append(&log)];
+        let its = appender.join().expect("no panic");
+        let mut numbers = [mine, its].as_flattened().to_vec();
+        numbers.sort_unstable_by_key(|number| *number.as_ref().expect("nothing fails"));
+        assert_eq!(numbers, [Ok(0), Ok(1), Ok(2), Ok(3)]);
+        assert_eq!((log.durable(), log.in_flight_bytes()), (4, 0));
     });
 }
 

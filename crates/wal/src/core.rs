@@ -6,8 +6,8 @@ use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
 use wal_segment::io::Directory;
 use wal_segment::{Ending, Opened, Recovery};
 use wal_sync::primitives::channel::Receiver;
-use wal_sync::primitives::{AtomicBool, Mutex, Ordering, now, since};
-use wal_sync::{GroupCommit, Limits, SyncPolicy};
+use wal_sync::primitives::{now, since};
+use wal_sync::{GroupCommit, Limits};
 
 use crate::crew::Crew;
 use crate::error::Error;
@@ -25,16 +25,12 @@ pub(crate) struct Core {
     pub(crate) commits: GroupCommit<Tail>,
     pub(crate) library: Arc<Library>,
     pub(crate) recovery: Recovery,
-    pub(crate) policy: SyncPolicy,
     meters: Arc<Meters>,
     stores: Arc<Stores>,
     crew: Crew,
     /// Where no thread calls back, whoever rolled over does.
     caller: Option<Caller>,
     background: bool,
-    /// The thread `wal-sync` runs.
-    ticks: AtomicBool,
-    starting: Mutex<()>,
 }
 
 /// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
@@ -57,7 +53,8 @@ impl Core {
         meters.recovered(since(begun), dropped_bytes);
         let background = options.background;
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
-        let (stores, bell) = Stores::new(directory, options.rules, anchor, background);
+        let (stores, bell) =
+            Stores::new(directory, options.rules, anchor, background);
         let stores = Arc::new(stores);
         let (listener, caller) = options.on_rollover.clone().map(Listener::new).unzip();
         let (next, checksum) = (writer.next().value(), writer.checksum());
@@ -76,14 +73,11 @@ impl Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
             library,
             recovery,
-            policy: options.sync,
             meters,
             stores: Arc::clone(&stores),
             crew: Crew::new(),
             caller: kept_caller,
             background,
-            ticks: AtomicBool::new(false),
-            starting: Mutex::new(()),
         });
         core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
         Ok((core, checksum))
@@ -101,19 +95,9 @@ impl Core {
         if let Some(caller) = caller {
             self.crew.start("wal-events", move || caller.run())?;
         }
-        if self.policy.waits() { Ok(()) } else { self.start_ticker() }
-    }
-
-    /// Makes sure that somebody writes and syncs what nobody waits for.
-    pub(crate) fn start_ticker(self: &Arc<Core>) -> Result<(), Error> {
-        if !self.background || self.ticks.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let _starting = self.starting.lock_whole();
-        if !self.ticks.load(Ordering::Acquire) {
+        if self.background {
             let core = Arc::clone(self);
             self.crew.start("wal-sync", move || core.commits.tick())?;
-            self.ticks.store(true, Ordering::Release);
         }
         Ok(())
     }

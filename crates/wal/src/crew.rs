@@ -2,8 +2,8 @@
 //!
 //! | thread | exists | does |
 //! |---|---|---|
-//! | `wal-files` | while the log is open | prepares segments, writes the anchor |
-//! | `wal-sync` | under `none` and `periodic`; else from the first submitted entry on | writes and syncs what nobody waits for |
+//! | `wal-files` | while the log is open | prepares and zeroes segments, writes the anchor |
+//! | `wal-sync` | while the log is open | writes and syncs what nobody waits for, and for company that is too large to be waited for |
 //! | `wal-events` | when there is a rollover callback | calls it |
 
 use wal_sync::primitives::{Mutex, ThreadHandle, is_current, spawn};

@@ -303,7 +303,6 @@ impl Wal {
         fill: impl FnOnce(&mut FrameBuffer),
     ) -> Result<Commit, Error> {
         let core = self.core();
-        core.start_ticker()?;
         let submitted = core.commits.submit(batch, asked, patience, fill);
         core.call_back();
         let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));

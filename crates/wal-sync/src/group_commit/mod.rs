@@ -34,9 +34,10 @@
 //! | those in a group | it is written, durable or failed (`Group`) |
 //! | `turn` | a turn is given back |
 //! | `room` | the open frame, or what may be in flight, has room again |
-//! | `gathered` | the company that a leader waits for is there, or will not share its group any more |
+//! | `gathered` | whom a leader waits for will not share its group any more, or its group is synced |
 //! | `work` | there is something for the ticker |
 
+mod company;
 mod ending;
 mod finished;
 mod state;
@@ -121,6 +122,8 @@ struct Joined<E> {
     leads: bool,
     /// This thread syncs it.
     syncs: bool,
+    /// It need not wait for company: all are there.
+    complete: bool,
 }
 
 impl<T: Target> GroupCommit<T> {
@@ -205,10 +208,11 @@ impl<T: Target> GroupCommit<T> {
             self.sync_if_due();
             return Ok(joined.first);
         }
+        let mut relieved = false;
         if joined.leads {
-            locked = self.lead(locked, &joined);
+            (locked, relieved) = self.lead(locked, &joined);
         }
-        if joined.syncs {
+        if joined.syncs && !relieved {
             self.sync_group(locked, &joined.group);
         } else {
             drop(locked);
@@ -318,17 +322,25 @@ impl<T: Target> GroupCommit<T> {
         open.waits_for_write |= asked == Durability::Written;
         let waits = role == Role::Waiter && asked > Durability::Buffered;
         let waits_for_sync = waits && asked == Durability::Durable;
+        open.waiters += u64::from(waits_for_sync);
+        let complete = waits_for_sync && open.gathers_for.is_some_and(|expected| open.waiters >= expected);
+        if complete {
+            // This thread is awake, and the leader who waits for it is not.
+            open.gathers_for = None;
+            state.company.relieve(state.frames);
+        }
+        let left_alone = waits_for_sync && state.company.ticker_leads();
         // The first who waits writes, and the first who waits for a sync runs it: mostly the same thread.
-        let (leads, syncs) = (waits && !open.led, waits_for_sync && !open.synced);
+        let leads = complete || waits && !open.led && !left_alone;
+        let syncs = complete || waits_for_sync && !open.synced && !left_alone;
         open.led |= leads;
         open.synced |= syncs;
-        open.waiters += u64::from(waits_for_sync);
+        if waits_for_sync {
+            state.company.joined();
+        }
         let left_to_ticker = asked == Durability::Durable && !open.synced;
         if left_to_ticker {
             state.wanted = state.next;
-        }
-        if open.gathers_for.is_some_and(|company| open.waiters >= company) {
-            self.gathered.notify_one();
         }
         let wants_a_leader = was_idle && open.wants_a_leader();
         let group = Arc::clone(&open.group);
@@ -340,7 +352,7 @@ impl<T: Target> GroupCommit<T> {
         if wants_a_leader || left_to_ticker || begins_interval || fills_buffer {
             self.work.notify_one();
         }
-        Ok((locked, Joined { group, first, leads, syncs }))
+        Ok((locked, Joined { group, first, leads, syncs, complete }))
     }
 
     /// Copies entries into the open frame.
@@ -399,27 +411,33 @@ impl<T: Target> GroupCommit<T> {
                     if left.is_zero() {
                         return Err(Error::Full);
                     }
-                    self.room.wait_for(locked, left)
+                    self.room.wait_for(&self.state, locked, left)
                 }
                 _ => self.room.wait(locked),
             };
         }
     }
 
-    /// Writes the group that this thread leads.
-    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> Locked<'a, T> {
+    /// Writes the group that this thread leads. Returns whether somebody else does, and syncs it.
+    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> (Locked<'a, T>, bool) {
         let group = &joined.group;
         if joined.syncs {
             // What comes while a sync runs shares the next one.
             while locked.syncing && locked.is_open(group) {
                 locked = self.turn.wait(locked);
             }
-            locked = self.gather(locked, group);
+            if !joined.complete {
+                let relieved;
+                (locked, relieved) = self.gather(locked, group);
+                if relieved {
+                    return (locked, true);
+                }
+            }
         }
         while locked.is_open(group) && locked.failure.is_none() {
             locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
         }
-        locked
+        (locked, false)
     }
 
     /// Syncs a group once it is written, unless somebody else's sync covers it.
@@ -432,31 +450,6 @@ impl<T: Target> GroupCommit<T> {
                 return self.sync_now(locked);
             }
         }
-    }
-
-    /// Waits for the company that was there lately, but never longer than that pays.
-    ///
-    /// A group that is complete costs one sync for all. The wait is a third of a sync at most, so that
-    /// company that does not come back costs a third more, once: it is not expected again.
-    fn gather<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>) -> Locked<'a, T> {
-        let SyncPolicy::Grouped { window } = self.policy else { return locked };
-        let company = locked.company;
-        if locked.open.waiters >= company || !locked.is_open(group) {
-            return locked;
-        }
-        let deadline = now() + window.min(locked.last_sync / 3);
-        locked.open.gathers_for = Some(company);
-        while locked.is_open(group) && locked.open.waiters < company && locked.failure.is_none() {
-            let left = deadline.saturating_duration_since(now());
-            if left.is_zero() {
-                break;
-            }
-            locked = self.gathered.wait_for(locked, left);
-        }
-        if locked.is_open(group) {
-            locked.open.gathers_for = None;
-        }
-        locked
     }
 
     fn wait_in(&self, group: &Arc<Group<T::Error>>, asked: Durability) -> Result<(), Error<T::Error>> {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::task::Waker;
-use std::time::Duration;
 
+use super::company::Company;
 use crate::error::Error;
 use crate::group::Group;
 use crate::policy::Durability;
@@ -29,7 +29,7 @@ pub(super) struct Gathering<T: Target> {
     pub(super) led: bool,
     /// A thread in it syncs it.
     pub(super) synced: bool,
-    /// The thread that writes it waits until so many threads are in it.
+    /// The thread that leads it waits until so many threads are in it.
     pub(super) gathers_for: Option<u64>,
     /// When it was begun, of frames whose time is taken.
     pub(super) begun: Option<Instant>,
@@ -78,9 +78,7 @@ pub(super) struct State<T: Target> {
     pub(super) sync_soon: bool,
     /// Since when something is not durable, while something is not.
     pub(super) pending_since: Option<Instant>,
-    /// How many came together lately: the last group, and those that came while it was synced.
-    pub(super) company: u64,
-    pub(super) last_sync: Duration,
+    pub(super) company: Company,
     pub(super) failure: Option<Error<T::Error>>,
     /// Nothing joins any more.
     pub(super) closed: bool,
@@ -90,6 +88,7 @@ pub(super) struct State<T: Target> {
     pub(super) ended: VecDeque<Arc<Group<T::Error>>>,
     pub(super) watchers: Vec<Watcher>,
     pub(super) next_watcher: u64,
+    /// How many were taken to be written: the number of the open one.
     pub(super) frames: u64,
 }
 
@@ -116,12 +115,11 @@ impl<T: Target> State<T> {
             wanted: next,
             sync_soon: false,
             pending_since: None,
-            company: 0,
-            last_sync: Duration::ZERO,
+            company: Company::default(),
             failure: None,
             closed: false,
             over: false,
-            ended: VecDeque::with_capacity(KEPT_GROUPS),
+            ended: std::iter::repeat_with(Group::new).take(KEPT_GROUPS).collect(),
             watchers: Vec::new(),
             next_watcher: 0,
             frames: 0,

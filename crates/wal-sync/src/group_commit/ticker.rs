@@ -28,7 +28,9 @@ impl<T: Target> GroupCommit<T> {
             } else if idle {
                 // Nothing has changed since it was found that there is nothing to do, but the time.
                 locked = match self.until_due(&locked) {
-                    Some(left) if !left.is_zero() && !locked.syncing => self.work.wait_for(locked, left),
+                    Some(left) if !left.is_zero() && !locked.syncing => {
+                        self.work.wait_for(&self.state, locked, left)
+                    }
                     Some(_) if self.can_do_something(&locked) => locked,
                     _ => self.work.wait(locked),
                 };

@@ -85,20 +85,22 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        locked.last_sync = took;
         let mut finished = Finished::new();
         // What became durable before a failure is durable, but nobody may rely on the log any more.
         if locked.failure.is_none() {
             match synced {
                 Ok(covered) => {
                     let waiters = self.became_durable(&mut locked, covered, &mut finished);
-                    locked.company = waiters + locked.open.waiters;
+                    let joined = locked.open.waiters;
+                    locked.company.synced(waiters, joined, took, self.policy);
                 }
                 Err(error) => self.latch(&mut locked, Error::Failed(error), &mut finished),
             }
         }
         self.turn.notify_all();
         self.room.notify_all();
+        // A leader that was relieved may still be where it waited.
+        self.gathered.notify_all();
         // The ticker looks at no clock while somebody else syncs.
         if locked.pending_since.is_some() || self.has_work(&locked) {
             self.work.notify_one();

@@ -61,6 +61,8 @@ pub struct Record {
     pub syncs_begun: u64,
     /// Syncs that succeeded, those inside of a write included.
     pub syncs: u64,
+    /// Syncs that were begun by the ticker.
+    pub syncs_by_ticker: u64,
     /// The most entries of one write.
     pub widest: usize,
     pub next_writes: VecDeque<Deed>,
@@ -202,6 +204,7 @@ impl Target for Fake {
         }
         record.syncing = true;
         record.syncs_begun += 1;
+        record.syncs_by_ticker += u64::from(thread::current().name() == Some(TICKER));
         let covered = record.entries.len() as u64;
         let takes = record.sync_takes;
         record = self.wait_while(record, |record| record.holds_syncs);
@@ -238,6 +241,8 @@ impl Target for Fake {
     }
 }
 
+const TICKER: &str = "ticker";
+
 /// A group commit over a fake, and its ticker.
 pub struct Log {
     commit: Arc<GroupCommit<Fake>>,
@@ -248,7 +253,10 @@ impl Log {
     pub fn new(policy: SyncPolicy, limits: Limits) -> Log {
         let commit = Arc::new(GroupCommit::new(Fake::default(), policy, limits, 0));
         let ticks = Arc::clone(&commit);
-        let ticker = limits.ticker.then(|| thread::spawn(move || ticks.tick()));
+        let ticker = limits.ticker.then(|| {
+            let named = thread::Builder::new().name(TICKER.to_owned());
+            named.spawn(move || ticks.tick()).expect("there is room for a thread")
+        });
         Log { commit, ticker }
     }
 
