@@ -2,6 +2,9 @@
 //!
 //! Nothing in it belongs to the log until its LINK is written, so whatever goes wrong here costs no
 //! more than the file: it is removed, and the log goes on where it was.
+//!
+//! A spare can be zeroed. Into space that is only reserved, a sync has to write the frame and then, for
+//! the file system, that this space is in use now; over zeros that are there it writes the frame alone.
 
 use std::sync::Arc;
 
@@ -28,6 +31,16 @@ pub struct Order {
     pub(crate) checksum: ChecksumKind,
     /// Segments that the log has by now.
     pub(crate) spans: usize,
+    /// So many small syncs are expected that zeros are worth their writing.
+    pub(crate) zeroed: bool,
+}
+
+impl Order {
+    /// Whether the spare should be [zeroed](Spare::zero_some) while there is time.
+    #[must_use]
+    pub fn wants_zeros(&self) -> bool {
+        self.zeroed
+    }
 }
 
 /// A prepared segment. Brings the memory that the writer needs for it, so that whoever appends
@@ -37,6 +50,8 @@ pub struct Spare {
     pub(crate) file: Named,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
+    /// Zeros are written up to here.
+    zeroed_bytes: u64,
     /// Room for an index point for each stretch.
     pub(crate) index: Vec<IndexPoint>,
     /// Room for the SEAL with all of them.
@@ -61,6 +76,21 @@ impl Spare {
         self.capacity
     }
 
+    /// Writes zeros over the next stretch and makes them durable. Returns whether there is more to do.
+    ///
+    /// # Errors
+    /// What the system reports. The spare must not be used any more: [give it up](Spare::discard).
+    pub fn zero_some(&mut self) -> Result<bool, Error> {
+        let left = self.capacity - self.zeroed_bytes;
+        let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+        if stretch > 0 {
+            self.file.write_all(&ZEROS[..stretch], self.zeroed_bytes)?;
+            self.file.sync()?;
+            self.zeroed_bytes += stretch as u64;
+        }
+        Ok(self.zeroed_bytes < self.capacity)
+    }
+
     /// Gives its file up.
     ///
     /// # Errors
@@ -69,6 +99,10 @@ impl Spare {
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
     }
 }
+
+/// A stretch: long enough that its sync is cheap beside it, and short enough that a sync of the log which
+/// meets it on the device is not held up for long.
+static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 
 /// Prepares a segment. A file that has the name already is one that was prepared before and never
 /// linked. It makes room for a new one with a new salt: whatever was written to it since is void, and
@@ -107,11 +141,13 @@ fn provision(file: Named, header: SegmentHeader, capacity: u64, spans: usize) ->
         file,
         header,
         capacity,
+        zeroed_bytes: FIRST_FRAME_OFFSET,
         index: Vec::with_capacity(points),
         seal: Vec::with_capacity(seal_bytes),
         spans: Arc::new(Vec::with_capacity(spans + 1)),
     }
 }
+
 fn fill(
     directory: &dyn Directory,
     file: &Named,

@@ -54,7 +54,7 @@ impl Core {
         let background = options.background;
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
         let (stores, bell) =
-            Stores::new(directory, options.rules, anchor, background);
+            Stores::new(directory, options.rules, anchor, options.zeroes_ahead(), background);
         let stores = Arc::new(stores);
         let (listener, caller) = options.on_rollover.clone().map(Listener::new).unzip();
         let (next, checksum) = (writer.next().value(), writer.checksum());

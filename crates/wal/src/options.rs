@@ -28,6 +28,7 @@ pub struct Options {
     pub(crate) max_in_flight_bytes: u64,
     pub(crate) buffered: Option<u64>,
     pub(crate) background: bool,
+    pub(crate) zero_ahead: Option<bool>,
     pub(crate) on_rollover: Option<Callback>,
     pub(crate) rules: Rules,
 }
@@ -52,6 +53,7 @@ impl Default for Options {
             max_in_flight_bytes: DEFAULT_IN_FLIGHT_BYTES,
             buffered: None,
             background: true,
+            zero_ahead: None,
             on_rollover: None,
             rules: Rules::default(),
         }
@@ -107,6 +109,17 @@ impl Options {
     /// threads. Default: true.
     pub fn background(mut self, background: bool) -> Options {
         self.background = background;
+        self
+    }
+
+    /// Whether segments are filled with zeros before they are used, while there is time. A sync of a few
+    /// entries is quicker then (`docs/benchmarks.md` has by how much), because the file system has nothing
+    /// of its own to note; each byte of the log is written twice for it. It is only done while syncs are
+    /// small. No use on file systems that never write in place, such as btrfs and ZFS. Default: with
+    /// [`background`](Options::background) threads. Without them the append that orders a segment waits
+    /// until it is zeroed.
+    pub fn zero_ahead(mut self, zero: bool) -> Options {
+        self.zero_ahead = Some(zero);
         self
     }
 
@@ -205,6 +218,10 @@ impl Options {
 
     pub(crate) fn batch_bytes(&self) -> u64 {
         self.max_batch_bytes.unwrap_or(DEFAULT_BATCH_BYTES.max(self.max_entry_bytes))
+    }
+
+    pub(crate) fn zeroes_ahead(&self) -> bool {
+        self.zero_ahead.unwrap_or(self.background)
     }
 
     pub(crate) fn wanted(&self) -> Wanted {

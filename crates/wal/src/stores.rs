@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  whoever writes or syncs                         wal-files
-//!    order, anchor_soon  ──▶ ┌ wanted ┐ ── bell ──▶  prepares, writes the anchor
+//!    order, anchor_soon  ──▶ ┌ wanted ┐ ── bell ──▶  prepares, zeroes, writes the anchor
 //!    spare               ◀── │        │ ◀──────────  ready
 //!    anchor              ──▶ ┌ anchor file ┐  by itself: a cut may not wait for its turn
 //! ```
 //!
 //! An append waits here only when a segment filled up faster than the next one was prepared, and behind a
-//! cut. Without the thread whoever asks does it.
+//! cut. A spare that is being zeroed can be had after the next step. Without the thread whoever asks does
+//! it.
 //!
 //! Locks: `wanted` for a moment; `anchor` while the anchor is written. Neither is taken under the other.
 
@@ -28,6 +29,7 @@ use wal_sync::primitives::{Condvar, Mutex};
 pub(crate) struct Stores {
     directory: Arc<dyn Directory>,
     rules: Rules,
+    zero_ahead: bool,
     anchor: Mutex<AnchorFile>,
     wanted: Mutex<Wanted>,
     /// The slot of the spare has changed.
@@ -39,6 +41,8 @@ pub(crate) struct Stores {
 #[derive(Debug)]
 struct Wanted {
     spare: Slot,
+    /// Somebody waits for the spare.
+    awaited: bool,
     /// To be written at once.
     anchor: Option<Anchor>,
     /// To be written when a period has passed without anything else to do.
@@ -52,7 +56,10 @@ struct Wanted {
 enum Slot {
     Empty,
     Ordered(Order),
-    InHand,
+    /// It is worked at; once it can be used, its file is so long.
+    InHand(Option<u64>),
+    /// It can be used, and is better if it need not be yet.
+    Zeroing(Spare),
     Ready(Spare),
     Failed(SegmentError),
 }
@@ -66,6 +73,7 @@ impl Stores {
         directory: Arc<dyn Directory>,
         rules: Rules,
         anchor: AnchorFile,
+        zero_ahead: bool,
         background: bool,
     ) -> (Stores, Option<Receiver<()>>) {
         let (bell, rings) = if background {
@@ -74,10 +82,18 @@ impl Stores {
         } else {
             (None, None)
         };
-        let wanted = Wanted { spare: Slot::Empty, anchor: None, leisurely: None, asleep: false, over: false };
+        let wanted = Wanted {
+            spare: Slot::Empty,
+            awaited: false,
+            anchor: None,
+            leisurely: None,
+            asleep: false,
+            over: false,
+        };
         let stores = Stores {
             directory,
             rules,
+            zero_ahead,
             anchor: Mutex::new(anchor),
             wanted: Mutex::new(wanted),
             changed: Condvar::new(),
@@ -94,16 +110,21 @@ impl Stores {
                 return;
             }
             if let Slot::Ordered(order) = wanted.spare {
-                wanted.spare = Slot::InHand;
+                wanted.spare = Slot::InHand(None);
                 drop(wanted);
-                let made = self.guarded(|| self.make(order));
-                self.wanted.lock_whole().spare = made.map_or_else(Slot::Failed, Slot::Ready);
-                self.changed.notify_all();
+                self.put(self.made(order));
                 continue;
             }
             if let Some(anchor) = wanted.anchor.take() {
                 drop(wanted);
                 self.write_behind(anchor);
+                continue;
+            }
+            if !wanted.awaited
+                && let Some(spare) = wanted.take_zeroing()
+            {
+                drop(wanted);
+                self.put(self.zero(spare));
                 continue;
             }
             let at_leisure = wanted.leisurely.is_some();
@@ -131,7 +152,7 @@ impl Stores {
     /// the next open gives up.
     pub(crate) fn discard_spare(&self) {
         let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
-        if let Slot::Ready(spare) = slot {
+        if let Slot::Ready(spare) | Slot::Zeroing(spare) = slot {
             spare.discard(self.directory.as_ref()).ok();
         }
     }
@@ -139,7 +160,8 @@ impl Stores {
     /// How long the file of the prepared segment is, if there is one.
     pub(crate) fn spare_bytes(&self) -> Option<u64> {
         match &self.wanted.lock_whole().spare {
-            Slot::Ready(spare) => Some(spare.file_bytes()),
+            Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
+            Slot::InHand(bytes) => *bytes,
             _ => None,
         }
     }
@@ -147,6 +169,32 @@ impl Stores {
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
         self.anchor.lock_whole().prove(self.directory.as_ref())?;
         prepare(self.directory.as_ref(), order, self.rules)
+    }
+
+    fn made(&self, order: Order) -> Slot {
+        match self.guarded(|| self.make(order)) {
+            Ok(spare) if self.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
+            Ok(spare) => Slot::Ready(spare),
+            Err(error) => Slot::Failed(error),
+        }
+    }
+
+    /// One step. A spare that failed is given up; whoever needs one gets another.
+    fn zero(&self, mut spare: Spare) -> Slot {
+        match self.guarded(|| spare.zero_some()) {
+            Ok(true) => Slot::Zeroing(spare),
+            Ok(false) => Slot::Ready(spare),
+            Err(error) => {
+                // What cannot be removed stays a prepared segment, which the next attempt removes.
+                spare.discard(self.directory.as_ref()).ok();
+                Slot::Failed(error)
+            }
+        }
+    }
+
+    fn put(&self, slot: Slot) {
+        self.wanted.lock_whole().spare = slot;
+        self.changed.notify_all();
     }
 
     /// An anchor that could not be written is written at leisure, unless a newer one comes first.
@@ -176,12 +224,23 @@ impl Stores {
     fn spare_here(&self, order: Order) -> Result<Spare, SegmentError> {
         let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
         match slot {
-            Slot::Ready(spare) if spare.suits(order) => Ok(spare),
+            Slot::Ready(spare) | Slot::Zeroing(spare) if spare.suits(order) => Ok(spare),
             unsuited => {
                 // Its space is given back with its last handle, and may be the last there is.
                 drop(unsuited);
                 self.make(order)
             }
+        }
+    }
+}
+
+impl Wanted {
+    fn take_zeroing(&mut self) -> Option<Spare> {
+        let Slot::Zeroing(spare) = &self.spare else { return None };
+        let in_hand = Slot::InHand(Some(spare.file_bytes()));
+        match std::mem::replace(&mut self.spare, in_hand) {
+            Slot::Zeroing(spare) => Some(spare),
+            _ => None,
         }
     }
 }
@@ -195,12 +254,19 @@ impl Depot for Stores {
         let mut wanted = self.wanted.lock_whole();
         loop {
             let again = match std::mem::replace(&mut wanted.spare, Slot::Empty) {
-                Slot::Ready(spare) if spare.suits(order) => return Ok(spare),
-                Slot::Failed(error) if asked => return Err(error),
-                slot @ (Slot::Ordered(_) | Slot::InHand) => slot,
+                Slot::Ready(spare) | Slot::Zeroing(spare) if spare.suits(order) => {
+                    wanted.awaited = false;
+                    return Ok(spare);
+                }
+                Slot::Failed(error) if asked => {
+                    wanted.awaited = false;
+                    return Err(error);
+                }
+                slot @ (Slot::Ordered(_) | Slot::InHand(_)) => slot,
                 // What there is does not suit: its file makes room for another.
-                Slot::Ready(_) | Slot::Failed(_) | Slot::Empty => Slot::Ordered(order),
+                Slot::Ready(_) | Slot::Zeroing(_) | Slot::Failed(_) | Slot::Empty => Slot::Ordered(order),
             };
+            wanted.awaited = true;
             asked |= matches!(again, Slot::Ordered(_));
             wanted.spare = again;
             if wanted.over {
@@ -217,8 +283,11 @@ impl Depot for Stores {
 
     fn order(&self, order: Order) {
         if self.bell.is_none() {
-            let made = self.make(order);
-            self.wanted.lock_whole().spare = made.map_or_else(Slot::Failed, Slot::Ready);
+            let mut slot = self.made(order);
+            while let Slot::Zeroing(spare) = slot {
+                slot = self.zero(spare);
+            }
+            self.wanted.lock_whole().spare = slot;
             return;
         }
         let mut wanted = self.wanted.lock_whole();

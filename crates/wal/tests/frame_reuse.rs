@@ -20,7 +20,8 @@ fn buffering() -> [SyncPolicy; 2] {
     [SyncPolicy::None, EVERY_POLICY[2]]
 }
 
-/// Where frames begin; in front of it stand the headers, which a thread may write beside them.
+/// Where frames begin; in front of it stand the headers, which a thread may write beside them. (It may
+/// write zeros, too, unless the log is opened without.)
 const FRAMES: u64 = 8192;
 
 /// A log of which a number of writes to segments fail, from this offset on.
@@ -58,7 +59,8 @@ fn nothing_of_a_failed_write_is_in_the_next_one() {
     within(LIMIT, || {
         for (policy, background) in every_setup() {
             for segment_bytes in [common::SMALL, 1 << 20] {
-                let options = small(policy).segment_bytes(segment_bytes).background(background);
+                let options =
+                    small(policy).segment_bytes(segment_bytes).background(background).zero_ahead(false);
                 let (disk, wal, failing) = failing_writes(&options, FRAMES);
                 let mut kept = Vec::new();
                 for turn in 0..40_u64 {

@@ -298,7 +298,10 @@ impl Writer {
         let covered_all = point.offset == self.end.offset
             && self.spans.last().is_some_and(|span| span.life.segment == point.segment);
         match &mut self.tail {
-            Tail::Open(open) if covered_all => open.unsynced = false,
+            Tail::Open(open) => {
+                open.syncs += 1;
+                open.unsynced &= !covered_all;
+            }
             Tail::Detached(detached) if covered_all => detached.unsynced = None,
             _ => {}
         }

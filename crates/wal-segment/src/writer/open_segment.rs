@@ -19,6 +19,8 @@ pub(super) struct OpenSegment {
     /// Has room for the SEAL with all of them.
     pub(super) seal: Vec<u8>,
     pub(super) unsynced: bool,
+    /// Syncs of this segment that succeeded.
+    pub(super) syncs: u64,
 }
 
 impl OpenSegment {
@@ -32,6 +34,12 @@ impl OpenSegment {
         if self.index.last().is_none_or(|last| slot(last.offset) < slot(offset)) {
             self.index.push(IndexPoint { offset, first });
         }
+    }
+
+    /// Whether its syncs have been small. Then more of the time of a sync goes into noting that reserved
+    /// space is in use than into the frames.
+    pub(super) fn has_small_syncs(&self, offset: u64) -> bool {
+        self.syncs > 0 && (offset - FIRST_FRAME_OFFSET) / self.syncs < SMALL_SYNC_BYTES
     }
 
     /// What a frame at `tip` says of its place; kind and counts are set by whoever encodes it.
@@ -48,3 +56,6 @@ impl OpenSegment {
         }
     }
 }
+
+/// Beyond this the noting is a small part of a sync, and the zeros take more than they give.
+const SMALL_SYNC_BYTES: u64 = 64 << 10;

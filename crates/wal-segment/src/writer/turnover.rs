@@ -135,9 +135,10 @@ impl Writer {
             return;
         }
         // Numbers that are used up are met by whoever needs one.
+        let zeroed = open.has_small_syncs(self.end.offset);
         if let Ok(order) = self.next_order(0) {
             self.ordered = Some(order.number);
-            depot.order(order);
+            depot.order(Order { zeroed, ..order });
         }
     }
 
@@ -173,6 +174,7 @@ impl Writer {
             index: spare.index,
             seal: spare.seal,
             unsynced: true,
+            syncs: 0,
         };
         Ok(Begun { link, open, spans: spare.spans })
     }
@@ -188,7 +190,15 @@ impl Writer {
         let needed_bytes = needed_bytes(frame_bytes);
         let bytes = self.settings.segment_bytes.min(grown).max(needed_bytes);
         let checksum = self.settings.checksum;
-        Ok(Order { log: self.log, number, bytes, needed_bytes, checksum, spans: self.spans.len() })
+        Ok(Order {
+            log: self.log,
+            number,
+            bytes,
+            needed_bytes,
+            checksum,
+            spans: self.spans.len(),
+            zeroed: false,
+        })
     }
 
     /// The end of the log behind this LINK.
