@@ -240,7 +240,7 @@ const NESTED_MODEL: CrashModel = CrashModel { exhaustive_up_to: 8, random: 3, te
 const BOTH_ENDS: CrashModel = CrashModel { exhaustive_up_to: 4, random: 0, tearing: 0, garbage: 0 };
 
 /// Opens an image and holds it against every promise that a power cut puts to the test.
-fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64) -> Result<(), Broken> {
+pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64) -> Result<(), Broken> {
     let disk = image.kill();
     if counter.is_multiple_of(SAMPLE_VIEW) {
         looks(setup, &disk, world)?;
@@ -344,7 +344,7 @@ fn hash_of(world: &World) -> u64 {
     hasher.finish()
 }
 
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
 }

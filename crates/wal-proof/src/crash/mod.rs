@@ -6,12 +6,15 @@
 //! must be caught.
 
 mod damage;
+mod draw;
 mod explore;
 mod faulty;
 mod ledger;
 mod life;
+mod paced;
 mod policy;
 mod script;
+pub(crate) mod threads;
 mod trail;
 mod world;
 
@@ -22,6 +25,7 @@ use std::time::Instant;
 use wal::Checksum;
 use wal::sim::CrashModel;
 
+use crate::crash::draw::Draw;
 use crate::crash::explore::{Checked, Explorer, Violation};
 use crate::crash::faulty::Faulty;
 use crate::crash::ledger::Ledger;
@@ -235,13 +239,9 @@ fn enumerate(
 }
 
 fn random_script(seed: u64, number: u64) -> Script {
-    let mut word = seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut draw = |below: usize| {
-        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(word >> 40).unwrap_or(0) % below
-    };
-    let length = 4 + draw(5);
-    Script((0..length).map(|_| Operation::SCRIPTED[draw(Operation::SCRIPTED.len())]).collect())
+    let mut draw = Draw::of(seed, number);
+    let length = 4 + draw.below(5);
+    Script((0..length).map(|_| Operation::SCRIPTED[draw.below(Operation::SCRIPTED.len())]).collect())
 }
 
 #[cfg(test)]

@@ -285,7 +285,8 @@ fn beginning(groups: &[Group], shown: &[Vec<u8>]) -> Option<usize> {
     left.is_empty().then_some(groups.len())
 }
 
-fn payload(stamp: u64, bytes: usize) -> Vec<u8> {
+/// Bytes that name their stamp, which no other entry has.
+pub(crate) fn payload(stamp: u64, bytes: usize) -> Vec<u8> {
     if bytes == 0 {
         return Vec::new();
     }

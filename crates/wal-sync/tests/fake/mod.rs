@@ -71,13 +71,14 @@ pub struct Record {
     pub holds_syncs: bool,
     /// Each write asks for a sync once so much is not durable.
     pub soon: Option<u64>,
+    pub write_takes: Duration,
     pub sync_takes: Duration,
     pub acknowledged: u64,
     pub acknowledged_panics: bool,
     writing: bool,
     syncing: bool,
     write_failed: bool,
-    sync_failed: bool,
+    pub sync_failed: bool,
     violations: Vec<&'static str>,
 }
 
@@ -131,6 +132,15 @@ impl Fake {
         }
         record
     }
+
+    fn take_time<'a>(&'a self, record: MutexGuard<'a, Record>, takes: Duration) -> MutexGuard<'a, Record> {
+        if takes.is_zero() {
+            return record;
+        }
+        drop(record);
+        thread::sleep(takes);
+        self.record()
+    }
 }
 
 impl Target for Fake {
@@ -165,7 +175,9 @@ impl Target for Fake {
         (record.writing, record.syncing) = (true, record.syncing || rolls);
         record.writes_begun += 1;
         record.write_begun_at = Some(Instant::now());
+        let takes = record.write_takes;
         record = self.wait_while(record, |record| record.holds_writes);
+        record = self.take_time(record, takes);
         record.writing = false;
         record.syncing &= !rolls;
         match record.next_writes.pop_front().unwrap_or(Deed::Succeed) {
@@ -208,11 +220,7 @@ impl Target for Fake {
         let covered = record.entries.len() as u64;
         let takes = record.sync_takes;
         record = self.wait_while(record, |record| record.holds_syncs);
-        if !takes.is_zero() {
-            drop(record);
-            thread::sleep(takes);
-            record = self.record();
-        }
+        record = self.take_time(record, takes);
         record.syncing = false;
         match record.next_syncs.pop_front().unwrap_or(Deed::Succeed) {
             Deed::Succeed => {}

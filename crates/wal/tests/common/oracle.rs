@@ -7,6 +7,7 @@
 //! │ cut              │                 │ to be written      │
 //! ```
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// What one call put in: it stays together.
@@ -29,8 +30,41 @@ struct Lost {
     groups: Vec<Group>,
 }
 
+/// Calls that came at once, each with one entry. Nobody knows their order but the log.
+#[derive(Debug, Default)]
+pub(crate) struct Together {
+    /// Those that were told a number.
+    pub(crate) told: BTreeMap<u64, Vec<u8>>,
+    /// Those that were told that they failed.
+    pub(crate) failed: Vec<Vec<u8>>,
+    /// Numbers that were told and are promised no more than that.
+    pub(crate) gathered: Vec<u64>,
+}
+
+impl Together {
+    /// The log is over: what was only in memory may be gone, and what failed under its number be found.
+    pub(crate) fn give_up_what_only_gathered(&mut self) {
+        let given_up = self.gathered.drain(..).filter_map(|number| self.told.remove(&number));
+        self.failed.extend(given_up);
+    }
+}
+
 fn entries(groups: &[Group]) -> u64 {
     groups.iter().map(|group| group.len() as u64).sum()
+}
+
+/// These few in every order.
+fn orders(these: &[Vec<u8>]) -> Vec<Vec<Vec<u8>>> {
+    if these.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut orders_of_all = Vec::new();
+    for (place, first) in these.iter().enumerate() {
+        let rest = [&these[..place], &these[place + 1..]].concat();
+        let behind = orders(&rest).into_iter();
+        orders_of_all.extend(behind.map(|order| [vec![first.clone()], order].concat()));
+    }
+    orders_of_all
 }
 
 impl Oracle {
@@ -43,6 +77,11 @@ impl Oracle {
     /// The number that the next entry gets, unless a write fails before.
     pub(crate) fn next(&self) -> u64 {
         entries(&self.groups)
+    }
+
+    /// Payloads of all that are numbered, or were.
+    pub(crate) fn entries(&self) -> Vec<Vec<u8>> {
+        self.groups.concat()
     }
 
     /// Payloads in front of this number, which may not be in the middle of a group.
@@ -82,6 +121,65 @@ impl Oracle {
         self.groups.push(group);
     }
 
+    /// A sync failed, as above, and the log went on by itself meanwhile: there may be any beginning of
+    /// what is not known to be written in front of the group.
+    pub(crate) fn in_doubt_somewhere(&mut self, written: u64, group: Group) {
+        let mut at = written;
+        for before in &self.groups[self.groups_before(written)..] {
+            self.lost.push(Lost { at, groups: vec![group.clone()] });
+            at += before.len() as u64;
+        }
+        self.groups.push(group);
+    }
+
+    /// Puts calls that came at once into the order that a log shows. What had joined before them comes
+    /// first, or is taken back from some place on; then each stands at the number that it was told, and
+    /// those that failed only where they `may`. Returns what is taken back, and leaves in `together` those
+    /// whose numbers are not shown.
+    pub(crate) fn put_in_order(
+        &mut self,
+        shown: &[Vec<u8>],
+        written: u64,
+        together: &mut Together,
+        failed_may: bool,
+    ) -> Result<Vec<Group>, String> {
+        let mut before = self.groups.split_off(self.groups_before(written));
+        let mut at = usize::try_from(written).expect("few entries");
+        if shown.get(..at) != Some(&self.groups.concat()) {
+            return Err(format!("of {written} entries that were written some are gone, or differ"));
+        }
+        let mut over = false;
+        while let Some(entry) = shown.get(at) {
+            let failed = together.failed.iter().position(|failed| failed == entry);
+            if let Some(told) = together.told.remove(&(at as u64)) {
+                if told != *entry {
+                    return Err(format!("entry {at} is not the one whose caller was told so"));
+                }
+                (over, at) = (true, at + 1);
+                self.groups.push(vec![told]);
+            } else if !over && before.first().is_some_and(|group| shown[at..].starts_with(group)) {
+                let group = before.remove(0);
+                at += group.len();
+                self.groups.push(group);
+            } else if let (true, Some(place)) = (failed_may, failed) {
+                (over, at) = (true, at + 1);
+                self.groups.push(vec![together.failed.swap_remove(place)]);
+            } else {
+                return Err(format!("entry {at} of {} is nobody's", shown.len()));
+            }
+        }
+        Ok(before)
+    }
+
+    /// Writes failed that had brought these in any order, behind what was taken back or in its place.
+    pub(crate) fn failed_in_any_order(&mut self, at: u64, taken_back: &[Group], failed: &[Vec<u8>]) {
+        for order in orders(failed) {
+            let groups: Vec<Group> = order.into_iter().map(|payload| vec![payload]).collect();
+            self.lost.push(Lost { at, groups: [taken_back, &groups].concat() });
+            self.lost.push(Lost { at, groups });
+        }
+    }
+
     /// Nothing that failed in front of this can come back.
     pub(crate) fn written(&mut self, written: u64) {
         self.lost.retain(|lost| lost.at >= written);
@@ -97,11 +195,11 @@ impl Oracle {
     }
 
     /// Holds what a reader shows that does not ask the writer against what is written.
-    pub(crate) fn explains(&self, shown: &[Vec<u8>], written: u64) -> Result<(), String> {
-        if self.explanation(shown, &(written..=written)).is_some() {
+    pub(crate) fn explains(&self, shown: &[Vec<u8>], written: RangeInclusive<u64>) -> Result<(), String> {
+        if self.explanation(shown, &written).is_some() {
             Ok(())
         } else {
-            Err(format!("{} entries are shown, {written} written", shown.len()))
+            Err(format!("{} entries are shown, {written:?} written", shown.len()))
         }
     }
 

@@ -1,0 +1,227 @@
+//! Power cuts under several real threads, and the log's own beside them.
+//!
+//! Writers append, submit, wait, flush and sync on the simulated disk; at some disk operation the power is
+//! cut. What every caller was told up to then is collected, and a sample of what the cut may leave is
+//! opened and held against it, as in the enumeration. The seed decides what the writers do and where the
+//! cut is, not who comes first: so a failure prints everything that is known of its run.
+
+mod calls;
+mod life;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use wal::sim::{CrashModel, SimDisk};
+
+use crate::crash::draw::Draw;
+use crate::crash::explore::{message_of, opens};
+use crate::crash::faulty::Faulty;
+use crate::crash::life::{Setup, shown};
+use crate::crash::policy::Policy;
+use crate::crash::threads::calls::Calls;
+use crate::crash::threads::life::{Life, live};
+use crate::crash::world::{Broken, Promise, World};
+use crate::crash::{on_all_cores, setups};
+
+/// How much to try.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Arguments {
+    /// How many distinct states to visit, a fifth of them under each policy.
+    #[arg(long, default_value_t = 20_000)]
+    states: u64,
+    /// What the writers do, where the power is cut and what it leaves follow from it; the schedule does not.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Tries; true when every promise was kept.
+pub(crate) fn run(arguments: &Arguments) -> bool {
+    let begun = Instant::now();
+    match every_policy(arguments, Faulty::Nothing) {
+        Ok(tallies) => {
+            print(&tallies);
+            println!("{:.1} s", begun.elapsed().as_secs_f64());
+            true
+        }
+        Err(finding) => {
+            println!("{finding}");
+            false
+        }
+    }
+}
+
+/// What was tried under one policy.
+#[derive(Debug, Default)]
+struct Tally {
+    runs: u64,
+    /// Those in which the power was cut under the writers, and not behind them.
+    cut_short: u64,
+    /// Hashes of images.
+    states: HashSet<u64>,
+    /// Entries that somebody was told are durable, of all runs.
+    acknowledged: u64,
+    /// The same, once for each image that they were looked for in.
+    compared: u64,
+}
+
+/// A broken promise, with all that is known about how it came to be.
+#[derive(Debug)]
+struct Finding {
+    broken: Broken,
+    policy: Policy,
+    seed: u64,
+    run: u64,
+    cut_at: Option<u64>,
+    calls: Option<Calls>,
+    /// What the disk did, and the image.
+    disk: Option<SimDisk>,
+    image: Option<SimDisk>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { broken, policy, seed, run, cut_at, calls, disk, image } = self;
+        writeln!(f, "BROKEN under {}: {}", policy.name(), broken.promise.words())?;
+        writeln!(f, "  {}", broken.how)?;
+        writeln!(f, "  seed {seed}, run {run}, power cut {cut_at:?} operations behind the open")?;
+        writeln!(f, "  threads do not repeat, so this is what is known of this run")?;
+        for line in disk.iter().flat_map(SimDisk::log) {
+            writeln!(f, "    {line}")?;
+        }
+        for call in calls.iter().flat_map(|calls| &calls.made) {
+            let bytes: Vec<usize> = call.group.iter().map(Vec::len).collect();
+            writeln!(f, "    at {:?}, {:?}: bytes {bytes:?}", call.first, call.promised)?;
+        }
+        if let Some(calls) = calls {
+            writeln!(f, "    the durable watermark was seen at {}", calls.durable)?;
+        }
+        image.iter().try_for_each(|image| writeln!(f, "    {}", image.origin()))
+    }
+}
+
+type Tallies = BTreeMap<Policy, Tally>;
+
+/// Each policy by itself, with a fifth of the states.
+fn every_policy(arguments: &Arguments, faulty: Faulty) -> Result<Tallies, Box<Finding>> {
+    let states = arguments.states.div_ceil(Policy::ALL.len() as u64);
+    let outcomes = on_all_cores(Policy::ALL.to_vec(), |policy| {
+        one_policy(policy, faulty, states, arguments.seed).map(|tally| (policy, tally))
+    });
+    outcomes.into_iter().collect()
+}
+
+const MODEL: CrashModel = CrashModel { exhaustive_up_to: 32, random: 16, tearing: 6, garbage: 6 };
+
+fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<Tally, Box<Finding>> {
+    let setups: Vec<Setup> = setups(faulty).into_iter().filter(|setup| setup.policy == policy).collect();
+    let mut draw = Draw::new(seed);
+    let mut tally = Tally::default();
+    // How long a run is that nothing cuts short; the first one tells.
+    let mut longest = 0;
+    for run in 0.. {
+        let setup = setups[draw.below(setups.len())];
+        let cut_at = (longest > 0).then(|| draw.below(longest) as u64);
+        let finding = |broken, calls, disk, image| {
+            Box::new(Finding { broken, policy, seed, run, cut_at, calls, disk, image })
+        };
+        let lived = live(setup, seed.wrapping_add(run), cut_at);
+        let Life { disk, calls, operations, cut_short } =
+            lived.map_err(|broken| finding(broken, None, None, None))?;
+        longest = longest.max(usize::try_from(operations).unwrap_or(usize::MAX));
+        tally.runs += 1;
+        tally.cut_short += u64::from(cut_short);
+        let world = match after_a_kill(&setup, &disk, &calls) {
+            Ok(world) => world,
+            Err(broken) => return Err(finding(broken, Some(calls), Some(disk), None)),
+        };
+        tally.acknowledged += world.durable_entries();
+        for image in disk.crash_images(MODEL, seed ^ run) {
+            if !tally.states.insert(image.hash()) {
+                continue;
+            }
+            tally.compared += world.durable_entries();
+            let counter = tally.states.len() as u64;
+            if let Err(broken) = guarded(|| opens(&setup, &image, &world, counter)) {
+                return Err(finding(broken, Some(calls), Some(disk), Some(image)));
+            }
+        }
+        if tally.states.len() as u64 >= states {
+            break;
+        }
+    }
+    Ok(tally)
+}
+
+/// What the machine shows if only the process dies at the cut.
+fn after_a_kill(setup: &Setup, disk: &SimDisk, calls: &Calls) -> Result<World, Broken> {
+    let log = guarded(|| {
+        let opened = setup.open(&disk.kill()).and_then(|wal| shown(wal.range(..)?));
+        opened.map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("after a kill: {error}")))
+    })?;
+    calls.explain(&log)
+}
+
+fn guarded<T>(act: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
+    catch_unwind(AssertUnwindSafe(act))
+        .unwrap_or_else(|panic| Err(Broken::new(Promise::NoPanic, message_of(panic.as_ref()))))
+}
+
+fn print(tallies: &Tallies) {
+    println!("power cuts under several threads, none of which broke a promise");
+    let line = |what: &str, count: &dyn Fn(Policy) -> String| {
+        let counts: String = Policy::ALL.into_iter().map(|policy| format!("{:>10}", count(policy))).collect();
+        println!("  {counts}  {what}");
+    };
+    let count = |policy: Policy, of: &dyn Fn(&Tally) -> u64| tallies.get(&policy).map_or(0, of).to_string();
+    line("", &|policy| policy.name().to_owned());
+    line("runs", &|policy| count(policy, &|tally| tally.runs));
+    line("of them cut under the writers", &|policy| count(policy, &|tally| tally.cut_short));
+    line("distinct states (by the hash of the image)", &|policy| {
+        count(policy, &|tally| tally.states.len() as u64)
+    });
+    line("entries acknowledged as durable", &|policy| count(policy, &|tally| tally.acknowledged));
+    line("the same, looked for in every state", &|policy| count(policy, &|tally| tally.compared));
+    let all: u64 = tallies.values().map(|tally| tally.states.len() as u64).sum();
+    println!("  {all:>10}  states of all policies");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(faulty: Faulty, states: u64) -> Result<Tallies, Box<Finding>> {
+        every_policy(&Arguments { states, seed: 5 }, faulty)
+    }
+
+    #[test]
+    fn several_threads_lose_nothing_that_was_acknowledged_when_the_power_is_cut_under_them() {
+        let tallies = tried(Faulty::Nothing, 2500).unwrap_or_else(|finding| panic!("{finding}"));
+        for policy in Policy::ALL {
+            let tally = &tallies[&policy];
+            assert!(tally.states.len() >= 500 && tally.cut_short * 4 > tally.runs, "{policy:?}");
+            assert!(tally.acknowledged > 0 && tally.compared > tally.acknowledged, "{policy:?}");
+        }
+    }
+
+    /// A log that promises too early has to be caught, or the run above shows nothing.
+    #[test]
+    fn a_log_that_acknowledges_without_a_sync_is_caught() {
+        for policy in [Policy::Immediate, Policy::Grouped] {
+            let finding =
+                one_policy(policy, Faulty::AcknowledgesBeforeSync, 4000, 5).expect_err("it is wrong");
+            assert_eq!(finding.broken.promise, Promise::AcknowledgedIsThere, "{finding}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_does_not_sync_or_syncs_too_late_is_caught_under_every_policy() {
+        for faulty in [Faulty::NeverSyncsFiles, Faulty::NeverSyncsDirectory, Faulty::SyncsOneCallLate] {
+            for policy in Policy::ALL {
+                let tried = one_policy(policy, faulty, 4000, 5);
+                assert!(tried.is_err(), "{faulty} under {policy:?}: {tried:?}");
+            }
+        }
+    }
+}
