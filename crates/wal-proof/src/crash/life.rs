@@ -32,7 +32,7 @@ impl Setup {
         let lies = self.policy.waits() && self.faulty == Faulty::AcknowledgesBeforeSync;
         let policy = if lies { Policy::None } else { self.policy };
         let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum);
-        self.faulty.options(policy.options(options).background(false), self.anchor_lags)
+        self.faulty.options(policy.options(options).background(false).zero_ahead(true), self.anchor_lags)
     }
 
     pub(crate) fn directory(&self, disk: &SimDisk) -> Arc<dyn Directory> {
