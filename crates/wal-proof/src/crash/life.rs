@@ -16,6 +16,9 @@ use crate::crash::policy::{PERIOD_ENTRIES, Policy};
 use crate::crash::script::{Operation, Script};
 use crate::crash::world::{After, Broken, Group, Promise, World};
 
+/// The smallest segments that are explored; the others are a third longer.
+pub(crate) const SMALLEST_SEGMENT: u64 = 12 << 10;
+
 /// How the logs of an exploration are opened, and what is wrong with them on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setup {
@@ -32,7 +35,14 @@ impl Setup {
         let lies = self.policy.waits() && self.faulty == Faulty::AcknowledgesBeforeSync;
         let policy = if lies { Policy::None } else { self.policy };
         let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum);
-        self.faulty.options(policy.options(options).background(false).zero_ahead(true), self.anchor_lags)
+        let options = policy.options(options).background(false).zero_ahead(self.zeroes_ahead());
+        self.faulty.options(options, self.anchor_lags)
+    }
+
+    /// Half of the setups, one under each policy: zeros are operations more, in which a power cut meets
+    /// nothing else.
+    fn zeroes_ahead(&self) -> bool {
+        self.segment_bytes > SMALLEST_SEGMENT
     }
 
     pub(crate) fn directory(&self, disk: &SimDisk) -> Arc<dyn Directory> {

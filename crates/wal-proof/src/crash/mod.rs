@@ -29,7 +29,7 @@ use crate::crash::draw::Draw;
 use crate::crash::explore::{Checked, Explorer, Violation};
 use crate::crash::faulty::Faulty;
 use crate::crash::ledger::Ledger;
-use crate::crash::life::Setup;
+use crate::crash::life::{SMALLEST_SEGMENT, Setup};
 use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::Trail;
@@ -182,14 +182,14 @@ fn setups(faulty: Faulty) -> [Setup; 10] {
         faulty,
     };
     [
-        setup(Policy::Immediate, 12 << 10, Checksum::Crc32, false),
+        setup(Policy::Immediate, SMALLEST_SEGMENT, Checksum::Crc32, false),
         setup(Policy::None, 16 << 10, Checksum::Crc32, true),
-        setup(Policy::None, 12 << 10, Checksum::Crc32, false),
+        setup(Policy::None, SMALLEST_SEGMENT, Checksum::Crc32, false),
         setup(Policy::Immediate, 16 << 10, Checksum::Crc64, true),
         setup(Policy::Grouped, 16 << 10, Checksum::Crc32, false),
-        setup(Policy::Periodic, 12 << 10, Checksum::Crc32, true),
-        setup(Policy::Buffered, 12 << 10, Checksum::Crc32, false),
-        setup(Policy::Grouped, 12 << 10, Checksum::Crc64, true),
+        setup(Policy::Periodic, SMALLEST_SEGMENT, Checksum::Crc32, true),
+        setup(Policy::Buffered, SMALLEST_SEGMENT, Checksum::Crc32, false),
+        setup(Policy::Grouped, SMALLEST_SEGMENT, Checksum::Crc64, true),
         setup(Policy::Periodic, 16 << 10, Checksum::Crc64, false),
         setup(Policy::Buffered, 16 << 10, Checksum::Crc32, true),
     ]
