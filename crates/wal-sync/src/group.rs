@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::policy::Durability;
-use crate::primitives::{Arc, Instant, Mutex, Word, now, wake_task};
+use crate::primitives::{Arc, Instant, Mutex, Word, now};
 
 /// One write, as those who are in it see it. The word grows from open to written to durable, or ends
 /// at failed; it never changes after durable or failed. What was once true for somebody stays so: whoever
 /// asked for the write alone has it, although the sync behind it failed or never came.
 ///
-/// It is set under the lock of the group commit, and whoever sleeps on it is woken behind that lock,
-/// all with one call. The woken take no lock unless it failed.
+/// It is set under the lock of the group commit, and whoever sleeps on it is woken behind that lock.
+/// The woken take no lock unless it failed.
 #[derive(Debug)]
 pub(crate) struct Group<E> {
     word: Word,
@@ -59,7 +59,7 @@ impl<E: Clone> Group<E> {
     pub(crate) fn renewed(mut group: Arc<Group<E>>) -> Result<Arc<Group<E>>, Arc<Group<E>>> {
         let Some(alone) = Arc::get_mut(&mut group) else { return Err(group) };
         alone.word.reset();
-        // Whoever ended it has taken the wakers.
+        // Whoever ended it has taken the wakers out.
         alone.outcome.lock_whole().error = None;
         Ok(group)
     }
@@ -100,18 +100,17 @@ impl<E: Clone> Group<E> {
         self.word.set(ended);
     }
 
-    /// Wakes the threads that wait, all with one call.
+    /// Wakes the threads that wait.
     pub(crate) fn wake_threads(&self) {
         self.word.wake();
     }
 
-    /// Wakes the tasks that wait. Their wakers are foreign code: called, and dropped, under no lock.
-    pub(crate) fn wake_tasks(&self) {
+    /// Gives out the wakers of the tasks that wait. They are foreign code: to be called, and dropped, under
+    /// no lock.
+    pub(crate) fn take_wakers(&self) -> Vec<Waker> {
         let mut outcome = self.outcome.lock_whole();
         outcome.round += 1;
-        let wakers = std::mem::take(&mut outcome.wakers);
-        drop(outcome);
-        wakers.into_iter().for_each(wake_task);
+        std::mem::take(&mut outcome.wakers)
     }
 
     /// Blocks until what was asked for is true, or never will be; `None` when `deadline` has passed.

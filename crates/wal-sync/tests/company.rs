@@ -9,13 +9,15 @@
 
 mod fake;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fake::{Deed, Log, put, said, timed, watched};
+use fake::{Deed, Fake, Log, put, said, timed, watched};
 use wal_sync::Durability::{Durable, Written};
-use wal_sync::SyncPolicy;
+use wal_sync::{GroupCommit, SyncPolicy};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -153,35 +155,92 @@ fn a_leader_of_an_emptied_frame_is_not_taken_for_the_one_who_was_relieved() {
     });
 }
 
-/// So many that they are not back within a third of a sync: the ticker leads them, in two halves.
+/// Threads that append over and over until `enough`, each with a pause in between, in milliseconds.
+fn append_until(log: &Log, pauses: &[u64], enough: impl Fn(&Log)) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for &pause in pauses {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let number = put(log, 7, Durable).unwrap();
+                    assert!(log.fake().is_durable(number));
+                    thread::sleep(Duration::from_millis(pause));
+                }
+            });
+        }
+        enough(log);
+        over.store(true, Ordering::SeqCst);
+    });
+}
+
+/// A sync of 6 ms: half of them are back within a third of it, and the others are not.
+fn crowd() -> (Log, Vec<u64>) {
+    let log = Log::wide(SyncPolicy::grouped(LONG));
+    log.fake().change(|record| record.sync_takes = Duration::from_millis(6));
+    (log, (0..40).map(|thread| thread % 2 * 4).collect())
+}
+
 #[test]
-fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker() {
+fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker_until_they_are_gone() {
     watched(|| {
-        let log = Log::wide(SyncPolicy::grouped(LONG));
-        log.fake().change(|record| record.sync_takes = Duration::from_millis(6));
-        let over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            // Most are back within a third of a sync, and some are not.
-            for away in [0, 0, 0, 0, 4, 4] {
-                let (log, over) = (&log, &over);
-                scope.spawn(move || {
-                    while !over.load(Ordering::SeqCst) {
-                        let number = put(log, 7, Durable).unwrap();
-                        assert!(log.fake().is_durable(number));
-                        thread::sleep(Duration::from_millis(away));
-                    }
-                });
-            }
-            log.fake().until(|record| record.syncs_by_ticker >= 20);
-            over.store(true, Ordering::SeqCst);
-        });
+        let (log, pauses) = crowd();
+        append_until(&log, &pauses, |log| log.fake().until(|record| record.most_by_ticker >= 20));
         // Once they are gone nobody is expected, and whoever comes alone leads itself.
         for _ in 0..10 {
             log.put(7, Durable).unwrap();
         }
         let by_ticker = log.fake().record().syncs_by_ticker;
-        log.put(7, Durable).unwrap();
+        for _ in 0..10 {
+            log.put(7, Durable).unwrap();
+        }
         assert_eq!(log.fake().record().syncs_by_ticker, by_ticker);
+    });
+}
+
+#[test]
+fn a_few_lead_themselves_however_late_some_of_them_come() {
+    watched(|| {
+        let (log, _) = crowd();
+        append_until(&log, &[0, 0, 0, 0, 4, 4], |log| log.fake().until(|record| record.syncs_begun >= 100));
+        assert_eq!(log.fake().record().syncs_by_ticker, 0);
+    });
+}
+
+/// A waker that appends when it is called.
+struct Appends {
+    log: std::sync::Weak<GroupCommit<Fake>>,
+    on_the_ticker: Arc<AtomicBool>,
+}
+
+impl Wake for Appends {
+    fn wake(self: Arc<Self>) {
+        if let Some(log) = self.log.upgrade() {
+            put(&log, 7, Durable).unwrap();
+        }
+        if thread::current().name() == Some(fake::TICKER) {
+            self.on_the_ticker.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The ticker led a crowd, and called the waker of a task. That waker appended, was left to the ticker, which
+/// was calling it, and slept for ever; and so did everybody behind it.
+#[test]
+fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_ticker() {
+    watched(|| {
+        let (log, pauses) = crowd();
+        let on_the_ticker = Arc::new(AtomicBool::new(false));
+        append_until(&log, &pauses, |log| {
+            while !on_the_ticker.load(Ordering::SeqCst) {
+                let mut ticket = log.submit_one(7, Durable).unwrap();
+                let appends =
+                    Appends { log: Arc::downgrade(&log.share()), on_the_ticker: Arc::clone(&on_the_ticker) };
+                if ticket.poll(&Context::from_waker(&Waker::from(Arc::new(appends)))).is_pending() {
+                    assert_eq!(log.wait(&ticket, None), Some(Ok(())));
+                }
+            }
+        });
     });
 }
 

@@ -7,7 +7,9 @@
 //! Each model prints how many executions were explored. The bound is on preemptions: a thread is taken off
 //! the processor where it did not wait at most four times in an execution; within that the exploration is
 //! complete. A thread that never returns is a deadlock, which loom reports. Time goes on whenever somebody
-//! looks at it. Not modelled: a panic, because loom's mutexes do not poison.
+//! looks at it. Not modelled: a panic, because loom's mutexes do not poison; company that the ticker leads, which
+//! takes more threads than loom has (`stress.rs` and `company.rs` run it); how a wake-up is passed on, because
+//! a word is a condition variable here (the tests of `primitives.rs` run that).
 #![cfg(loom)]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
 

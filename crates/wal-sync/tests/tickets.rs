@@ -52,6 +52,17 @@ fn a_wait_ends_at_its_deadline() {
 }
 
 #[test]
+fn a_wait_whose_deadline_has_passed_begins_nothing_where_nobody_ticks() {
+    watched(|| {
+        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let ticket = log.submit_one(7, Durable).unwrap();
+        assert_eq!(log.wait(&ticket, Some(Instant::now())), None);
+        assert_eq!(log.fake().begun(), (0, 0));
+        assert_eq!(log.wait(&ticket, Some(Instant::now() + Duration::from_secs(10))), Some(Ok(())));
+    });
+}
+
+#[test]
 fn a_task_is_woken_and_only_through_its_latest_waker() {
     watched(|| {
         let log = Log::wide(SyncPolicy::None);

@@ -1,6 +1,6 @@
 //! The threads of one log: named, and joined when it ends.
 //!
-//! | thread | exists | does |
+//! | thread | exists, unless the log does without threads | does |
 //! |---|---|---|
 //! | `wal-files` | while the log is open | prepares and zeroes segments, writes the anchor |
 //! | `wal-sync` | while the log is open | writes and syncs what nobody waits for, and for company that is too large to be waited for |

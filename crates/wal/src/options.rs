@@ -103,9 +103,10 @@ impl Options {
         self
     }
 
-    /// Whether threads prepare segments, write the anchor and sync what nobody waits for. Without them
-    /// the call that needs it does it: [`Commit::wait`](crate::Commit::wait) writes and syncs, and a periodic
-    /// sync runs in the append that finds it due. For tests that repeat exactly, and for places without
+    /// Whether threads prepare segments, write the anchor, and sync what nobody waits for and for company that
+    /// is too large to be waited for. Without them the call that needs it does it:
+    /// [`Commit::wait`](crate::Commit::wait) writes and syncs, and so does awaiting a commit, which blocks;
+    /// a periodic sync runs in the append that finds it due. For tests that repeat exactly, and for places without
     /// threads. Default: true.
     pub fn background(mut self, background: bool) -> Options {
         self.background = background;
@@ -113,7 +114,7 @@ impl Options {
     }
 
     /// Whether segments are filled with zeros before they are used, while there is time. A sync of a few
-    /// entries is quicker then (`docs/benchmarks.md` has by how much), because the file system has nothing
+    /// entries is quicker then (`docs/benchmarks.md` shows it), because the file system has nothing
     /// of its own to note; each byte of the log is written twice for it. It is only done while syncs are
     /// small. No use on file systems that never write in place, such as btrfs and ZFS. Default: with
     /// [`background`](Options::background) threads. Without them the append that orders a segment waits

@@ -54,15 +54,16 @@ pub struct Stats {
     pub recovery_dropped_bytes: u64,
 
     /// From the moment when the first entry of a frame joined until the frame was what its append asked
-    /// for, in seconds, a value a frame: what a caller waits. Under `none` and `periodic` the time of one
-    /// frame in 16 is taken.
+    /// for, in seconds: what a caller waits at most. A value a sync, of the oldest frame that it covers;
+    /// under `none` and `periodic` the time of one frame in 16 is taken.
     pub append_duration: Distribution,
     /// How long a frame took to be written, in seconds, a value a frame; of frames with a single entry
     /// the time of one in 16 is taken.
     pub write_duration: Distribution,
     /// How long a sync took that succeeded, in seconds.
     pub sync_duration: Distribution,
-    /// How long appends stood still for a rollover, in seconds.
+    /// How long the write took that went on in the next segment, with the syncs that this takes, in
+    /// seconds.
     pub rollover_duration: Distribution,
     /// How many entries one sync made durable.
     pub sync_entries: Distribution,

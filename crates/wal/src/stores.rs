@@ -172,7 +172,7 @@ impl Stores {
     }
 
     fn made(&self, order: Order) -> Slot {
-        match self.guarded(|| self.make(order)) {
+        match self.guarded(Operation::Create, || self.make(order)) {
             Ok(spare) if self.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
             Ok(spare) => Slot::Ready(spare),
             Err(error) => Slot::Failed(error),
@@ -181,7 +181,7 @@ impl Stores {
 
     /// One step. A spare that failed is given up; whoever needs one gets another.
     fn zero(&self, mut spare: Spare) -> Slot {
-        match self.guarded(|| spare.zero_some()) {
+        match self.guarded(Operation::Write, || spare.zero_some()) {
             Ok(true) => Slot::Zeroing(spare),
             Ok(false) => Slot::Ready(spare),
             Err(error) => {
@@ -199,18 +199,22 @@ impl Stores {
 
     /// An anchor that could not be written is written at leisure, unless a newer one comes first.
     fn write_behind(&self, anchor: Anchor) {
-        let written = self.guarded(|| self.anchor.lock_whole().write(anchor));
+        let written = self.guarded(Operation::Write, || self.anchor.lock_whole().write(anchor));
         if written.is_err() {
             self.wanted.lock_whole().leisurely.get_or_insert(anchor);
         }
     }
 
     /// A panic below is a failure of what was asked for.
-    fn guarded<T>(&self, act: impl FnOnce() -> Result<T, SegmentError>) -> Result<T, SegmentError> {
+    fn guarded<T>(
+        &self,
+        operation: Operation,
+        act: impl FnOnce() -> Result<T, SegmentError>,
+    ) -> Result<T, SegmentError> {
         catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
-            let source = Arc::new(io::Error::other("a thread panicked while it prepared this"));
+            let source = Arc::new(io::Error::other("a thread panicked in it"));
             let file = self.directory.path().to_path_buf();
-            Err(SegmentError::Io { operation: Operation::Create, file, offset: None, source })
+            Err(SegmentError::Io { operation, file, offset: None, source })
         })
     }
 

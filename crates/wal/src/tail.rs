@@ -71,7 +71,7 @@ impl Tail {
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(self.stores.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
-        ended.map_err(fault)
+        ended.map_err(|error| self.fault(error))
     }
 
     /// No rollover is told any more.
@@ -84,6 +84,18 @@ impl Tail {
     /// Gives up the lock of the log.
     pub(crate) fn release(&self) {
         drop(self.lock().take());
+    }
+
+    /// What went wrong with a write, or with the end. Poison is news then: of a log that is poisoned nothing
+    /// more is asked.
+    fn fault(&self, error: SegmentError) -> Fault<Error> {
+        match error {
+            SegmentError::Poisoned(_) => {
+                self.meters.sync_failed();
+                Fault::Final(error.into())
+            }
+            error => Fault::Passing(error.into()),
+        }
     }
 
     fn lock(&self) -> Guard<'_, Option<Writer>> {
@@ -137,7 +149,7 @@ impl Target for Tail {
                 debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
                 Ok(wrote)
             }
-            Err(error) => Err(fault(error)),
+            Err(error) => Err(self.fault(error)),
         }
     }
 
@@ -172,12 +184,5 @@ impl Target for Tail {
 
     fn acknowledged(&self, took: Duration) {
         self.meters.appended(took);
-    }
-}
-
-fn fault(error: SegmentError) -> Fault<Error> {
-    match error {
-        SegmentError::Poisoned(_) => Fault::Final(error.into()),
-        error => Fault::Passing(error.into()),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::ledger::payload;
 use common::{
     Acknowledged, EVERY_POLICY, HALF, Ledger, check_power_cut, contents, eio, enospc, every_setup, fault,
-    holds_all, open, small, try_open, within,
+    holds_all, open, refused, small, try_open, within,
 };
 use wal::{Error, ErrorKind, SyncPolicy, Wal};
 use wal_segment::io::sim::{CallKind, Failure, FaultEffect, SimDisk, SyncLoss, Times};
@@ -42,6 +42,35 @@ fn effects(call: CallKind) -> Vec<FaultEffect> {
         _ => {}
     }
     effects
+}
+
+#[test]
+fn a_sync_that_fails_in_a_rollover_or_a_close_is_counted_once() {
+    for closes in [false, true] {
+        let disk = SimDisk::new(1);
+        let options = small(SyncPolicy::None);
+        let mut ledger = Ledger::new(SyncPolicy::None);
+        let wal = at_the_end_of_a_segment(&disk, &options, &mut ledger);
+        disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::Error(eio())));
+        let kept = wal.clone();
+        let failed = if closes { wal.close() } else { wal.append(&payload(9, HALF)).map(drop) };
+        refused(failed, ErrorKind::Poisoned);
+        refused(kept.append(b"more"), ErrorKind::Poisoned);
+        let stats = kept.stats();
+        assert_eq!((stats.sync_errors, stats.poisoned), (1, true), "in a close: {closes}");
+    }
+}
+
+#[test]
+fn a_log_that_was_closed_shows_how_long_its_files_are_now() {
+    let disk = SimDisk::new(1);
+    let wal = open(&disk, &small(SyncPolicy::Immediate).segment_bytes(1 << 20));
+    wal.append(&payload(0, HALF)).expect("nothing fails");
+    let kept = wal.clone();
+    wal.close().expect("nothing fails");
+    let bytes: usize =
+        disk.names().iter().filter_map(|name| disk.contents(name)).map(|bytes| bytes.len()).sum();
+    assert_eq!(kept.stats().disk_bytes, bytes as u64);
 }
 
 #[track_caller]

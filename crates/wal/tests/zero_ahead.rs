@@ -25,7 +25,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Where frames begin.
 const FRAMES: u64 = 8192;
-const FIRST: &str = "00000000000000000001.wal";
 const SECOND: &str = "00000000000000000002.wal";
 
 /// Immediate, in the smallest segments, without threads, and zeroed all the same.
@@ -34,7 +33,7 @@ fn zeroing() -> Options {
 }
 
 /// Bytes that were written to the second segment, before a LINK was, and how many syncs followed them.
-fn zeros_ahead(options: &Options, appends: u64) -> (u64, u64) {
+fn zeros_ahead(options: &Options, appends: u64, entry_bytes: usize) -> (u64, u64) {
     let disk = SimDisk::new(1);
     let written = Arc::new(Mutex::new((0, 0)));
     let record = Arc::clone(&written);
@@ -49,9 +48,10 @@ fn zeros_ahead(options: &Options, appends: u64) -> (u64, u64) {
     });
     let wal = options.open_in(seam).expect("a new log");
     for number in 0..appends {
-        wal.append(&payload(number, HALF)).expect("nothing fails");
+        wal.append(&payload(number, entry_bytes)).expect("nothing fails");
     }
-    assert_eq!(disk.contents(FIRST).is_some(), appends > 0);
+    assert_eq!(wal.stats().segments, 1, "the second one is a spare");
+    assert!(disk.contents(SECOND).is_some(), "which was prepared");
     let found = *written.lock().expect("nobody panics");
     drop(wal);
     found
@@ -60,26 +60,18 @@ fn zeros_ahead(options: &Options, appends: u64) -> (u64, u64) {
 #[test]
 fn a_segment_of_small_syncs_is_followed_by_one_that_is_zeroed_and_synced() {
     // The first entry makes the first segment half full.
-    let (bytes, syncs) = zeros_ahead(&zeroing(), 1);
+    let (bytes, syncs) = zeros_ahead(&zeroing(), 1, HALF);
     assert_eq!((bytes, syncs), ((12 << 10) - FRAMES, 1));
 }
 
 #[test]
 fn nothing_is_zeroed_when_it_is_not_wanted_or_gives_nothing() {
-    assert_eq!(zeros_ahead(&zeroing().zero_ahead(false), 1).0, 0, "it is switched off");
-    assert_eq!(zeros_ahead(&small(SyncPolicy::Immediate), 1).0, 0, "no thread is there to do it");
-    // One sync of 64 KiB and more: what the file system notes is little beside it.
-    let large = small(SyncPolicy::Immediate).segment_bytes(4 << 20).zero_ahead(true);
-    let disk = SimDisk::new(1);
-    let wal = open(&disk, &large);
-    for number in 0..8 {
-        wal.append(&payload(number, 100 << 10)).expect("nothing fails");
-    }
-    let cuts_before = disk.operations();
-    wal.append(b"small").expect("nothing fails");
-    assert!(disk.contents(SECOND).is_some(), "the next segment is prepared");
-    assert!(disk.operations() - cuts_before < 10, "and nothing is written to it");
-    wal.close().expect("nothing fails");
+    assert_eq!(zeros_ahead(&zeroing().zero_ahead(false), 1, HALF).0, 0, "it is switched off");
+    assert_eq!(zeros_ahead(&small(SyncPolicy::Immediate), 1, HALF).0, 0, "no thread is there to do it");
+    // The first segment is 1 MiB long, and more than half full then.
+    let long = zeroing().segment_bytes(4 << 20);
+    assert_eq!(zeros_ahead(&long, 7, 100 << 10).0, 0, "syncs of 64 KiB and more");
+    assert!(zeros_ahead(&long, 10, 60 << 10).0 > 1 << 20, "smaller ones");
 }
 
 #[test]

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Invariants:
-//! - Behind the end of the log no byte range is written twice in one life of a segment.
+//! - Behind the end of the log no byte range takes two frames in one life of a segment.
 //! - A LINK is written only after everything in front of it was synced.
 //! - What is in the anchor was durable before.
 //!
@@ -347,6 +347,11 @@ impl Writer {
             Ok(Some(file)) => file.resize(self.end.offset),
             _ => Ok(()),
         };
+        if let (Ok(Some(_)), Ok(()), Some(last)) =
+            (&sealed, &shortened, Arc::make_mut(&mut self.spans).last_mut())
+        {
+            last.file_bytes = self.end.offset;
+        }
         let anchored = depot.anchor(self.anchor_now());
         sealed.map(|_| ()).and(shortened).and(anchored)
     }

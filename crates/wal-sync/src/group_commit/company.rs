@@ -13,8 +13,9 @@
 //!
 //! To wake many takes longer than the wait pays. Then the ticker leads: it has the next sync begun
 //! before those of the last one are all awake, and no sync waits for a sleeping leader. What "many" is
-//! depends on the machine and on its disk, so it is measured: when the wait has often been too short
-//! for most of them, they are many; when all are back within a wait, or nobody comes, they are not.
+//! depends on the machine and on its disk, so it is measured: when a wait has been too short for all of
+//! them, though they were coming, again and again, they are many; when those who were woken are back as
+//! quickly as all of them would have to be, again and again, or half of them are gone, they are not.
 
 use std::time::Duration;
 
@@ -31,16 +32,19 @@ pub(super) struct Company {
     expected: u64,
     /// The longest wait that pays: if nobody comes it costs a third of a sync more, once.
     patience: Duration,
-    /// So often in a row did most of them come, and not all, while their leader waited.
+    /// So often in a row did more than a third of them come, and not all, while their leader waited.
     late: u32,
-    /// So often in a row did nobody join while a sync ran.
-    idle: u32,
-    /// The ticker leads: nobody else does who joins.
-    ticker_leads: bool,
-    /// How many were woken last, when, and how many of them have not come back.
+    /// The ticker leads so many: nobody else does who joins.
+    led_by_ticker: Option<u64>,
+    /// How many the ticker woke last, and how many of them have not come back.
     woken: u64,
     away: u64,
-    woken_at: Option<Instant>,
+    /// When the first of them was back.
+    back_since: Option<Instant>,
+    /// So often in a row were they back quickly.
+    quick: u32,
+    /// So often in a row did nobody join while the ticker synced, or were half of them gone.
+    thin: u32,
     /// The leader of the open frame with this number sleeps, and another goes on in its place.
     relieved: Option<u64>,
 }
@@ -48,27 +52,34 @@ pub(super) struct Company {
 /// What happens so often in a row is no accident of the machine's.
 const OFTEN: u32 = 3;
 
+/// Fewer are never too many to be waited for: what they lose by a late one now and then is less than what
+/// two more hand-overs a sync would cost them.
+const LEAST_CROWD: u64 = 24;
+
 impl Company {
     pub(super) fn ticker_leads(&self) -> bool {
-        self.ticker_leads
+        self.led_by_ticker.is_some()
     }
 
     /// A thread has joined that waits for a sync.
     pub(super) fn joined(&mut self) {
-        if !self.ticker_leads || self.away == 0 {
+        if !self.ticker_leads() || self.away == 0 {
             return;
         }
+        let back_since = *self.back_since.get_or_insert_with(now);
         self.away -= 1;
-        if self.away == 0 && self.woken_at.is_some_and(|woken| self.all_would_be_back(since(woken))) {
-            self.ticker_leads = false;
+        if self.away == 0 {
+            self.quick = if self.would_all_be_back(since(back_since)) { self.quick + 1 } else { 0 };
+            if self.quick >= OFTEN {
+                self.led_by_ticker = None;
+            }
         }
     }
 
-    /// Whether a leader could wait for all, when those who were woken last took so long to come back. That
-    /// is twice its patience at most: its wait begins when the first one is back, and this did when they
-    /// were woken.
-    fn all_would_be_back(&self, took: Duration) -> bool {
-        took.as_nanos() * u128::from(self.expected) <= 2 * self.patience.as_nanos() * u128::from(self.woken)
+    /// Whether a leader would have all of them within its patience, when those who were woken last took so
+    /// long from the first to the last.
+    fn would_all_be_back(&self, took: Duration) -> bool {
+        took.as_nanos() * u128::from(self.expected) <= self.patience.as_nanos() * u128::from(self.woken)
     }
 
     /// Goes on in the place of the leader of the open frame with this number.
@@ -82,18 +93,21 @@ impl Company {
         let SyncPolicy::Grouped { window } = policy else { return };
         self.expected = waiters + joined;
         self.patience = window.min(took / 3);
-        self.idle = if joined == 0 { self.idle + 1 } else { 0 };
-        self.ticker_leads &= self.idle < OFTEN;
-        if self.ticker_leads {
-            (self.woken, self.away, self.woken_at) = (waiters, waiters, Some(now()));
+        let Some(crowd) = self.led_by_ticker else { return };
+        self.thin = if joined == 0 || self.expected < crowd / 2 { self.thin + 1 } else { 0 };
+        if self.thin >= OFTEN {
+            self.led_by_ticker = None;
         }
+        (self.woken, self.away, self.back_since) = (waiters, waiters, None);
     }
 
     /// A wait is over in which not all have come.
     fn missed(&mut self, came: u64, ticker: bool) {
-        self.late = if came * 2 > self.expected { self.late + 1 } else { 0 };
-        if self.late >= OFTEN && ticker {
-            (self.late, self.idle, self.away, self.ticker_leads) = (0, 0, 0, true);
+        let many = ticker && self.expected >= LEAST_CROWD && came * 3 > self.expected;
+        self.late = if many { self.late + 1 } else { 0 };
+        if self.late >= OFTEN {
+            (self.late, self.quick, self.thin, self.away) = (0, 0, 0, 0);
+            self.led_by_ticker = Some(self.expected);
         }
     }
 }
@@ -107,7 +121,11 @@ impl<T: Target> GroupCommit<T> {
         group: &Arc<Group<T::Error>>,
     ) -> (Locked<'a, T>, bool) {
         let expected = locked.company.expected;
-        if locked.open.waiters >= expected || !locked.is_open(group) {
+        if !locked.is_open(group) {
+            return (locked, false);
+        }
+        if locked.open.waiters >= expected {
+            locked.company.late = 0;
             return (locked, false);
         }
         let frame = locked.frames;

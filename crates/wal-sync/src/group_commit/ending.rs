@@ -100,8 +100,7 @@ impl<T: Target> GroupCommit<T> {
     fn end(&self, mut locked: Locked<'_, T>, mut finished: Finished<T::Error>) {
         locked.over = true;
         self.fail_all(&mut locked, &Error::Closed, &mut finished);
-        drop(locked);
-        self.tell(finished);
+        self.tell(locked, finished);
     }
 
     fn take_both_turns<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {

@@ -23,7 +23,9 @@ impl<E: Clone> Finished<E> {
         Finished { few: [const { None }; FEW], more: Vec::new(), wakers: Vec::new(), took: None }
     }
 
+    /// This group has moved up, or failed.
     pub(super) fn push(&mut self, group: Arc<Group<E>>) {
+        self.wakers.extend(group.take_wakers());
         match self.few.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(group),
             None => self.more.push(group),
@@ -38,9 +40,6 @@ impl<E: Clone> Finished<E> {
     pub(super) fn wake(self) {
         for group in self.few.iter().flatten().chain(&self.more) {
             group.wake_threads();
-        }
-        for group in self.few.iter().flatten().chain(&self.more) {
-            group.wake_tasks();
         }
         self.wakers.into_iter().for_each(wake_task);
     }

@@ -7,8 +7,8 @@
 //!          └────────────────────────────┘
 //!  leader ─▶ turn to write ─▶ Target::write ─▶ written ─▶ turn to sync ─▶ Target::sync ─▶ durable
 //!                 ▲                                             ▲                            │
-//!      while it is taken, others join                who waits for it gathers         all are woken
-//!      the open group                                company on the way               with one call
+//!      while it is taken, others join                who waits for it gathers         a few are woken,
+//!      the open group                                company on the way               who wake the others
 //! ```
 //!
 //! Every policy is this one algorithm; the policy says who asks for a sync, and what an append waits for.
@@ -247,7 +247,7 @@ impl<T: Target> GroupCommit<T> {
         ticket: &Ticket<T::Error>,
         deadline: Option<Instant>,
     ) -> Option<Result<(), Error<T::Error>>> {
-        self.drive_for(&ticket.group, ticket.asked);
+        self.drive_for(&ticket.group, ticket.asked, deadline);
         ticket.wait(deadline)
     }
 
@@ -329,7 +329,8 @@ impl<T: Target> GroupCommit<T> {
             open.gathers_for = None;
             state.company.relieve(state.frames);
         }
-        let left_alone = waits_for_sync && state.company.ticker_leads();
+        // A ticker that calls a waker leads nobody meanwhile, and least of all that waker.
+        let left_alone = waits_for_sync && state.company.ticker_leads() && state.calling_out == 0;
         // The first who waits writes, and the first who waits for a sync runs it: mostly the same thread.
         let leads = complete || waits && !open.led && !left_alone;
         let syncs = complete || waits_for_sync && !open.synced && !left_alone;
@@ -453,17 +454,17 @@ impl<T: Target> GroupCommit<T> {
     }
 
     fn wait_in(&self, group: &Arc<Group<T::Error>>, asked: Durability) -> Result<(), Error<T::Error>> {
-        self.drive_for(group, asked);
+        self.drive_for(group, asked, None);
         group.wait(asked, None).expect("without a deadline there is an outcome")
     }
 
-    /// Where nobody ticks, whoever waits does what is due.
-    fn drive_for(&self, group: &Arc<Group<T::Error>>, asked: Durability) {
+    /// Where nobody ticks, whoever waits does what is due. Begins nothing once `deadline` has passed.
+    fn drive_for(&self, group: &Arc<Group<T::Error>>, asked: Durability, deadline: Option<Instant>) {
         if self.limits.ticker || group.outcome(asked).is_some() {
             return;
         }
         let mut locked = self.lock();
-        while group.outcome(asked).is_none() {
+        while group.outcome(asked).is_none() && deadline.is_none_or(|deadline| now() < deadline) {
             locked = self.do_what_is_due(locked);
         }
     }

@@ -74,6 +74,8 @@ pub(super) struct State<T: Target> {
     pub(super) in_flight_bytes: u64,
     /// Somebody who does not sync waits until everything in front of this is durable.
     pub(super) wanted: u64,
+    /// Threads that call wakers. Those may append, and nobody knows when they return.
+    pub(super) calling_out: u32,
     /// The target asked for a sync.
     pub(super) sync_soon: bool,
     /// Since when something is not durable, while something is not.
@@ -113,6 +115,7 @@ impl<T: Target> State<T> {
             unsynced: VecDeque::new(),
             in_flight_bytes: 0,
             wanted: next,
+            calling_out: 0,
             sync_soon: false,
             pending_since: None,
             company: Company::default(),

@@ -62,8 +62,7 @@ impl<T: Target> GroupCommit<T> {
         if finished.is_empty() {
             return locked;
         }
-        drop(locked);
-        self.tell(finished);
+        self.tell(locked, finished);
         self.lock()
     }
 
@@ -75,7 +74,6 @@ impl<T: Target> GroupCommit<T> {
             return;
         }
         locked.syncing = true;
-        locked.sync_soon = false;
         drop(locked);
         let panics = PanicFails::new(self, Turns { writes: false, syncs: true }, None);
         let begun = now();
@@ -90,6 +88,7 @@ impl<T: Target> GroupCommit<T> {
         if locked.failure.is_none() {
             match synced {
                 Ok(covered) => {
+                    locked.sync_soon = false;
                     let waiters = self.became_durable(&mut locked, covered, &mut finished);
                     let joined = locked.open.waiters;
                     locked.company.synced(waiters, joined, took, self.policy);
@@ -105,14 +104,19 @@ impl<T: Target> GroupCommit<T> {
         if locked.pending_since.is_some() || self.has_work(&locked) {
             self.work.notify_one();
         }
-        drop(locked);
-        self.tell(finished);
+        self.tell(locked, finished);
     }
 
-    /// Wakes those whose wait is over. Not under the lock.
-    pub(super) fn tell(&self, finished: Finished<T::Error>) {
+    /// Gives up the lock, and wakes those whose wait is over.
+    pub(super) fn tell(&self, mut locked: Locked<'_, T>, finished: Finished<T::Error>) {
         let took = finished.took;
+        let calls_out = !finished.wakers.is_empty();
+        locked.calling_out += u32::from(calls_out);
+        drop(locked);
         finished.wake();
+        if calls_out {
+            self.lock().calling_out -= 1;
+        }
         if let Some(took) = took {
             // Others may rest on what this thread does next.
             let panics = PanicFails::new(self, Turns::default(), None);
@@ -173,7 +177,7 @@ impl<T: Target> GroupCommit<T> {
     ) {
         locked.written = wrote.next;
         self.written.advance(wrote.next);
-        locked.sync_soon |= wrote.sync_soon;
+        locked.sync_soon = wrote.sync_soon;
         let Gathering { frame, group, bytes, begun, waiters, .. } = next;
         self.put_away(locked, frame);
         group.reach(Durability::Written);

@@ -61,8 +61,10 @@ pub struct Record {
     pub syncs_begun: u64,
     /// Syncs that succeeded, those inside of a write included.
     pub syncs: u64,
-    /// Syncs that were begun by the ticker.
+    /// Syncs that were begun by the ticker, and the most of them in a row.
     pub syncs_by_ticker: u64,
+    pub most_by_ticker: u64,
+    by_ticker_now: u64,
     /// The most entries of one write.
     pub widest: usize,
     pub next_writes: VecDeque<Deed>,
@@ -216,7 +218,10 @@ impl Target for Fake {
         }
         record.syncing = true;
         record.syncs_begun += 1;
-        record.syncs_by_ticker += u64::from(thread::current().name() == Some(TICKER));
+        let by_ticker = thread::current().name() == Some(TICKER);
+        record.syncs_by_ticker += u64::from(by_ticker);
+        record.by_ticker_now = if by_ticker { record.by_ticker_now + 1 } else { 0 };
+        record.most_by_ticker = record.most_by_ticker.max(record.by_ticker_now);
         let covered = record.entries.len() as u64;
         let takes = record.sync_takes;
         record = self.wait_while(record, |record| record.holds_syncs);
@@ -249,7 +254,7 @@ impl Target for Fake {
     }
 }
 
-const TICKER: &str = "ticker";
+pub const TICKER: &str = "ticker";
 
 /// A group commit over a fake, and its ticker.
 pub struct Log {
