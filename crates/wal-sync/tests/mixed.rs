@@ -12,7 +12,7 @@ mod fake;
 use std::sync::Arc;
 use std::thread;
 
-use fake::{Fake, WIDE, put, watched};
+use fake::{Fake, Log, WIDE, put, said, watched};
 use wal_sync::Durability::{Durable, Written};
 use wal_sync::{GroupCommit, SyncPolicy};
 
@@ -51,6 +51,31 @@ fn whoever_waits_for_a_sync_in_a_group_whose_leader_does_not_gets_one_without_a_
             let syncs = commit.target().syncs();
             assert_eq!((syncs, commit.target().record().widest), (1, 4), "one group, one sync: {policy:?}");
             assert_eq!(commit.in_flight_bytes(), 0);
+        }
+    });
+}
+
+// A group was led by a thread that waits for a sync. While another sync ran, its leader left it open, and those
+// in it who waited for the write alone waited for that sync as well.
+#[test]
+fn whoever_waits_for_the_write_alone_waits_for_no_sync_whoever_leads() {
+    watched(|| {
+        for policy in [SyncPolicy::Immediate, SyncPolicy::default(), SyncPolicy::None] {
+            let log = Log::wide(policy);
+            log.fake().change(|record| record.holds_syncs = true);
+            let first = log.put_aside(1, Durable);
+            log.fake().until(|record| record.syncs_begun == 1);
+            let second = log.put_aside(2, Durable);
+            log.until_joined(2);
+            assert_eq!(log.put(3, Written), Ok(2), "the sync is held");
+            let third = log.put_aside(4, Durable);
+            log.until_joined(4);
+            let ticket = log.submit_one(5, Written).unwrap();
+            assert_eq!(log.wait(&ticket, None), Some(Ok(())), "the sync is held");
+            log.fake().change(|record| record.holds_syncs = false);
+            for (number, one) in [(0, first), (1, second), (3, third)] {
+                assert_eq!(said(one), Some(Ok(number)), "{policy:?}");
+            }
         }
     });
 }

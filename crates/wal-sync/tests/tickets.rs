@@ -192,6 +192,34 @@ fn a_waker_may_call_the_log() {
     });
 }
 
+/// A waker that submits, and waits for it.
+struct Waits(Weak<GroupCommit<Fake>>);
+
+impl Wake for Waits {
+    fn wake(self: Arc<Self>) {
+        let Some(log) = self.0.upgrade() else { return };
+        let ticket = log.submit(ONE, Durable, Patience::Endless, |frame| frame.push(7)).unwrap();
+        assert_eq!(log.wait(&ticket, None), Some(Ok(())));
+    }
+}
+
+/// The ticker called a waker, and that waited for the ticker.
+#[test]
+fn a_waker_may_wait_for_what_it_submits() {
+    watched(|| {
+        for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default()] {
+            let log = Log::wide(policy);
+            log.fake().change(|record| record.holds_syncs = true);
+            let mut ticket = log.submit_one(7, Durable).unwrap();
+            let waker = Waker::from(Arc::new(Waits(Arc::downgrade(&log.share()))));
+            assert!(ticket.poll(&Context::from_waker(&waker)).is_pending());
+            log.fake().change(|record| record.holds_syncs = false);
+            log.fake().until(|record| record.durable == 2);
+            assert!(log.put(7, Durable).is_ok(), "the log goes on: {policy:?}");
+        }
+    });
+}
+
 struct Panics;
 
 impl Wake for Panics {

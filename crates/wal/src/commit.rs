@@ -19,6 +19,10 @@ use crate::error::Error;
 ///
 /// Dropping it changes nothing: the entries stay where they are, and nobody is told how it went. It keeps
 /// neither the log open nor its lock. When the log ends first, it says [`Closed`](crate::ErrorKind::Closed).
+///
+/// A task's waker is called by the thread that wrote or synced, often one of the log's, under no lock. It may
+/// append, submit and wait for what it submits; as long as it runs, others lead and sync for themselves, and
+/// commits that no thread waits for stand still. One that waits for a [`Reached`] may wait for ever.
 #[must_use = "nothing is promised before it was waited for"]
 pub struct Commit {
     ticket: Ticket<Error>,

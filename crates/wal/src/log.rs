@@ -121,7 +121,8 @@ impl Wal {
         self.submit_one(payload, durability, Patience::Endless)
     }
 
-    /// As [`Wal::submit`], and never waits.
+    /// As [`Wal::submit`], and never waits for room. It may be the one that hands over what has gathered, and
+    /// that may begin a segment, with the syncs that this takes.
     ///
     /// # Errors
     /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, and then nothing was appended.
@@ -129,7 +130,7 @@ impl Wal {
         self.submit_one(payload, self.core().commits.promise(), Patience::None)
     }
 
-    /// As [`Wal::submit`], and waits for at most `limit`.
+    /// As [`Wal::submit`], and waits for room for at most `limit`; else as [`Wal::try_submit`].
     ///
     /// # Errors
     /// As [`Wal::try_submit`].

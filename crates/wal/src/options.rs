@@ -124,8 +124,9 @@ impl Options {
         self
     }
 
-    /// Calls back after each turn to another segment, in order, on a thread of its own (without
-    /// [`background`](Options::background) threads: in the call that turned over, before it returns). No
+    /// Calls back after each turn to another segment, one at a time and in order, on a thread of its own.
+    /// Without [`background`](Options::background) threads it is the call that turned over, before it returns,
+    /// unless the callback runs already, in another thread or in this one: then that goes on with it. No
     /// lock is held: the callback may append, sync and close. A callback that keeps a [`Wal`] keeps the log open
     /// until somebody closes it. A panic in it is contained and changes
     /// nothing. At close those that are outstanding are called first, unless the callback itself closes.

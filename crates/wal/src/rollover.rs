@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wal_sync::primitives::channel::{Receiver, Sender, unbounded};
+use wal_sync::primitives::{AtomicBool, Ordering};
 
 /// The log went on in another segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl fmt::Debug for Callback {
 }
 
 /// Takes note of rollovers while turns and locks are held; the callback runs behind them, in order: on a
-/// thread of its own, or where there is none in the call that rolled over, before it returns.
+/// thread of its own, or where there is none in a call, mostly the one that rolled over.
 #[derive(Debug)]
 pub(crate) struct Listener {
     noted: Sender<Option<Rollover>>,
@@ -61,12 +62,14 @@ pub(crate) struct Listener {
 pub(crate) struct Caller {
     noted: Receiver<Option<Rollover>>,
     callback: Callback,
+    /// Where no thread of its own calls: somebody calls, and others leave it to them.
+    busy: AtomicBool,
 }
 
 impl Listener {
     pub(crate) fn new(callback: Callback) -> (Listener, Caller) {
         let (sender, noted) = unbounded();
-        (Listener { noted: sender }, Caller { noted, callback })
+        (Listener { noted: sender }, Caller { noted, callback, busy: AtomicBool::new(false) })
     }
 
     pub(crate) fn tell(&self, rollover: Rollover) {
@@ -88,10 +91,14 @@ impl Caller {
         }
     }
 
-    /// Calls for everything that was noted.
+    /// Calls for everything that was noted, unless somebody is at it: another thread, or this one, in a call
+    /// that the callback makes. They come to it.
     pub(crate) fn call_all(&self) {
-        while let Ok(Some(rollover)) = self.noted.try_recv() {
-            self.callback.call(&rollover);
+        while !self.noted.is_empty() && !self.busy.swap(true, Ordering::SeqCst) {
+            while let Ok(Some(rollover)) = self.noted.try_recv() {
+                self.callback.call(&rollover);
+            }
+            self.busy.store(false, Ordering::SeqCst);
         }
     }
 }

@@ -244,3 +244,39 @@ fn a_rollover_that_failed_is_not_told_and_the_next_one_is() {
         }
     });
 }
+
+// Without threads of the log, several that roll over called back at the same time, and a callback that rolled
+// over was called in the middle of itself, as deep as it liked.
+#[test]
+fn a_callback_is_called_once_at_a_time_and_in_order_without_a_thread_of_its_own() {
+    within(LIMIT, || {
+        let disk = SimDisk::new(1);
+        let later = Later::default();
+        let (inside, told) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (wal_of, entered, tells) = (Arc::clone(&later), Arc::clone(&inside), Arc::clone(&told));
+        let options = small(SyncPolicy::Immediate).on_rollover(move |rollover| {
+            assert_eq!(entered.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+            tells.lock().expect("nobody panics").push(rollover.to);
+            if let (Some(wal), true) = (wal_of.get(), rollover.to < 100) {
+                // Half a segment: every second one rolls over.
+                wal.append(&payload(rollover.to, HALF)).expect("nothing fails");
+            }
+            entered.fetch_sub(1, Ordering::SeqCst);
+        });
+        let wal = open(&disk, &options);
+        later.set(wal.clone()).expect("once");
+        thread::scope(|scope| {
+            for appender in 0..4 {
+                let wal = &wal;
+                scope.spawn(move || {
+                    for turn in 0..30 {
+                        wal.append(&payload(appender * 100 + turn, HALF)).expect("nothing fails");
+                    }
+                });
+            }
+        });
+        let told = told.lock().expect("nobody panics").clone();
+        assert!(told.is_sorted() && told.len() >= 60, "{told:?}");
+        assert_eq!(inside.load(Ordering::SeqCst), 0, "none of them panicked");
+    });
+}

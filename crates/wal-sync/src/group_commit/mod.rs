@@ -52,7 +52,7 @@ use self::turns::{PanicFails, Turns};
 use crate::error::Error;
 use crate::group::Group;
 use crate::policy::{Durability, SyncPolicy};
-use crate::primitives::{Arc, Condvar, Guard, Instant, Mutex, now};
+use crate::primitives::{Arc, AtomicU32, Condvar, Guard, Instant, Mutex, Ordering, now};
 use crate::target::Target;
 use crate::ticket::Ticket;
 use crate::watermark::Watermark;
@@ -101,6 +101,8 @@ pub struct GroupCommit<T: Target> {
     policy: SyncPolicy,
     limits: Limits,
     state: Mutex<State<T>>,
+    /// Threads that call wakers, which may append and wait: the ticker may be one of them.
+    calling_out: AtomicU32,
     written: Watermark,
     durable: Watermark,
     turn: Condvar,
@@ -135,6 +137,7 @@ impl<T: Target> GroupCommit<T> {
             policy: policy.clamped(),
             limits,
             state: Mutex::new(state),
+            calling_out: AtomicU32::new(0),
             written: Watermark::new(next),
             durable: Watermark::new(next),
             turn: Condvar::new(),
@@ -330,11 +333,14 @@ impl<T: Target> GroupCommit<T> {
             state.company.relieve(state.frames);
         }
         // A ticker that calls a waker leads nobody meanwhile, and least of all that waker.
-        let left_alone = waits_for_sync && state.company.ticker_leads() && state.calling_out == 0;
+        let left_alone = waits_for_sync && state.company.ticker_leads() && self.ticker_is_free();
         // The first who waits writes, and the first who waits for a sync runs it: mostly the same thread.
-        let leads = complete || waits && !open.led && !left_alone;
+        // Who waits for the write alone does not wait for a leader that waits for a sync, or for company.
+        let led_in_time = if waits_for_sync { open.led } else { open.led_at_once };
+        let leads = complete || waits && !led_in_time && !left_alone;
         let syncs = complete || waits_for_sync && !open.synced && !left_alone;
         open.led |= leads;
+        open.led_at_once |= leads && !waits_for_sync;
         open.synced |= syncs;
         if waits_for_sync {
             state.company.joined();
@@ -399,12 +405,12 @@ impl<T: Target> GroupCommit<T> {
                 locked = self.write_next(locked);
                 continue;
             }
-            if patience == Patience::None {
-                return Err(Error::Full);
-            }
             if !self.limits.ticker && !allowed && !locked.writing && !locked.syncing {
                 locked = self.do_what_is_due(locked);
                 continue;
+            }
+            if patience == Patience::None {
+                return Err(Error::Full);
             }
             locked = match patience {
                 Patience::Until(deadline) => {
@@ -458,9 +464,14 @@ impl<T: Target> GroupCommit<T> {
         group.wait(asked, None).expect("without a deadline there is an outcome")
     }
 
+    /// Whether the ticker comes round: it has nothing else to call.
+    fn ticker_is_free(&self) -> bool {
+        self.calling_out.load(Ordering::Relaxed) == 0
+    }
+
     /// Where nobody ticks, whoever waits does what is due. Begins nothing once `deadline` has passed.
     fn drive_for(&self, group: &Arc<Group<T::Error>>, asked: Durability, deadline: Option<Instant>) {
-        if self.limits.ticker || group.outcome(asked).is_some() {
+        if self.limits.ticker && self.ticker_is_free() || group.outcome(asked).is_some() {
             return;
         }
         let mut locked = self.lock();

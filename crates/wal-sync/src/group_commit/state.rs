@@ -25,8 +25,10 @@ pub(super) struct Gathering<T: Target> {
     pub(super) waits_for_write: bool,
     /// Threads that block until it is durable.
     pub(super) waiters: u64,
-    /// A thread in it writes it.
+    /// A thread in it writes it, at the latest when no sync runs and its company is there.
     pub(super) led: bool,
+    /// A thread in it writes it as soon as it has the turn.
+    pub(super) led_at_once: bool,
     /// A thread in it syncs it.
     pub(super) synced: bool,
     /// The thread that leads it waits until so many threads are in it.
@@ -74,8 +76,6 @@ pub(super) struct State<T: Target> {
     pub(super) in_flight_bytes: u64,
     /// Somebody who does not sync waits until everything in front of this is durable.
     pub(super) wanted: u64,
-    /// Threads that call wakers. Those may append, and nobody knows when they return.
-    pub(super) calling_out: u32,
     /// The target asked for a sync.
     pub(super) sync_soon: bool,
     /// Since when something is not durable, while something is not.
@@ -115,7 +115,6 @@ impl<T: Target> State<T> {
             unsynced: VecDeque::new(),
             in_flight_bytes: 0,
             wanted: next,
-            calling_out: 0,
             sync_soon: false,
             pending_since: None,
             company: Company::default(),
@@ -210,15 +209,18 @@ impl<T: Target> Gathering<T> {
             waits_for_write: false,
             waiters: 0,
             led: false,
+            led_at_once: false,
             synced: false,
             gathers_for: None,
             begun: None,
         }
     }
 
-    /// Whether somebody in it needs it to be written, and nobody in it does that.
+    /// Whether somebody in it needs it to be written, and nobody in it does that in time.
     pub(super) fn wants_a_leader(&self) -> bool {
-        !self.led && self.entries > 0 && self.asked > Durability::Buffered
+        let waits =
+            self.asked > Durability::Buffered && !self.led || self.waits_for_write && !self.led_at_once;
+        self.entries > 0 && waits
     }
 
     /// Whether nobody in it needs it to be written.
@@ -230,7 +232,7 @@ impl<T: Target> Gathering<T> {
     pub(super) fn let_go(&mut self, fresh: Arc<Group<T::Error>>) -> Arc<Group<T::Error>> {
         self.asked = Durability::Buffered;
         (self.waits_for_write, self.waiters) = (false, 0);
-        (self.led, self.synced, self.gathers_for) = (false, false, None);
+        (self.led, self.led_at_once, self.synced, self.gathers_for) = (false, false, false, None);
         std::mem::replace(&mut self.group, fresh)
     }
 }

@@ -8,7 +8,7 @@ use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::group::Group;
 use crate::policy::Durability;
-use crate::primitives::{Arc, now, since};
+use crate::primitives::{Arc, Ordering, now, since};
 use crate::target::{Fault, Target, Wrote};
 
 impl<T: Target> GroupCommit<T> {
@@ -108,15 +108,14 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Gives up the lock, and wakes those whose wait is over.
-    pub(super) fn tell(&self, mut locked: Locked<'_, T>, finished: Finished<T::Error>) {
+    pub(super) fn tell(&self, locked: Locked<'_, T>, finished: Finished<T::Error>) {
         let took = finished.took;
-        let calls_out = !finished.wakers.is_empty();
-        locked.calling_out += u32::from(calls_out);
+        let calls_out = u32::from(!finished.wakers.is_empty());
+        // In front of what joins next.
+        self.calling_out.fetch_add(calls_out, Ordering::Relaxed);
         drop(locked);
         finished.wake();
-        if calls_out {
-            self.lock().calling_out -= 1;
-        }
+        self.calling_out.fetch_sub(calls_out, Ordering::Relaxed);
         if let Some(took) = took {
             // Others may rest on what this thread does next.
             let panics = PanicFails::new(self, Turns::default(), None);
