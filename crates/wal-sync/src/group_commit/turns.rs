@@ -110,12 +110,16 @@ impl<T: Target> GroupCommit<T> {
     /// Gives up the lock, and wakes those whose wait is over.
     pub(super) fn tell(&self, locked: Locked<'_, T>, finished: Finished<T::Error>) {
         let took = finished.took;
-        let calls_out = u32::from(!finished.wakers.is_empty());
-        // In front of what joins next.
-        self.calling_out.fetch_add(calls_out, Ordering::Relaxed);
+        let calls_out = !finished.wakers.is_empty();
+        if calls_out {
+            // In front of what joins next.
+            self.calling_out.fetch_add(1, Ordering::Relaxed);
+        }
         drop(locked);
         finished.wake();
-        self.calling_out.fetch_sub(calls_out, Ordering::Relaxed);
+        if calls_out {
+            self.calling_out.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(took) = took {
             // Others may rest on what this thread does next.
             let panics = PanicFails::new(self, Turns::default(), None);
