@@ -14,18 +14,21 @@ use std::sync::Arc;
 
 use wal_format::Sequence;
 
+use crate::backward::Backward;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::reading::Reading;
 use crate::shelf::{Shelf, Snapshot};
 
-/// The entries of a snapshot that lie in a range. Ends after the first error.
+/// The entries of a snapshot that lie in a range, from either end. Ends, at both, after the first error.
 pub struct Entries {
     shelf: Arc<dyn Shelf>,
     snapshot: Snapshot,
     wanted: Range<Sequence>,
     span_index: usize,
     reading: Option<Reading>,
+    /// The span that is read backward, by its index.
+    backward: Option<(usize, Backward)>,
     done: bool,
 }
 
@@ -35,7 +38,7 @@ impl Entries {
     pub fn new(shelf: Arc<dyn Shelf>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
         let wanted = wanted.start.max(snapshot.first())..wanted.end;
         let span_index = snapshot.find(wanted.start);
-        Entries { shelf, snapshot, wanted, span_index, reading: None, done: false }
+        Entries { shelf, snapshot, wanted, span_index, reading: None, backward: None, done: false }
     }
 
     /// The next entry; `None` at the end of the snapshot or of what is wanted.
@@ -64,6 +67,40 @@ impl Entries {
         }
     }
 
+    /// The last entry; `None` at the start of what is wanted.
+    fn retreat(&mut self) -> Result<Option<Entry>, Error> {
+        // Whoever names an end does not ask what lies behind it.
+        let whole = self.wanted.end > self.snapshot.next();
+        if whole {
+            self.end()?;
+            self.wanted.end = self.snapshot.next();
+        }
+        while !self.wanted.is_empty() {
+            let before = self.wanted.end;
+            let Some((index, backward)) = &mut self.backward else {
+                let last = self.snapshot.find_before(before);
+                let Some(span) = self.snapshot.span(last) else { break };
+                let backward = Backward::begin(self.shelf.as_ref(), span, before, whole)?;
+                self.backward = Some((last, backward));
+                continue;
+            };
+            match backward.next_back(self.shelf.as_ref(), before)? {
+                Some(entry) if entry.sequence < self.wanted.start => break,
+                Some(entry) => {
+                    self.wanted.end = entry.sequence;
+                    return Ok(Some(entry));
+                }
+                None => {
+                    let Some(earlier) = index.checked_sub(1) else { break };
+                    let Some(span) = self.snapshot.span(earlier) else { break };
+                    let backward = Backward::begin(self.shelf.as_ref(), span, before, true)?;
+                    self.backward = Some((earlier, backward));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn end(&self) -> Result<Option<Entry>, Error> {
         match self.snapshot.damage() {
             Some(damage) if self.wanted.end > self.snapshot.next() => Err(Error::Damaged(damage.clone())),
@@ -80,6 +117,17 @@ impl Iterator for Entries {
             return None;
         }
         let item = self.advance().transpose();
+        self.done = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let item = self.retreat().transpose();
         self.done = !matches!(item, Some(Ok(_)));
         item
     }

@@ -5,51 +5,94 @@ use std::sync::Arc;
 
 use crate::error::{Error, Operation, Place};
 use crate::io::Mapping;
-use crate::named::Named;
+use crate::volume::{Held, Volume};
 
-/// How much of an unmapped segment is read at a time.
-pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// Memory for positional reads. Entries hold on to it; when none does, it is used again.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk(Arc<Vec<u8>>);
 
-/// Where the bytes of a span come from.
-pub(crate) enum Source {
-    Mapped(Arc<Mapping>),
-    File { file: Named, chunk: Arc<Vec<u8>>, chunk_start: u64 },
+impl Chunk {
+    /// How much memory it takes.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// The bytes of a segment in front of a limit.
+pub(crate) struct Source {
+    volume: Arc<Volume>,
+    limit: u64,
+    chunk: Chunk,
+    chunk_start: u64,
+    /// How much is read at a time, where nothing is mapped.
+    chunk_bytes: usize,
 }
 
 impl Source {
-    /// Bytes of which `wanted` stand at `offset`, and where in them: fewer only when the file ends in
-    /// front of `limit`.
-    pub(crate) fn bytes_at(&mut self, offset: u64, wanted: u64, limit: u64) -> Result<(Bytes, usize), Error> {
+    pub(crate) fn new(volume: Arc<Volume>, limit: u64, chunk: Chunk, chunk_bytes: usize) -> Source {
+        let mut source = Source { volume, limit, chunk, chunk_start: 0, chunk_bytes };
+        // What an earlier user read is from another file; the memory is kept.
+        match Arc::get_mut(&mut source.chunk.0) {
+            Some(bytes) => bytes.clear(),
+            None => source.chunk = Chunk::default(),
+        }
+        source
+    }
+
+    pub(crate) fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// The bytes from `offset` on, `wanted` of them or more; fewer only where the limit, or the file, ends
+    /// them.
+    pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], Error> {
         let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
-        match self {
-            Source::Mapped(mapping) => {
-                let at = in_memory(offset)?.min(mapping.len());
-                Ok((Bytes::Mapped(Arc::clone(mapping)), at))
+        let available = self.limit.saturating_sub(offset);
+        match &self.volume.held {
+            Held::Mapped(mapping) => {
+                let end = in_memory(self.limit)?.min(mapping.len());
+                Ok(&mapping[in_memory(offset)?.min(end)..end])
             }
-            Source::File { file, chunk, chunk_start } => {
-                let wanted = in_memory(wanted.min(limit - offset))?;
-                let held = offset.checked_sub(*chunk_start).and_then(|skip| usize::try_from(skip).ok());
-                if let Some(at) = held.filter(|at| at + wanted <= chunk.len()) {
-                    return Ok((Bytes::Read(Arc::clone(chunk)), at));
+            Held::File(file) => {
+                let wanted = in_memory(wanted.min(available))?;
+                let held = offset.checked_sub(self.chunk_start).and_then(|skip| usize::try_from(skip).ok());
+                if let Some(at) = held.filter(|at| at + wanted <= self.chunk.0.len()) {
+                    return Ok(&self.chunk.0[at..]);
                 }
-                let fill = wanted.max(CHUNK_BYTES.min(in_memory(limit - offset)?));
+                let fill = wanted.max(self.chunk_bytes.min(in_memory(available)?));
                 // Nobody holds an entry of the old chunk: its memory is used again.
-                let mut bytes = Arc::get_mut(chunk).map(std::mem::take).unwrap_or_default();
+                let mut bytes = Arc::get_mut(&mut self.chunk.0).map(std::mem::take).unwrap_or_default();
                 bytes.resize(fill, 0);
                 let read = file.read_at(&mut bytes, offset).place(
                     Operation::Read,
                     || file.path.to_path_buf(),
                     Some(offset),
-                )?;
-                bytes.truncate(read);
-                match Arc::get_mut(chunk) {
+                );
+                // Nothing is held unless the read has succeeded.
+                bytes.truncate(*read.as_ref().unwrap_or(&0));
+                match Arc::get_mut(&mut self.chunk.0) {
                     Some(slot) => *slot = bytes,
-                    None => *chunk = Arc::new(bytes),
+                    None => self.chunk = Chunk(Arc::new(bytes)),
                 }
-                *chunk_start = offset;
-                Ok((Bytes::Read(Arc::clone(chunk)), 0))
+                self.chunk_start = offset;
+                read.map(|_| &self.chunk.0[..])
             }
         }
+    }
+
+    /// What [`Source::at`] has just shown from `offset` on, to be kept: bytes, and where in them that is.
+    pub(crate) fn hold(&self, offset: u64) -> (Bytes, usize) {
+        let index = |offset: u64| usize::try_from(offset).expect("these bytes are in memory");
+        match &self.volume.held {
+            Held::Mapped(mapping) => (Bytes::Mapped(Arc::clone(mapping)), index(offset)),
+            Held::File(_) => (Bytes::Read(Arc::clone(&self.chunk.0)), index(offset - self.chunk_start)),
+        }
+    }
+
+    /// The memory, for another source.
+    pub(crate) fn into_chunk(self) -> Chunk {
+        self.chunk
     }
 }
 
