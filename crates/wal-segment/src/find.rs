@@ -18,8 +18,10 @@
 //! frames of any length. A frame that it jumps to speaks for itself: the checksum of its header is masked with
 //! this life of the segment and this offset, so neither an older life nor a copy of a frame inside a payload
 //! passes, and it states its numbers. In front of a segment's end each place is written once, so such a frame
-//! is part of the log. Its header vouches for the table, the table for the payload. The frames that were
-//! passed over are not looked at: damage there is reported to whoever reads them.
+//! is part of the log. Bytes of a payload that are such a header by chance, or because somebody tried until they
+//! were, are not followed by a frame that names them: the frame behind has to, too. Its header vouches for the
+//! table, the table for the payload. The frames that were passed over are not looked at: damage there is reported
+//! to whoever reads them.
 //!
 //! Where the search does not arrive, the walk from the index point decides, so that damage is told in the same
 //! words as to a reader who comes along in order.
@@ -38,10 +40,13 @@ use crate::span::Span;
 
 /// How much of an unmapped segment is read at a time.
 const CHUNK_BYTES: usize = 8 << 10;
-/// What is so near is reached from frame to frame.
-const NEAR_BYTES: u64 = 512;
-/// How far a scan looks for a frame. Where frames are longer, there are few of them between two points.
-const SCAN_BYTES: u64 = 4 << 10;
+/// What is probably so near, as frames here are long, is reached from frame to frame: a scan for the next header
+/// costs as much. (With 4 KiB and more to a frame, that is all of a stretch.)
+const NEAR_FRAMES: u64 = 8;
+/// How far a scan looks for a frame: as far as two like the last one, and not in vain among unlike ones.
+const SCAN_FRAMES: u64 = 2;
+const MIN_SCAN_BYTES: u64 = 4 << 10;
+const MAX_SCAN_BYTES: u64 = 64 << 10;
 /// How often a guess is made before the rest is walked.
 const GUESSES: u32 = 16;
 /// Frames begin at multiples of this.
@@ -99,13 +104,17 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
         }
         let guess = share(low.end..high.0, sequence.distance_from(next), high.1.distance_from(next));
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
-        if probe <= low.end + NEAR_BYTES || guesses == GUESSES {
-            let Some(further) = frame_at(frames, low.end, next)? else { return Ok(None) };
-            low = further;
+        let frame_bytes = low.end - low.offset;
+        if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
+            match frame_at(frames, low.end, next)? {
+                Some(further) if further.header.previous == low.chain => low = further,
+                _ => return Ok(None),
+            }
             continue;
         }
         guesses += 1;
-        let limit = high.0.min(guess + SCAN_BYTES);
+        let scanned = (SCAN_FRAMES * frame_bytes).clamp(MIN_SCAN_BYTES, MAX_SCAN_BYTES);
+        let limit = high.0.min(guess + scanned);
         match scan(frames, probe..limit, next..high.1)? {
             Some(found) if found.header.first <= sequence => {
                 low = found;
@@ -115,7 +124,7 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
                 if let Some(found) = passed {
                     high = (found.offset, found.header.first);
                 }
-                slack = (2 * slack).max(NEAR_BYTES);
+                slack = (2 * slack).max(SCAN_FRAMES * frame_bytes);
             }
         }
     }
@@ -133,8 +142,40 @@ fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
 }
 
-/// The first DATA frame that begins in `offsets` and whose first number is one of `numbers`.
-fn scan(frames: &mut Frames, offsets: Range<u64>, numbers: Range<Sequence>) -> Result<Option<Found>, Error> {
+/// The first DATA frame that begins in `offsets`, whose first number is one of `numbers`, and which the frame
+/// behind it follows.
+fn scan(
+    frames: &mut Frames,
+    mut offsets: Range<u64>,
+    numbers: Range<Sequence>,
+) -> Result<Option<Found>, Error> {
+    while let Some(found) = header_in(frames, &offsets, &numbers)? {
+        if is_followed(frames, &found)? {
+            return Ok(Some(found));
+        }
+        offsets.start = found.offset + FRAME_ALIGN;
+    }
+    Ok(None)
+}
+
+/// Whether the log goes on, or ends, behind this frame as it says.
+fn is_followed(frames: &mut Frames, found: &Found) -> Result<bool, Error> {
+    let end = frames.span.end;
+    if found.end == end.offset {
+        return Ok(found.chain == end.chain);
+    }
+    let behind = frames.find(found.end)?;
+    Ok(behind.is_ok_and(|behind| {
+        behind.header.previous == found.chain && Some(behind.header.first) == found.header.next_sequence()
+    }))
+}
+
+/// The first place in `offsets` that holds what looks like the header of such a frame.
+fn header_in(
+    frames: &mut Frames,
+    offsets: &Range<u64>,
+    numbers: &Range<Sequence>,
+) -> Result<Option<Found>, Error> {
     let span = frames.span;
     let wanted = offsets.end.saturating_sub(offsets.start);
     let bytes = frames.source.at(offsets.start, wanted)?;

@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::bytes::{frames, linked, segment_name};
+use common::bytes::{crc32, frames, header, linked, segment_name};
 use common::ledger::payload;
 use common::{CHECKSUMS, HALF, SMALL, directory, open, refused, small, within};
 use proptest::prelude::*;
 use wal::{Checksum, Entries, Entry, Error, ErrorKind, Options, SyncPolicy, View, Wal};
+use wal_format::{
+    FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Life, Sequence, TableEntry, encode_table_entry,
+};
 use wal_segment::io::sim::SimDisk;
 
 /// What can be read: an open log or a view of it.
@@ -201,6 +204,56 @@ fn payloads_that_hold_copies_of_the_log_s_own_frames_are_payloads() {
         expected.push(file[from..until].to_vec());
         wal.append(&expected[round + 1]).expect("nothing fails");
     }
+    reads_as(&wal, &expected, &[true, false]);
+}
+
+/// A payload for the frame at `offset` that is full of frame headers, each right for its place: they claim to
+/// hold the entries around `number`, in a frame that ends where the real one does.
+fn forged(life: Life, offset: u64, number: u64, bytes: usize) -> Vec<u8> {
+    let mut payload = vec![7; bytes];
+    let begin = offset + 40;
+    let end = (begin + bytes as u64).next_multiple_of(8);
+    let claimed = b"wrong bytes";
+    let mut table = [0; 8];
+    let digest = Checksum::Crc32.digest(claimed);
+    encode_table_entry(&mut table, Checksum::Crc32, TableEntry { length: 11, digest });
+    for (place, claims) in (0..bytes - 64).step_by(64).zip((number.saturating_sub(8)..number + 8).cycle()) {
+        let at = begin + place as u64;
+        let last = place + 128 >= bytes;
+        let header = FrameHeader {
+            previous: 0,
+            first: Sequence::try_from(claims).expect("small"),
+            kind: FrameKind::Data,
+            payload_bytes: if last { u32::try_from(end - at - 40).expect("small") } else { 11 },
+            entries: 1,
+            durable_offset: FIRST_FRAME_OFFSET,
+            table_crc: crc32(&table),
+        };
+        payload[place..place + 32].copy_from_slice(&header.encode(life, at));
+        payload[place + 32..place + 40].copy_from_slice(&table);
+        payload[place + 40..place + 51].copy_from_slice(claimed);
+    }
+    payload
+}
+
+// Bytes that pass for a frame header at their place are one in four thousand million, and whoever appends may
+// try that often; here somebody knows the salt. The frame behind does not name them.
+#[test]
+fn payloads_that_forge_frame_headers_are_payloads() {
+    let disk = SimDisk::new(5);
+    let options = Options::new().segment_bytes(512 << 10).sync(SyncPolicy::None).background(false);
+    let wal = open(&disk, &options);
+    let mut expected = vec![payload(1, 100)];
+    wal.append(&expected[0]).expect("nothing fails");
+    let life = header(&disk.contents(&segment_name(1)).expect("a segment")).life;
+    for number in 1..300 {
+        let file = disk.contents(&segment_name(1)).expect("it is there");
+        let offset = frames(&file).pop().expect("a frame").end as u64;
+        let bytes = 200 + usize::try_from(number * 37 % 400).expect("small");
+        expected.push(forged(life, offset, number, bytes));
+        wal.append(&expected[expected.len() - 1]).expect("nothing fails");
+    }
+    assert_eq!(linked(&disk).len(), 1, "all of it is where its payloads say");
     reads_as(&wal, &expected, &[true, false]);
 }
 
