@@ -4,9 +4,9 @@
 //! READ_ENTRIES=10000000 cargo bench -p benches --bench read
 //! ```
 //!
-//! Without `READ_ENTRIES` the log has 100,000 entries. For each shape of log, a line says how long a single read
-//! takes at the median and beyond, each read timed by itself (two looks at the clock, some 40 ns, are part of
-//! that); criterion's figures are means without them.
+//! Without `READ_ENTRIES` the log has 100,000 entries. For each shape of log, a line says how long a single
+//! read takes at the median and beyond, each read timed by itself (two looks at the clock, some 40 ns, are
+//! part of that); criterion's figures are means without them.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches stand outside the seams")]
 #![allow(clippy::print_stdout, reason = "figures are what a bench is for")]

@@ -18,10 +18,9 @@
 //! frames of any length. A frame that it jumps to speaks for itself: the checksum of its header is masked with
 //! this life of the segment and this offset, so neither an older life nor a copy of a frame inside a payload
 //! passes, and it states its numbers. In front of a segment's end each place is written once, so such a frame
-//! is part of the log. Bytes of a payload that are such a header by chance, or because somebody tried until they
-//! were, are not followed by a frame that names them: the frame behind has to, too. Its header vouches for the
-//! table, the table for the payload. The frames that were passed over are not looked at: damage there is reported
-//! to whoever reads them.
+//! is part of the log. Bytes of a payload may be such a header, by chance or because somebody tried until they
+//! were; so the frame behind has to name it, too. The header vouches for the table, the table for the payload.
+//! The frames that were passed over are not looked at: damage there is reported to whoever reads them.
 //!
 //! Where the search does not arrive, the walk from the index point decides, so that damage is told in the same
 //! words as to a reader who comes along in order.
@@ -40,8 +39,8 @@ use crate::span::Span;
 
 /// How much of an unmapped segment is read at a time.
 const CHUNK_BYTES: usize = 8 << 10;
-/// What is probably so near, as frames here are long, is reached from frame to frame: a scan for the next header
-/// costs as much. (With 4 KiB and more to a frame, that is all of a stretch.)
+/// What is probably so near, as frames here are long, is reached from frame to frame: a scan for the next
+/// header costs as much. With 8 KiB and more to a frame, that is all of a stretch.
 const NEAR_FRAMES: u64 = 8;
 /// How far a scan looks for a frame: as far as two like the last one, and not in vain among unlike ones.
 const SCAN_FRAMES: u64 = 2;

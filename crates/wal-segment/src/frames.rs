@@ -146,12 +146,12 @@ impl OpenFrame {
     /// The next entry at or beyond `from`.
     pub(crate) fn next(&mut self, from: Sequence) -> Handed {
         while self.next_row < self.end_row {
-            let row = self.next_row;
-            let (start, end) = (self.payloads_start, self.payloads_start + self.row(row).length as usize);
+            let (index, row) = (self.next_row, self.row(self.next_row));
+            let start = self.payloads_start;
             self.next_row += 1;
-            self.payloads_start = end;
-            if self.number(row) >= from {
-                return self.entry(row, start, end).map(Some);
+            self.payloads_start += row.length as usize;
+            if self.number(index) >= from {
+                return self.entry(index, row, start).map(Some);
             }
         }
         Ok(None)
@@ -160,31 +160,31 @@ impl OpenFrame {
     /// The last entry in front of `before` that was not handed out yet.
     pub(crate) fn next_back(&mut self, before: Sequence) -> Handed {
         while self.next_row < self.end_row {
-            let row = self.end_row - 1;
-            let (start, end) = (self.payloads_end - self.row(row).length as usize, self.payloads_end);
-            self.end_row = row;
-            self.payloads_end = start;
-            if self.number(row) < before {
-                return self.entry(row, start, end).map(Some);
+            self.end_row -= 1;
+            let (index, row) = (self.end_row, self.row(self.end_row));
+            self.payloads_end -= row.length as usize;
+            if self.number(index) < before {
+                return self.entry(index, row, self.payloads_end).map(Some);
             }
         }
         Ok(None)
     }
 
-    fn entry(&self, row: u32, start: usize, end: usize) -> Result<Entry, (Sequence, FrameFault)> {
-        let sequence = self.number(row);
-        if self.checksum.digest(&self.bytes[start..end]) != self.row(row).digest {
-            return Err((sequence, FrameFault::Payload { entry: row }));
+    fn entry(&self, index: u32, row: TableEntry, start: usize) -> Result<Entry, (Sequence, FrameFault)> {
+        let sequence = self.number(index);
+        let end = start + row.length as usize;
+        if self.checksum.digest(&self.bytes[start..end]) != row.digest {
+            return Err((sequence, FrameFault::Payload { entry: index }));
         }
         Ok(Entry { sequence, bytes: self.bytes.clone(), start, end })
     }
 
-    fn row(&self, row: u32) -> TableEntry {
-        let at = self.table_at + row as usize * TableEntry::bytes(self.checksum);
+    fn row(&self, index: u32) -> TableEntry {
+        let at = self.table_at + index as usize * TableEntry::bytes(self.checksum);
         TableEntry::decode(&self.bytes[at..], self.checksum)
     }
 
-    fn number(&self, row: u32) -> Sequence {
-        self.first.advance(u64::from(row)).unwrap_or(Sequence::MAX)
+    fn number(&self, index: u32) -> Sequence {
+        self.first.advance(u64::from(index)).unwrap_or(Sequence::MAX)
     }
 }

@@ -212,6 +212,11 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
             let shelf = Library::new(&directory, 8, true) as Arc<dyn Shelf>;
             let entry = Entries::new(shelf, snapshot.clone(), number(from)..number(from + 1)).next();
             assert_eq!(entry.unwrap().unwrap().payload(), payload(from));
+            let shelf = Library::new(&directory, 8, true);
+            let found = find(shelf.as_ref(), &snapshot, number(from)).unwrap();
+            assert_eq!(found.unwrap().payload(), payload(from));
+            let last = Entries::new(shelf, snapshot.clone(), number(from)..number(from + 1)).next_back();
+            assert_eq!(last.unwrap().unwrap().payload(), payload(from));
         }
     }
 }
