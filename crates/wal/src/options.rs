@@ -32,7 +32,8 @@ pub struct Options {
     pub(crate) rules: Rules,
 }
 
-/// Mappings that a log keeps for its readers: 64 segments of 64 MiB are 4 GiB of address space.
+/// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space; without
+/// mappings they are as many open files.
 const OPEN_SEGMENTS: usize = 64;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
