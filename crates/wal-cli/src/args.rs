@@ -174,6 +174,9 @@ pub(crate) struct Cat {
     /// Print so many entries at most.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) limit: Option<u64>,
+    /// Begin with the last entry.
+    #[arg(long)]
+    pub(crate) reverse: bool,
     /// End entries with a NUL rather than a newline.
     #[arg(long)]
     pub(crate) null: bool,

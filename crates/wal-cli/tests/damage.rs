@@ -30,6 +30,12 @@ fn a_flipped_byte_in_a_closed_segment_ends_cat_in_front_of_it() {
     assert!(ran.stderr.contains(&format!("entry {first}")), "{}", ran.stderr);
     assert!(ran.stderr.contains("offset"), "{}", ran.stderr);
 
+    let ran = log.run(&["cat", "--reverse"]);
+    assert_eq!(ran.code, Some(2));
+    let behind: String = (first + 1..2000).rev().map(|number| format!("entry {number}\n")).collect();
+    assert!(ran.stdout == behind.as_bytes(), "everything behind it, and nothing in front");
+    assert!(ran.stderr.contains(&format!("entry {first}")), "{}", ran.stderr);
+
     let ran = log.run(&["verify"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stdout.starts_with(b"corrupt, 1 damage; "), "{ran:?}");

@@ -96,3 +96,24 @@ fn a_range_includes_both_ends_and_what_is_outside_the_log_prints_nothing() {
     }
     assert_eq!(log.cat(), text.as_bytes());
 }
+
+#[test]
+fn cat_in_reverse_prints_the_same_entries_the_last_one_first() {
+    let (log, _) = Log::of_many_segments(2000);
+    for (args, expected) in [
+        (&[][..], 0..2000),
+        (&["--limit", "3"], 1997..2000),
+        (&["--from", "1000", "--to", "1002"], 1000..1003),
+        (&["--to", "999", "--limit", "2"], 998..1000),
+        (&["--from", "1998", "--to", "999999"], 1998..2000),
+        (&["--limit", "0"], 0..0),
+        (&["--from", "2000"], 0..0),
+        (&["--from", "7", "--to", "6"], 0..0),
+    ] {
+        let ran = log.run(&[&["cat", "--reverse"], args].concat());
+        assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.stderr);
+        let expected: String = expected.rev().map(|number| format!("entry {number}\n")).collect();
+        assert!(ran.stdout == expected.as_bytes(), "{args:?}");
+    }
+    assert_eq!(Log::killed(3).0.run(&["cat", "--reverse"]).stdout, b"entry 2\nentry 1\nentry 0\n");
+}

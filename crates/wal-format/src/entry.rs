@@ -134,7 +134,7 @@ impl<'a> DataFrame<'a> {
         let payload_start = FRAME_HEADER_BYTES + header.entries as usize * TableEntry::bytes(checksum);
         let payload_end = payload_start + header.payload_bytes as usize;
         let table = &frame[FRAME_HEADER_BYTES..payload_start];
-        if crc32fast::hash(table) != header.table_crc {
+        if !header.vouches_for(table) {
             return Err(FrameFault::Table);
         }
         let rows = table.chunks_exact(TableEntry::bytes(checksum));

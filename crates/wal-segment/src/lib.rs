@@ -13,18 +13,22 @@
 //!
 //! - [`open()`] decides what the log is and returns the one [`Writer`].
 //! - [`look`] does the same without the lock and without changing anything, for readers.
-//! - [`Entries`] reads a [`Snapshot`] forward.
+//! - [`Entries`] reads a [`Snapshot`] forward and backward, [`find()`] a single entry of it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod anchor_file;
+mod backward;
 mod catalog;
 mod chain;
 mod decide;
 mod depot;
+mod entry;
 mod error;
 mod evidence;
+mod find;
 mod frame_buffer;
+mod frames;
 mod heads;
 mod inspect;
 pub mod io;
@@ -33,28 +37,35 @@ mod mmap;
 mod named;
 mod open;
 mod reader;
+mod reading;
 mod recovery;
 mod rules;
 mod scan;
 mod settle;
 mod shelf;
+mod source;
 mod span;
 mod spare;
 mod survey;
 mod verify;
+mod volume;
 mod window;
 mod writer;
 
 pub use anchor_file::AnchorFile;
 pub use depot::Depot;
+pub use entry::Entry;
 pub use error::{Damage, DamageKind, Error, Lost, Operation};
+pub use find::find;
 pub use frame_buffer::FrameBuffer;
 pub use open::{DEFAULT_SEGMENT_BYTES, Opened, Wanted, look, open};
-pub use reader::{Entries, Entry};
+pub use reader::Entries;
 pub use recovery::{Ending, Recovery};
 pub use rules::{Rule, Rules};
-pub use shelf::{MapCache, Shelf, Snapshot};
+pub use shelf::{Shelf, Snapshot};
+pub use source::Chunk;
 pub use span::{Span, Tip};
 pub use spare::{Order, Spare, prepare};
 pub use verify::{Verification, verify};
+pub use volume::{Volume, Volumes};
 pub use writer::{Rolled, Settings, SyncJob, Writer};

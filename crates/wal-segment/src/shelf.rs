@@ -1,15 +1,16 @@
-//! What readers share: the log as it was at one moment, and the mappings of closed segments.
+//! What readers share: the log as it was at one moment, and where its bytes come from.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use wal_format::{SegmentName, SegmentNumber, Sequence};
 
 use crate::catalog::segment_path;
-use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
-use crate::io::{Access, Directory, Mapping};
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::io::{Access, Directory};
 use crate::named::Named;
+use crate::source::Chunk;
 use crate::span::{Span, Tip};
+use crate::volume::Volume;
 
 /// The log as it was at one moment. What is appended later is not part of it.
 #[derive(Clone, Debug)]
@@ -70,6 +71,11 @@ impl Snapshot {
         Some(if is_last { Span { end: self.end, seal_offset: self.seal_offset, ..span } } else { span })
     }
 
+    /// The span that holds the last entry in front of `sequence`, or the first one.
+    pub(crate) fn find_before(&self, sequence: Sequence) -> usize {
+        self.spans.partition_point(|span| span.start.next < sequence).saturating_sub(1)
+    }
+
     /// The span that holds `sequence`, or the last one.
     pub(crate) fn find(&self, sequence: Sequence) -> usize {
         self.spans.partition_point(|span| span.start.next <= sequence).saturating_sub(1)
@@ -81,54 +87,20 @@ pub trait Shelf: Send + Sync {
     /// The directory of the log.
     fn directory(&self) -> &dyn Directory;
 
-    /// The mapping of a closed segment, or `None` where mappings are not wanted.
+    /// The segment of a span, open for reading; closed segments may be mapped.
     ///
     /// # Errors
-    /// What [`MapCache::mapping`] reports.
-    fn mapping(&self, span: &Span) -> Result<Option<Arc<Mapping>>, Error>;
-}
+    /// What [`Volumes::volume`](crate::Volumes::volume) reports.
+    fn volume(&self, span: &Span) -> Result<Arc<Volume>, Error>;
 
-/// Mappings of closed segments, a bounded number of them; the one that was used least recently goes
-/// first. A mapping that somebody still reads from stays mapped until they are done.
-#[derive(Debug)]
-pub struct MapCache {
-    maps: VecDeque<(SegmentNumber, Arc<Mapping>)>,
-    capacity: usize,
-}
-
-impl MapCache {
-    /// A cache for so many mappings.
-    #[must_use]
-    pub fn new(capacity: usize) -> MapCache {
-        MapCache { maps: VecDeque::with_capacity(capacity), capacity }
+    /// Memory for a positional read of one entry; best what was put back.
+    fn chunk(&self) -> Chunk {
+        Chunk::default()
     }
 
-    /// The bytes of a closed segment up to its end.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when the file is missing or shorter than its end; [`Error::Io`].
-    ///
-    /// # Panics
-    /// When the span is not closed: somebody may still write to it.
-    pub fn mapping(&mut self, directory: &dyn Directory, span: &Span) -> Result<Arc<Mapping>, Error> {
-        assert!(span.closed, "only a segment whose end is durable is mapped");
-        let number = span.life.segment;
-        if let Some(at) = self.maps.iter().position(|(mapped, _)| *mapped == number) {
-            let found = self.maps.remove(at).expect("the position was just found");
-            let mapping = Arc::clone(&found.1);
-            self.maps.push_back(found);
-            return Ok(mapping);
-        }
-        let file = open_span(directory, span)?;
-        let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
-        let mapping = Arc::new(file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?);
-        if self.capacity > 0 {
-            if self.maps.len() == self.capacity {
-                self.maps.pop_front();
-            }
-            self.maps.push_back((number, Arc::clone(&mapping)));
-        }
-        Ok(mapping)
+    /// Takes back what a read is done with.
+    fn put_back(&self, chunk: Chunk) {
+        drop(chunk);
     }
 }
 

@@ -6,23 +6,23 @@
 use std::sync::{Arc, Mutex};
 
 use wal_format::{Anchor, ChecksumKind, Sequence};
-use wal_segment::io::{Directory, Disk, Mapping};
+use wal_segment::io::{Directory, Disk};
 use wal_segment::{
-    AnchorFile, Depot, Entries, Error, FrameBuffer, MapCache, Opened, Order, Rules, Shelf, Span, Spare,
-    Wanted, Writer, look, open, prepare,
+    AnchorFile, Depot, Entries, Error, FrameBuffer, Opened, Order, Rules, Shelf, Span, Spare, Volume,
+    Volumes, Wanted, Writer, find, look, open, prepare,
 };
 
-/// A shelf that counts how many mappings were asked for.
+/// A shelf that counts how many closed segments were asked for.
 #[derive(Debug)]
 struct Library {
     directory: Arc<dyn Directory>,
-    maps: Option<Mutex<(MapCache, usize)>>,
+    volumes: Mutex<(Volumes, usize)>,
 }
 
 impl Library {
-    fn new(directory: &Arc<dyn Directory>, mappings: Option<usize>) -> Arc<Library> {
-        let maps = mappings.map(|most| Mutex::new((MapCache::new(most), 0)));
-        Arc::new(Library { directory: Arc::clone(directory), maps })
+    fn new(directory: &Arc<dyn Directory>, volumes: usize, mapped: bool) -> Arc<Library> {
+        let volumes = Mutex::new((Volumes::new(volumes, mapped), 0));
+        Arc::new(Library { directory: Arc::clone(directory), volumes })
     }
 }
 
@@ -31,11 +31,10 @@ impl Shelf for Library {
         self.directory.as_ref()
     }
 
-    fn mapping(&self, span: &Span) -> Result<Option<Arc<Mapping>>, Error> {
-        let Some(maps) = &self.maps else { return Ok(None) };
-        let mut maps = maps.lock().unwrap();
-        maps.1 += 1;
-        maps.0.mapping(self.directory.as_ref(), span).map(Some)
+    fn volume(&self, span: &Span) -> Result<Arc<Volume>, Error> {
+        let mut volumes = self.volumes.lock().unwrap();
+        volumes.1 += usize::from(span.closed);
+        volumes.0.volume(self.directory.as_ref(), span)
     }
 }
 
@@ -112,6 +111,16 @@ fn assert_reads_from_everywhere(library: &Arc<Library>, snapshot: &wal_segment::
             next += 1;
         }
         assert_eq!(next, ENTRIES.min(from + 50).max(from));
+        let shelf = Arc::clone(library) as Arc<dyn Shelf>;
+        for entry in Entries::new(shelf, snapshot.clone(), number(from)..number(from + 50)).rev() {
+            next -= 1;
+            let entry = entry.unwrap();
+            assert_eq!((entry.sequence().value(), entry.payload()), (next, payload(next).as_slice()));
+        }
+        assert_eq!(next, from);
+        let found = find(library.as_ref(), snapshot, number(from)).unwrap();
+        let found = found.map(|entry| (entry.sequence().value(), entry.payload().to_vec()));
+        assert_eq!(found, (from < ENTRIES).then(|| (from, payload(from))));
     }
 }
 
@@ -121,8 +130,8 @@ fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
         let (Writing { writer, _scratch, .. }, directory) = written(checksum);
         let snapshot = writer.snapshot();
         assert!(snapshot.spans().count() >= 4);
-        for mappings in [None, Some(0), Some(2), Some(64)] {
-            assert_reads_from_everywhere(&Library::new(&directory, mappings), &snapshot);
+        for (volumes, mapped) in [(64, false), (0, false), (0, true), (2, true), (64, true)] {
+            assert_reads_from_everywhere(&Library::new(&directory, volumes, mapped), &snapshot);
         }
     }
 }
@@ -130,7 +139,7 @@ fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
 #[test]
 fn entries_outlive_the_reader_and_the_mapping_cache() {
     let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
-    let shelf = Library::new(&directory, Some(1)) as Arc<dyn Shelf>;
+    let shelf = Library::new(&directory, 1, true) as Arc<dyn Shelf>;
     let all: Vec<_> =
         Entries::new(shelf, writer.snapshot(), Sequence::ZERO..Sequence::MAX).map(Result::unwrap).collect();
     drop(writer);
@@ -149,7 +158,7 @@ fn a_reader_sees_the_log_as_it_was_when_it_was_made() {
         writer.append(&mut frame, &depot).unwrap();
         frame.clear();
     }
-    let shelf = Library::new(&directory, Some(8)) as Arc<dyn Shelf>;
+    let shelf = Library::new(&directory, 8, true) as Arc<dyn Shelf>;
     let seen = Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).map(Result::unwrap).count();
     assert_eq!(seen as u64, ENTRIES);
 }
@@ -165,7 +174,7 @@ fn a_bad_index_costs_nothing_but_speed() {
         let at = span.seal_offset.unwrap() + 40;
         assert_eq!(file.write_at(&[0xff; 4], at).unwrap(), 4);
     }
-    assert_reads_from_everywhere(&Library::new(&directory, Some(8)), &snapshot);
+    assert_reads_from_everywhere(&Library::new(&directory, 8, true), &snapshot);
     drop(writer);
     let (looked, recovery) = look(directory.as_ref()).unwrap();
     assert_eq!((looked.next().value(), recovery.next), (ENTRIES, ENTRIES));
@@ -200,9 +209,14 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
     for span in snapshot.spans().filter(|span| span.closed) {
         let (first, end) = (span.start.next.value(), span.end.next.value());
         for from in (first..end).step_by(31) {
-            let shelf = Library::new(&directory, Some(8)) as Arc<dyn Shelf>;
+            let shelf = Library::new(&directory, 8, true) as Arc<dyn Shelf>;
             let entry = Entries::new(shelf, snapshot.clone(), number(from)..number(from + 1)).next();
             assert_eq!(entry.unwrap().unwrap().payload(), payload(from));
+            let shelf = Library::new(&directory, 8, true);
+            let found = find(shelf.as_ref(), &snapshot, number(from)).unwrap();
+            assert_eq!(found.unwrap().payload(), payload(from));
+            let last = Entries::new(shelf, snapshot.clone(), number(from)..number(from + 1)).next_back();
+            assert_eq!(last.unwrap().unwrap().payload(), payload(from));
         }
     }
 }
@@ -210,11 +224,11 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
 #[test]
 fn only_segments_whose_end_is_durable_are_mapped() {
     let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
-    let library = Library::new(&directory, Some(8));
+    let library = Library::new(&directory, 8, true);
     let snapshot = writer.snapshot();
     let closed = snapshot.spans().filter(|span| span.closed).count();
     assert_eq!(closed + 1, snapshot.spans().count());
     let shelf = Arc::clone(&library) as Arc<dyn Shelf>;
     assert_eq!(Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).count() as u64, ENTRIES);
-    assert_eq!(library.maps.as_ref().unwrap().lock().unwrap().1, closed);
+    assert_eq!(library.volumes.lock().unwrap().1, closed);
 }

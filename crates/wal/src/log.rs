@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind};
 #[cfg(feature = "prometheus")]
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::reader::Entries;
+use crate::reader::{Entries, Entry};
 use crate::stats::Stats;
 
 /// An open log: a handle of it, cheap to clone and to send. All are equal, and may be used by any number
@@ -234,6 +234,17 @@ impl Wal {
         Metrics::new(self.core().library.directory().path(), Arc::new(move || core.stats()))
     }
 
+    /// The entry with this number, if it is written, found without reading what lies in front of it. In a
+    /// closed segment that is mapped nothing is copied and nothing allocated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`] when the log does not hold it, or only in memory yet;
+    /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when it is damaged; [`ErrorKind::Poisoned`],
+    /// [`ErrorKind::Closed`].
+    pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
+        self.core().library.read(&self.snapshot()?, sequence)
+    }
+
     /// The entries from `first` on, as the log is now: those that are written.
     ///
     /// # Errors
@@ -243,7 +254,8 @@ impl Wal {
         Entries::from(&self.core().library, self.snapshot()?, first)
     }
 
-    /// The entries whose numbers lie in `range`, as far as there are any now.
+    /// The entries whose numbers lie in `range`, as far as there are any now; backwards with
+    /// [`rev`](Iterator::rev).
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].

@@ -33,8 +33,9 @@ pub struct Options {
     pub(crate) rules: Rules,
 }
 
-/// Mappings that a log keeps for its readers: 64 segments of 64 MiB are 4 GiB of address space.
-const MAPPED_SEGMENTS: usize = 64;
+/// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space; without
+/// mappings they are as many open files.
+const OPEN_SEGMENTS: usize = 64;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
 
@@ -215,7 +216,7 @@ impl Options {
     }
 
     pub(crate) fn library(&self, directory: Arc<dyn Directory>, meters: Arc<Meters>) -> Arc<Library> {
-        Arc::new(Library::new(directory, meters, self.mapped_reads.then_some(MAPPED_SEGMENTS)))
+        Arc::new(Library::new(directory, meters, OPEN_SEGMENTS, self.mapped_reads))
     }
 
     pub(crate) fn batch_bytes(&self) -> u64 {

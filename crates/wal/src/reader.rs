@@ -1,19 +1,25 @@
-//! Reading: entries as applications see them, and the mappings that readers share.
+//! Reading: entries as applications see them, and what readers share.
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::sync::Arc;
 
 use wal_format::Sequence;
-use wal_segment::io::{Directory, Mapping};
-use wal_segment::{MapCache, Shelf, Snapshot, Span};
+use wal_segment::io::Directory;
+use wal_segment::{Chunk, Shelf, Snapshot, Span, Volume, Volumes, find};
 use wal_sync::primitives::Mutex;
 
 use crate::error::{Error, ErrorKind};
 use crate::meters::Meters;
 
-/// An entry of the log. Cheap to clone; it keeps the bytes that it lies in alive.
+/// An entry of the log: its number, and through [`Deref`] its bytes.
+///
+/// It borrows nothing, so it may outlive the reader and the log, and go to another thread; a clone costs the
+/// increment of a counter. In return it keeps the bytes that it lies in: an entry of a closed segment the
+/// mapping of that whole segment (address space, and the space of its file if that is removed meanwhile, but
+/// no memory of its own), any other entry the stretch of its segment that was read with it, up to 256 KiB or
+/// the frame that it is part of. Whoever keeps a few small entries for long copies them: `entry.to_vec()`.
 #[derive(Clone)]
 pub struct Entry(wal_segment::Entry);
 
@@ -31,13 +37,32 @@ impl Entry {
     }
 }
 
+impl Deref for Entry {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.payload()
+    }
+}
+
+impl AsRef<[u8]> for Entry {
+    fn as_ref(&self) -> &[u8] {
+        self.payload()
+    }
+}
+
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Entries in order, each checked against its checksum as it is handed out. Ends after the first error.
+/// Entries in order, or with [`rev`](Iterator::rev) from the last one back, each checked against its checksum
+/// as it is handed out. May be taken from both ends. Ends, at both, after the first error.
+///
+/// Backwards, damage is told where it is met: what cannot be read at the end of a log comes first. A frame
+/// header that is damaged costs a reader who comes from behind up to 64 KiB more than one who comes from the
+/// front: what was written between it and the next index point.
 ///
 /// Shows the log as it was when the reader was made. Closed segments are read from memory mappings,
 /// the last one with positional reads; nothing is copied from a mapping and nothing is allocated for an
@@ -65,6 +90,16 @@ impl Entries {
         }
     }
 
+    fn counted(&mut self, entry: Result<wal_segment::Entry, wal_segment::Error>) -> Result<Entry, Error> {
+        let entry = entry?;
+        self.uncounted_entries += 1;
+        self.uncounted_bytes += entry.payload().len() as u64;
+        if self.uncounted_entries >= COUNTED_ENTRIES {
+            self.count();
+        }
+        Ok(Entry(entry))
+    }
+
     fn count(&mut self) {
         let (entries, bytes) = (self.uncounted_entries, self.uncounted_bytes);
         if entries > 0 {
@@ -76,15 +111,7 @@ impl Entries {
     pub(crate) fn from(library: &Arc<Library>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
         let held = snapshot.first().value()..=snapshot.next().value();
         if !held.contains(&first) {
-            return Err(Error::new(
-                ErrorKind::OutOfRange,
-                format!(
-                    "{}: cannot read from {first}: the log holds {} to before {}",
-                    library.directory().path().display(),
-                    held.start(),
-                    held.end()
-                ),
-            ));
+            return Err(library.out_of_range(&snapshot, &format_args!("read from {first}")));
         }
         Ok(Entries::range(library, snapshot, first..))
     }
@@ -94,15 +121,15 @@ impl Iterator for Entries {
     type Item = Result<Entry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.inner.next()?.map(Entry).map_err(Error::from);
-        if let Ok(entry) = &entry {
-            self.uncounted_entries += 1;
-            self.uncounted_bytes += entry.payload().len() as u64;
-            if self.uncounted_entries >= COUNTED_ENTRIES {
-                self.count();
-            }
-        }
-        Some(entry)
+        let entry = self.inner.next()?;
+        Some(self.counted(entry))
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let entry = self.inner.next_back()?;
+        Some(self.counted(entry))
     }
 }
 
@@ -130,21 +157,48 @@ fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
     bounded(start)..bounded(end)
 }
 
-/// The directory of a log, and the mappings that its readers share.
+/// The directory of a log, and what its readers share.
 #[derive(Debug)]
 pub(crate) struct Library {
     directory: Arc<dyn Directory>,
     meters: Arc<Meters>,
-    maps: Option<Mutex<MapCache>>,
+    volumes: Mutex<Volumes>,
+    /// Memory for reads of single entries where nothing is mapped.
+    chunks: Mutex<Vec<Chunk>>,
 }
 
+/// As many threads as read single entries at one moment without an allocation.
+const SPARE_CHUNKS: usize = 8;
+/// What a large entry was read into is not kept for small ones.
+const SPARE_CHUNK_BYTES: usize = 64 << 10;
+
 impl Library {
+    /// A library that keeps so many segments open; closed ones are `mapped`.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         meters: Arc<Meters>,
-        mapped_segments: Option<usize>,
+        open_segments: usize,
+        mapped: bool,
     ) -> Library {
-        Library { directory, meters, maps: mapped_segments.map(|most| Mutex::new(MapCache::new(most))) }
+        let volumes = Mutex::new(Volumes::new(open_segments, mapped));
+        Library { directory, meters, volumes, chunks: Mutex::new(Vec::with_capacity(SPARE_CHUNKS)) }
+    }
+
+    /// The entry with this number.
+    pub(crate) fn read(&self, snapshot: &Snapshot, sequence: u64) -> Result<Entry, Error> {
+        let wanted = Sequence::try_from(sequence).unwrap_or(Sequence::MAX);
+        let Some(entry) = find(self, snapshot, wanted)? else {
+            return Err(self.out_of_range(snapshot, &format_args!("read {sequence}")));
+        };
+        self.meters.read(1, entry.payload().len() as u64);
+        Ok(Entry(entry))
+    }
+
+    fn out_of_range(&self, snapshot: &Snapshot, what: &dyn fmt::Display) -> Error {
+        let directory = self.directory.path().display();
+        let (first, next) = (snapshot.first(), snapshot.next());
+        let message = format!("{directory}: cannot {what}: the log holds {first} to before {next}");
+        Error::new(ErrorKind::OutOfRange, message)
     }
 }
 
@@ -153,9 +207,19 @@ impl Shelf for Library {
         self.directory.as_ref()
     }
 
-    fn mapping(&self, span: &Span) -> Result<Option<Arc<Mapping>>, wal_segment::Error> {
-        let Some(maps) = &self.maps else { return Ok(None) };
+    fn volume(&self, span: &Span) -> Result<Arc<Volume>, wal_segment::Error> {
         // A cache is whole at every moment, whatever panicked.
-        maps.lock_whole().mapping(self.directory.as_ref(), span).map(Some)
+        self.volumes.lock_whole().volume(self.directory.as_ref(), span)
+    }
+
+    fn chunk(&self) -> Chunk {
+        self.chunks.lock_whole().pop().unwrap_or_default()
+    }
+
+    fn put_back(&self, chunk: Chunk) {
+        let mut chunks = self.chunks.lock_whole();
+        if chunks.len() < SPARE_CHUNKS && chunk.capacity_bytes() <= SPARE_CHUNK_BYTES {
+            chunks.push(chunk);
+        }
     }
 }

@@ -8,7 +8,7 @@ use wal_format::{ChecksumKind, SegmentName};
 use wal_segment::{Recovery, Shelf, Snapshot, Verification, look, verify};
 
 use crate::error::Error;
-use crate::reader::{Entries, Library};
+use crate::reader::{Entries, Entry, Library};
 
 /// A log as it was when it was looked at. Has no `append`, takes no lock, changes nothing.
 #[derive(Clone, Debug)]
@@ -92,6 +92,15 @@ impl View {
         })
     }
 
+    /// The entry with this number, found without reading what lies in front of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when the log does not hold it; the damage, when
+    /// it or all behind the view's end is damaged.
+    pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
+        self.library.read(&self.snapshot, sequence)
+    }
+
     /// The entries from `first` on. At damage it says what is damaged, and ends.
     ///
     /// # Errors
@@ -101,7 +110,8 @@ impl View {
         Entries::from(&self.library, self.snapshot.clone(), first)
     }
 
-    /// The entries whose numbers lie in `range`, as far as there are any.
+    /// The entries whose numbers lie in `range`, as far as there are any; backwards with
+    /// [`rev`](Iterator::rev).
     pub fn range(&self, range: impl RangeBounds<u64>) -> Entries {
         Entries::range(&self.library, self.snapshot.clone(), range)
     }

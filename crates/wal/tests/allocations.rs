@@ -118,22 +118,70 @@ fn threads_that_share_a_sync_allocate_nothing() {
     assert!(wal.stats().rollovers >= ROLLOVERS);
 }
 
-#[test]
-fn reading_allocates_for_segments_and_never_for_entries() {
-    let scratch = scratch();
-    let directory = scratch.path().join("log");
-    let wal =
-        Options::new().sync(SyncPolicy::None).segment_bytes(SEGMENT).open(&directory).expect("a new log");
+/// A log of so many entries, the last segment with some.
+fn filled(scratch: &Path) -> Wal {
+    let options = Options::new().sync(SyncPolicy::None).segment_bytes(SEGMENT);
+    let wal = options.open(scratch.join("log")).expect("a new log");
     for _ in 0..APPENDS {
         wal.append(&PAYLOAD).expect("nothing fails");
     }
     wal.sync().expect("nothing fails");
-    let mut entries = wal.read_from(0).expect("the log is open");
-    let (counted, read) = allocations(|| {
-        entries.by_ref().map(|entry| entry.expect("a good entry").payload().len() as u64).sum::<u64>()
-    });
-    assert_eq!(read, APPENDS * PAYLOAD.len() as u64);
+    wal
+}
+
+fn bytes(entries: impl Iterator<Item = Result<wal::Entry, wal::Error>>) -> u64 {
+    entries.map(|entry| entry.expect("a good entry").payload().len() as u64).sum()
+}
+
+#[test]
+fn reading_allocates_for_segments_and_never_for_entries() {
+    let scratch = scratch();
+    let wal = filled(scratch.path());
     let segments = wal.stats().segments;
-    assert!(counted <= 32 * segments, "{counted} allocations for {APPENDS} entries in {segments} segments");
+    let all = || wal.range(..).expect("the log is open");
+    let (mut forward, mut backward) = (all(), all().rev());
+    for (what, (counted, read)) in
+        [("forward", allocations(|| bytes(&mut forward))), ("backward", allocations(|| bytes(&mut backward)))]
+    {
+        assert_eq!(read, APPENDS * PAYLOAD.len() as u64);
+        assert!(
+            counted <= 32 * segments,
+            "{what}: {counted} allocations for {APPENDS} entries in {segments} segments"
+        );
+    }
+    wal.close().expect("nothing fails");
+}
+
+#[test]
+fn reading_within_a_segment_allocates_nothing() {
+    let scratch = scratch();
+    let wal = filled(scratch.path());
+    // In the middle of a closed segment, and at the end of the one that takes appends.
+    for entries in [50_000..51_000, APPENDS - 300..APPENDS] {
+        let range = || wal.range(entries.clone()).expect("the log is open");
+        let (mut forward, mut backward) = (range(), range());
+        bytes(forward.by_ref().take(10));
+        bytes(backward.by_ref().rev().take(10));
+        let (counted, _) = allocations(|| bytes(&mut forward));
+        assert_eq!(counted, 0, "{entries:?} forward");
+        // The places of the frames of a stretch are held in a list, which may have to grow.
+        let (counted, _) = allocations(|| bytes(backward.by_ref().rev()));
+        assert!(counted <= 2, "{counted} allocations for {entries:?} backward");
+    }
+    wal.close().expect("nothing fails");
+}
+
+#[test]
+fn a_read_of_one_entry_allocates_nothing_in_any_segment() {
+    let scratch = scratch();
+    let wal = filled(scratch.path());
+    // Closed segments alone, then the last one among them.
+    for numbers in [0..APPENDS / 2, 0..APPENDS] {
+        let read = || numbers.clone().rev().step_by(7).map(|number| wal.read(number));
+        bytes(read());
+        let (counted, _) = allocations(|| bytes(read()));
+        assert_eq!(counted, 0, "{numbers:?}");
+    }
+    assert!(wal.stats().segments < 64, "all of them stay open");
     wal.close().expect("nothing fails");
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::bytes::{crc32, frames, header, repair, segment_name};
 use common::seam::{Call, Seam};
 use common::{HALF, directory, open, small, within};
-use wal::{Error, Options, SyncPolicy};
+use wal::{Error, Options, SyncPolicy, View};
 use wal_segment::io::sim::SimDisk;
 
 /// No buffer is larger than this when all files are small: the windows that files are read through.
@@ -56,6 +56,20 @@ fn set(bytes: &mut [u8], at: usize, width: u32, value: u64) {
     bytes[at..at + width as usize].copy_from_slice(&value.to_le_bytes()[..width as usize]);
 }
 
+/// Whatever they find: it ends, and without a panic.
+fn read_backward_and_by_number(view: &View) {
+    for entries in [view.range(..), view.range(..view.written()), view.range(2..6)] {
+        let mut failed = false;
+        for entry in entries.rev() {
+            assert!(!failed, "an iterator that returned an error ends");
+            failed = entry.is_err();
+        }
+    }
+    for number in [0, 1, 3, 5, 7, view.written(), u64::MAX] {
+        view.read(number).ok();
+    }
+}
+
 /// Opens for reading and for writing, reads, verifies, appends. Returns an error message, or nothing.
 fn try_everything(disk: &SimDisk, what: &str) {
     let largest = Arc::new(AtomicUsize::new(0));
@@ -76,6 +90,7 @@ fn try_everything(disk: &SimDisk, what: &str) {
         if let Ok(view) = options.open_read_only_in(directory(disk)) {
             common::read(view.range(..));
             common::read(view.range(3..5));
+            read_backward_and_by_number(&view);
             for number in [0, 3, 7, u64::MAX] {
                 if let Ok(entries) = view.read_from(number) {
                     common::read(entries);
@@ -88,6 +103,8 @@ fn try_everything(disk: &SimDisk, what: &str) {
         let opened: Result<_, Error> = options.open_in(directory(&disk));
         if let Ok(wal) = opened {
             common::read(wal.range(..).expect("the log is open"));
+            wal.range(..).expect("the log is open").rev().for_each(drop);
+            wal.read(6).ok();
             wal.append(&[9; 100]).ok();
             wal.append(&[9; HALF]).ok();
             wal.append(&[9; HALF]).ok();

@@ -1,6 +1,7 @@
-//! `cat`: payloads in order.
+//! `cat`: payloads in order, or from the last one back.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::iter;
 
 use wal::{Options, View};
 
@@ -35,10 +36,11 @@ enum Stopped {
 fn print(view: &View, args: &Cat) -> Result<(), Stopped> {
     let terminator = [terminator(args.null)];
     let limit = usize::try_from(args.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let entries = view.range(args.from.unwrap_or(0)..=args.to.unwrap_or(u64::MAX)).take(limit);
+    let mut range = view.range(args.from.unwrap_or(0)..=args.to.unwrap_or(u64::MAX));
+    let entries = iter::from_fn(|| if args.reverse { range.next_back() } else { range.next() });
     let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
     let mut log = Ok(());
-    for entry in entries {
+    for entry in entries.take(limit) {
         match entry {
             Err(error) => {
                 log = Err(error);

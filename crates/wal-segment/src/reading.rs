@@ -1,0 +1,111 @@
+//! One span forward: frame by frame, each checked before its entries are handed out.
+
+use wal_format::{FrameFault, FrameKind, Sequence};
+
+use crate::entry::Entry;
+use crate::error::{DamageKind, Error, Lost};
+use crate::frames::{Frames, OpenFrame};
+use crate::shelf::Shelf;
+use crate::source::Chunk;
+use crate::span::{Span, Tip};
+
+/// How much of an unmapped segment is read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// One span being read.
+pub(crate) struct Reading {
+    frames: Frames,
+    tip: Tip,
+    /// Whether the chain value of the tip is known: not right after a jump.
+    chained: bool,
+    frame: Option<OpenFrame>,
+}
+
+impl Reading {
+    pub(crate) fn begin(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
+        let frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
+        let mut reading = Reading { frames, tip: span.start, chained: true, frame: None };
+        if let Some(tip) = reading.indexed(from)? {
+            reading.tip = tip;
+            reading.chained = false;
+        }
+        Ok(reading)
+    }
+
+    /// The next entry at or beyond `from`; `None` at the end of the span.
+    pub(crate) fn next(&mut self, shelf: &dyn Shelf, from: Sequence) -> Result<Option<Entry>, Error> {
+        loop {
+            let Some(frame) = &mut self.frame else {
+                if self.open_frame(shelf)? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            match frame.next(from) {
+                Ok(None) => self.frame = None,
+                // A cut may lie inside the last frame: what stands behind it is void.
+                Ok(Some(entry)) if entry.sequence >= self.frames.span.end.next => self.frame = None,
+                Ok(Some(entry)) => return Ok(Some(entry)),
+                Err((sequence, fault)) => {
+                    let kind = DamageKind::Frame(fault);
+                    return Err(self.frames.damaged(shelf, frame.offset, Lost::one(sequence), kind));
+                }
+            }
+        }
+    }
+
+    /// Moves the tip behind the next DATA frame, whose entries are handed out next; tells whether there
+    /// was one.
+    fn open_frame(&mut self, shelf: &dyn Shelf) -> Result<bool, Error> {
+        loop {
+            let Tip { offset, chain, next } = self.tip;
+            let Tip { offset: end, chain: end_chain, next: end_next } = self.frames.span.end;
+            let all = Lost::between(next, end_next.max(next));
+            if offset == end {
+                if self.chained && chain != end_chain {
+                    let kind = DamageKind::Frame(FrameFault::Order);
+                    return Err(self.frames.damaged(shelf, offset, all, kind));
+                }
+                return Ok(false);
+            }
+            let bad = |fault| (offset, DamageKind::Frame(fault));
+            let (bad_offset, kind) = match self.frames.find(offset)? {
+                Err(fault) => bad(fault),
+                Ok(found) => {
+                    let header = found.header;
+                    let follows = (!self.chained || header.previous == chain) && header.first == next;
+                    match (follows, header.next_sequence(), self.frames.check(&found)?) {
+                        (true, Some(after), Ok(())) => {
+                            self.tip = Tip { offset: found.end, chain: found.chain, next: after };
+                            self.chained = true;
+                            if header.kind == FrameKind::Data {
+                                self.frame = Some(self.frames.entries(&found));
+                                return Ok(true);
+                            }
+                            if found.end == end {
+                                continue;
+                            }
+                            (found.end, DamageKind::Contradiction("frames follow a SEAL"))
+                        }
+                        (true, Some(_), Err(fault)) => bad(fault),
+                        _ => bad(FrameFault::Order),
+                    }
+                }
+            };
+            return Err(self.frames.damaged(shelf, bad_offset, all, kind));
+        }
+    }
+
+    /// The last index point in front of `from`. A bad index is no error: the walk from the start of
+    /// the segment finds the entry too.
+    fn indexed(&mut self, from: Sequence) -> Result<Option<Tip>, Error> {
+        let points = &self.frames.source.volume().points;
+        let Some(at) = points.partition_point(|point| point.first <= from).checked_sub(1) else {
+            return Ok(None);
+        };
+        let point = points[at];
+        let leads_there =
+            matches!(self.frames.find(point.offset)?, Ok(found) if found.header.first == point.first);
+        Ok(leads_there.then_some(Tip { offset: point.offset, chain: 0, next: point.first }))
+    }
+}

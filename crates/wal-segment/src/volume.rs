@@ -1,0 +1,132 @@
+//! A segment as readers hold it: its mapping or its file, and its index.
+//!
+//! Invariant: what a volume maps is closed. An index that is kept has passed its checksum and is in order;
+//! where its points lead is checked by whoever goes there.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use wal_format::{FRAME_HEADER_BYTES, FrameHeader, IndexPoint, Seal, SegmentNumber};
+
+use crate::error::{Error, Operation, Place};
+use crate::io::{Directory, Mapping};
+use crate::named::Named;
+use crate::shelf::open_span;
+use crate::source::{Chunk, Source};
+use crate::span::Span;
+
+/// A segment that is open for reading.
+#[derive(Debug)]
+pub struct Volume {
+    pub(crate) held: Held,
+    /// From the SEAL, in order; without the point that is the span's start. None when the segment is not
+    /// sealed, or its index is bad: then a reader goes by the frames alone.
+    pub(crate) points: Vec<IndexPoint>,
+    closed: bool,
+}
+
+/// How its bytes are reached.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Mapped(Arc<Mapping>),
+    File(Named),
+}
+
+impl Volume {
+    fn open(directory: &dyn Directory, span: &Span, mapped: bool) -> Result<Arc<Volume>, Error> {
+        let file = open_span(directory, span)?;
+        let held = if mapped && span.closed {
+            let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
+            Held::Mapped(Arc::new(file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?))
+        } else {
+            Held::File(file)
+        };
+        let bare = Arc::new(Volume { held, points: Vec::new(), closed: span.closed });
+        // The index is derived data: when it cannot be had, nothing but time is lost.
+        let points = index(&bare, span).unwrap_or_default();
+        let bare = Arc::into_inner(bare).expect("the source that read the index is gone");
+        Ok(Arc::new(Volume { points, ..bare }))
+    }
+
+    /// Whether readers of `span` can use this: it may have been closed since, or have ended earlier behind
+    /// a cut.
+    fn serves(&self, span: &Span) -> bool {
+        let reaches = match &self.held {
+            Held::Mapped(mapping) => mapping.len() as u64 >= span.end.offset,
+            Held::File(_) => true,
+        };
+        reaches && (self.closed || !span.closed)
+    }
+}
+
+/// The index points of a sealed segment that can be believed; `None` when there are none.
+fn index(volume: &Arc<Volume>, span: &Span) -> Option<Vec<IndexPoint>> {
+    let seal_offset = span.seal_offset.filter(|&offset| offset < span.end.offset)?;
+    let mut source = Source::new(Arc::clone(volume), span.end.offset, Chunk::default(), 0);
+    let bytes = source.at(seal_offset, FRAME_HEADER_BYTES as u64).ok()?;
+    let header = FrameHeader::decode(bytes, span.life, seal_offset).ok()?;
+    let seal_bytes = header.layout(span.checksum).end;
+    if seal_offset + seal_bytes > span.end.offset {
+        return None;
+    }
+    let frame = source.at(seal_offset, seal_bytes).ok()?;
+    let index = Seal::decode(frame, &header).and_then(|seal| seal.index(frame)).ok()?;
+    let mut points: Vec<IndexPoint> = Vec::with_capacity(index.points().len());
+    let (mut offset, mut first) = (span.start.offset, span.start.next);
+    for point in index.points() {
+        let point = point.ok()?;
+        if point.offset == span.start.offset {
+            continue;
+        }
+        if point.offset <= offset || point.first <= first || point.offset >= seal_offset {
+            return None;
+        }
+        (offset, first) = (point.offset, point.first);
+        points.push(point);
+    }
+    Some(points)
+}
+
+/// Volumes of one log, a bounded number of them; the one that was used least recently goes first. One that
+/// somebody still reads from stays open until they are done.
+#[derive(Debug)]
+pub struct Volumes {
+    volumes: VecDeque<(SegmentNumber, Arc<Volume>)>,
+    capacity: usize,
+    mapped: bool,
+}
+
+impl Volumes {
+    /// Room for so many volumes. Closed segments are `mapped`, or read like the last one.
+    #[must_use]
+    pub fn new(capacity: usize, mapped: bool) -> Volumes {
+        Volumes { volumes: VecDeque::with_capacity(capacity), capacity, mapped }
+    }
+
+    /// The segment of a span, opened at the first time.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the file is missing or shorter than the span's end; [`Error::Io`].
+    pub fn volume(&mut self, directory: &dyn Directory, span: &Span) -> Result<Arc<Volume>, Error> {
+        let number = span.life.segment;
+        let held = self.volumes.iter().rposition(|(held, _)| *held == number);
+        if let Some(at) = held.filter(|&at| self.volumes[at].1.serves(span)) {
+            // Most reads are of the segment that was read last.
+            if at + 1 < self.volumes.len() {
+                let found = self.volumes.remove(at).expect("the position was just found");
+                self.volumes.push_back(found);
+            }
+            let (_, volume) = self.volumes.back().expect("it was just put there");
+            return Ok(Arc::clone(volume));
+        }
+        let volume = Volume::open(directory, span, self.mapped)?;
+        self.volumes.retain(|(held, _)| *held != number);
+        if self.capacity > 0 {
+            if self.volumes.len() == self.capacity {
+                self.volumes.pop_front();
+            }
+            self.volumes.push_back((number, Arc::clone(&volume)));
+        }
+        Ok(volume)
+    }
+}
