@@ -46,20 +46,6 @@ fn what_is_in_flight_is_bounded() {
     });
 }
 
-/// What is in flight was submitted, and nobody waits for it: whoever finds it in the way makes room, even
-/// without patience, or it would be in the way for ever.
-#[test]
-fn without_a_ticker_whoever_finds_no_room_makes_some() {
-    watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..NARROW });
-        for _ in 0..3 {
-            drop(log.submit_one(7, Durable).unwrap());
-        }
-        assert!(!full(&log, Patience::None));
-        assert!(log.fake().is_durable(2));
-    });
-}
-
 #[test]
 fn a_batch_that_is_larger_than_a_bound_goes_in_alone() {
     watched(|| {

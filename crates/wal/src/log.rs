@@ -122,7 +122,8 @@ impl Wal {
     }
 
     /// As [`Wal::submit`], and never waits for room. It may be the one that hands over what has gathered, and
-    /// that may begin a segment, with the syncs that this takes.
+    /// that may begin a segment, with the syncs that this takes. Without [`Options::background`] threads
+    /// somebody has to make room: a call that waits, for room or for a commit, or [`Wal::sync`].
     ///
     /// # Errors
     /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, and then nothing was appended.

@@ -405,12 +405,12 @@ impl<T: Target> GroupCommit<T> {
                 locked = self.write_next(locked);
                 continue;
             }
+            if patience == Patience::None {
+                return Err(Error::Full);
+            }
             if !self.limits.ticker && !allowed && !locked.writing && !locked.syncing {
                 locked = self.do_what_is_due(locked);
                 continue;
-            }
-            if patience == Patience::None {
-                return Err(Error::Full);
             }
             locked = match patience {
                 Patience::Until(deadline) => {
