@@ -8,12 +8,13 @@
 //! Invariant: at any moment at least one slot on the device is whole. A slot whose write or sync
 //! failed is the one that is written next.
 
-use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName};
+use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName, SegmentNumber, Sequence};
 
 use crate::catalog::Catalog;
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
 use crate::io::{Access, Directory, FileKind};
 use crate::named::{Named, remove, sync_directory};
+use crate::rules::{Rule, Rules};
 
 /// Both slots as they were read.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,11 @@ pub struct AnchorFile {
     next_slot: usize,
     /// Its name is known to be durable: this process made it, or a LINK stands on it.
     proven: bool,
+    /// Where the log begins, as both slots say; none while they may differ.
+    begins: Option<(Sequence, SegmentNumber)>,
+    /// No anchor is written that begins in front of this: what it names may be gone.
+    gone_before: Sequence,
+    rules: Rules,
 }
 
 impl AnchorFile {
@@ -90,6 +96,7 @@ impl AnchorFile {
         directory: &dyn Directory,
         catalog: &Catalog,
         anchor: Anchor,
+        rules: Rules,
     ) -> Result<AnchorFile, Error> {
         if !catalog.segments.is_empty() {
             for &number in catalog.segments.keys() {
@@ -100,7 +107,7 @@ impl AnchorFile {
         if catalog.anchor.is_some() {
             remove(directory, ANCHOR_FILE)?;
         }
-        let file = AnchorFile::create(directory, anchor)?;
+        let file = AnchorFile::create(directory, anchor, rules)?;
         sync_directory(directory)?;
         Ok(file)
     }
@@ -112,12 +119,12 @@ impl AnchorFile {
     pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
         if !self.proven {
             let catalog = Catalog::read(directory)?;
-            *self = AnchorFile::remake(directory, &catalog, self.last)?;
+            *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
         }
         Ok(())
     }
 
-    fn create(directory: &dyn Directory, anchor: Anchor) -> Result<AnchorFile, Error> {
+    fn create(directory: &dyn Directory, anchor: Anchor, rules: Rules) -> Result<AnchorFile, Error> {
         let file = Named::create(directory, ANCHOR_FILE)?;
         let mut bytes = [0; SLOT_BYTES * SLOTS];
         let first = Anchor { generation: 1, ..anchor };
@@ -128,12 +135,34 @@ impl AnchorFile {
         }
         file.write_all(&bytes, 0)?;
         file.sync()?;
-        Ok(AnchorFile { file, last: second, next_slot: 0, proven: true })
+        Ok(AnchorFile {
+            file,
+            last: second,
+            next_slot: 0,
+            proven: true,
+            begins: Some(beginning(&second)),
+            gone_before: second.first,
+            rules,
+        })
     }
 
     /// Goes on with an anchor file that was read.
-    pub(crate) fn resume(file: Named, slots: &Slots, newest: Anchor, proven: bool) -> AnchorFile {
-        AnchorFile { file, last: newest, next_slot: 1 - slots.newest_index(), proven }
+    pub(crate) fn resume(
+        file: Named,
+        slots: &Slots,
+        newest: Anchor,
+        proven: bool,
+        rules: Rules,
+    ) -> AnchorFile {
+        AnchorFile {
+            file,
+            last: newest,
+            next_slot: 1 - slots.newest_index(),
+            proven,
+            begins: slots.agree_on_first().then(|| beginning(&newest)),
+            gone_before: newest.first,
+            rules,
+        }
     }
 
     /// What was written last.
@@ -141,18 +170,29 @@ impl AnchorFile {
         &self.last
     }
 
-    /// Makes `anchor` durable, unless it says that, or more, already.
+    /// Makes `anchor` durable, unless it says that, or more, already. One that begins elsewhere than the
+    /// last is written to both slots.
     ///
     /// # Errors
     /// What the system reports. The same slot is written again by the next call, so the other one stays
-    /// whole.
+    /// whole. After a failure of an anchor that begins elsewhere, the log begins there or where it did, until
+    /// the next one is written.
     pub fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
         let reached = |anchor: &Anchor| anchor.durable.map(|point| (point.segment, point.offset));
-        let same = Anchor { generation: self.last.generation, ..anchor } == self.last;
-        if same || reached(&anchor) < reached(&self.last) {
+        if anchor.first < self.gone_before || reached(&anchor) < reached(&self.last) {
             return Ok(());
         }
-        self.rewrite(anchor)
+        let both = Some(beginning(&anchor));
+        let same = Anchor { generation: self.last.generation, ..anchor } == self.last;
+        if self.begins == both && same {
+            return Ok(());
+        }
+        self.rewrite(anchor)?;
+        if self.begins != both && self.rules.keeps(Rule::FirstInBothSlots) {
+            self.rewrite(anchor)?;
+        }
+        self.gone_before = anchor.first;
+        Ok(())
     }
 
     /// Writes and syncs `anchor` with the next generation into the older slot, whatever it said before.
@@ -162,12 +202,19 @@ impl AnchorFile {
         let mut slot = [0; SLOT_BYTES];
         let encoded = anchor.encode();
         slot[..encoded.len()].copy_from_slice(&encoded);
+        let agreeing = (beginning(&self.last) == beginning(&anchor)).then(|| beginning(&anchor));
+        self.begins = None;
         self.file.write_all(&slot, (self.next_slot * SLOT_BYTES) as u64)?;
         self.file.sync()?;
         self.last = anchor;
         self.next_slot = 1 - self.next_slot;
+        self.begins = agreeing;
         Ok(())
     }
+}
+
+fn beginning(anchor: &Anchor) -> (Sequence, SegmentNumber) {
+    (anchor.first, anchor.first_segment)
 }
 
 /// Opens the anchor file, if there is one that is a regular file.

@@ -178,7 +178,7 @@ impl Writer {
     }
 
     /// What the next segment must be like to take a frame of this size.
-    fn next_order(&self, frame_bytes: u64) -> Result<Order, Error> {
+    pub(super) fn next_order(&self, frame_bytes: u64) -> Result<Order, Error> {
         let last = self.spans.last();
         let number = match last {
             None => self.first_segment,
@@ -192,13 +192,13 @@ impl Writer {
     }
 
     /// The end of the log behind this LINK.
-    fn behind(&self, encoded: &[u8; LINK_FRAME_BYTES]) -> Tip {
+    pub(super) fn behind(&self, encoded: &[u8; LINK_FRAME_BYTES]) -> Tip {
         let chain = encoded.first_chunk().map(FrameHeader::chain_value).expect("a LINK begins with a header");
         Tip { offset: Link::end_offset(), chain, next: self.end.next }
     }
 
     /// The LINK of `open` is written: the log goes on there.
-    fn enter(&mut self, open: OpenSegment, start: Tip, mut spans: Arc<Vec<Span>>) {
+    pub(super) fn enter(&mut self, open: OpenSegment, start: Tip, mut spans: Arc<Vec<Span>>) {
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
         self.rolled = Some(Rolled { from, to, first: start.next });
