@@ -234,3 +234,91 @@ pub(crate) fn open(
         })),
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use wal_format::{ChecksumKind, DurablePoint, LogId};
+
+    use super::*;
+    use crate::io::sim::{CallKind, Failure, Fault, FaultEffect, SimDisk, Times};
+
+    fn anchor(first: u64, segment: u64, offset: u64) -> Anchor {
+        let number = |number| SegmentNumber::new(number).unwrap();
+        Anchor {
+            log: LogId([7; 16]),
+            generation: 0,
+            first: Sequence::try_from(first).unwrap(),
+            first_segment: number(1),
+            active: Some((number(segment), 5)),
+            durable: Some(DurablePoint { segment: number(segment), offset, next: Sequence::MAX }),
+            seal_offset: None,
+            next_segment_bytes: 1 << 20,
+            next_checksum: ChecksumKind::Crc32,
+        }
+    }
+
+    fn made(disk: &SimDisk) -> AnchorFile {
+        AnchorFile::remake(disk, &Catalog::default(), anchor(0, 1, 9000), Rules::default()).unwrap()
+    }
+
+    /// Where both slots say that the log begins.
+    fn firsts(disk: &SimDisk) -> [u64; 2] {
+        let file = Named::open(disk, ANCHOR_FILE, Access::Read).unwrap();
+        Slots::read(&file).unwrap().slots.map(|slot| slot.unwrap().first.value())
+    }
+
+    fn next_sync_fails(disk: &SimDisk, nth: u64) {
+        let with = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Other));
+        disk.fail(Fault { call: CallKind::SyncFile, nth, times: Times::Once, with });
+    }
+
+    #[test]
+    fn a_new_beginning_is_in_both_slots_and_an_older_one_that_comes_late_is_passed_over() {
+        let disk = SimDisk::new(1);
+        let mut file = made(&disk);
+        file.write(anchor(5, 1, 9000)).unwrap();
+        assert_eq!(firsts(&disk), [5, 5]);
+        // Somebody in the background had it in hand since before the truncation.
+        for late in [anchor(0, 1, 9000), anchor(4, 1, 9000)] {
+            file.write(late).unwrap();
+            assert_eq!(firsts(&disk), [5, 5]);
+        }
+        file.write(anchor(5, 1, 9100)).unwrap();
+        assert_eq!(file.last().durable, anchor(5, 1, 9100).durable);
+        assert_eq!(firsts(&disk), [5, 5]);
+    }
+
+    #[test]
+    fn a_new_beginning_that_failed_in_either_slot_is_taken_back_by_the_next_anchor() {
+        for nth in [0, 1] {
+            let disk = SimDisk::new(2);
+            let mut file = made(&disk);
+            next_sync_fails(&disk, nth);
+            file.write(anchor(5, 1, 9000)).unwrap_err();
+            // The same as before the failure: it is written all the same.
+            file.write(anchor(0, 1, 9000)).unwrap();
+            assert_eq!(firsts(&disk), [0, 0], "sync {nth} failed");
+            file.write(anchor(5, 1, 9000)).unwrap();
+            assert_eq!(firsts(&disk), [5, 5], "sync {nth} failed");
+        }
+    }
+
+    #[test]
+    fn slots_that_differ_when_they_are_read_agree_behind_the_next_write() {
+        let disk = SimDisk::new(3);
+        let mut file = made(&disk);
+        next_sync_fails(&disk, 1);
+        file.write(anchor(5, 1, 9000)).unwrap_err();
+        let disk = disk.power_cut_losing_everything();
+        let named = Named::open(&disk, ANCHOR_FILE, Access::ReadWrite).unwrap();
+        let slots = Slots::read(&named).unwrap();
+        let newest = slots.newest().unwrap();
+        assert!(!slots.agree_on_first() && newest.first.value() == 5);
+        let mut file = AnchorFile::resume(named, &slots, newest, true, Rules::default());
+        file.rewrite(anchor(5, 1, 9000)).unwrap();
+        assert_eq!(firsts(&disk), [5, 5]);
+        let operations = disk.operations();
+        file.write(anchor(5, 1, 9000)).unwrap();
+        assert_eq!(disk.operations(), operations, "both say so already");
+    }
+}
