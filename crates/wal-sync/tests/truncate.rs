@@ -192,6 +192,37 @@ fn nothing_joins_while_it_runs_and_then_it_gets_the_number_behind_the_cut() {
     });
 }
 
+// Whoever truncates waited for a sync with the turn to write. What joined meanwhile, in front of the place,
+// was written by nobody, and was dropped with what was behind it.
+#[test]
+fn what_comes_while_a_truncation_waits_for_a_sync_is_not_dropped_in_front_of_the_place() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::None);
+        for entry in 0..2 {
+            log.put(entry, Durability::Written).expect("nothing fails");
+        }
+        log.fake().change(|record| record.holds_syncs = true);
+        let begun = log.fake().begun().1;
+        let commit = log.share();
+        let syncs = thread::spawn(move || commit.sync());
+        log.fake().until(|record| record.syncs_begun > begun);
+        let commit = log.share();
+        let cuts = thread::spawn(move || cut(&commit, 4));
+        thread::sleep(std::time::Duration::from_millis(20));
+        let appends: Vec<_> = (2..5).map(|entry| log.put_aside(entry, Durability::Written)).collect();
+        thread::sleep(std::time::Duration::from_millis(20));
+        log.fake().change(|record| record.holds_syncs = false);
+        syncs.join().expect("it does not panic").expect("nothing fails");
+        cuts.join().expect("it does not panic").expect("nothing fails");
+        let mut numbers: Vec<_> = appends
+            .into_iter()
+            .map(|append| append.join().expect("it does not panic").expect("nothing dropped it"))
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [2, 3, 4]);
+    });
+}
+
 #[test]
 fn a_sync_and_a_flush_of_what_is_cut_off_meanwhile_return() {
     watched(|| {

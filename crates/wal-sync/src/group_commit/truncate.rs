@@ -61,18 +61,22 @@ impl<T: Target> GroupCommit<T> {
 
     /// Writes what has joined in front of `end`, takes both turns, and lets nothing join.
     fn take_all_turns(&self, end: u64) -> Result<Locked<'_, T>, Error<T::Error>> {
-        let locked = self.lock();
+        let mut locked = self.lock();
         locked.refuse_if_closed()?;
-        let mut locked = self.write_up_to(locked, end)?;
-        while locked.writing {
-            locked = self.turn.wait(locked);
+        loop {
+            locked = self.write_up_to(locked, end)?;
+            if locked.writing {
+                locked = self.turn.wait(locked);
+            } else if locked.written >= end.min(locked.next) {
+                break;
+            }
         }
-        locked.writing = true;
+        // From here on nothing joins: it could be in front of `end`, and there is nobody to write it.
+        (locked.writing, locked.truncating) = (true, true);
         while locked.syncing {
             locked = self.turn.wait(locked);
         }
         locked.syncing = true;
-        locked.truncating = true;
         match locked.refuse_if_closed() {
             Ok(()) => Ok(locked),
             Err(refused) => {
