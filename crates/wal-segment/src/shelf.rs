@@ -23,7 +23,13 @@ pub struct Snapshot {
     closed_below: Option<SegmentNumber>,
     /// What is wrong behind the end; a reader that gets there is told.
     damage: Option<Damage>,
+    /// While it is held, no file of these spans is removed by the writer of this process.
+    _lease: Option<Arc<Lease>>,
 }
+
+/// Held by the snapshots that were taken between two truncations.
+#[derive(Debug)]
+pub(crate) struct Lease;
 
 impl Snapshot {
     pub(crate) fn new(
@@ -33,7 +39,11 @@ impl Snapshot {
         seal_offset: Option<u64>,
         closed_below: Option<SegmentNumber>,
     ) -> Snapshot {
-        Snapshot { spans, first, end, seal_offset, closed_below, damage: None }
+        Snapshot { spans, first, end, seal_offset, closed_below, damage: None, _lease: None }
+    }
+
+    pub(crate) fn leased(self, lease: Option<Arc<Lease>>) -> Snapshot {
+        Snapshot { _lease: lease, ..self }
     }
 
     pub(crate) fn damaged(self, damage: Option<Damage>) -> Snapshot {
@@ -113,15 +123,19 @@ impl MapCache {
     pub fn mapping(&mut self, directory: &dyn Directory, span: &Span) -> Result<Arc<Mapping>, Error> {
         assert!(span.closed, "only a segment whose end is durable is mapped");
         let number = span.life.segment;
-        if let Some(at) = self.maps.iter().position(|(mapped, _)| *mapped == number) {
+        let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
+        // Behind a cut the segment ends earlier than for a reader who came before it.
+        let holds_all =
+            |(mapped, mapping): &(SegmentNumber, Arc<Mapping>)| *mapped == number && mapping.len() >= end;
+        if let Some(at) = self.maps.iter().position(holds_all) {
             let found = self.maps.remove(at).expect("the position was just found");
             let mapping = Arc::clone(&found.1);
             self.maps.push_back(found);
             return Ok(mapping);
         }
         let file = open_span(directory, span)?;
-        let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
         let mapping = Arc::new(file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?);
+        self.maps.retain(|(mapped, _)| *mapped != number);
         if self.capacity > 0 {
             if self.maps.len() == self.capacity {
                 self.maps.pop_front();
@@ -129,6 +143,12 @@ impl MapCache {
             self.maps.push_back((number, Arc::clone(&mapping)));
         }
         Ok(mapping)
+    }
+
+    /// Lets go of segments that are no part of this snapshot: a file that was removed takes space for as
+    /// long as it is mapped. Readers keep what they have.
+    pub fn keep(&mut self, snapshot: &Snapshot) {
+        self.maps.retain(|(mapped, _)| snapshot.spans().any(|span| span.life.segment == *mapped));
     }
 }
 

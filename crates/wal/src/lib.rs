@@ -51,6 +51,7 @@ mod rollover;
 mod stats;
 mod stores;
 mod tail;
+mod truncate;
 mod view;
 
 pub use commit::{Commit, Reached};

@@ -146,6 +146,17 @@ impl Library {
     ) -> Library {
         Library { directory, meters, maps: mapped_segments.map(|most| Mutex::new(MapCache::new(most))) }
     }
+
+    pub(crate) fn directory_handle(&self) -> Arc<dyn Directory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Lets go of mappings that this snapshot does not need.
+    pub(crate) fn keep(&self, snapshot: &Snapshot) {
+        if let Some(maps) = &self.maps {
+            maps.lock_whole().keep(snapshot);
+        }
+    }
 }
 
 impl Shelf for Library {
