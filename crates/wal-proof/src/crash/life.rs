@@ -547,6 +547,7 @@ impl Life<'_> {
     fn try_truncate(&mut self, truncation: Truncation) -> Told {
         self.settle(false)?;
         self.world.begin_truncation(truncation);
+        let before = self.wal().written();
         let told = match truncation {
             Truncation::Before(first) => self.wal().truncate_before(first),
             Truncation::From(next) => self.wal().truncate_after(next - 1),
@@ -565,7 +566,8 @@ impl Life<'_> {
             }
             // The log is cut, and the anchor could not be written.
             (_, Truncation::From(next))
-                if self.wal().written() == next && (told.is_ok() || !waits_behind(next)) =>
+                if self.wal().written() == next
+                    && (told.is_ok() || before != next && !waits_behind(next)) =>
             {
                 let cut = self.world.entries() > next;
                 match &told {
