@@ -445,9 +445,8 @@ impl Life<'_> {
     /// A sync fails and the machine goes on: the caller is told, nobody is told anything good after that,
     /// and the next open reads what the device has.
     fn fail_sync(&mut self) -> Stepped {
-        let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
-        let loss = losses[usize::try_from(self.disk.operations() % 3).unwrap_or(0)];
-        self.arm(CallKind::SyncFile, self.disk.operations() / 3 % 3, FaultEffect::SyncLoss(loss));
+        let lost = FaultEffect::SyncLoss(self.loss());
+        self.arm(CallKind::SyncFile, self.disk.operations() / 3 % 3, lost);
         // What the cache held and the device did not may be gone from here on.
         self.world.power_cut();
         let mut failed = None;
@@ -496,6 +495,11 @@ impl Life<'_> {
         self.disk.operations() % of
     }
 
+    fn loss(&self) -> SyncLoss {
+        let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
+        losses[usize::try_from(self.choose(3)).unwrap_or(0)]
+    }
+
     fn cut(&self) -> Option<Truncation> {
         let (first, next) = (self.world.first(), self.world.entries());
         let kept = if self.choose(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
@@ -519,20 +523,29 @@ impl Life<'_> {
         }
     }
 
-    /// Truncates while a write fails: the log is cut or not, which a caller can see, and goes on.
+    /// Truncates while a write fails: the log is cut or not, which a caller can see, and goes on. Or while a
+    /// sync fails: then it may be poisoned, and the next open sees which.
     fn fail_truncate(&mut self) -> Stepped {
         let truncation = match self.cut() {
             Some(cut) if self.choose(2) == 0 => cut,
             _ => self.new_beginning(),
         };
-        let stored = [0, 40, 64, 100, 5000];
-        let stored = stored[usize::try_from(self.choose(5)).unwrap_or(0)];
-        let effect = FaultEffect::PartialThenError(stored, Failure::Kind(std::io::ErrorKind::StorageFull));
-        self.arm(CallKind::Write, self.disk.operations() / 2 % 4, effect);
+        let syncs = self.choose(7) < 3;
+        let nth = self.disk.operations() / 2 % 4;
+        if syncs {
+            self.arm(CallKind::SyncFile, nth, FaultEffect::SyncLoss(self.loss()));
+            self.world.power_cut();
+        } else {
+            let stored = [0, 40, 64, 100, 5000];
+            let stored = stored[usize::try_from(self.choose(5)).unwrap_or(0)];
+            let error = Failure::Kind(std::io::ErrorKind::StorageFull);
+            self.arm(CallKind::Write, nth, FaultEffect::PartialThenError(stored, error));
+        }
         let told = self.try_truncate(truncation)?;
         self.disarm();
         match told {
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
+            Err(error) if error.kind() == ErrorKind::Poisoned && syncs => self.restart(),
             Err(error) if error.kind() == ErrorKind::Poisoned => {
                 let how = format!("a failed write poisoned the log: {error}");
                 Err(Broken::new(Promise::TruncationIsOldOrNew, how))
@@ -544,6 +557,7 @@ impl Life<'_> {
     fn try_truncate(&mut self, truncation: Truncation) -> Told {
         self.settle(false)?;
         self.world.begin_truncation(truncation);
+        let before = self.wal().written();
         let told = match truncation {
             Truncation::Before(first) => self.wal().truncate_before(first),
             Truncation::From(next) => self.wal().truncate_after(next - 1),
@@ -562,7 +576,8 @@ impl Life<'_> {
             }
             // The log is cut, and the anchor could not be written.
             (_, Truncation::From(next))
-                if self.wal().written() == next && (told.is_ok() || !waits_behind(next)) =>
+                if self.wal().written() == next
+                    && (told.is_ok() || before != next && !waits_behind(next)) =>
             {
                 let cut = self.world.entries() > next;
                 match &told {

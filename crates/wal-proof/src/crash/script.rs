@@ -38,7 +38,7 @@ pub(crate) enum Operation {
     TruncateAfter,
     /// The earlier half is dropped, or everything.
     TruncateBefore,
-    /// The next write stores a part and fails, under a truncation.
+    /// The next write stores a part and fails, or a sync fails, under a truncation.
     FailTruncate,
     /// Opening, in front of everything else. Not part of scripts.
     Open,
@@ -125,7 +125,7 @@ impl Operation {
             Operation::Drop => "drop and reopen",
             Operation::TruncateAfter => "truncate after",
             Operation::TruncateBefore => "truncate before",
-            Operation::FailTruncate => "truncation with a failed write",
+            Operation::FailTruncate => "truncation in which something fails",
             Operation::Open => "open (recovery)",
         }
     }
