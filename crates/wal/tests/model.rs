@@ -228,8 +228,15 @@ impl Model {
                 }
                 Err(error) => panic!("nothing fails any more: {error}"),
             }
+            // In the background a write may have failed since the last step.
+            self.forget_failed();
         }
         (self.write_fails, self.sync_fails) = (false, false);
+    }
+
+    /// Whoever waited for a write or a sync that failed has been told so.
+    fn forget_failed(&mut self) {
+        self.pending.retain(|(commit, _)| !matches!(commit.outcome(), Some(Err(_))));
     }
 
     /// Flushes a log in which nothing fails any more. What was under way may have met a failure.
@@ -621,7 +628,7 @@ impl Model {
             // Whoever only had to be numbered, or was not waited for, is not told.
             self.oracle.failed_and_kept(written);
         }
-        self.pending.retain(|(commit, _)| !matches!(commit.outcome(), Some(Err(_))));
+        self.forget_failed();
         for (commit, promise) in &self.pending {
             if let Some(Ok(number)) = commit.outcome() {
                 self.is_kept(number, *promise);
