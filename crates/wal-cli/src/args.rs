@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Info(Info),
     /// Check every byte of the log.
     Verify,
+    /// Drop entries from the front of the log, or from its end.
+    Truncate(Truncate),
 }
 
 #[derive(Debug, clap::Args)]
@@ -180,6 +182,20 @@ pub(crate) struct Cat {
     /// End entries with a NUL rather than a newline.
     #[arg(long)]
     pub(crate) null: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("place").required(true).args(["before", "after"])))]
+pub(crate) struct Truncate {
+    /// Drop every entry in front of this one, which becomes the first.
+    #[arg(long, value_name = "SEQ", allow_hyphen_values = true)]
+    pub(crate) before: Option<u64>,
+    /// Drop every entry behind this one, which becomes the last.
+    #[arg(long, value_name = "SEQ", allow_hyphen_values = true)]
+    pub(crate) after: Option<u64>,
+    /// Only say what would be dropped.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]

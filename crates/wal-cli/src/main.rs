@@ -1,4 +1,4 @@
-//! The command line of the write-ahead log: append, cat, info, verify.
+//! The command line of the write-ahead log: append, cat, info, verify, truncate.
 //!
 //! What each command promises, its exit codes and the shape of its JSON are in `docs/cli.md`. Reading
 //! commands take no lock and change nothing: they work beside a live writer and on read-only media.
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Append(append) => commands::append::run(&args.common, append),
         Command::Cat(cat) => commands::cat::run(&args.common, cat),
         Command::Info(info) => commands::info::run(&args.common, info),
+        Command::Truncate(truncate) => commands::truncate::run(&args.common, truncate),
         Command::Verify => commands::verify::run(&args.common),
     };
     match done {

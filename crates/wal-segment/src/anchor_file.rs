@@ -8,12 +8,13 @@
 //! Invariant: at any moment at least one slot on the device is whole. A slot whose write or sync
 //! failed is the one that is written next.
 
-use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName};
+use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName, SegmentNumber, Sequence};
 
 use crate::catalog::Catalog;
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
 use crate::io::{Access, Directory, FileKind};
 use crate::named::{Named, remove, sync_directory};
+use crate::rules::{Rule, Rules};
 
 /// Both slots as they were read.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,11 @@ pub struct AnchorFile {
     next_slot: usize,
     /// Its name is known to be durable: this process made it, or a LINK stands on it.
     proven: bool,
+    /// Where the log begins, as both slots say; none while they may differ.
+    begins: Option<(Sequence, SegmentNumber)>,
+    /// No anchor is written that begins in front of this: what it names may be gone.
+    gone_before: Sequence,
+    rules: Rules,
 }
 
 impl AnchorFile {
@@ -90,6 +96,7 @@ impl AnchorFile {
         directory: &dyn Directory,
         catalog: &Catalog,
         anchor: Anchor,
+        rules: Rules,
     ) -> Result<AnchorFile, Error> {
         if !catalog.segments.is_empty() {
             for &number in catalog.segments.keys() {
@@ -100,7 +107,7 @@ impl AnchorFile {
         if catalog.anchor.is_some() {
             remove(directory, ANCHOR_FILE)?;
         }
-        let file = AnchorFile::create(directory, anchor)?;
+        let file = AnchorFile::create(directory, anchor, rules)?;
         sync_directory(directory)?;
         Ok(file)
     }
@@ -112,12 +119,12 @@ impl AnchorFile {
     pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
         if !self.proven {
             let catalog = Catalog::read(directory)?;
-            *self = AnchorFile::remake(directory, &catalog, self.last)?;
+            *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
         }
         Ok(())
     }
 
-    fn create(directory: &dyn Directory, anchor: Anchor) -> Result<AnchorFile, Error> {
+    fn create(directory: &dyn Directory, anchor: Anchor, rules: Rules) -> Result<AnchorFile, Error> {
         let file = Named::create(directory, ANCHOR_FILE)?;
         let mut bytes = [0; SLOT_BYTES * SLOTS];
         let first = Anchor { generation: 1, ..anchor };
@@ -128,12 +135,34 @@ impl AnchorFile {
         }
         file.write_all(&bytes, 0)?;
         file.sync()?;
-        Ok(AnchorFile { file, last: second, next_slot: 0, proven: true })
+        Ok(AnchorFile {
+            file,
+            last: second,
+            next_slot: 0,
+            proven: true,
+            begins: Some(beginning(&second)),
+            gone_before: second.first,
+            rules,
+        })
     }
 
     /// Goes on with an anchor file that was read.
-    pub(crate) fn resume(file: Named, slots: &Slots, newest: Anchor, proven: bool) -> AnchorFile {
-        AnchorFile { file, last: newest, next_slot: 1 - slots.newest_index(), proven }
+    pub(crate) fn resume(
+        file: Named,
+        slots: &Slots,
+        newest: Anchor,
+        proven: bool,
+        rules: Rules,
+    ) -> AnchorFile {
+        AnchorFile {
+            file,
+            last: newest,
+            next_slot: 1 - slots.newest_index(),
+            proven,
+            begins: slots.agree_on_first().then(|| beginning(&newest)),
+            gone_before: newest.first,
+            rules,
+        }
     }
 
     /// What was written last.
@@ -141,18 +170,29 @@ impl AnchorFile {
         &self.last
     }
 
-    /// Makes `anchor` durable, unless it says that, or more, already.
+    /// Makes `anchor` durable, unless it says that, or more, already. One that begins elsewhere than the
+    /// last is written to both slots.
     ///
     /// # Errors
     /// What the system reports. The same slot is written again by the next call, so the other one stays
-    /// whole.
+    /// whole. After a failure of an anchor that begins elsewhere, the log begins there or where it did, until
+    /// the next one is written.
     pub fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
         let reached = |anchor: &Anchor| anchor.durable.map(|point| (point.segment, point.offset));
-        let same = Anchor { generation: self.last.generation, ..anchor } == self.last;
-        if same || reached(&anchor) < reached(&self.last) {
+        if anchor.first < self.gone_before || reached(&anchor) < reached(&self.last) {
             return Ok(());
         }
-        self.rewrite(anchor)
+        let both = Some(beginning(&anchor));
+        let same = Anchor { generation: self.last.generation, ..anchor } == self.last;
+        if self.begins == both && same {
+            return Ok(());
+        }
+        self.rewrite(anchor)?;
+        if self.begins != both && self.rules.keeps(Rule::FirstInBothSlots) {
+            self.rewrite(anchor)?;
+        }
+        self.gone_before = anchor.first;
+        Ok(())
     }
 
     /// Writes and syncs `anchor` with the next generation into the older slot, whatever it said before.
@@ -162,12 +202,19 @@ impl AnchorFile {
         let mut slot = [0; SLOT_BYTES];
         let encoded = anchor.encode();
         slot[..encoded.len()].copy_from_slice(&encoded);
+        let agreeing = (beginning(&self.last) == beginning(&anchor)).then(|| beginning(&anchor));
+        self.begins = None;
         self.file.write_all(&slot, (self.next_slot * SLOT_BYTES) as u64)?;
         self.file.sync()?;
         self.last = anchor;
         self.next_slot = 1 - self.next_slot;
+        self.begins = agreeing;
         Ok(())
     }
+}
+
+fn beginning(anchor: &Anchor) -> (Sequence, SegmentNumber) {
+    (anchor.first, anchor.first_segment)
 }
 
 /// Opens the anchor file, if there is one that is a regular file.
@@ -185,5 +232,93 @@ pub(crate) fn open(
             sequences: None,
             kind: DamageKind::NotAFile(kind),
         })),
+    }
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use wal_format::{ChecksumKind, DurablePoint, LogId};
+
+    use super::*;
+    use crate::io::sim::{CallKind, Failure, Fault, FaultEffect, SimDisk, Times};
+
+    fn anchor(first: u64, segment: u64, offset: u64) -> Anchor {
+        let number = |number| SegmentNumber::new(number).unwrap();
+        Anchor {
+            log: LogId([7; 16]),
+            generation: 0,
+            first: Sequence::try_from(first).unwrap(),
+            first_segment: number(1),
+            active: Some((number(segment), 5)),
+            durable: Some(DurablePoint { segment: number(segment), offset, next: Sequence::MAX }),
+            seal_offset: None,
+            next_segment_bytes: 1 << 20,
+            next_checksum: ChecksumKind::Crc32,
+        }
+    }
+
+    fn made(disk: &SimDisk) -> AnchorFile {
+        AnchorFile::remake(disk, &Catalog::default(), anchor(0, 1, 9000), Rules::default()).unwrap()
+    }
+
+    /// Where both slots say that the log begins.
+    fn firsts(disk: &SimDisk) -> [u64; 2] {
+        let file = Named::open(disk, ANCHOR_FILE, Access::Read).unwrap();
+        Slots::read(&file).unwrap().slots.map(|slot| slot.unwrap().first.value())
+    }
+
+    fn next_sync_fails(disk: &SimDisk, nth: u64) {
+        let with = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Other));
+        disk.fail(Fault { call: CallKind::SyncFile, nth, times: Times::Once, with });
+    }
+
+    #[test]
+    fn a_new_beginning_is_in_both_slots_and_an_older_one_that_comes_late_is_passed_over() {
+        let disk = SimDisk::new(1);
+        let mut file = made(&disk);
+        file.write(anchor(5, 1, 9000)).unwrap();
+        assert_eq!(firsts(&disk), [5, 5]);
+        // Somebody in the background had it in hand since before the truncation.
+        for late in [anchor(0, 1, 9000), anchor(4, 1, 9000)] {
+            file.write(late).unwrap();
+            assert_eq!(firsts(&disk), [5, 5]);
+        }
+        file.write(anchor(5, 1, 9100)).unwrap();
+        assert_eq!(file.last().durable, anchor(5, 1, 9100).durable);
+        assert_eq!(firsts(&disk), [5, 5]);
+    }
+
+    #[test]
+    fn a_new_beginning_that_failed_in_either_slot_is_taken_back_by_the_next_anchor() {
+        for nth in [0, 1] {
+            let disk = SimDisk::new(2);
+            let mut file = made(&disk);
+            next_sync_fails(&disk, nth);
+            file.write(anchor(5, 1, 9000)).unwrap_err();
+            // The same as before the failure: it is written all the same.
+            file.write(anchor(0, 1, 9000)).unwrap();
+            assert_eq!(firsts(&disk), [0, 0], "sync {nth} failed");
+            file.write(anchor(5, 1, 9000)).unwrap();
+            assert_eq!(firsts(&disk), [5, 5], "sync {nth} failed");
+        }
+    }
+
+    #[test]
+    fn slots_that_differ_when_they_are_read_agree_behind_the_next_write() {
+        let disk = SimDisk::new(3);
+        let mut file = made(&disk);
+        next_sync_fails(&disk, 1);
+        file.write(anchor(5, 1, 9000)).unwrap_err();
+        let disk = disk.power_cut_losing_everything();
+        let named = Named::open(&disk, ANCHOR_FILE, Access::ReadWrite).unwrap();
+        let slots = Slots::read(&named).unwrap();
+        let newest = slots.newest().unwrap();
+        assert!(!slots.agree_on_first() && newest.first.value() == 5);
+        let mut file = AnchorFile::resume(named, &slots, newest, true, Rules::default());
+        file.rewrite(anchor(5, 1, 9000)).unwrap();
+        assert_eq!(firsts(&disk), [5, 5]);
+        let operations = disk.operations();
+        file.write(anchor(5, 1, 9000)).unwrap();
+        assert_eq!(disk.operations(), operations, "both say so already");
     }
 }

@@ -43,6 +43,15 @@ pub enum Error {
         /// The directory.
         directory: PathBuf,
     },
+    /// A truncation names an entry that the log does not have.
+    OutOfRange {
+        /// The number that was named.
+        asked: Sequence,
+        /// The first entry that is kept.
+        first: Sequence,
+        /// The number of the next entry.
+        next: Sequence,
+    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// An earlier sync failed, so nothing is known about what is on the device.
@@ -243,6 +252,9 @@ impl fmt::Display for Error {
                 write!(f, "{}: another writer has this log open", directory.display())
             }
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
+            Error::OutOfRange { asked, first, next } => {
+                write!(f, "cannot truncate at {asked}: the log holds {first} to before {next}")
+            }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")
             }

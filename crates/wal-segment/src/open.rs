@@ -13,6 +13,7 @@ use crate::anchor_file::AnchorFile;
 use crate::decide::Verdict;
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
 use crate::io::Directory;
+use crate::leftovers::{leftovers, remove_leftovers};
 use crate::named::sync_directory;
 use crate::recovery::{Ending, Recovery};
 use crate::rules::{Rule, Rules};
@@ -50,7 +51,8 @@ pub struct Opened {
 /// Opens the log in `directory` for writing, and creates it if there is none.
 ///
 /// Everything that this shows is durable when it returns. A crash in here changes nothing that a later
-/// open would decide. Nothing is written but the anchor, and that into space that it has already.
+/// open would decide. Nothing is written but the anchor, and that into space that it has already; and
+/// segments are removed that a truncation has dropped.
 ///
 /// # Errors
 /// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
@@ -91,8 +93,15 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
     let proven = last.is_some();
     let mut anchor = match anchored {
-        Some(anchored) => AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest, proven),
-        None => AnchorFile::remake(directory.as_ref(), &catalog, genesis(directory.as_ref(), settings))?,
+        Some(anchored) => {
+            AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest, proven, wanted.rules)
+        }
+        None => AnchorFile::remake(
+            directory.as_ref(),
+            &catalog,
+            genesis(directory.as_ref(), settings),
+            wanted.rules,
+        )?,
     };
     let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
     if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
@@ -101,10 +110,15 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     }
     let rules = wanted.rules;
     let known = *anchor.last();
+    let left = leftovers(directory.as_ref(), &catalog, known.log, &spans);
     let writer = Writer::new(Start { lock, rules, settings, anchor: known, spans, first, next, reason });
     // What this open shows is put down before it is shown: damage to it is damage from now on.
     if (!slots_agree || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
         anchor.rewrite(writer.anchor_now())?;
+    }
+    // A truncation did not get to the end of this. Now the anchor does without them.
+    if !writer.is_ahead_of(anchor.last()) {
+        remove_leftovers(directory.as_ref(), &left);
     }
     Ok(Opened { writer, anchor, recovery })
 }

@@ -39,6 +39,14 @@ pub enum Rule {
     DurableMoves,
     /// After a failed write the log goes on behind a cut, never at the same place.
     FailedWriteCuts,
+    /// A truncation whose LINK could not be written leaves a file that is made anew before anything is accepted.
+    FailedLinkVoided,
+    /// What is in front of a new first entry is durable before the anchor names that.
+    DroppedIsDurable,
+    /// A new first entry is in both slots of the anchor before what it leaves behind is removed.
+    FirstInBothSlots,
+    /// A segment is removed only once a synced anchor and a synced LINK do without it.
+    AnchorBeforeRemove,
     /// A failed sync is not tried again.
     NoSecondSync,
     /// The anchor follows once a segment. Not a rule of order but a precaution: without it the loss of
@@ -49,7 +57,7 @@ pub enum Rule {
 #[cfg(zoo)]
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 18] = [
+    pub const ALL: [Rule; 22] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
         Rule::CutAnchored,
@@ -66,6 +74,10 @@ impl Rule {
         Rule::DamageIsNotTorn,
         Rule::DurableMoves,
         Rule::FailedWriteCuts,
+        Rule::FailedLinkVoided,
+        Rule::DroppedIsDurable,
+        Rule::FirstInBothSlots,
+        Rule::AnchorBeforeRemove,
         Rule::NoSecondSync,
         Rule::AnchorPerSegment,
     ];

@@ -24,7 +24,13 @@ pub struct Snapshot {
     closed_below: Option<SegmentNumber>,
     /// What is wrong behind the end; a reader that gets there is told.
     damage: Option<Damage>,
+    /// While it is held, no file of these spans is removed by the writer of this process.
+    _lease: Option<Arc<Lease>>,
 }
+
+/// Held by the snapshots that were taken between two truncations.
+#[derive(Debug)]
+pub(crate) struct Lease;
 
 impl Snapshot {
     pub(crate) fn new(
@@ -34,7 +40,11 @@ impl Snapshot {
         seal_offset: Option<u64>,
         closed_below: Option<SegmentNumber>,
     ) -> Snapshot {
-        Snapshot { spans, first, end, seal_offset, closed_below, damage: None }
+        Snapshot { spans, first, end, seal_offset, closed_below, damage: None, _lease: None }
+    }
+
+    pub(crate) fn leased(self, lease: Option<Arc<Lease>>) -> Snapshot {
+        Snapshot { _lease: lease, ..self }
     }
 
     pub(crate) fn damaged(self, damage: Option<Damage>) -> Snapshot {

@@ -66,7 +66,8 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
     check_head(directory, span, &file)?;
     let walked = scan::walk(&file, span.life, span.checksum, span.start, span.end.offset)?;
     found.frames += walked.frames;
-    found.entries += walked.tip.next.min(span.end.next).distance_from(span.start.next);
+    let first = found.recovery.first.max(span.start.next.value());
+    found.entries += walked.tip.next.min(span.end.next).value().saturating_sub(first);
     found.bytes += walked.tip.offset;
     if matches!(walked.stop, Stop::Sealed { index_is_good: false, .. }) {
         found.bad_indexes.push(file.path.to_path_buf());

@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wal_format::{FRAME_HEADER_BYTES, FrameHeader, IndexPoint, Seal, SegmentNumber};
+use wal_format::{FRAME_HEADER_BYTES, FrameHeader, IndexPoint, Life, Seal, SegmentNumber};
 
 use crate::error::{Error, Operation, Place};
 use crate::io::{Directory, Mapping};
 use crate::named::Named;
-use crate::shelf::open_span;
+use crate::shelf::{Snapshot, open_span};
 use crate::source::{Chunk, Source};
 use crate::span::Span;
 
@@ -22,6 +22,7 @@ pub struct Volume {
     /// From the SEAL, in order; without the point that is the span's start. None when the segment is not
     /// sealed, or its index is bad: then a reader goes by the frames alone.
     pub(crate) points: Vec<IndexPoint>,
+    life: Life,
     closed: bool,
 }
 
@@ -41,21 +42,22 @@ impl Volume {
         } else {
             Held::File(file)
         };
-        let bare = Arc::new(Volume { held, points: Vec::new(), closed: span.closed });
+        let bare = Arc::new(Volume { held, points: Vec::new(), life: span.life, closed: span.closed });
         // The index is derived data: when it cannot be had, nothing but time is lost.
         let points = index(&bare, span).unwrap_or_default();
         let bare = Arc::into_inner(bare).expect("the source that read the index is gone");
         Ok(Arc::new(Volume { points, ..bare }))
     }
 
-    /// Whether readers of `span` can use this: it may have been closed since, or have ended earlier behind
-    /// a cut.
+    /// Whether readers of `span` can use this: the file may have been made anew, or closed, and the log may
+    /// end earlier in it, behind a cut, than it did.
     fn serves(&self, span: &Span) -> bool {
         let reaches = match &self.held {
             Held::Mapped(mapping) => mapping.len() as u64 >= span.end.offset,
             Held::File(_) => true,
         };
-        reaches && (self.closed || !span.closed)
+        let within = self.points.last().is_none_or(|point| point.offset < span.end.offset);
+        self.life == span.life && reaches && within && (self.closed || !span.closed)
     }
 }
 
@@ -128,5 +130,11 @@ impl Volumes {
             self.volumes.push_back((number, Arc::clone(&volume)));
         }
         Ok(volume)
+    }
+
+    /// Lets go of segments that are no part of this snapshot: a file that was removed takes space for as
+    /// long as it is open. Readers keep what they have.
+    pub fn keep(&mut self, snapshot: &Snapshot) {
+        self.volumes.retain(|(held, _)| snapshot.spans().any(|span| span.life.segment == *held));
     }
 }

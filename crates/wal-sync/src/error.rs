@@ -11,8 +11,24 @@ pub enum Error<E> {
     Panicked,
     /// The log was closed, or its last handle was dropped.
     Closed,
+    /// A truncation dropped every entry from this number on. What was asked for is true of those in front of
+    /// it.
+    Truncated {
+        /// The number of the first entry that was dropped.
+        from: u64,
+    },
     /// As much is in flight as is allowed, and the caller did not want to wait longer.
     Full,
+}
+
+impl<E> Error<E> {
+    /// How it went for entries in front of `end`, whose group may reach beyond a cut.
+    pub(crate) fn unless_kept(outcome: Result<(), Error<E>>, end: u64) -> Result<(), Error<E>> {
+        match outcome {
+            Err(Error::Truncated { from }) if end <= from => Ok(()),
+            outcome => outcome,
+        }
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for Error<E> {
@@ -21,6 +37,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::Failed(error) => error.fmt(f),
             Error::Panicked => f.write_str("a thread panicked while it wrote or synced"),
             Error::Closed => f.write_str("the log is closed"),
+            Error::Truncated { from } => write!(f, "a truncation dropped the entries from {from} on"),
             Error::Full => f.write_str("as much is in flight as is allowed"),
         }
     }

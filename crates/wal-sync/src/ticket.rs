@@ -14,6 +14,8 @@ pub struct Ticket<E> {
     pub(crate) group: Arc<Group<E>>,
     pub(crate) asked: Durability,
     pub(crate) first: u64,
+    /// Behind the last entry.
+    pub(crate) end: u64,
     /// Where this task's waker is among the group's.
     pub(crate) waker_place: Option<WakerPlace>,
 }
@@ -34,16 +36,17 @@ impl<E: Clone> Ticket<E> {
     /// How it went, if that is known.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<(), Error<E>>> {
-        self.group.outcome(self.asked)
+        self.group.outcome(self.asked).map(|outcome| Error::unless_kept(outcome, self.end))
     }
 
     /// Blocks until it is known how it went; `None` when `deadline` has passed.
     pub fn wait(&self, deadline: Option<Instant>) -> Option<Result<(), Error<E>>> {
-        self.group.wait(self.asked, deadline)
+        self.group.wait(self.asked, deadline).map(|outcome| Error::unless_kept(outcome, self.end))
     }
 
     /// As [`Ticket::wait`], for tasks.
     pub fn poll(&mut self, context: &Context<'_>) -> Poll<Result<(), Error<E>>> {
-        self.group.poll(self.asked, &mut self.waker_place, context)
+        let polled = self.group.poll(self.asked, &mut self.waker_place, context);
+        polled.map(|outcome| Error::unless_kept(outcome, self.end))
     }
 }

@@ -1,4 +1,4 @@
-//! A number that only grows.
+//! A number that only grows, unless what it counts is cut off.
 
 use crate::primitives::{AtomicU64, Ordering};
 
@@ -22,5 +22,10 @@ impl Watermark {
     /// Moves it up to `next`, never down.
     pub fn advance(&self, next: u64) {
         self.0.fetch_max(next, Ordering::AcqRel);
+    }
+
+    /// Moves it down to `next`: what was in front of it is not there any more.
+    pub(crate) fn fall_back(&self, next: u64) {
+        self.0.fetch_min(next, Ordering::AcqRel);
     }
 }

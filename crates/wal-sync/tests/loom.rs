@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicU64 as Counter, Ordering::SeqCst};
 
 use loom::sync::Mutex;
 use loom::thread;
-use wal_sync::{Batch, Durability, Error, Fault, GroupCommit, Limits, Patience, SyncPolicy, Target, Wrote};
+use wal_sync::{
+    Batch, Dropped, Durability, Error, Fault, GroupCommit, Limits, Patience, SyncPolicy, Target, Wrote,
+};
 
 /// What was written and what was synced, and what fails.
 #[derive(Debug, Default)]
@@ -275,6 +277,28 @@ fn two_appenders_and_a_close_all_end() {
         let accepted = ended.iter().flatten().count() as u64;
         assert_eq!((log.target().written(), log.durable()), (accepted, accepted));
         assert!(ended.iter().flatten().all(|number| *number < accepted));
+    });
+}
+
+#[test]
+fn an_appender_beside_a_cut_is_acknowledged_or_told_and_the_log_goes_on() {
+    explore("an appender and a cut", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        append(&log).expect("nothing fails");
+        let other = Arc::clone(&log);
+        let appender = thread::spawn(move || other.append(ONE, Durability::Durable, |frame| *frame += 1));
+        let cut = log.drop_from(1, |disk| {
+            let mut state = disk.state.lock().expect("no panic");
+            (state.written, state.synced) = (1, 1);
+            Dropped { next: 1, durable: 1, outcome: Ok(()) }
+        });
+        assert_eq!(cut, Ok(()));
+        let appended = appender.join().expect("no panic");
+        assert!(matches!(appended, Ok(1) | Err(Error::Truncated { from: 1 })), "{appended:?}");
+        let written = log.target().written();
+        assert_eq!((log.written(), log.durable(), log.next()), (written, written, written));
+        assert_eq!(log.in_flight_bytes(), 0);
+        assert_eq!(append(&log), Ok(written));
     });
 }
 

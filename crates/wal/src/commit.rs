@@ -48,7 +48,8 @@ impl Commit {
         self.ticket.first()..self.ticket.first() + self.entries
     }
 
-    /// Blocks until what was asked for is true, and returns the number of the first entry.
+    /// Blocks until what was asked for is true, and returns the number of the first entry. What was true once
+    /// stays so, also when a truncation drops the entry later.
     ///
     /// # Errors
     /// As [`Wal::append`](crate::Wal::append).
@@ -114,13 +115,15 @@ pub struct Reached {
 
 impl Reached {
     pub(crate) fn new(core: Arc<Core>, mark: Mark, sequence: u64) -> Reached {
-        Reached { core, watch: Watch::new(mark, sequence) }
+        let watch = core.commits.watch(mark, sequence);
+        Reached { core, watch }
     }
 
     /// Blocks until the watermark has passed the entry.
     ///
     /// # Errors
-    /// [`Poisoned`](crate::ErrorKind::Poisoned) or [`Closed`](crate::ErrorKind::Closed) when it never will.
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) or [`Closed`](crate::ErrorKind::Closed) when it never will;
+    /// [`Truncated`](crate::ErrorKind::Truncated) when the log was cut in front of the entry meanwhile.
     pub fn wait(mut self) -> Result<(), Error> {
         let reached = block_on(|context| self.core.commits.poll_watch(&mut self.watch, context), None);
         reached.expect("without a limit there is an outcome").map_err(Error::from)

@@ -67,7 +67,8 @@ impl Core {
             ticker: background,
         };
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
-        let tail = Tail::new(writer, Arc::clone(&stores), Arc::clone(&meters), listener, room, background);
+        let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
+        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, background);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
@@ -141,7 +142,7 @@ impl Core {
         let durable = self.commits.durable();
         self.meters.fill(Gauges {
             poisoned: self.commits.failure().is_some(),
-            first: self.recovery.first,
+            first: snapshot.first().value(),
             durable,
             written: self.commits.written(),
             segments: snapshot.spans().count() as u64,

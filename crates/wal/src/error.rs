@@ -35,6 +35,8 @@ pub enum ErrorKind {
     NoLog,
     /// The numbers asked for are not in the log.
     OutOfRange,
+    /// A truncation dropped the entry before it was what was asked for; another one gets its number.
+    Truncated,
     /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
     /// is on the disk, and nothing more is accepted: drop the log and open it again.
     Poisoned,
@@ -89,6 +91,9 @@ impl From<wal_sync::Error<Error>> for Error {
                 ErrorKind::Poisoned,
                 "the log is poisoned: a thread panicked while it wrote or synced",
             ),
+            wal_sync::Error::Truncated { from } => {
+                Error::new(ErrorKind::Truncated, format!("a truncation dropped the entries from {from} on"))
+            }
             wal_sync::Error::Full => {
                 Error::new(ErrorKind::Full, "as much is in flight as max_in_flight_bytes allows")
             }
@@ -112,6 +117,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::Unsupported { .. } => ErrorKind::Unsupported,
         Segment::Locked { .. } => ErrorKind::Locked,
         Segment::NoLog { .. } => ErrorKind::NoLog,
+        Segment::OutOfRange { .. } => ErrorKind::OutOfRange,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
         Segment::Poisoned(_) => ErrorKind::Poisoned,
         _ => ErrorKind::Io,

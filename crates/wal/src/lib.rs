@@ -32,6 +32,9 @@
 //!
 //! Entries are numbered from 0. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
 //! that is not yet written or durable, and ranges exclude their end, as ranges in Rust do.
+//!
+//! [`Wal::truncate_before`] drops the front of the log and [`Wal::truncate_after`] its end; each is whole or
+//! nothing after a crash. Numbers behind a cut are given again.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
@@ -51,6 +54,7 @@ mod rollover;
 mod stats;
 mod stores;
 mod tail;
+mod truncate;
 mod view;
 
 pub use commit::{Commit, Reached};

@@ -71,6 +71,7 @@ impl Wal {
     ///   [buffered](Options::buffered) log it is what had gathered before that cannot be written; that
     ///   stays, and the next call tries again.)
     /// - [`ErrorKind::Poisoned`]: a sync failed. The entry may or may not be found after the next open.
+    /// - [`ErrorKind::Truncated`]: [`Wal::truncate_after`] dropped the entry before it was durable.
     /// - [`ErrorKind::Closed`]: nothing was written.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
         self.append_with(payload, self.core().commits.promise())
@@ -126,7 +127,8 @@ impl Wal {
     /// somebody has to make room: a call that waits, for room or for a commit, or [`Wal::sync`].
     ///
     /// # Errors
-    /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, and then nothing was appended.
+    /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, or while the log is being truncated,
+    /// and then nothing was appended.
     pub fn try_submit(&self, payload: &[u8]) -> Result<Commit, Error> {
         self.submit_one(payload, self.core().commits.promise(), Patience::None)
     }
@@ -156,8 +158,8 @@ impl Wal {
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`] when a sync failed, now or earlier; there is no second try.
-    /// [`ErrorKind::Closed`]. What had gathered in a [buffered](Options::buffered) log and cannot be
-    /// written is an error, too.
+    /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of it was dropped meanwhile. What had gathered
+    /// in a [buffered](Options::buffered) log and cannot be written is an error, too.
     pub fn sync(&self) -> Result<(), Error> {
         let synced = self.core().commits.sync();
         self.core().call_back();
@@ -199,7 +201,7 @@ impl Wal {
     /// The number of the first entry that is kept.
     #[must_use]
     pub fn first(&self) -> u64 {
-        self.core().recovery.first
+        self.core().commits.target().first()
     }
 
     /// The number of the last entry that is written; `None` in an empty log.
@@ -277,7 +279,7 @@ impl Wal {
         self.core().close()
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }
 

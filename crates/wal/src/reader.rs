@@ -200,6 +200,15 @@ impl Library {
         let message = format!("{directory}: cannot {what}: the log holds {first} to before {next}");
         Error::new(ErrorKind::OutOfRange, message)
     }
+
+    pub(crate) fn directory_handle(&self) -> Arc<dyn Directory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Lets go of segments that this snapshot does not have.
+    pub(crate) fn keep(&self, snapshot: &Snapshot) {
+        self.volumes.lock_whole().keep(snapshot);
+    }
 }
 
 impl Shelf for Library {

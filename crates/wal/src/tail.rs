@@ -1,16 +1,18 @@
 //! The end of the log, as the group commit sees it: something that is written and synced.
 //!
 //! Locks: `writer` belongs to whoever has the turn to write or to sync; two of them meet only when a sync
-//! is taken out or reported back, while a frame is written. `shown` is what readers are given, so that
+//! is taken out or reported back, while a frame is written, and when somebody asks behind a truncation for
+//! the files that it has left. `shown` is what readers are given, so that
 //! they wait for neither; it is held for a moment.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::ChecksumKind;
-use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer};
+use wal_segment::io::Directory;
+use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer, remove_leftovers};
 use wal_sync::primitives::{Guard, Mutex, now, since};
-use wal_sync::{Fault, Target, Wrote};
+use wal_sync::{Dropped, Fault, Target, Wrote};
 
 use crate::error::{Error, closed};
 use crate::meters::Meters;
@@ -23,6 +25,7 @@ pub(crate) struct Tail {
     /// `None` once closed.
     writer: Mutex<Option<Writer>>,
     shown: Mutex<Snapshot>,
+    directory: Arc<dyn Directory>,
     stores: Arc<Stores>,
     meters: Arc<Meters>,
     listener: Option<Listener>,
@@ -42,6 +45,7 @@ const SAMPLED_ENTRIES: u64 = 16;
 impl Tail {
     pub(crate) fn new(
         writer: Writer,
+        directory: Arc<dyn Directory>,
         stores: Arc<Stores>,
         meters: Arc<Meters>,
         listener: Option<Listener>,
@@ -52,6 +56,7 @@ impl Tail {
             checksum: writer.checksum(),
             shown: Mutex::new(writer.snapshot()),
             writer: Mutex::new(Some(writer)),
+            directory,
             stores,
             meters,
             listener,
@@ -65,12 +70,47 @@ impl Tail {
         self.shown.lock_whole().clone()
     }
 
+    /// The number of the first entry that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.shown.lock_whole().first().value()
+    }
+
+    /// Lets `act` change where the log begins or ends. For whoever has both turns.
+    pub(crate) fn truncate(
+        &self,
+        act: impl FnOnce(&mut Writer, &dyn Directory, &Stores) -> Result<(), SegmentError>,
+    ) -> Dropped<Error> {
+        let mut guard = self.lock();
+        let Some(writer) = guard.as_mut() else {
+            return Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(closed())) };
+        };
+        let begun = now();
+        let done = act(writer, self.directory.as_ref(), self.stores.as_ref());
+        let took = since(begun);
+        *self.shown.lock_whole() = writer.snapshot();
+        let rolled = writer.take_rolled();
+        let (next, durable) = (writer.next().value(), writer.durable().value());
+        drop(guard);
+        if let Some(rolled) = rolled {
+            self.rolled_over(Rollover::of(rolled), took);
+        }
+        Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
+    }
+
+    /// Removes the segments that a truncation has left and no reader needs any more.
+    pub(crate) fn remove_unneeded(&self) {
+        let unneeded = self.lock().as_mut().map(Writer::take_unneeded);
+        remove_leftovers(self.directory.as_ref(), &unneeded.unwrap_or_default());
+    }
+
     /// Ends the log: makes everything durable and marks the end.
     pub(crate) fn finish(&self) -> Result<(), Fault<Error>> {
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(self.stores.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
+        drop(guard);
+        self.remove_unneeded();
         ended.map_err(|error| self.fault(error))
     }
 
@@ -84,6 +124,13 @@ impl Tail {
     /// Gives up the lock of the log.
     pub(crate) fn release(&self) {
         drop(self.lock().take());
+    }
+
+    fn rolled_over(&self, rollover: Rollover, took: Duration) {
+        self.meters.rolled_over(took);
+        if let Some(listener) = &self.listener {
+            listener.tell(rollover);
+        }
     }
 
     /// What went wrong with a write, or with the end. Poison is news then: of a log that is poisoned nothing
@@ -137,10 +184,8 @@ impl Target for Tail {
         };
         drop(guard);
         if let Some(rolled) = rolled {
-            self.meters.rolled_over(took.unwrap_or_default());
-            if let Some(listener) = &self.listener {
-                listener.tell(Rollover::of(rolled));
-            }
+            self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
+            self.remove_unneeded();
         }
         match done {
             Ok(number) => {

@@ -85,7 +85,7 @@ impl View {
         self.snapshot.spans().map(move |span| SegmentInfo {
             number: span.life.segment.value(),
             file: directory.join(SegmentName::of(span.life.segment).as_str()),
-            sequences: span.start.next.value()..span.end.next.value(),
+            sequences: span.start.next.max(self.snapshot.first()).value()..span.end.next.value(),
             bytes: span.end.offset,
             checksum: span.checksum,
             sealed: span.seal_offset.is_some(),

@@ -42,6 +42,8 @@ enum Step {
     /// A sync to come fails.
     FailSync(u64, SyncLoss),
     Close(Setup),
+    /// So many eighths stay.
+    TruncateAfter(u64),
     /// All handles are dropped.
     End(Setup),
     Kill(Setup),
@@ -161,6 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..40_000_u64).prop_map(Step::Space),
         1 => (0..3_u64, loss()).prop_map(|(nth, loss)| Step::FailSync(nth, loss)),
         2 => setup().prop_map(Step::Close),
+        3 => (0..8_u64).prop_map(Step::TruncateAfter),
         1 => setup().prop_map(Step::End),
         2 => setup().prop_map(Step::Kill),
         3 => (setup(), any::<u64>()).prop_map(|(setup, image)| Step::Cut(setup, image)),
@@ -225,8 +228,15 @@ impl Model {
                 }
                 Err(error) => panic!("nothing fails any more: {error}"),
             }
+            // In the background a write may have failed since the last step.
+            self.forget_failed();
         }
         (self.write_fails, self.sync_fails) = (false, false);
+    }
+
+    /// Whoever waited for a write or a sync that failed has been told so.
+    fn forget_failed(&mut self) {
+        self.pending.retain(|(commit, _)| !matches!(commit.outcome(), Some(Err(_))));
     }
 
     /// Flushes a log in which nothing fails any more. What was under way may have met a failure.
@@ -354,6 +364,7 @@ impl Model {
                 wal.close().expect("nothing fails");
                 self.reopen(*setup, self.oracle.next());
             }
+            Step::TruncateAfter(eighths) => self.truncate_after(*eighths),
             Step::End(setup) => {
                 drop(wal);
                 self.heal();
@@ -378,6 +389,32 @@ impl Model {
             Step::Look => self.look(),
         }
         self.check();
+    }
+
+    fn truncate_after(&mut self, eighths: u64) {
+        self.heal();
+        let next = self.oracle.next();
+        let Some(last) = next.checked_sub(1).map(|last| last * eighths / 8) else { return };
+        if let Err(error) = self.wal().truncate_after(last) {
+            return self.failed(&error, None);
+        }
+        let end = last + 1;
+        if end == next {
+            return;
+        }
+        assert_eq!((self.wal().written(), self.wal().durable()), (end, end), "all that stays is durable");
+        self.oracle.truncated(end);
+        (self.written, self.durable, self.gathered) = (end, end, self.gathered.min(end));
+        self.pending.retain(|(commit, _)| {
+            let stays = commit.sequences().end <= end;
+            let told = stays
+                || commit.outcome().is_some_and(|outcome| match outcome {
+                    Ok(_) => true,
+                    Err(error) => error.kind() == ErrorKind::Truncated,
+                });
+            assert!(told, "whoever waits for {} is told {:?}", commit.sequence(), commit.outcome());
+            stays
+        });
     }
 
     fn appended(&mut self, appended: Result<u64, Error>, group: Group, promise: Durability) {
@@ -591,7 +628,7 @@ impl Model {
             // Whoever only had to be numbered, or was not waited for, is not told.
             self.oracle.failed_and_kept(written);
         }
-        self.pending.retain(|(commit, _)| !matches!(commit.outcome(), Some(Err(_))));
+        self.forget_failed();
         for (commit, promise) in &self.pending {
             if let Some(Ok(number)) = commit.outcome() {
                 self.is_kept(number, *promise);

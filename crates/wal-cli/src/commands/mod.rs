@@ -3,4 +3,5 @@
 pub(crate) mod append;
 pub(crate) mod cat;
 pub(crate) mod info;
+pub(crate) mod truncate;
 pub(crate) mod verify;

@@ -14,7 +14,7 @@ use wal_format::{
 
 use crate::crash::faulty::Faulty;
 use crate::crash::life::{Setup, shown};
-use crate::crash::world::{Broken, Promise, World};
+use crate::crash::world::{Broken, Promise, Shown, World};
 
 /// A frame as the classifier found it.
 #[derive(Clone, Debug)]
@@ -27,17 +27,19 @@ struct Found {
     first: u64,
     entries: u64,
     durable: u64,
+    /// No truncation has dropped an entry in it.
+    kept: bool,
 }
 
 /// Damages each frame in several ways. Returns how many judgements were compared.
 pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u64) -> Result<u64, Broken> {
     let rest = disk.power_cut_keeping_everything();
     let frames = frames(&rest);
-    let undamaged = setup.open(&rest.kill()).and_then(|wal| shown(wal.range(..)?));
-    let whole = undamaged
-        .map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("before any damage: {error}")))?
-        .len();
-    let mut checks = 0;
+    let undamaged = setup.open(&rest.kill()).and_then(|wal| shown(&wal));
+    let undamaged = undamaged
+        .map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("before any damage: {error}")))?;
+    let whole = undamaged.payloads.len();
+    let mut checks = one_slot_is_enough(setup, &rest, world, &undamaged)?;
     // A log that acknowledges too early is to be caught by what it loses.
     if setup.policy.waits() && !world.wrote_ahead && setup.faulty != Faulty::AcknowledgesBeforeSync {
         checks += synced_is_stated(&frames)?;
@@ -60,7 +62,9 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
                 _ => bytes[frame.start..frame.end].fill(0),
             });
             let what = format!("{:?} frame at {} of {}, {way}", frame.kind, frame.start, frame.file);
-            judge(setup, &damaged, world, whole, attested.then_some(frame), &what)?;
+            // Of what is not part of the log any more, nothing need be said.
+            let must = (attested && frame.kept).then_some(frame);
+            judge(setup, &damaged, world, whole, must, &what)?;
             checks += 1;
         }
     }
@@ -75,6 +79,36 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
         checks += 2;
     }
     Ok(checks)
+}
+
+/// Either slot of the anchor can be lost, and the log is the same: what is truncated stays so. Not while a
+/// truncation is under way, and not when power was lost while a slot was written.
+fn one_slot_is_enough(
+    setup: &Setup,
+    disk: &SimDisk,
+    world: &World,
+    undamaged: &Shown,
+) -> Result<u64, Broken> {
+    let slots = disk.contents(ANCHOR_FILE).unwrap_or_default();
+    let valid = slots.chunks(SLOT_BYTES).filter(|slot| Anchor::decode(slot).is_ok()).count();
+    if valid < 2 || !world.is_settled() {
+        return Ok(0);
+    }
+    for slot in 0..2 {
+        let damaged = disk.kill();
+        let start = slot * SLOT_BYTES;
+        damaged.damage(ANCHOR_FILE, |bytes| {
+            let end = bytes.len().min(start + SLOT_BYTES);
+            bytes[start..end].fill(0);
+        });
+        let broken = |how| Broken::new(Promise::TruncationIsOldOrNew, format!("without slot {slot} {how}"));
+        let found = setup.open(&damaged).and_then(|wal| shown(&wal));
+        let found = found.map_err(|error| broken(format!("the log is refused: {error}")))?;
+        if found != *undamaged {
+            return Err(broken(format!("it begins at {}, not {}", found.first, undamaged.first)));
+        }
+    }
+    Ok(2)
 }
 
 /// When each append was synced before the next, each frame states that the one before it is durable: a
@@ -131,7 +165,7 @@ fn judge(
             Err(error) => failure = Some(error),
         }
     }
-    if !world.could_show(&good) {
+    if !world.could_show(&Shown { first: wal.first(), payloads: good.clone() }) {
         return Err(broken("wrong bytes are shown".into()));
     }
     match (failure, must) {
@@ -162,19 +196,18 @@ fn names_the_frame(error: &wal::Error, frame: &Found) -> Result<(), String> {
 /// The highest segment with a LINK.
 pub(crate) fn highest_link(disk: &SimDisk) -> u64 {
     let linked = |file: &String| {
-        let bytes = disk.contents(file)?;
-        let header = SegmentHeader::decode(&bytes).ok()?;
-        let start = usize::try_from(FIRST_FRAME_OFFSET).ok()?;
-        Link::decode(bytes.get(start..)?, header.life).ok()?;
+        link_of(&disk.contents(file)?)?;
         SegmentName::parse(file)
     };
     disk.names().iter().filter_map(linked).map(SegmentNumber::value).max().unwrap_or(0)
 }
 
-/// All frames of all segments, by walking headers.
+/// All frames of all segments that hold the log, by walking headers.
 fn frames(disk: &SimDisk) -> Vec<Found> {
     let mut found = Vec::new();
-    for file in disk.names() {
+    let (begins, held) = held_segments(disk);
+    let first = begins.map_or(0, |anchor| anchor.first.value());
+    for Held { file, end } in held {
         let (Some(number), Some(bytes)) = (SegmentName::parse(&file), disk.contents(&file)) else { continue };
         let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
         let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
@@ -185,8 +218,10 @@ fn frames(disk: &SimDisk) -> Vec<Found> {
         while let Ok(frame) = FrameHeader::decode(&bytes[start..], header.life, start as u64) {
             let follows = previous.is_none_or(|chain| chain == frame.previous)
                 && next.is_none_or(|next| next == frame.first.value());
-            let end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
-            if !follows || end > bytes.len() {
+            let frame_end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
+            // Frames behind the end that the next LINK states are void.
+            let void = end.is_some_and(|(offset, _)| frame_end as u64 > offset);
+            if !follows || void || frame_end > bytes.len() {
                 break;
             }
             let entries = u64::from(frame.entries);
@@ -194,38 +229,53 @@ fn frames(disk: &SimDisk) -> Vec<Found> {
                 file: file.clone(),
                 segment: number.value(),
                 start,
-                end,
+                end: frame_end,
                 kind: frame.kind,
                 first: frame.first.value(),
                 entries,
                 durable: frame.durable_offset,
+                kept: frame.kind != FrameKind::Data
+                    || frame.first.value() >= first
+                        && end.is_none_or(|(_, next)| frame.first.value() + entries <= next),
             });
             previous = bytes[start..].first_chunk().map(FrameHeader::chain_value);
             next = Some(frame.first.value() + entries);
-            start = end;
+            start = frame_end;
         }
     }
-    // Frames behind the end that a later LINK states are void.
-    let ends = link_ends(disk);
-    found.retain(|frame| {
-        ends.iter().all(|&(segment, end)| segment != frame.segment || frame.end as u64 <= end)
-    });
     found
 }
 
-/// For each LINK the segment and the end that it names.
-fn link_ends(disk: &SimDisk) -> Vec<(u64, u64)> {
-    let mut ends = Vec::new();
-    for file in disk.names().iter().filter(|file| SegmentName::parse(file).is_some()) {
-        let Some(bytes) = disk.contents(file) else { continue };
-        let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
-        let start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
-        let Some(frame) = bytes.get(start..start + LINK_FRAME_BYTES) else { continue };
-        if let Ok((Link { predecessor: Some(end), .. }, _)) = Link::decode(frame, header.life) {
-            ends.push((end.segment.value(), end.end_offset));
-        }
+/// A segment that holds a part of the log, and where the next one says that it ends: offset and next number.
+struct Held {
+    file: String,
+    end: Option<(u64, u64)>,
+}
+
+/// From the highest LINK back to the first segment that the anchor names, oldest first.
+fn held_segments(disk: &SimDisk) -> (Option<Anchor>, Vec<Held>) {
+    let anchors = disk.contents(ANCHOR_FILE).unwrap_or_default();
+    let anchors = anchors.chunks(SLOT_BYTES).filter_map(|slot| Anchor::decode(slot).ok());
+    let newest = anchors.max_by_key(|anchor| anchor.generation);
+    let first_segment = newest.map_or(0, |anchor| anchor.first_segment.value());
+    let mut held = Vec::new();
+    let (mut number, mut end) = (highest_link(disk), None);
+    while let Some(segment) = SegmentNumber::new(number).filter(|_| number >= first_segment) {
+        let file = SegmentName::of(segment).as_str().to_owned();
+        let Some(link) = disk.contents(&file).and_then(|bytes| link_of(&bytes)) else { break };
+        held.push(Held { file, end });
+        let Some(predecessor) = link.predecessor else { break };
+        (number, end) = (predecessor.segment.value(), Some((predecessor.end_offset, link.next.value())));
     }
-    ends
+    held.reverse();
+    (newest, held)
+}
+
+fn link_of(bytes: &[u8]) -> Option<Link> {
+    let header = SegmentHeader::decode(bytes).ok()?;
+    let start = usize::try_from(FIRST_FRAME_OFFSET).ok()?;
+    let frame = bytes.get(start..start + LINK_FRAME_BYTES)?;
+    Link::decode(frame, header.life).ok().map(|(link, _)| link)
 }
 
 /// Whether something else on the disk says that the frame was durable.

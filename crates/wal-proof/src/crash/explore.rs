@@ -8,11 +8,11 @@ use wal::sim::{CallKind, CrashModel, Failure, Fault, FaultEffect, SimDisk, Times
 
 use crate::crash::damage;
 use crate::crash::ledger::Ledger;
-use crate::crash::life::{End, Setup, live, shown};
+use crate::crash::life::{End, Setup, live, shown, shown_from};
 use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::{Stage, Trail};
-use crate::crash::world::{After, Broken, Promise, World};
+use crate::crash::world::{After, Broken, Promise, Shown, World};
 
 /// A promise that was not kept, and how to see it again.
 #[derive(Clone, Debug)]
@@ -247,7 +247,7 @@ pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64)
     }
     let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("{error}"));
     let wal = setup.open(&disk).map_err(alarm)?;
-    let first = wal.range(..).and_then(shown).map_err(alarm)?;
+    let first = shown(&wal).map_err(alarm)?;
     world.check(&first, After::PowerCut)?;
     match setup.open(&disk) {
         Err(error) if error.kind() == ErrorKind::Locked => {}
@@ -259,11 +259,11 @@ pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64)
     drop(wal);
     let again = |disk: &SimDisk, promise| {
         let broken = |error| Broken::new(promise, format!("{error}"));
-        let second = setup.open(disk).and_then(|wal| shown(wal.range(..)?)).map_err(broken)?;
+        let second = setup.open(disk).and_then(|wal| shown(&wal)).map_err(broken)?;
         if first == second {
             return Ok(());
         }
-        Err(Broken::new(promise, format!("{} entries, then {}", first.len(), second.len())))
+        Err(Broken::new(promise, format!("{} entries, then {}", first.payloads.len(), second.payloads.len())))
     };
     for cut in disk.crash_images(BOTH_ENDS, counter) {
         again(&cut, Promise::ShownStays)?;
@@ -276,12 +276,12 @@ fn looks(setup: &Setup, disk: &SimDisk, world: &World) -> Result<(), Broken> {
     let before = disk.hash();
     match setup.options().open_read_only_in(setup.directory(disk)) {
         Err(error) if error.kind() == ErrorKind::NoLog => {
-            world.check(&[], After::PowerCut)?;
+            world.check(&Shown::default(), After::PowerCut)?;
         }
         Err(error) => return Err(Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"))),
         Ok(view) => {
             let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"));
-            world.check(&shown(view.range(..)).map_err(alarm)?, After::PowerCut)?;
+            world.check(&shown_from(view.first(), view.range(..)).map_err(alarm)?, After::PowerCut)?;
         }
     }
     if disk.hash() == before {
@@ -296,22 +296,22 @@ fn read_errors(setup: &Setup, image: &SimDisk, world: &World) -> Result<u64, Bro
     let broken = |how: String| Broken::new(Promise::ReadErrorIsAnError, how);
     let expected = {
         let wal = setup.open(&image.kill()).map_err(|error| broken(format!("{error}")))?;
-        wal.range(..).and_then(shown).map_err(|error| broken(format!("{error}")))?
+        shown(&wal).map_err(|error| broken(format!("{error}")))?
     };
     for nth in 0.. {
         let disk = image.kill();
         let reads_before = disk.calls().reads;
         let failure = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Other));
         disk.fail(Fault { call: CallKind::Read, nth, times: Times::Once, with: failure });
-        let opened = setup.open(&disk).and_then(|wal| shown(wal.range(..)?));
+        let opened = setup.open(&disk).and_then(|wal| shown(&wal));
         let reads = disk.calls().reads - reads_before;
         match opened {
             Ok(log) if log == expected => {}
             Ok(log) => {
                 return Err(broken(format!(
                     "read {nth} failed, and {} of {} entries are shown",
-                    log.len(),
-                    expected.len()
+                    log.payloads.len(),
+                    expected.payloads.len()
                 )));
             }
             Err(error) if error.kind() == ErrorKind::Io => {}
@@ -319,7 +319,7 @@ fn read_errors(setup: &Setup, image: &SimDisk, world: &World) -> Result<u64, Bro
         }
         disk.heal();
         let wal = setup.open(&disk).map_err(|error| broken(format!("after a read error: {error}")))?;
-        let log = wal.range(..).and_then(shown).map_err(|error| broken(format!("{error}")))?;
+        let log = shown(&wal).map_err(|error| broken(format!("{error}")))?;
         world.check(&log, After::PowerCut)?;
         if log != expected {
             return Err(broken(format!("read {nth} failed, and the log was changed")));

@@ -32,6 +32,7 @@ impl Ledger {
             Promise::OpeningTwiceIsTheSame,
             Promise::ShownStays,
             Promise::GoneStaysGone,
+            Promise::TruncationIsOldOrNew,
             Promise::EveryCallReturns,
             Promise::NoPanic,
             Promise::OneWriter,

@@ -14,7 +14,7 @@ use crate::crash::damage;
 use crate::crash::faulty::Faulty;
 use crate::crash::policy::{PERIOD_ENTRIES, Policy};
 use crate::crash::script::{Operation, Script};
-use crate::crash::world::{After, Broken, Group, Promise, World};
+use crate::crash::world::{After, Broken, Group, Promise, Shown, Truncation, World};
 
 /// The smallest segments that are explored; the others are a third longer.
 pub(crate) const SMALLEST_SEGMENT: u64 = 12 << 10;
@@ -63,9 +63,15 @@ pub(crate) enum End {
     Cut(Operation),
 }
 
-/// The payloads of a log, through its own reader.
-pub(crate) fn shown(entries: wal::Entries) -> Result<Vec<Vec<u8>>, Error> {
-    entries.map(|entry| Ok(entry?.payload().to_vec())).collect()
+/// A log as its own reader shows it.
+pub(crate) fn shown(wal: &Wal) -> Result<Shown, Error> {
+    shown_from(wal.first(), wal.range(..)?)
+}
+
+/// The entries of a log that begins at `first`.
+pub(crate) fn shown_from(first: u64, entries: wal::Entries) -> Result<Shown, Error> {
+    let payloads = entries.map(|entry| Ok(entry?.payload().to_vec())).collect::<Result<_, Error>>()?;
+    Ok(Shown { first, payloads })
 }
 
 /// More calls than any operation on these small logs needs.
@@ -140,12 +146,12 @@ impl Life<'_> {
                 return Err(Broken::new(Promise::CrashNeverCorrupts, format!("open: {error}")));
             }
         };
-        match wal.range(..).and_then(shown) {
+        match shown(&wal) {
             Err(_) if self.disk.crashed() => return Ok(Step::Cut),
             Err(error) => return Err(Broken::new(Promise::CrashNeverCorrupts, format!("read: {error}"))),
             Ok(shown) => {
                 self.world.check(&shown, after)?;
-                self.world.opened(&shown, damage::highest_link(self.disk));
+                self.world.opened(&shown, after, damage::highest_link(self.disk));
             }
         }
         self.wal = Some(wal);
@@ -184,6 +190,12 @@ impl Life<'_> {
             Operation::Drop => self.drop_log(),
             Operation::FailSync => self.fail_sync(),
             Operation::FailWrite => self.fail_write(),
+            Operation::TruncateAfter => match self.cut() {
+                Some(cut) => self.truncate(cut),
+                None => Ok(Step::Done),
+            },
+            Operation::TruncateBefore => self.truncate(self.new_beginning()),
+            Operation::FailTruncate => self.fail_truncate(),
             Operation::Open => Ok(Step::Done),
         }
     }
@@ -349,7 +361,7 @@ impl Life<'_> {
 
     /// A failed write takes back everything that is numbered behind it.
     fn settle_failed(&mut self, last_joined: bool) -> Result<(), Broken> {
-        let passing = |kind| !matches!(kind, ErrorKind::Poisoned | ErrorKind::Closed);
+        let passing = |kind| !matches!(kind, ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Truncated);
         let Some(first) = self.submitted.iter().find(|commit| failed(commit).is_some_and(passing)) else {
             return Ok(());
         };
@@ -433,9 +445,8 @@ impl Life<'_> {
     /// A sync fails and the machine goes on: the caller is told, nobody is told anything good after that,
     /// and the next open reads what the device has.
     fn fail_sync(&mut self) -> Stepped {
-        let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
-        let loss = losses[usize::try_from(self.disk.operations() % 3).unwrap_or(0)];
-        self.arm(CallKind::SyncFile, self.disk.operations() / 3 % 3, FaultEffect::SyncLoss(loss));
+        let lost = FaultEffect::SyncLoss(self.loss());
+        self.arm(CallKind::SyncFile, self.disk.operations() / 3 % 3, lost);
         // What the cache held and the device did not may be gone from here on.
         self.world.power_cut();
         let mut failed = None;
@@ -477,6 +488,137 @@ impl Life<'_> {
             }
             _ => Ok(Step::Done),
         }
+    }
+
+    /// Now this, now that, the same in the same place.
+    fn choose(&self, of: u64) -> u64 {
+        self.disk.operations() % of
+    }
+
+    fn loss(&self) -> SyncLoss {
+        let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
+        losses[usize::try_from(self.choose(3)).unwrap_or(0)]
+    }
+
+    fn cut(&self) -> Option<Truncation> {
+        let (first, next) = (self.world.first(), self.world.entries());
+        let kept = if self.choose(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
+        (kept > 0).then_some(Truncation::From(first + kept))
+    }
+
+    fn new_beginning(&self) -> Truncation {
+        let (first, next) = (self.world.first(), self.world.entries());
+        Truncation::Before(if self.choose(4) == 0 { next } else { first + (next - first).div_ceil(2) })
+    }
+
+    fn truncate(&mut self, truncation: Truncation) -> Stepped {
+        match self.try_truncate(truncation)? {
+            Err(_) if self.disk.crashed() => Ok(Step::Cut),
+            Err(error) if error.kind() == ErrorKind::Poisoned => self.restart(),
+            Err(error) => Err(Broken::new(
+                Promise::TruncationIsOldOrNew,
+                format!("nothing was wrong, and yet: {error}"),
+            )),
+            Ok(()) => Ok(Step::Done),
+        }
+    }
+
+    /// Truncates while a write fails: the log is cut or not, which a caller can see, and goes on. Or while a
+    /// sync fails: then it may be poisoned, and the next open sees which.
+    fn fail_truncate(&mut self) -> Stepped {
+        let truncation = match self.cut() {
+            Some(cut) if self.choose(2) == 0 => cut,
+            _ => self.new_beginning(),
+        };
+        let syncs = self.choose(7) < 3;
+        let nth = self.disk.operations() / 2 % 4;
+        if syncs {
+            self.arm(CallKind::SyncFile, nth, FaultEffect::SyncLoss(self.loss()));
+            self.world.power_cut();
+        } else {
+            let stored = [0, 40, 64, 100, 5000];
+            let stored = stored[usize::try_from(self.choose(5)).unwrap_or(0)];
+            let error = Failure::Kind(std::io::ErrorKind::StorageFull);
+            self.arm(CallKind::Write, nth, FaultEffect::PartialThenError(stored, error));
+        }
+        let told = self.try_truncate(truncation)?;
+        self.disarm();
+        match told {
+            Err(_) if self.disk.crashed() => Ok(Step::Cut),
+            Err(error) if error.kind() == ErrorKind::Poisoned && syncs => self.restart(),
+            Err(error) if error.kind() == ErrorKind::Poisoned => {
+                let how = format!("a failed write poisoned the log: {error}");
+                Err(Broken::new(Promise::TruncationIsOldOrNew, how))
+            }
+            _ => Ok(Step::Done),
+        }
+    }
+
+    fn try_truncate(&mut self, truncation: Truncation) -> Told {
+        self.settle(false)?;
+        self.world.begin_truncation(truncation);
+        let before = self.wal().written();
+        let told = match truncation {
+            Truncation::Before(first) => self.wal().truncate_before(first),
+            Truncation::From(next) => self.wal().truncate_after(next - 1),
+        };
+        if told.is_err() && self.disk.crashed() {
+            return Ok(told);
+        }
+        let waits_behind = |next| {
+            let mut behind = self.submitted.iter().filter(|commit| commit.sequences().end > next);
+            behind.any(|commit| commit.outcome().is_none())
+        };
+        match (&told, truncation) {
+            (Ok(()), Truncation::Before(_)) => {
+                self.settle(false)?;
+                self.world.truncated();
+            }
+            // The log is cut, and the anchor could not be written.
+            (_, Truncation::From(next))
+                if self.wal().written() == next
+                    && (told.is_ok() || before != next && !waits_behind(next)) =>
+            {
+                let cut = self.world.entries() > next;
+                match &told {
+                    Ok(()) => self.world.truncated(),
+                    Err(_) => self.world.truncated_without_anchor(),
+                }
+                self.settle_cut(next, cut)?;
+            }
+            (Err(error), Truncation::From(_)) if error.kind() != ErrorKind::Poisoned => {
+                self.world.not_truncated();
+                self.settle(false)?;
+            }
+            (Ok(()), Truncation::From(next)) => {
+                let how = format!("truncated at {next}, and {} entries are written", self.wal().written());
+                return Err(Broken::new(Promise::TruncationIsOldOrNew, how));
+            }
+            // The log begins there, or where it did, until another one is told to.
+            (Err(_), _) => self.settle(false)?,
+        }
+        if self.wal().first() != self.world.first() && told.is_ok() {
+            let how = format!("the log begins at {}, and not at {}", self.wal().first(), self.world.first());
+            return Err(Broken::new(Promise::TruncationIsOldOrNew, how));
+        }
+        Ok(told)
+    }
+
+    /// Everybody who waits is told, as far as the log was cut.
+    fn settle_cut(&mut self, next: u64, cut: bool) -> Result<(), Broken> {
+        for commit in std::mem::take(&mut self.submitted) {
+            let behind = commit.sequences().end > next;
+            match commit.outcome() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) if behind && error.kind() == ErrorKind::Truncated => {}
+                None if !cut && !behind => self.submitted.push(commit),
+                outcome => {
+                    let how = format!("cut at {next}, entry {} is told {outcome:?}", commit.sequence());
+                    return Err(Broken::new(Promise::EveryCallReturns, how));
+                }
+            }
+        }
+        self.settle(false)
     }
 
     fn arm(&mut self, call: CallKind, nth: u64, with: FaultEffect) {

@@ -200,9 +200,11 @@ const QUICK: CrashModel = CrashModel { exhaustive_up_to: 12, random: 4, tearing:
 
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
 /// in one group that is written, synced, failed, dropped and forgotten.
-const DIRECTED: [&str; 24] = [
+const DIRECTED: [&str; 45] = [
     "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb", "mva", "mw", "mwmv", "mf", "amfa",
-    "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd", "abmsx",
+    "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd", "abmsx", "aata", "bta", "rrta",
+    "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv", "rrhta", "aaua", "rruas", "rrtk",
+    "wau", "mtmtv", "rrhtas", "bthb", "rrukta",
 ];
 
 fn enumerate(

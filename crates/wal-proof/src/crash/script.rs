@@ -34,13 +34,19 @@ pub(crate) enum Operation {
     Flush,
     /// The last handle is dropped, and the log opened again.
     Drop,
+    /// The later half is dropped, or the last entry.
+    TruncateAfter,
+    /// The earlier half is dropped, or everything.
+    TruncateBefore,
+    /// The next write stores a part and fails, or a sync fails, under a truncation.
+    FailTruncate,
     /// Opening, in front of everything else. Not part of scripts.
     Open,
 }
 
 impl Operation {
     /// Those of which all sequences of three are tried: what makes, keeps and breaks promises.
-    pub(crate) const CORE: [Operation; 8] = [
+    pub(crate) const CORE: [Operation; 10] = [
         Operation::Append,
         Operation::Submit,
         Operation::Sync,
@@ -49,10 +55,12 @@ impl Operation {
         Operation::Kill,
         Operation::FailSync,
         Operation::FailWrite,
+        Operation::TruncateAfter,
+        Operation::TruncateBefore,
     ];
 
     /// Those of which all pairs are tried, and random scripts are made.
-    pub(crate) const SCRIPTED: [Operation; 14] = [
+    pub(crate) const SCRIPTED: [Operation; 17] = [
         Operation::Append,
         Operation::Batch,
         Operation::Sync,
@@ -67,6 +75,9 @@ impl Operation {
         Operation::Durable,
         Operation::Flush,
         Operation::Drop,
+        Operation::TruncateAfter,
+        Operation::TruncateBefore,
+        Operation::FailTruncate,
     ];
 
     pub(crate) fn all() -> impl Iterator<Item = Operation> {
@@ -89,6 +100,9 @@ impl Operation {
             Operation::Durable => 'd',
             Operation::Flush => 'l',
             Operation::Drop => 'x',
+            Operation::TruncateAfter => 't',
+            Operation::TruncateBefore => 'h',
+            Operation::FailTruncate => 'u',
             Operation::Open => 'o',
         }
     }
@@ -109,6 +123,9 @@ impl Operation {
             Operation::Durable => "append that is to be durable",
             Operation::Flush => "flush",
             Operation::Drop => "drop and reopen",
+            Operation::TruncateAfter => "truncate after",
+            Operation::TruncateBefore => "truncate before",
+            Operation::FailTruncate => "truncation in which something fails",
             Operation::Open => "open (recovery)",
         }
     }
@@ -121,7 +138,7 @@ pub(crate) struct Script(pub(crate) Vec<Operation>);
 impl Script {
     /// Calls of `append` that no fault of this script comes before.
     pub(crate) fn appends_before_a_fault(&self) -> usize {
-        let faults = [Operation::FailSync, Operation::FailWrite];
+        let faults = [Operation::FailSync, Operation::FailWrite, Operation::FailTruncate];
         let appends = [Operation::Append, Operation::Batch, Operation::Roll, Operation::Giant];
         let quiet = self.0.iter().take_while(|operation| !faults.contains(operation));
         quiet.filter(|operation| appends.contains(operation)).count()
@@ -179,7 +196,7 @@ mod tests {
     #[test]
     fn every_script_of_a_length_comes_once() {
         for (operations, length, count) in
-            [(&Operation::CORE[..], 1, 8), (&Operation::CORE, 3, 512), (&Operation::SCRIPTED, 2, 196)]
+            [(&Operation::CORE[..], 1, 10), (&Operation::CORE, 3, 1000), (&Operation::SCRIPTED, 2, 289)]
         {
             let scripts: Vec<Script> = all(operations, length).collect();
             assert_eq!(scripts.len(), count);

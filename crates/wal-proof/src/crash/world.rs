@@ -21,6 +21,14 @@ pub(crate) struct World {
     live: Vec<Group>,
     /// Failed, with nothing accepted since: a beginning of one of these may stand behind the log.
     dead: Vec<Vec<Group>>,
+    /// The first entry that is kept.
+    first: u64,
+    /// Truncations of which it is not known whether they took effect: one of them at most.
+    doubts: Vec<Truncation>,
+    /// The log before the last cut, while only its LINK says so: if that is damaged, this may be shown.
+    before_cut: Option<Box<World>>,
+    /// How often the end was cut off. What gets a number again has other bytes.
+    cuts: u64,
     /// Distinguishes payloads, so that nothing old can pass for something new.
     stamp: u64,
     /// The power was cut, and no open has shown since what is left.
@@ -29,8 +37,24 @@ pub(crate) struct World {
     pub(crate) wrote_ahead: bool,
     /// The highest segment that was linked when the log was opened last.
     linked_at_open: u64,
-    /// How many entries that open showed.
+    /// Behind the last entry that open showed, and no truncation has dropped since.
     shown_at_open: u64,
+}
+
+/// What is to be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Truncation {
+    /// Everything in front of this entry.
+    Before(u64),
+    /// Everything from this entry on.
+    From(u64),
+}
+
+/// A log as it is shown: its first number and its payloads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) first: u64,
+    pub(crate) payloads: Vec<Vec<u8>>,
 }
 
 /// A promise that was not kept.
@@ -42,6 +66,7 @@ pub(crate) enum Promise {
     OpeningTwiceIsTheSame,
     ShownStays,
     GoneStaysGone,
+    TruncationIsOldOrNew,
     DamageIsReported,
     NothingAfterAFailedSync,
     LossIsBounded,
@@ -52,13 +77,14 @@ pub(crate) enum Promise {
 }
 
 impl Promise {
-    pub(crate) const ALL: [Promise; 13] = [
+    pub(crate) const ALL: [Promise; 14] = [
         Promise::AcknowledgedIsThere,
         Promise::LogIsAPrefix,
         Promise::CrashNeverCorrupts,
         Promise::OpeningTwiceIsTheSame,
         Promise::ShownStays,
         Promise::GoneStaysGone,
+        Promise::TruncationIsOldOrNew,
         Promise::DamageIsReported,
         Promise::NothingAfterAFailedSync,
         Promise::LossIsBounded,
@@ -77,6 +103,7 @@ impl Promise {
             Promise::OpeningTwiceIsTheSame => "opening twice gives the same log",
             Promise::ShownStays => "what an open showed never disappears",
             Promise::GoneStaysGone => "what an open declared gone never comes back",
+            Promise::TruncationIsOldOrNew => "a truncation is whole or nothing, and stays",
             Promise::DamageIsReported => "damage to durable entries is reported, nothing is changed",
             Promise::NothingAfterAFailedSync => "after a failed sync nothing is acknowledged",
             Promise::LossIsBounded => "under periodic no more waits for a sync than was set",
@@ -119,7 +146,76 @@ impl World {
 
     /// The payload that the next entry gets whenever it is appended with this length.
     pub(crate) fn payload_by_number(&self, bytes: usize) -> Vec<u8> {
-        payload(self.entries(), bytes)
+        payload(self.entries() | self.cuts << 40, bytes)
+    }
+
+    /// The first entry that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Whether it is known where the log begins and ends.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.doubts.is_empty()
+    }
+
+    /// From now on this may have taken effect, or not.
+    pub(crate) fn begin_truncation(&mut self, truncation: Truncation) {
+        self.doubts.push(truncation);
+    }
+
+    /// The truncation that was begun last has taken effect.
+    pub(crate) fn truncated(&mut self) {
+        if let Some(truncation) = self.doubts.pop() {
+            *self = self.after(truncation);
+        }
+    }
+
+    /// The truncation that was begun last has taken effect, and no anchor says so yet.
+    pub(crate) fn truncated_without_anchor(&mut self) {
+        let before = self.possible().next().map(Box::new);
+        self.truncated();
+        self.before_cut = before;
+    }
+
+    /// The truncation that was begun last has had no effect, and will have none.
+    pub(crate) fn not_truncated(&mut self) {
+        self.doubts.pop();
+    }
+
+    /// The same log once it is truncated.
+    fn after(&self, truncation: Truncation) -> World {
+        let mut world = World { doubts: Vec::new(), before_cut: None, ..self.clone() };
+        match truncation {
+            Truncation::Before(first) => {
+                world.first = first;
+                // What is dropped was made durable before.
+                while count(&world.log) < first && !world.live.is_empty() {
+                    world.log.push(world.live.remove(0));
+                }
+                world.acknowledge(first);
+            }
+            Truncation::From(next) => {
+                world.log.append(&mut world.live);
+                let mut left = usize::try_from(next).unwrap_or(usize::MAX);
+                for group in &mut world.log {
+                    group.truncate(left);
+                    left -= group.len();
+                }
+                world.log.retain(|group| !group.is_empty());
+                world.durable_groups = world.log.len();
+                world.dead.clear();
+                world.cuts += 1;
+                world.shown_at_open = world.shown_at_open.min(next);
+            }
+        }
+        world
+    }
+
+    /// This log, and what it is if one of the truncations took effect that nobody knows of.
+    fn possible(&self) -> impl Iterator<Item = World> + '_ {
+        let settled = World { doubts: Vec::new(), ..self.clone() };
+        std::iter::once(settled).chain(self.doubts.iter().map(|&truncation| self.after(truncation)))
     }
 
     /// All that are numbered.
@@ -137,7 +233,7 @@ impl World {
         self.linked_at_open
     }
 
-    /// How many entries that open showed.
+    /// Behind the last entry that open showed, and no truncation has dropped since.
     pub(crate) fn shown_at_open(&self) -> u64 {
         self.shown_at_open
     }
@@ -172,6 +268,7 @@ impl World {
         if groups > 0 {
             self.log.extend(self.live.drain(..groups));
             self.dead.clear();
+            self.before_cut = None;
         }
         let known = count(&self.log);
         if known == entries {
@@ -210,7 +307,18 @@ impl World {
     }
 
     /// Holds a log that an open or a reader shows against what it may be.
-    pub(crate) fn check(&self, shown: &[Vec<u8>], after: After) -> Result<(), Broken> {
+    pub(crate) fn check(&self, shown: &Shown, after: After) -> Result<(), Broken> {
+        let mut outcomes = self.possible().map(|world| world.check_settled(shown, after));
+        let first = outcomes.next().unwrap_or(Ok(()));
+        if first.is_ok() || outcomes.any(|outcome| outcome.is_ok()) { Ok(()) } else { first }
+    }
+
+    fn check_settled(&self, shown: &Shown, after: After) -> Result<(), Broken> {
+        let Some(shown) = self.with_front(shown) else {
+            let how = format!("the log begins at {}, and not at {}", shown.first, self.first);
+            return Err(Broken::new(Promise::TruncationIsOldOrNew, how));
+        };
+        let shown = shown.as_slice();
         let log: Vec<&Vec<u8>> = self.log.iter().flatten().collect();
         let promised = after == After::Kill && !self.unsettled;
         let needed = if promised { log.len() as u64 } else { self.durable_entries() };
@@ -238,19 +346,38 @@ impl World {
         Err(Broken::new(promise, how))
     }
 
+    /// What is shown, behind what was dropped in front of it; none when it begins at a wrong number.
+    fn with_front(&self, shown: &Shown) -> Option<Vec<Vec<u8>>> {
+        let front = self.log.iter().flatten().take(usize::try_from(self.first).ok()?);
+        (shown.first == self.first).then(|| front.chain(&shown.payloads).cloned().collect())
+    }
+
     /// Whether a reader that stops anywhere could have shown these entries.
-    pub(crate) fn could_show(&self, shown: &[Vec<u8>]) -> bool {
-        self.tails().any(|tail| {
-            let mut all = self.log.iter().chain(tail).flatten();
-            shown.iter().all(|payload| all.next() == Some(payload))
-        })
+    pub(crate) fn could_show(&self, shown: &Shown) -> bool {
+        let before = self.before_cut.as_ref().is_some_and(|world| world.could_show(shown));
+        before
+            || self.possible().any(|world| {
+                world.with_front(shown).is_some_and(|shown| {
+                    world.tails().any(|tail| {
+                        let mut all = world.log.iter().chain(tail).flatten();
+                        shown.iter().all(|payload| all.next() == Some(payload))
+                    })
+                })
+            })
     }
 
     /// An open showed this log: from now on it is what the log is, and all of it is durable.
-    pub(crate) fn opened(&mut self, shown: &[Vec<u8>], highest_link: u64) {
+    pub(crate) fn opened(&mut self, shown: &Shown, after: After, highest_link: u64) {
+        let found = self.possible().find(|world| world.check_settled(shown, after).is_ok());
+        if let Some(world) = found {
+            *self = world;
+        }
+        let shown = self.with_front(shown).unwrap_or_default();
+        let shown = shown.as_slice();
         self.linked_at_open = highest_link;
         self.shown_at_open = shown.len() as u64;
         self.unsettled = false;
+        self.before_cut = None;
         if let Some(groups) = beginning(&self.log, shown) {
             self.log.truncate(groups);
         } else {

@@ -3,6 +3,7 @@
 //! ```text
 //!            append: LINK and frame in one write
 //!            append after a cut: LINK alone, synced, anchored
+//!            truncate_after: the same
 //!          ┌────────────────────────────────────────┐
 //!          │                                        ▼
 //!     ┌──────────┐   full: SEAL, sync           ┌──────┐
@@ -22,6 +23,7 @@
 //! to the next, nothing is allocated here.
 
 mod open_segment;
+mod truncate;
 mod turnover;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use wal_format::{
 };
 
 use self::open_segment::OpenSegment;
+use self::truncate::Unneeded;
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::frame_buffer::FrameBuffer;
@@ -63,6 +66,8 @@ pub struct Writer {
     in_flight: bool,
     /// A cut is published, but nothing may be accepted before the anchor knows of it.
     anchor_owed: bool,
+    /// The anchor may say that the log begins further on: a truncation could not write it.
+    first_in_doubt: bool,
     /// The last segment that an anchor was asked for.
     anchored: Option<SegmentNumber>,
     /// The last segment that was ordered.
@@ -74,6 +79,7 @@ pub struct Writer {
     durable: Option<DurablePoint>,
     tail: Tail,
     rolled: Option<Rolled>,
+    unneeded: Unneeded,
     _lock: Box<dyn Lock>,
 }
 
@@ -154,6 +160,7 @@ impl Writer {
             first_segment: start.anchor.first_segment,
             in_flight: false,
             anchor_owed: false,
+            first_in_doubt: false,
             anchored: start.anchor.active.map(|(segment, _)| segment),
             ordered: None,
             seal_offset: last.and_then(|span| span.seal_offset),
@@ -162,6 +169,7 @@ impl Writer {
             durable,
             tail: Tail::Detached(Detached { reason: start.reason, unsynced: None }),
             rolled: None,
+            unneeded: Unneeded::new(),
             _lock: start.lock,
         }
     }
@@ -200,7 +208,9 @@ impl Writer {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let closed_below = self.durable.map(|point| point.segment);
-        Snapshot::new(Arc::clone(&self.spans), self.first, self.end, self.seal_offset, closed_below)
+        let spans = Arc::clone(&self.spans);
+        Snapshot::new(spans, self.first, self.end, self.seal_offset, closed_below)
+            .leased(self.unneeded.lease())
     }
 
     /// The last turn to another segment that nobody has asked for yet.
@@ -339,10 +349,7 @@ impl Writer {
     pub fn close(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         let sealed = if matches!(self.tail, Tail::Open(_)) { self.write_seal() } else { Ok(None) };
-        if let Some(job) = self.sync_job()? {
-            job.run().map_err(|error| self.poison(error))?;
-            self.synced(job.point(), depot);
-        }
+        self.sync_all(depot)?;
         let shortened = match &sealed {
             Ok(Some(file)) => file.resize(self.end.offset),
             _ => Ok(()),
@@ -354,6 +361,15 @@ impl Writer {
         }
         let anchored = depot.anchor(self.anchor_now());
         sealed.map(|_| ()).and(shortened).and(anchored)
+    }
+
+    /// Makes everything durable that was appended.
+    fn sync_all(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+        if let Some(job) = self.sync_job()? {
+            job.run().map_err(|error| self.poison(error))?;
+            self.synced(job.point(), depot);
+        }
+        Ok(())
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), Error> {
@@ -421,7 +437,7 @@ impl Writer {
 
     fn write_owed_anchor(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         depot.anchor(self.anchor_now())?;
-        self.anchor_owed = false;
+        (self.anchor_owed, self.first_in_doubt) = (false, false);
         Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! The segment at the end of the log.
 
+use std::sync::Arc;
+
 use wal_format::{
     DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, INDEX_SPACING_BYTES, IndexPoint, SegmentHeader,
     Sequence, seal_frame_bytes,
 };
 
 use crate::named::Named;
-use crate::span::Tip;
+use crate::span::{Span, Tip};
+use crate::spare::Spare;
 
 /// The segment that takes frames.
 #[derive(Debug)]
@@ -24,6 +27,12 @@ pub(super) struct OpenSegment {
 }
 
 impl OpenSegment {
+    /// A spare that takes frames from now on; and the room that came with it for the log's spans.
+    pub(super) fn begin(spare: Spare) -> (OpenSegment, Arc<Vec<Span>>) {
+        let Spare { file, header, capacity, index, seal, spans, .. } = spare;
+        (OpenSegment { file, header, capacity, index, seal, unsynced: true, syncs: 0 }, spans)
+    }
+
     /// Whether a frame fits, and behind it the SEAL with all index points.
     pub(super) fn has_room(&self, offset: u64, frame_bytes: u64) -> bool {
         offset + frame_bytes + seal_frame_bytes(self.index.len() + 1) <= self.capacity

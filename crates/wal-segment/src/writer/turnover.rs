@@ -167,20 +167,12 @@ impl Writer {
             chain: self.end.chain,
             next: self.end.next,
         };
-        let open = OpenSegment {
-            file: spare.file,
-            header: spare.header,
-            capacity: spare.capacity,
-            index: spare.index,
-            seal: spare.seal,
-            unsynced: true,
-            syncs: 0,
-        };
-        Ok(Begun { link, open, spans: spare.spans })
+        let (open, spans) = OpenSegment::begin(spare);
+        Ok(Begun { link, open, spans })
     }
 
     /// What the next segment must be like to take a frame of this size.
-    fn next_order(&self, frame_bytes: u64) -> Result<Order, Error> {
+    pub(super) fn next_order(&self, frame_bytes: u64) -> Result<Order, Error> {
         let last = self.spans.last();
         let number = match last {
             None => self.first_segment,
@@ -202,13 +194,13 @@ impl Writer {
     }
 
     /// The end of the log behind this LINK.
-    fn behind(&self, encoded: &[u8; LINK_FRAME_BYTES]) -> Tip {
+    pub(super) fn behind(&self, encoded: &[u8; LINK_FRAME_BYTES]) -> Tip {
         let chain = encoded.first_chunk().map(FrameHeader::chain_value).expect("a LINK begins with a header");
         Tip { offset: Link::end_offset(), chain, next: self.end.next }
     }
 
     /// The LINK of `open` is written: the log goes on there.
-    fn enter(&mut self, open: OpenSegment, start: Tip, mut spans: Arc<Vec<Span>>) {
+    pub(super) fn enter(&mut self, open: OpenSegment, start: Tip, mut spans: Arc<Vec<Span>>) {
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
         self.rolled = Some(Rolled { from, to, first: start.next });

@@ -93,7 +93,8 @@ impl<T: Target> GroupCommit<T> {
         // Nothing joins any more, so only what was taken back is missing.
         let lost = locked.next < end;
         let why = last.outcome(Durability::Written).and_then(Result::err);
-        (locked, why.filter(|_| lost))
+        // What a truncation has dropped is not lost.
+        (locked, why.filter(|why| lost && !matches!(why, Error::Truncated { .. })))
     }
 
     /// From here on nothing changes. Tells everybody who still waits.

@@ -22,6 +22,8 @@
 //! - A write that failed takes with it everything that is numbered and not written, and those numbers are
 //!   given again. (Unless somebody was promised [`Durability::Buffered`] among them, and has gone on with
 //!   a number: then all stay, who waits is told, and they are written before anything else.)
+//! - A truncation has both turns, and nothing joins while it runs. Whoever waits for an entry that it
+//!   dropped is told so.
 //! - Whatever dies, nobody sleeps for ever: a leader that panics fails everybody, and the log.
 //!
 //! Who may touch what: everything in `State` belongs to the one lock, which is held for the copy of an
@@ -42,6 +44,7 @@ mod ending;
 mod finished;
 mod state;
 mod ticker;
+mod truncate;
 mod turns;
 mod watch;
 
@@ -57,6 +60,7 @@ use crate::target::Target;
 use crate::ticket::Ticket;
 use crate::watermark::Watermark;
 
+pub use truncate::Dropped;
 pub use watch::{Mark, Watch};
 
 /// How much may gather.
@@ -220,7 +224,7 @@ impl<T: Target> GroupCommit<T> {
         } else {
             drop(locked);
         }
-        self.wait_in(&joined.group, asked)?;
+        self.wait_in(&joined.group, asked, joined.first + batch.entries)?;
         self.sync_if_due();
         Ok(joined.first)
     }
@@ -241,7 +245,8 @@ impl<T: Target> GroupCommit<T> {
         if asked == Durability::Buffered {
             self.write_if_full(locked);
         }
-        Ok(Ticket { group: joined.group, asked, first: joined.first, waker_place: None })
+        let Joined { group, first, .. } = joined;
+        Ok(Ticket { group, asked, first, end: first + batch.entries, waker_place: None })
     }
 
     /// Blocks until it is known how a ticket went; `None` when `deadline` has passed.
@@ -272,12 +277,13 @@ impl<T: Target> GroupCommit<T> {
     pub fn sync(&self) -> Result<(), Error<T::Error>> {
         let locked = self.lock();
         locked.refuse_if_closed()?;
-        let end = locked.next;
+        let (end, cuts) = (locked.next, locked.cuts);
         let mut locked = self.write_all(locked)?;
         loop {
             if let Some(failure) = &locked.failure {
                 return Err(failure.clone());
             }
+            locked.refuse_if_cut(cuts, end)?;
             if locked.durable >= end {
                 return Ok(());
             }
@@ -396,8 +402,9 @@ impl<T: Target> GroupCommit<T> {
             let fits = open.entries == 0
                 || (open.entries + batch.entries <= self.limits.frame_entries
                     && open.bytes + batch.bytes <= self.limits.frame_bytes);
-            let allowed = locked.in_flight_bytes == 0
-                || locked.in_flight_bytes + batch.bytes <= self.limits.in_flight_bytes;
+            let allowed = !locked.truncating
+                && (locked.in_flight_bytes == 0
+                    || locked.in_flight_bytes + batch.bytes <= self.limits.in_flight_bytes);
             if fits && allowed {
                 return Ok(locked);
             }
@@ -459,9 +466,15 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    fn wait_in(&self, group: &Arc<Group<T::Error>>, asked: Durability) -> Result<(), Error<T::Error>> {
+    fn wait_in(
+        &self,
+        group: &Arc<Group<T::Error>>,
+        asked: Durability,
+        end: u64,
+    ) -> Result<(), Error<T::Error>> {
         self.drive_for(group, asked, None);
-        group.wait(asked, None).expect("without a deadline there is an outcome")
+        let outcome = group.wait(asked, None).expect("without a deadline there is an outcome");
+        Error::unless_kept(outcome, end)
     }
 
     /// Whether the ticker comes round: it has nothing else to call.
@@ -490,8 +503,18 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Writes everything that has joined.
-    fn write_all<'a>(&'a self, mut locked: Locked<'a, T>) -> Result<Locked<'a, T>, Error<T::Error>> {
+    fn write_all<'a>(&'a self, locked: Locked<'a, T>) -> Result<Locked<'a, T>, Error<T::Error>> {
         let end = locked.next;
+        self.write_up_to(locked, end)
+    }
+
+    /// Writes everything that has joined in front of `end`.
+    fn write_up_to<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        end: u64,
+    ) -> Result<Locked<'a, T>, Error<T::Error>> {
+        let (end, cuts) = (end.min(locked.next), locked.cuts);
         // A write that fails takes with it what is open behind it, and its numbers may be given again. So
         // this group tells, and the watermark alone does not.
         let last = Arc::clone(&locked.open.group);
@@ -502,6 +525,7 @@ impl<T: Target> GroupCommit<T> {
             if let Some(Err(error)) = last.outcome(Durability::Written) {
                 return Err(error);
             }
+            locked.refuse_if_cut(cuts, end)?;
             if locked.written >= end {
                 return Ok(locked);
             }

@@ -71,6 +71,11 @@ pub(super) struct State<T: Target> {
     pub(super) writing: bool,
     /// Somebody has the turn to sync.
     pub(super) syncing: bool,
+    /// Nothing joins before a truncation has ended.
+    pub(super) truncating: bool,
+    /// How often the end of the log was cut off, and where it was the last time.
+    pub(super) cuts: u64,
+    pub(super) cut_from: u64,
     pub(super) unsynced: VecDeque<Unsynced<T::Error>>,
     /// Bytes that joined, and have not reached what was asked for.
     pub(super) in_flight_bytes: u64,
@@ -112,6 +117,9 @@ impl<T: Target> State<T> {
             covered: next,
             writing: false,
             syncing: false,
+            truncating: false,
+            cuts: 0,
+            cut_from: next,
             unsynced: VecDeque::new(),
             in_flight_bytes: 0,
             wanted: next,
@@ -143,6 +151,16 @@ impl<T: Target> State<T> {
             Some(failure) => Err(failure.clone()),
             None if self.over => Err(Error::Closed),
             None => Ok(()),
+        }
+    }
+
+    /// Whether entries in front of `end` were cut off since there were so many cuts. Of several cuts only
+    /// the last one's place is known, so it says yes rather than no.
+    pub(super) fn refuse_if_cut(&self, cuts: u64, end: u64) -> Result<(), Error<T::Error>> {
+        match self.cuts - cuts {
+            0 => Ok(()),
+            1 if end <= self.cut_from => Ok(()),
+            _ => Err(Error::Truncated { from: self.cut_from }),
         }
     }
 

@@ -233,7 +233,7 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Fails who is in this write.
-    fn fail(
+    pub(super) fn fail(
         &self,
         locked: &mut State<T>,
         failed: Gathering<T>,
@@ -245,7 +245,12 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Empties the open frame and fails who is in it.
-    fn fail_open(&self, locked: &mut State<T>, error: &Error<T::Error>, finished: &mut Finished<T::Error>) {
+    pub(super) fn fail_open(
+        &self,
+        locked: &mut State<T>,
+        error: &Error<T::Error>,
+        finished: &mut Finished<T::Error>,
+    ) {
         let fresh = locked.fresh_group();
         let open = &mut locked.open;
         let group = open.let_go(fresh);
@@ -255,7 +260,7 @@ impl<T: Target> GroupCommit<T> {
         Self::fail_group(locked, group, bytes, error, finished);
     }
 
-    fn fail_group(
+    pub(super) fn fail_group(
         locked: &mut State<T>,
         group: Arc<Group<T::Error>>,
         bytes: u64,

@@ -24,25 +24,38 @@ pub struct Watch {
     mark: Mark,
     sequence: u64,
     id: Option<u64>,
+    /// How often the log had been cut when this was made.
+    cuts: Option<u64>,
 }
 
 impl Watch {
-    /// For this entry, which need not exist yet.
+    /// For this entry, which need not exist yet. Truncations count from the first poll on.
     #[must_use]
     pub fn new(mark: Mark, sequence: u64) -> Watch {
-        Watch { mark, sequence, id: None }
+        Watch { mark, sequence, id: None, cuts: None }
     }
 }
 
 impl<T: Target> GroupCommit<T> {
+    /// A watch that is told of every truncation from now on.
+    pub fn watch(&self, mark: Mark, sequence: u64) -> Watch {
+        Watch { cuts: Some(self.lock().cuts), ..Watch::new(mark, sequence) }
+    }
+
     /// Ready when the watermark has passed the entry.
     ///
     /// # Errors
-    /// The latched failure, or [`Error::Closed`]: it never will.
+    /// The latched failure, or [`Error::Closed`]: it never will. [`Error::Truncated`]: the log was cut in front
+    /// of the entry, and what gets its number later is another one.
     pub fn poll_watch(&self, watch: &mut Watch, context: &Context<'_>) -> Poll<Result<(), Error<T::Error>>> {
         // Wakers are foreign code: cloned and dropped under no lock.
         let waker = context.waker().clone();
         let mut locked = self.lock();
+        let cuts = *watch.cuts.get_or_insert(locked.cuts);
+        if let Err(cut) = locked.refuse_if_cut(cuts, watch.sequence.saturating_add(1)) {
+            drop(locked);
+            return Poll::Ready(Err(cut));
+        }
         if position(&locked, watch.mark) > watch.sequence {
             drop(locked);
             return Poll::Ready(Ok(()));

@@ -180,6 +180,18 @@ impl Oracle {
         }
     }
 
+    /// Everything from this number on was dropped, in the middle of a group or not, and what had failed can
+    /// come back no more.
+    pub(crate) fn truncated(&mut self, end: u64) {
+        let mut left = usize::try_from(end).expect("few entries");
+        for group in &mut self.groups {
+            group.truncate(left);
+            left -= group.len();
+        }
+        self.groups.retain(|group| !group.is_empty());
+        self.lost.clear();
+    }
+
     /// Nothing that failed in front of this can come back.
     pub(crate) fn written(&mut self, written: u64) {
         self.lost.retain(|lost| lost.at >= written);

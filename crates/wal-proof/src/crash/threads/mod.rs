@@ -157,10 +157,10 @@ fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<
 /// What the machine shows if only the process dies at the cut.
 fn after_a_kill(setup: &Setup, disk: &SimDisk, calls: &Calls) -> Result<World, Broken> {
     let log = guarded(|| {
-        let opened = setup.open(&disk.kill()).and_then(|wal| shown(wal.range(..)?));
+        let opened = setup.open(&disk.kill()).and_then(|wal| shown(&wal));
         opened.map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("after a kill: {error}")))
     })?;
-    calls.explain(&log)
+    calls.explain(&log.payloads)
 }
 
 fn guarded<T>(act: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {

@@ -1,0 +1,161 @@
+//! Dropping the front of the log, or its end.
+//!
+//! ```text
+//!  write what joined in front of the place ─▶ both turns ─▶ nothing joins ─▶ act ─▶ everybody is told
+//! ```
+//!
+//! While it runs nothing is written, synced or numbered, so whoever acts has the target for itself. What
+//! joined behind the place of a cut and is not written is never written.
+
+use super::finished::Finished;
+use super::turns::Turns;
+use super::{GroupCommit, Locked};
+use crate::error::Error;
+use crate::target::{Fault, Target};
+
+/// What is left when something was to be dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped<E> {
+    /// The number of the next entry: less than before when the end was cut off.
+    pub next: u64,
+    /// The number of the first entry that is not durable.
+    pub durable: u64,
+    /// Whether all was done. With [`Fault::Passing`] the log goes on with `next`.
+    pub outcome: Result<(), Fault<E>>,
+}
+
+impl<T: Target> GroupCommit<T> {
+    /// Lets `act` drop what is in front of `first`. Everything in front of it that has joined is written
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; the failure of a write of something that had joined, and then nothing was dropped;
+    /// what `act` said; the latched failure.
+    pub fn drop_before(
+        &self,
+        first: u64,
+        act: impl FnOnce(&T) -> Dropped<T::Error>,
+    ) -> Result<(), Error<T::Error>> {
+        let locked = self.take_all_turns(first)?;
+        self.act(locked, None, act)
+    }
+
+    /// Lets `act` cut off what is at or beyond `from`. Everything in front of it that has joined is written
+    /// before. Whoever waits for an entry that is cut off gets [`Error::Truncated`], and so does whoever waits
+    /// for a watermark to pass one. If nothing is numbered there, nothing is done.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::drop_before`].
+    pub fn drop_from(
+        &self,
+        from: u64,
+        act: impl FnOnce(&T) -> Dropped<T::Error>,
+    ) -> Result<(), Error<T::Error>> {
+        let locked = self.take_all_turns(from)?;
+        if from >= locked.next {
+            self.give_all_turns_back(locked);
+            return Ok(());
+        }
+        self.act(locked, Some(from), act)
+    }
+
+    /// Writes what has joined in front of `end`, takes both turns, and lets nothing join.
+    fn take_all_turns(&self, end: u64) -> Result<Locked<'_, T>, Error<T::Error>> {
+        let mut locked = self.lock();
+        locked.refuse_if_closed()?;
+        loop {
+            locked = self.write_up_to(locked, end)?;
+            if locked.writing {
+                locked = self.turn.wait(locked);
+            } else if locked.written >= end.min(locked.next) {
+                break;
+            }
+        }
+        // From here on nothing joins: it could be in front of `end`, and there is nobody to write it.
+        (locked.writing, locked.truncating) = (true, true);
+        while locked.syncing {
+            locked = self.turn.wait(locked);
+        }
+        locked.syncing = true;
+        match locked.refuse_if_closed() {
+            Ok(()) => Ok(locked),
+            Err(refused) => {
+                self.give_all_turns_back(locked);
+                Err(refused)
+            }
+        }
+    }
+
+    fn give_all_turns_back(&self, mut locked: Locked<'_, T>) {
+        (locked.writing, locked.syncing, locked.truncating) = (false, false, false);
+        self.wake_all(locked, Finished::new());
+    }
+
+    fn act(
+        &self,
+        locked: Locked<'_, T>,
+        from: Option<u64>,
+        act: impl FnOnce(&T) -> Dropped<T::Error>,
+    ) -> Result<(), Error<T::Error>> {
+        drop(locked);
+        let panics = self.panic_fails();
+        let Dropped { next, durable, outcome } = act(&self.target);
+        let turns: Turns = panics.passed();
+
+        let mut locked = self.lock();
+        turns.give_back(&mut locked);
+        locked.truncating = false;
+        let mut finished = Finished::new();
+        if let Some(failure) = locked.failure.clone() {
+            self.wake_all(locked, finished);
+            return Err(failure);
+        }
+        if !matches!(outcome, Err(Fault::Final(_))) {
+            self.became_durable(&mut locked, durable.min(next), &mut finished);
+            // It may be that only what is not written was to be cut off.
+            if from.is_some() && (next < locked.written || outcome.is_ok()) {
+                self.cut_off(&mut locked, next, &mut finished);
+            }
+        }
+        let told = match outcome {
+            Ok(()) => Ok(()),
+            Err(Fault::Passing(error)) => Err(Error::Failed(error)),
+            Err(Fault::Final(error)) => {
+                self.latch(&mut locked, Error::Failed(error.clone()), &mut finished);
+                Err(Error::Failed(error))
+            }
+        };
+        self.wake_all(locked, finished);
+        told
+    }
+
+    /// The log ends in front of `next`. Tells everybody who waits for more.
+    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, finished: &mut Finished<T::Error>) {
+        let truncated = Error::Truncated { from: next };
+        (locked.next, locked.written) = (next, next);
+        (locked.durable, locked.covered) = (locked.durable.min(next), locked.covered.min(next));
+        self.written.fall_back(next);
+        self.durable.fall_back(next);
+        locked.wanted = locked.wanted.min(next);
+        locked.pending_since = locked.pending_since.filter(|_| locked.durable < next);
+        (locked.cuts, locked.cut_from) = (locked.cuts + 1, next);
+        self.fail_open(locked, &truncated, finished);
+        if let Some((held, _)) = locked.held_back.take() {
+            self.fail(locked, held, &truncated, finished);
+        }
+        while locked.unsynced.back().is_some_and(|unsynced| unsynced.end > next) {
+            let Some(unsynced) = locked.unsynced.pop_back() else { break };
+            Self::fail_group(locked, unsynced.group, unsynced.bytes, &truncated, finished);
+        }
+        // They look again: some wait for what is in front of the cut.
+        finished.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+    }
+
+    fn wake_all(&self, locked: Locked<'_, T>, finished: Finished<T::Error>) {
+        self.turn.notify_all();
+        self.room.notify_all();
+        self.gathered.notify_all();
+        self.work.notify_all();
+        self.tell(locked, finished);
+    }
+}
