@@ -45,7 +45,9 @@ impl Wal {
     /// written never is. Readers keep the log that they have. Takes the time to read the frame headers of
     /// one segment.
     ///
-    /// When `last` is the last entry, or beyond it, this does nothing, and makes nothing durable.
+    /// When `last` is the last entry, or beyond it, this does nothing, and makes nothing durable. But if
+    /// `last` is the last entry, and the last write failed, the failed entry is in doubt until this returns, and
+    /// gone for good then.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] when `last` is in front of the first entry that is kept: at least one stays.

@@ -115,6 +115,52 @@ fn without_space_for_the_next_segment_the_log_stays_as_it_was() {
     assert!(contents(&open(&disk.power_cut_losing_everything(), &small(POLICY))) == entries[..3]);
 }
 
+/// A write fails, though all of it is stored, and then everything behind the last entry is dropped. Returns
+/// whether the failed entry was in doubt.
+fn rest_is_gone(entries: usize, gathers: bool, background: bool, nth: u64) -> bool {
+    let what = format!("{entries} entries, buffered: {gathers}, threads: {background}, write {nth}");
+    let disk = SimDisk::new(nth);
+    let options = small(SyncPolicy::None).background(background);
+    let options = if gathers { options.buffered(1 << 20) } else { options };
+    let wal = open(&disk, &options);
+    let kept = append(&wal, &mut 0, entries, HALF);
+    wal.flush().expect("nothing fails");
+    let stored = FaultEffect::PartialThenError(1 << 20, eio());
+    disk.fail(fault(CallKind::Write, nth, Times::Once, stored));
+    let told = wal.append_with(&payload(7, HALF), Durability::Written);
+    disk.heal();
+    if told.is_ok() {
+        return false;
+    }
+    let in_doubt = contents(&open(&disk.kill(), &options)).len() > entries;
+    if gathers {
+        // Something stands where the failed entry stood, and has a number and no more.
+        append(&wal, &mut 100, 1, 10);
+    }
+    wal.truncate_after(entries as u64 - 1).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(contents(&wal) == kept, "{what}");
+    for image in disk.crash_images(FEW_IMAGES, nth).chain([disk.kill()]) {
+        assert!(contents(&open(&image, &options)) == kept, "{what}: {}", image.origin());
+    }
+    let more = append(&wal, &mut 200, 1, HALF);
+    wal.close().unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(contents(&open(&disk, &options)) == [kept, more].concat(), "{what}");
+    in_doubt
+}
+
+// A write failed when all of it was stored, and the entry was taken back. Then everything behind the last
+// entry was dropped, which was found to be nothing. After a kill the failed entry was there.
+#[test]
+fn what_a_failed_write_has_left_behind_the_last_entry_does_not_come_back() {
+    // The failed entry is one in the middle of a segment, or the first one of the next.
+    for (entries, gathers) in [(1, false), (2, false), (1, true), (2, true)] {
+        for background in [false, true] {
+            let in_doubt = (0..4).filter(|&nth| rest_is_gone(entries, gathers, background, nth)).count();
+            assert!(in_doubt > 0 || background, "{entries} entries, buffered: {gathers}");
+        }
+    }
+}
+
 /// One call of a truncation fails. Returns whether it was told.
 fn fails(
     policy: SyncPolicy,

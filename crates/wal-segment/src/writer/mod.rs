@@ -78,6 +78,8 @@ pub struct Writer {
     seal_offset: Option<u64>,
     durable: Option<DurablePoint>,
     tail: Tail,
+    /// Behind the end there may be a whole frame whose write has failed: an open would find it.
+    rest_in_doubt: bool,
     rolled: Option<Rolled>,
     unneeded: Unneeded,
     _lock: Box<dyn Lock>,
@@ -168,6 +170,7 @@ impl Writer {
             end,
             durable,
             tail: Tail::Detached(Detached { reason: start.reason, unsynced: None }),
+            rest_in_doubt: false,
             rolled: None,
             unneeded: Unneeded::new(),
             _lock: start.lock,
@@ -388,6 +391,7 @@ impl Writer {
         if let Tail::Open(open) = &self.tail {
             let unsynced = open.unsynced.then(|| open.file.clone());
             self.tail = Tail::Detached(Detached { reason: LinkReason::Torn, unsynced });
+            self.rest_in_doubt = true;
         }
     }
 

@@ -69,7 +69,8 @@ impl Unneeded {
 
 impl Writer {
     /// Drops every entry behind `last`, which stays the last one, and makes the rest durable. When it is the
-    /// last one already, or is not there yet, nothing is dropped.
+    /// last one already, or is not there yet, nothing is dropped. But if a write behind it has failed, a cut is
+    /// published, so that what may be there of it cannot come back.
     ///
     /// Whether the log was cut is told by [`Writer::next`], also when this fails: an anchor that cannot be
     /// written is an error, and the cut stands. The next append writes the anchor first.
@@ -89,7 +90,11 @@ impl Writer {
     ) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "the log is not cut beside a sync of it");
-        if last.advance(1).is_none_or(|next| next >= self.end.next) {
+        let next = last.advance(1);
+        if self.rest_in_doubt && next == Some(self.end.next) {
+            return self.publish_cut(0, depot);
+        }
+        if next.is_none_or(|next| next >= self.end.next) {
             return self.sync_all(depot);
         }
         if last < self.first {

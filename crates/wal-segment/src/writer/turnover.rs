@@ -99,7 +99,10 @@ impl Writer {
         let header = open.frame_header(after_link, self.durable);
         let (bytes, chain) = frame.encode_behind(&encoded, header, life, after_link.offset);
         // If this fails the log stays detached, and the next attempt prepares the file with a new salt.
-        open.file.write_all(bytes, FIRST_FRAME_OFFSET)?;
+        if let Err(error) = open.file.write_all(bytes, FIRST_FRAME_OFFSET) {
+            self.rest_in_doubt = true;
+            return Err(error);
+        }
         let first = self.end.next;
         open.note(after_link.offset, first);
         self.enter(open, after_link, spans);
@@ -223,6 +226,7 @@ impl Writer {
         self.spans = spans;
         self.end = start;
         self.seal_offset = None;
+        self.rest_in_doubt = false;
         self.tail = Tail::Open(open);
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct State<T: Target> {
     /// The number of the next entry that joins.
     pub(super) next: u64,
     pub(super) written: u64,
+    /// A write has failed, and none has succeeded since: the target may hold something behind what is written.
+    pub(super) rest_in_doubt: bool,
     pub(super) durable: u64,
     /// Syncs have covered so much, whether or not it is known to be written.
     pub(super) covered: u64,
@@ -113,6 +115,7 @@ impl<T: Target> State<T> {
             idle_frame: None,
             next,
             written: next,
+            rest_in_doubt: false,
             durable: next,
             covered: next,
             writing: false,

@@ -42,7 +42,7 @@ impl<T: Target> GroupCommit<T> {
 
     /// Lets `act` cut off what is at or beyond `from`. Everything in front of it that has joined is written
     /// before. Whoever waits for an entry that is cut off gets [`Error::Truncated`], and so does whoever waits
-    /// for a watermark to pass one. If nothing is numbered there, nothing is done.
+    /// for a watermark to pass one. If nothing is numbered there, and no write of it has failed, nothing is done.
     ///
     /// # Errors
     /// As [`GroupCommit::drop_before`].
@@ -52,7 +52,8 @@ impl<T: Target> GroupCommit<T> {
         act: impl FnOnce(&T) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(from)?;
-        if from >= locked.next {
+        let nothing_left = from > locked.next || from == locked.next && !locked.rest_in_doubt;
+        if nothing_left {
             self.give_all_turns_back(locked);
             return Ok(());
         }
@@ -113,7 +114,9 @@ impl<T: Target> GroupCommit<T> {
         if !matches!(outcome, Err(Fault::Final(_))) {
             self.became_durable(&mut locked, durable.min(next), &mut finished);
             // It may be that only what is not written was to be cut off.
-            if from.is_some() && (next < locked.written || outcome.is_ok()) {
+            locked.rest_in_doubt &= from.is_none() || outcome.is_err();
+            let cut = next < locked.written || outcome.is_ok() && next < locked.next;
+            if from.is_some() && cut {
                 self.cut_off(&mut locked, next, &mut finished);
             }
         }

@@ -179,6 +179,7 @@ impl<T: Target> GroupCommit<T> {
         finished: &mut Finished<T::Error>,
     ) {
         locked.written = wrote.next;
+        locked.rest_in_doubt = false;
         self.written.advance(wrote.next);
         locked.sync_soon = wrote.sync_soon;
         let Gathering { frame, group, bytes, begun, waiters, .. } = next;
@@ -205,6 +206,7 @@ impl<T: Target> GroupCommit<T> {
         error: &Error<T::Error>,
         finished: &mut Finished<T::Error>,
     ) {
+        locked.rest_in_doubt = true;
         if next.promised || locked.open.promised {
             // Callers have gone on with these numbers. All entries stay; only who waits is told.
             let fresh = [locked.fresh_group(), locked.fresh_group()];
