@@ -128,8 +128,8 @@ pub use word::Word;
 ///
 /// Waking is passed on: whoever changes the word wakes a few, and each of them wakes a few more before it
 /// goes its way. One thread that wakes sixty is slower than they are: another core falls asleep between
-/// two of them, and waking a core costs more than what the thread has to do. How many wake how many
-/// matters little, as long as it is a few: fewer than four lose time with hand-overs.
+/// two of them, and waking a core costs more than what the thread has to do. How many wake how many is
+/// a choice: one by one, all wait for the slowest chain of hand-overs.
 ///
 /// ```text
 ///  value 0      changed to 2, wake: at most WOKEN_FIRST ──▶ ┌ each wakes at most WOKEN_BY_EACH ┐ ──▶ ...

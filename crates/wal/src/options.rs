@@ -115,8 +115,7 @@ impl Options {
     }
 
     /// Whether segments are filled with zeros before they are used, while there is time. A sync of a few
-    /// entries is quicker then (`docs/benchmarks.md` shows it), because the file system has nothing
-    /// of its own to note; each byte of the log is written twice for it. It is only done while syncs are
+    /// entries has less to write then, because the file system has nothing of its own to note; each byte of the log is written twice for it. It is only done while syncs are
     /// small. No use on file systems that never write in place, such as btrfs and ZFS. Default: with
     /// [`background`](Options::background) threads. Without them the append that orders a segment waits
     /// until it is zeroed.
@@ -127,7 +126,8 @@ impl Options {
 
     /// Calls back after each turn to another segment, one at a time and in order, on a thread of its own.
     /// Without [`background`](Options::background) threads it is the call that turned over, before it returns,
-    /// unless the callback runs already, in another thread or in this one: then that goes on with it. No
+    /// unless the callback runs already, in another thread or in this one: then that goes on with it, and a
+    /// close does not wait for it. No
     /// lock is held: the callback may append, sync and close. A callback that keeps a [`Wal`] keeps the log open
     /// until somebody closes it. A panic in it is contained and changes
     /// nothing. At close those that are outstanding are called first, unless the callback itself closes.

@@ -13,7 +13,7 @@ pub(super) const IMMEDIATE: Candidate = Candidate {
     package: Some("wal"),
     role: Role::Ours,
     promise: "a sync that succeeded covers the entry; what is damaged later is reported",
-    configuration: "defaults, `SyncPolicy::Immediate`",
+    configuration: "defaults, `SyncPolicy::Immediate`; segments of up to 64 MiB, zeroed ahead while syncs are small",
     open: |directory, _| open(directory, SyncPolicy::Immediate),
 };
 
@@ -22,7 +22,7 @@ pub(super) const GROUPED: Candidate = Candidate {
     package: Some("wal"),
     role: Role::Ours,
     promise: "as wal-immediate; an append may wait for others to share its sync, for at most the window",
-    configuration: "defaults, `SyncPolicy::grouped` with its default window of 1 ms",
+    configuration: "defaults, `SyncPolicy::grouped` with its default window of 1 ms; segments as wal-immediate",
     open: |directory, _| open(directory, grouped()),
 };
 

@@ -52,8 +52,8 @@ pub(super) struct Company {
 /// What happens so often in a row is no accident of the machine's.
 const OFTEN: u32 = 3;
 
-/// Fewer are never too many to be waited for: what they lose by a late one now and then is less than what
-/// two more hand-overs a sync would cost them.
+/// Fewer are never taken for too many to be waited for: each of their syncs would cost two more hand-overs, and
+/// a late one now and then is no sign of many. A choice, not a limit of the machine.
 const LEAST_CROWD: u64 = 24;
 
 impl Company {
