@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_types, reason = "tests")]
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 
-use wal_format::{Anchor, ChecksumKind, Sequence};
+use wal_format::{ChecksumKind, Sequence};
 use wal_segment::io::{Directory, Disk};
 use wal_segment::{
-    AnchorFile, Depot, Entries, Error, FrameBuffer, Opened, Order, Rules, Shelf, Span, Spare, Volume,
-    Volumes, Wanted, Writer, find, look, open, prepare,
+    Entries, Error, FrameBuffer, Opened, Shelf, Span, Volume, Volumes, Wanted, Writer, find, look, open,
 };
+
+use self::common::Here;
 
 /// A shelf that counts how many closed segments were asked for.
 #[derive(Debug)]
@@ -38,31 +41,6 @@ impl Shelf for Library {
     }
 }
 
-/// Does everything at once, in the caller.
-struct Here {
-    directory: Arc<dyn Directory>,
-    anchor: Mutex<AnchorFile>,
-}
-
-impl Depot for Here {
-    fn spare(&self, order: Order) -> Result<Spare, Error> {
-        self.anchor.lock().unwrap().prove(self.directory.as_ref())?;
-        prepare(self.directory.as_ref(), order, Rules::default())
-    }
-
-    fn order(&self, _order: Order) {}
-
-    fn anchor(&self, anchor: Anchor) -> Result<(), Error> {
-        self.anchor.lock().unwrap().write(anchor)
-    }
-
-    fn anchor_soon(&self, anchor: Anchor) {
-        self.anchor(anchor).unwrap();
-    }
-
-    fn anchor_at_leisure(&self, _anchor: Anchor) {}
-}
-
 /// What a log is written with.
 struct Writing {
     writer: Writer,
@@ -83,7 +61,7 @@ fn written(checksum: ChecksumKind) -> (Writing, Arc<dyn Directory>) {
     let directory: Arc<dyn Directory> = Arc::new(Disk::create(scratch.path().join("log")).unwrap());
     let wanted = Wanted { segment_bytes: Some(300 << 10), checksum: Some(checksum), ..Wanted::default() };
     let Opened { mut writer, anchor, .. } = open(&directory, wanted).unwrap();
-    let depot = Here { directory: Arc::clone(&directory), anchor: Mutex::new(anchor) };
+    let depot = Here::new(&directory, anchor);
     let mut frame = FrameBuffer::new(checksum, 1, 0);
     for number in 0..ENTRIES {
         let bytes = payload(number);

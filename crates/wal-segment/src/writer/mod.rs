@@ -235,7 +235,8 @@ impl Writer {
         let segment = open.header.life.segment;
         let here = self.durable.filter(|point| point.segment == segment);
         let synced = here.map_or(FIRST_FRAME_OFFSET, |point| point.offset);
-        let most = EARLY_SYNC_BYTES.min((open.capacity - FIRST_FRAME_OFFSET) / 2);
+        let left = open.capacity.saturating_sub(self.end.offset).max(LAST_SYNC_BYTES);
+        let most = EARLY_SYNC_BYTES.min(left).min((open.capacity - FIRST_FRAME_OFFSET) / 2);
         open.unsynced && self.end.offset - synced >= most
     }
 
@@ -459,3 +460,6 @@ fn point(segment: SegmentNumber, tip: Tip) -> DurablePoint {
 
 /// So much that is not synced makes a rollover wait noticeably.
 const EARLY_SYNC_BYTES: u64 = 4 << 20;
+/// Towards the end of a segment syncs get smaller, down to this, so that little is left for the rollover to
+/// wait for: less than this is synced about as quickly as nothing.
+const LAST_SYNC_BYTES: u64 = 64 << 10;
