@@ -81,6 +81,11 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
     let after = points.get(behind).map(|point| (point.offset, point.first));
     let mut high = after.unwrap_or((seal_offset.unwrap_or(end.offset), end.next));
     let indexed = behind.checked_sub(1).map(|at| (points[at].offset, points[at].first));
+    if let Some((offset, first)) = indexed {
+        // The search goes there next: so the two places come from memory at the same time.
+        let guess = share(offset..high.0, sequence.distance_from(first), high.1.distance_from(first));
+        frames.source.touch(guess);
+    }
     let mut low = match indexed {
         Some((offset, first)) => frame_at(frames, offset, first)?,
         None => None,

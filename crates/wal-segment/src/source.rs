@@ -1,5 +1,6 @@
 //! The bytes of a segment, from its mapping or by positional reads, a stretch at a time.
 
+use std::hint::black_box;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -78,6 +79,13 @@ impl Source {
                 self.chunk_start = offset;
                 read.map(|_| &self.chunk.0[..])
             }
+        }
+    }
+
+    /// Has the memory at `offset` fetched, where it is mapped, and does not wait for it.
+    pub(crate) fn touch(&self, offset: u64) {
+        if let Held::Mapped(mapping) = &self.volume.held {
+            black_box(usize::try_from(offset).ok().and_then(|at| mapping.get(at)).copied());
         }
     }
 
