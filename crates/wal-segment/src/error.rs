@@ -52,6 +52,22 @@ pub enum Error {
         /// The number of the next entry.
         next: Sequence,
     },
+    /// The log ends in front of what the opener knows to have been acknowledged.
+    RolledBack {
+        /// The directory.
+        directory: PathBuf,
+        /// Everything in front of this number was acknowledged.
+        expected: u64,
+        /// The number of the next entry.
+        next: Sequence,
+    },
+    /// The directory that a copy was to go to holds something already.
+    NotEmpty {
+        /// The directory.
+        directory: PathBuf,
+        /// A name in it.
+        name: String,
+    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// An earlier sync failed, so nothing is known about what is on the device.
@@ -254,6 +270,15 @@ impl fmt::Display for Error {
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
             Error::OutOfRange { asked, first, next } => {
                 write!(f, "cannot truncate at {asked}: the log holds {first} to before {next}")
+            }
+            Error::RolledBack { directory, expected, next } => write!(
+                f,
+                "{}: the next entry is {next}, but everything before {expected} was acknowledged: \
+                 an older state of the directory, or the end of the log is lost",
+                directory.display()
+            ),
+            Error::NotEmpty { directory, name } => {
+                write!(f, "{}: not empty: there is {name:?}", directory.display())
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")

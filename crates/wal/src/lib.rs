@@ -39,6 +39,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
+mod append_at;
 mod commit;
 mod core;
 mod crew;
@@ -48,6 +49,7 @@ mod log;
 mod meters;
 #[cfg(feature = "prometheus")]
 mod metrics;
+mod open_expecting;
 mod options;
 mod reader;
 mod rollover;
