@@ -71,6 +71,9 @@ pub(crate) struct Append {
     /// or 64MiB].
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub(crate) segment_size: Option<Size>,
+    /// The number of the first entry of a log that is made new [default: 0].
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) first_sequence: Option<u64>,
     /// The longest entry that is accepted, in bytes or as in 64MiB.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", allow_hyphen_values = true)]
     pub(crate) max_entry_bytes: Size,
