@@ -184,6 +184,8 @@ pub enum DamageKind {
     Frame(FrameFault),
     /// The segment is not there.
     Missing,
+    /// The device does not give the bytes. Only a salvage goes on behind them.
+    Unreadable,
     /// Neither copy of the segment's header can be read.
     Header(HeaderFault),
     /// The first frame of the segment does not verify, though later bytes show that it was durable.
@@ -230,6 +232,7 @@ impl fmt::Display for DamageKind {
         match self {
             DamageKind::Frame(fault) => write!(f, "{fault}"),
             DamageKind::Missing => f.write_str("the segment is missing"),
+            DamageKind::Unreadable => f.write_str("the device does not give these bytes"),
             DamageKind::Header(fault) => write!(f, "no readable segment header: {fault}"),
             DamageKind::Link(fault) => write!(f, "the segment's LINK is damaged: {fault}"),
             DamageKind::Misnamed { found } => {

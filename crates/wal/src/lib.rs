@@ -53,6 +53,7 @@ mod open_expecting;
 mod options;
 mod reader;
 mod rollover;
+mod salvage;
 mod stats;
 mod stores;
 mod tail;
@@ -67,6 +68,7 @@ pub use metrics::Metrics;
 pub use options::Options;
 pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
+pub use salvage::{Salvage, Salvaged};
 pub use stats::{Distribution, Stats};
 pub use view::{SegmentInfo, View};
 
@@ -74,7 +76,9 @@ pub use wal_format::ChecksumKind as Checksum;
 pub use wal_segment::io::Directory;
 #[cfg(feature = "sim")]
 pub use wal_segment::io::sim;
-pub use wal_segment::{Damage, DamageKind, Ending, Lost, Recovery, Verification};
+pub use wal_segment::{
+    Aside, Damage, DamageKind, Ending, Gap, Lost, Recovery, SalvageSummary, SetAside, Verification,
+};
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};
 pub use wal_sync::{Durability, SyncPolicy};
