@@ -21,6 +21,7 @@ mod anchor_file;
 mod backward;
 mod catalog;
 mod chain;
+mod copy;
 mod decide;
 mod depot;
 mod entry;
@@ -57,6 +58,7 @@ mod window;
 mod writer;
 
 pub use anchor_file::AnchorFile;
+pub use copy::{CopyReport, copy};
 pub use depot::Depot;
 pub use entry::Entry;
 pub use error::{Damage, DamageKind, Error, Lost, Operation};

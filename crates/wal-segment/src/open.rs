@@ -170,8 +170,8 @@ fn genesis(directory: &dyn Directory, first: Sequence, settings: Settings) -> An
 }
 
 /// How often a look that found something wrong is repeated at most, and how long is waited in between.
-const LOOKS: u32 = 64;
-const PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const LOOKS: u32 = 64;
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// How many looks in a row must agree before something is called torn or damaged.
 const AGREEING_LOOKS: u32 = 4;
 
@@ -229,6 +229,6 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
 }
 
 /// Whether a file was listed and then was not there: a writer has given up a segment that it prepared.
-fn has_vanished(error: &Error) -> bool {
+pub(crate) fn has_vanished(error: &Error) -> bool {
     matches!(error, Error::Io { operation: Operation::Open, source, .. } if source.kind() == ErrorKind::NotFound)
 }

@@ -41,6 +41,7 @@
 
 mod append_at;
 mod commit;
+mod copy;
 mod core;
 mod crew;
 mod error;
@@ -77,7 +78,8 @@ pub use wal_segment::io::Directory;
 #[cfg(feature = "sim")]
 pub use wal_segment::io::sim;
 pub use wal_segment::{
-    Aside, Damage, DamageKind, Ending, Gap, Lost, Recovery, SalvageSummary, SetAside, Verification,
+    Aside, CopyReport, Damage, DamageKind, Ending, Gap, Lost, Recovery, SalvageSummary, SetAside,
+    Verification,
 };
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};

@@ -287,7 +287,7 @@ impl Wal {
         &self.handle.core
     }
 
-    fn snapshot(&self) -> Result<Snapshot, Error> {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
         self.core().commits.check()?;
         Ok(self.core().commits.target().snapshot())
     }
