@@ -104,7 +104,6 @@ fn read_anchor(directory: &dyn Directory, catalog: &Catalog, summary: &mut Salva
     let kind = match slots {
         Ok(slots) => match slots.newest() {
             Some(anchor) => return Some(anchor),
-            None if catalog.anchor.is_none() => DamageKind::Missing,
             None => DamageKind::Anchor(slots.fault()),
         },
         Err(Error::Unsupported { fault, .. }) => DamageKind::Anchor(fault),
