@@ -61,7 +61,7 @@ impl Options {
     /// As [`Options::open_salvage`].
     #[allow(clippy::unused_self, reason = "a way to open a log is asked of its options")]
     pub fn open_salvage_in(&self, directory: Arc<dyn Directory>) -> Result<Salvage, Error> {
-        Ok(Salvage(wal_segment::salvage(&directory)?))
+        Ok(Salvage(wal_segment::salvage(directory)?))
     }
 }
 

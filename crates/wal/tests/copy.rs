@@ -100,8 +100,11 @@ fn a_log_without_an_entry_is_copied_with_the_number_that_comes_next() {
     }
 }
 
+/// Something that a writer does.
+type Doing = fn(&Wal);
+
 /// What a writer may do while a copy is made.
-const DOINGS: [(&str, fn(&Wal)); 6] = [
+const DOINGS: [(&str, Doing); 6] = [
     ("append", |wal| append(wal, 40)),
     ("append and sync", |wal| {
         append(wal, 40);
@@ -126,7 +129,7 @@ struct Meddler {
     /// The log, while it is to be meddled with.
     wal: std::sync::Mutex<Option<Wal>>,
     left: AtomicU64,
-    doing: fn(&Wal),
+    doing: Doing,
     happened: AtomicBool,
 }
 
@@ -142,7 +145,7 @@ impl Meddler {
 }
 
 /// Runs `copy` with something done at each of its reads in turn.
-fn at_each_read(policy: SyncPolicy, doing: fn(&Wal), copy: impl Fn(&Wal, &Arc<Seam>)) -> u64 {
+fn at_each_read(policy: SyncPolicy, doing: Doing, copy: impl Fn(&Wal, &Arc<Seam>)) -> u64 {
     for nth in 0..10_000 {
         let meddler = Arc::new(Meddler {
             wal: std::sync::Mutex::new(None),

@@ -87,10 +87,10 @@ struct Pit {
 ///
 /// # Errors
 /// When the directory cannot be listed. Whatever is wrong with the files is told by the salvage.
-pub fn salvage(directory: &Arc<dyn Directory>) -> Result<Salvage, Error> {
+pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage, Error> {
     let Chart { plots, anchor, summary } = chart(directory.as_ref())?;
     Ok(Salvage {
-        directory: Arc::clone(directory),
+        directory,
         plots: plots.into(),
         open: None,
         next: anchor.map(|anchor| anchor.first),
