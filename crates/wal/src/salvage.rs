@@ -31,6 +31,10 @@ pub enum Salvaged {
         /// Everything that was written together with it verifies, too. Where that is not so, it may be a part of a
         /// batch of which another part is lost.
         whole: bool,
+        /// The next segment states where this one's part of the log ends, or nothing is known to have followed it.
+        /// Where that is lost, a truncation or a failed write may have dropped the entry, and another one have got
+        /// its number.
+        certain: bool,
     },
     /// Entries that cannot be had: which, where they were, and what is wrong there.
     Gap(Gap),
@@ -78,8 +82,8 @@ impl Iterator for Salvage {
 
     fn next(&mut self) -> Option<Salvaged> {
         Some(match self.0.next()? {
-            wal_segment::Salvaged::Entry { entry, whole } => {
-                Salvaged::Entry { entry: Entry::of(entry), whole }
+            wal_segment::Salvaged::Entry { entry, whole, certain } => {
+                Salvaged::Entry { entry: Entry::of(entry), whole, certain }
             }
             wal_segment::Salvaged::Gap(gap) => Salvaged::Gap(gap),
         })

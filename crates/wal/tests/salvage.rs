@@ -74,6 +74,7 @@ fn originals() -> impl Iterator<Item = Original> {
 struct Given {
     entries: BTreeMap<u64, (Vec<u8>, bool)>,
     gaps: Vec<wal::Gap>,
+    uncertain: BTreeSet<u64>,
     summary: SalvageSummary,
 }
 
@@ -82,17 +83,25 @@ struct Given {
 fn salvage(disk: &SimDisk, entries: &[Vec<u8>], what: &str) -> Given {
     let before = (directory(disk), disk.operations());
     let mut salvage = Options::new().open_salvage_in(Arc::new(disk.clone())).expect("it can be listed");
-    let mut given = Given { entries: BTreeMap::new(), gaps: Vec::new(), summary: SalvageSummary::default() };
+    let mut given = Given {
+        entries: BTreeMap::new(),
+        gaps: Vec::new(),
+        uncertain: BTreeSet::new(),
+        summary: SalvageSummary::default(),
+    };
     let mut next: Option<u64> = None;
     for item in &mut salvage {
         match item {
-            Salvaged::Entry { entry, whole, .. } => {
+            Salvaged::Entry { entry, whole, certain, .. } => {
                 let number = entry.sequence();
                 assert!(next.is_none_or(|next| next == number), "{what}: {number} behind {next:?}");
                 let index = usize::try_from(number).expect("small");
                 assert_eq!(entries.get(index).map(Vec::as_slice), Some(entry.payload()), "{what}: invented");
                 given.entries.insert(number, (entry.to_vec(), whole));
                 next = Some(number + 1);
+                if !certain {
+                    given.uncertain.insert(number);
+                }
             }
             Salvaged::Gap(gap) => {
                 let (first, end) = (gap.sequences.first, gap.sequences.end);
@@ -152,12 +161,18 @@ impl Original {
     }
 }
 
+fn segment_before(name: &str) -> Option<String> {
+    let number: u64 = name.strip_suffix(".wal")?.parse().ok()?;
+    (number > 1).then(|| segment_name(number - 1))
+}
+
 #[test]
 fn a_log_that_is_whole_is_given_whole_also_beside_its_writer() {
     for original in originals() {
         let given = original.check(&original.disk(), "whole");
         assert_eq!(given.entries.len(), 10);
         assert!(given.entries.values().all(|(_, whole)| *whole));
+        assert!(given.uncertain.is_empty(), "{given:?}");
         let Given { gaps, summary, .. } = given;
         assert!(gaps.is_empty() && summary.aside.is_empty() && summary.damages.is_empty(), "{summary:?}");
         assert!(summary.log.is_some() && summary.segments >= 3);
@@ -212,7 +227,16 @@ fn every_file_that_is_missing_empty_renamed_copied_or_swapped_costs_what_is_gone
             let given = original.check(&disk, &what("missing"));
             let held = original.places.iter().filter(|(place, _, _)| place == name).count();
             assert_eq!(given.entries.len(), 10 - held, "{}", what("missing"));
+            // What stands in the segment before the missing one may have been cut off.
             if held > 0 {
+                let before = segment_before(name);
+                let uncertain: BTreeSet<u64> = original
+                    .places
+                    .iter()
+                    .filter(|(place, ..)| Some(place) == before.as_ref())
+                    .map(|place| place.2)
+                    .collect();
+                assert_eq!(given.uncertain, uncertain, "{}", what("missing"));
                 let gap = &given.gaps[0];
                 assert!(gap.file.ends_with(name) || given.gaps.len() == 1, "{gap:?}");
             }
@@ -371,6 +395,27 @@ fn what_was_cut_off_does_not_come_back_either_when_its_link_is_damaged_and_a_fra
         let given = salvage(&disk, &entries, "cut, without its LINK");
         assert_eq!((given.entries.len(), given.gaps.len()), (5, 0), "{given:?}");
     }
+}
+
+// The segment with the LINK is gone as a whole: nothing tells any more what was cut off.
+#[test]
+fn what_may_have_been_cut_off_by_a_segment_that_is_missing_is_called_uncertain() {
+    let (disk, _) = cut(true);
+    let last = common::bytes::linked(&disk).pop().expect("a segment");
+    disk.delete(&last);
+    let salvage = Options::new().open_salvage_in(Arc::new(disk)).expect("it can be listed");
+    let mut given = 0;
+    for item in salvage {
+        match item {
+            Salvaged::Entry { entry, certain, .. } => {
+                assert!(!certain, "entry {}", entry.sequence());
+                given += 1;
+            }
+            Salvaged::Gap(gap) => assert!(gap.file.ends_with(&last), "{gap:?}"),
+            _ => {}
+        }
+    }
+    assert!(given >= 3, "{given} entries");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
         left_out: 0,
         lost: false,
         stopped: false,
+        uncertain: None,
     };
     let sound_until = sound(common);
     if let Some(next) = sound_until {
@@ -102,18 +103,24 @@ struct Sorter {
     lost: bool,
     /// A gap was met, and nothing behind it is kept.
     stopped: bool,
+    /// Of those that are kept: the first one that a cut may have dropped, and the one behind the last.
+    uncertain: Option<(u64, u64)>,
 }
 
 impl Sorter {
     fn take(&mut self, item: Salvaged) -> Result<(), Failure> {
         match item {
-            Salvaged::Entry { entry, whole, .. } => {
+            Salvaged::Entry { entry, whole, certain, .. } => {
                 // What is left of a damaged write may be a part of a batch.
                 self.stopped |= !whole && !self.across_gaps;
                 let sequence = entry.sequence();
                 if self.stopped {
                     self.left_out += 1;
                     return self.count(Fate::LeftOut, sequence, sequence);
+                }
+                if !certain {
+                    let first = self.uncertain.map_or(sequence, |(first, _)| first);
+                    self.uncertain = Some((first, sequence + 1));
                 }
                 let becomes = match &self.run {
                     Some(run) => run.becomes + (run.end - run.first),
@@ -167,6 +174,12 @@ impl Sorter {
 
     fn end(mut self, salvage: &Salvage) -> Result<Exit, Failure> {
         self.say_run()?;
+        if let Some((first, end)) = self.uncertain {
+            let entries = words(&(first..end));
+            print(&format!(
+                "not certain: {entries}: what would say whether some of them were truncated is lost\n"
+            ))?;
+        }
         for damage in &salvage.summary().damages {
             print(&format!("damaged {damage}\n"))?;
         }

@@ -48,6 +48,9 @@ pub(super) struct Plot {
     pub(super) end: Option<End>,
     /// Entries at or beyond this one are in later segments, or nowhere.
     pub(super) before: Option<Sequence>,
+    /// Its end is stated, or nothing is known to have followed it. Otherwise the LINK behind it is lost, and with it
+    /// whether a cut had dropped some of it.
+    pub(super) certain: bool,
 }
 
 /// An end that a LINK states.
@@ -256,6 +259,7 @@ fn bounded(
             summary.aside.extend(aside);
             continue;
         }
+        let certain = end.is_some() || before.is_none();
         let stated = before.into_iter().chain(end.map(|end| (end.next, end.by))).min();
         // A spare has none; what the next segment builds on has lost it.
         if start.is_none() && end.is_some() {
@@ -263,7 +267,7 @@ fn bounded(
             let file = sources[0].path.clone();
             summary.damages.push(Damage { file, offset: FIRST_FRAME_OFFSET, sequences: None, kind });
         }
-        plots.push(Plot { sources, link, start, end, before: stated.map(|(first, _)| first) });
+        plots.push(Plot { sources, link, start, end, before: stated.map(|(first, _)| first), certain });
         before = stated.into_iter().chain(start.map(|start| (start, number))).min();
         above = link.and_then(|link| {
             let named = link.predecessor.map(|predecessor| predecessor.segment);

@@ -47,6 +47,9 @@ pub enum Salvaged {
         entry: Entry,
         /// All of the frame that it was written in verifies. Otherwise it may be a part of a batch.
         whole: bool,
+        /// Its segment's end is stated by the next one, or nothing is known to have followed it. Otherwise it may
+        /// have been cut off, by a LINK that is lost.
+        certain: bool,
     },
     /// Entries that cannot be had.
     Gap(Gap),
@@ -122,10 +125,10 @@ impl Salvage {
         };
         let from = self.next.unwrap_or(Sequence::ZERO);
         match digging.next(from) {
-            Some((found, fault)) => {
-                self.skip_to(found.sequence, fault);
+            Some((found, place)) => {
+                self.skip_to(found.sequence, place);
                 self.next = Some(found.sequence.advance(1).unwrap_or(Sequence::MAX));
-                self.hand_out(found);
+                self.hand_out(found, digging.plot.certain);
                 self.open = Some(digging);
             }
             None => self.end(digging),
@@ -150,7 +153,7 @@ impl Salvage {
             }),
         };
         match self.next {
-            Some(_) => self.skip_to(start, Some(place)),
+            Some(_) => self.skip_to(start, place),
             None => {
                 // Without an anchor: whether its front was truncated, or is lost, is not known.
                 if plot.link.is_none_or(|link| !link.reason.begins_log()) {
@@ -180,7 +183,7 @@ impl Salvage {
         });
         let place = (source.path.clone(), fault);
         if let Some(end) = stated.max(reaches) {
-            self.skip_to(end, Some(place.clone()));
+            self.skip_to(end, place.clone());
         }
         self.broken = Some(place);
         if let Some(end) = plot.end
@@ -217,18 +220,14 @@ impl Salvage {
                 (self.directory.path().to_path_buf(), Fault { offset: 0, kind: DamageKind::Missing })
             }
         };
-        self.skip_to(durable, Some(place));
+        self.skip_to(durable, place);
         !self.ready.is_empty()
     }
 
     /// A gap in front of `sequence`, if that is not the next one.
-    fn skip_to(&mut self, sequence: Sequence, place: Option<(PathBuf, Fault)>) {
+    fn skip_to(&mut self, sequence: Sequence, place: (PathBuf, Fault)) {
         let next = self.next.unwrap_or(sequence);
         if next < sequence {
-            let place = place.unwrap_or_else(|| {
-                let kind = DamageKind::Frame(FrameFault::Order);
-                (self.directory.path().to_path_buf(), Fault { offset: 0, kind })
-            });
             self.gap(Lost::between(next, sequence), place);
             self.next = Some(sequence);
         }
@@ -240,13 +239,13 @@ impl Salvage {
         self.ready.push_back(Salvaged::Gap(Gap { sequences, file, offset, why }));
     }
 
-    fn hand_out(&mut self, found: Found) {
+    fn hand_out(&mut self, found: Found, certain: bool) {
         let Found { sequence, payload, whole } = found;
         self.summary.entries += 1;
         self.summary.bytes += payload.len() as u64;
         let end = payload.len();
         let entry = Entry { sequence, bytes: Bytes::Read(Arc::new(payload)), start: 0, end };
-        self.ready.push_back(Salvaged::Entry { entry, whole });
+        self.ready.push_back(Salvaged::Entry { entry, whole, certain });
     }
 
     /// Why nothing was read from a file that the log needs.
@@ -263,14 +262,14 @@ impl Salvage {
 
 impl Digging {
     /// The next entry at or beyond `from` in any of the copies, and what was wrong in front of it.
-    fn next(&mut self, from: Sequence) -> Option<(Found, Option<(PathBuf, Fault)>)> {
+    fn next(&mut self, from: Sequence) -> Option<(Found, (PathBuf, Fault))> {
         for pit in &mut self.pits {
             pit.advance(from);
         }
         let before = self.plot.before.unwrap_or(Sequence::MAX);
         let found = self.pits.iter().filter_map(|pit| pit.found.as_ref()).map(|found| found.sequence);
         let sequence = found.min().filter(|&sequence| sequence < before)?;
-        let mut place = None;
+        let mut place: Option<(PathBuf, Fault)> = None;
         let mut best: Option<Found> = None;
         for pit in &mut self.pits {
             if let Some(fault) = pit.fault.take() {
@@ -282,6 +281,10 @@ impl Digging {
                 best = Some(found);
             }
         }
+        let place = place.unwrap_or_else(|| {
+            let kind = DamageKind::Frame(FrameFault::Order);
+            (self.plot.sources[0].path.clone(), Fault { offset: FIRST_FRAME_OFFSET, kind })
+        });
         Some((best?, place))
     }
 }
