@@ -67,7 +67,8 @@ pub fn copy(
         lock => lock.place(Operation::Lock, || target.path().join(LOCK_FILE), None)?,
     };
     refuse_if_used(target)?;
-    copy_locked(source, snapshot, target).inspect_err(|_| give_up(target, snapshot))
+    let mut begun = Vec::new();
+    copy_locked(source, snapshot, target, &mut begun).inspect_err(|_| give_up(target, &begun))
 }
 
 fn refuse_if_used(target: &dyn Directory) -> Result<(), Error> {
@@ -82,12 +83,18 @@ fn copy_locked(
     source: &dyn Directory,
     snapshot: &Snapshot,
     target: &dyn Directory,
+    begun: &mut Vec<SegmentName>,
 ) -> Result<CopyReport, Error> {
     let known = anchor_of(source)?;
     let (first, next) = (snapshot.first(), snapshot.next());
     let mut report = CopyReport { first: first.value(), next: next.value(), segments: 0, bytes: 0 };
     for span in snapshot.spans() {
-        copy_span(source, &span, &known, target)?;
+        let from = open_span(source, &span)?;
+        let name = SegmentName::of(span.life.segment);
+        let to = Named::create(target, name.as_str())?;
+        begun.push(name);
+        copy_span(&from, &to, &span)?;
+        check(&from, &to, &span, &known)?;
         report.segments += 1;
         report.bytes += span.end.offset;
     }
@@ -134,14 +141,8 @@ fn anchor_of(source: &dyn Directory) -> Result<Anchor, Error> {
     unreachable!("the loop ends by itself after the last look")
 }
 
-fn copy_span(
-    source: &dyn Directory,
-    span: &Span,
-    known: &Anchor,
-    target: &dyn Directory,
-) -> Result<(), Error> {
-    let from = open_span(source, span)?;
-    let to = Named::create(target, SegmentName::of(span.life.segment).as_str())?;
+/// Copies what the log has in a segment, and makes it durable.
+fn copy_span(from: &Named, to: &Named, span: &Span) -> Result<(), Error> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut offset = 0;
     while offset < span.end.offset {
@@ -152,13 +153,12 @@ fn copy_span(
             from.read_at(piece, offset).place(Operation::Read, || from.path.to_path_buf(), Some(offset))?;
         if read < left {
             let kind = DamageKind::EndsEarly { expected: span.end.offset };
-            return Err(damaged(&from, span, offset + read as u64, kind));
+            return Err(damaged(from, span, offset + read as u64, kind));
         }
         to.write_all(piece, offset)?;
         offset += left as u64;
     }
-    to.sync()?;
-    check(&from, &to, span, known)
+    to.sync()
 }
 
 const PIECE_BYTES: usize = 1 << 20;
@@ -206,12 +206,12 @@ fn damaged(from: &Named, span: &Span, offset: u64, kind: DamageKind) -> Error {
 
 /// Removes what was made, the anchor first and for certain before the rest: what is left at any moment is no log, or
 /// one that every open refuses.
-fn give_up(target: &dyn Directory, snapshot: &Snapshot) {
+fn give_up(target: &dyn Directory, begun: &[SegmentName]) {
     // When it is not there, or cannot be removed, the segments are removed all the same: an anchor whose segments are
     // missing is refused.
     remove(target, wal_format::ANCHOR_FILE).ok();
     sync_directory(target).ok();
-    for span in snapshot.spans() {
-        remove(target, SegmentName::of(span.life.segment).as_str()).ok();
+    for name in begun {
+        remove(target, name.as_str()).ok();
     }
 }

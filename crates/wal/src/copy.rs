@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use wal_segment::io::{Directory, Disk};
-use wal_segment::{CopyReport, Operation, Shelf, copy};
+use wal_segment::io::Directory;
+use wal_segment::{CopyReport, Shelf, copy};
 
 use crate::error::Error;
 use crate::log::Wal;
-use crate::options::refused;
+use crate::options::made;
 use crate::view::View;
 
 impl Wal {
@@ -40,7 +40,7 @@ impl Wal {
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport, Error> {
         // A log that is over makes no directory.
         self.core().commits.check()?;
-        self.copy_into(&made(path.as_ref())?)
+        self.copy_into(made(path.as_ref())?.as_ref())
     }
 
     /// As [`Wal::copy_to`], into any directory behind the seam.
@@ -63,7 +63,7 @@ impl View {
     ///
     /// [`ErrorKind::Missing`]: crate::ErrorKind::Missing
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport, Error> {
-        self.copy_into(&made(path.as_ref())?)
+        self.copy_into(made(path.as_ref())?.as_ref())
     }
 
     /// As [`View::copy_to`], into any directory behind the seam.
@@ -73,8 +73,4 @@ impl View {
     pub fn copy_into(&self, target: &dyn Directory) -> Result<CopyReport, Error> {
         Ok(copy(self.library.directory(), &self.snapshot, target)?)
     }
-}
-
-fn made(path: &Path) -> Result<Disk, Error> {
-    Disk::create(path).map_err(|error| refused(Operation::Create, path, error))
 }

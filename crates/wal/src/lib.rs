@@ -30,11 +30,18 @@
 //!
 //! # Numbers
 //!
-//! Entries are numbered from 0. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
+//! Entries are numbered from 0, or from [`Options::first_sequence`]. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
 //! that is not yet written or durable, and ranges exclude their end, as ranges in Rust do.
 //!
 //! [`Wal::truncate_before`] drops the front of the log and [`Wal::truncate_after`] its end; each is whole or
-//! nothing after a crash. Numbers behind a cut are given again.
+//! nothing after a crash. Numbers behind a cut are given again. [`Wal::append_at`] appends under the number that the
+//! caller expects, or not at all.
+//!
+//! # When something is wrong with the directory
+//!
+//! [`Options::open`] refuses a damaged log and leaves it as it is; [`Options::open_salvage`] reads what verifies in it.
+//! [`Options::open_expecting`] refuses one that is older than the caller knows it to be. [`Wal::copy_to`] makes a copy
+//! to go back to, while the log is written.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]

@@ -7,7 +7,7 @@ use wal_segment::io::Directory;
 
 use crate::error::Error;
 use crate::log::Wal;
-use crate::options::{Options, existing};
+use crate::options::{Options, existing, made};
 
 impl Options {
     /// As [`Options::open`], for a caller who knows that everything in front of `sequence` was acknowledged:
@@ -28,12 +28,11 @@ impl Options {
     /// [`ErrorKind::RolledBack`]: crate::ErrorKind::RolledBack
     /// [`ErrorKind::NoLog`]: crate::ErrorKind::NoLog
     pub fn open_expecting(&self, path: impl AsRef<Path>, sequence: u64) -> Result<Wal, Error> {
-        if sequence <= self.first_sequence.unwrap_or(0) {
-            // A new log is good enough, so the directory may be made.
-            return self.open(path);
-        }
         self.check()?;
-        self.open_expecting_in(existing(path.as_ref())?, sequence)
+        let path = path.as_ref();
+        let new_would_do = sequence <= self.first_sequence.unwrap_or(0);
+        let directory = if new_would_do { made(path)? } else { existing(path)? };
+        self.open_expecting_in(directory, sequence)
     }
 
     /// As [`Options::open_expecting`], in any directory behind the seam.

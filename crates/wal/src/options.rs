@@ -184,9 +184,7 @@ impl Options {
     /// but for a new log.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
         self.check()?;
-        let path = path.as_ref();
-        let disk = Disk::create(path).map_err(|error| refused(Operation::Create, path, error))?;
-        self.open_in(Arc::new(disk))
+        self.open_in(made(path.as_ref())?)
     }
 
     /// Opens the log in any directory behind the seam, for example a simulated one.
@@ -287,6 +285,11 @@ impl Options {
     }
 }
 
+/// A directory that is made if it is not there.
+pub(crate) fn made(path: &Path) -> Result<Arc<Disk>, Error> {
+    Ok(Arc::new(Disk::create(path).map_err(|error| refused(Operation::Create, path, error))?))
+}
+
 /// A directory that is there; nothing is made.
 pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
     match Disk::open(path) {
@@ -297,6 +300,6 @@ pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
     }
 }
 
-pub(crate) fn refused(operation: Operation, path: &Path, error: std::io::Error) -> Error {
+fn refused(operation: Operation, path: &Path, error: std::io::Error) -> Error {
     SegmentError::Io { operation, file: path.to_path_buf(), offset: None, source: Arc::new(error) }.into()
 }

@@ -121,8 +121,8 @@ impl Sift {
 
     /// Whether a genuine frame stands at or behind `offset`.
     pub(super) fn has_frame_from(&mut self, offset: u64) -> Result<bool, Error> {
-        let at = self.search(offset.next_multiple_of(FRAME_ALIGN))?;
-        Ok(at < self.limit)
+        let Some(place) = offset.checked_next_multiple_of(FRAME_ALIGN) else { return Ok(false) };
+        Ok(self.search(place)? < self.limit)
     }
 
     /// Goes on to the next DATA frame whose table is good; tells whether there is one.
