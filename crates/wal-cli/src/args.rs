@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Verify,
     /// Drop entries from the front of the log, or from its end.
     Truncate(Truncate),
+    /// Copy the log, also while it is written.
+    Copy(Copy),
+    /// Say what can be had of a damaged log, or put it into a new one.
+    Repair(Repair),
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +75,9 @@ pub(crate) struct Append {
     /// or 64MiB].
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
     pub(crate) segment_size: Option<Size>,
+    /// The number of the first entry of a log that is made new [default: 0].
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) first_sequence: Option<u64>,
     /// The longest entry that is accepted, in bytes or as in 64MiB.
     #[arg(long, value_name = "BYTES", default_value = "64MiB", allow_hyphen_values = true)]
     pub(crate) max_entry_bytes: Size,
@@ -196,6 +203,23 @@ pub(crate) struct Truncate {
     /// Only say what would be dropped.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Copy {
+    /// The directory that the copy goes to: empty, or not there.
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Repair {
+    /// Where a new log is made of what can be kept: an empty directory, or none. Without it nothing is written.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Keep what lies behind gaps, too, under other numbers.
+    #[arg(long)]
+    pub(crate) across_gaps: bool,
 }
 
 #[derive(Debug, clap::Args)]

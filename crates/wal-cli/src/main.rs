@@ -1,4 +1,4 @@
-//! The command line of the write-ahead log: append, cat, info, verify, truncate.
+//! The command line of the write-ahead log: append, cat, info, verify, truncate, copy, repair.
 //!
 //! What each command promises, its exit codes and the shape of its JSON are in `docs/cli.md`. Reading
 //! commands take no lock and change nothing: they work beside a live writer and on read-only media.
@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Command::Cat(cat) => commands::cat::run(&args.common, cat),
         Command::Info(info) => commands::info::run(&args.common, info),
         Command::Truncate(truncate) => commands::truncate::run(&args.common, truncate),
+        Command::Copy(copy) => commands::copy::run(&args.common, copy),
+        Command::Repair(repair) => commands::repair::run(&args.common, repair),
         Command::Verify => commands::verify::run(&args.common),
     };
     match done {

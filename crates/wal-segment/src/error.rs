@@ -52,6 +52,22 @@ pub enum Error {
         /// The number of the next entry.
         next: Sequence,
     },
+    /// The log ends in front of what the opener knows to have been acknowledged.
+    RolledBack {
+        /// The directory.
+        directory: PathBuf,
+        /// Everything in front of this number was acknowledged.
+        expected: u64,
+        /// The number of the next entry.
+        next: Sequence,
+    },
+    /// The directory that a copy was to go to holds something already.
+    NotEmpty {
+        /// The directory.
+        directory: PathBuf,
+        /// A name in it.
+        name: String,
+    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// An earlier sync failed, so nothing is known about what is on the device.
@@ -168,6 +184,8 @@ pub enum DamageKind {
     Frame(FrameFault),
     /// The segment is not there.
     Missing,
+    /// The device does not give the bytes. Only a salvage goes on behind them.
+    Unreadable,
     /// Neither copy of the segment's header can be read.
     Header(HeaderFault),
     /// The first frame of the segment does not verify, though later bytes show that it was durable.
@@ -214,6 +232,7 @@ impl fmt::Display for DamageKind {
         match self {
             DamageKind::Frame(fault) => write!(f, "{fault}"),
             DamageKind::Missing => f.write_str("the segment is missing"),
+            DamageKind::Unreadable => f.write_str("the device does not give these bytes"),
             DamageKind::Header(fault) => write!(f, "no readable segment header: {fault}"),
             DamageKind::Link(fault) => write!(f, "the segment's LINK is damaged: {fault}"),
             DamageKind::Misnamed { found } => {
@@ -254,6 +273,15 @@ impl fmt::Display for Error {
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
             Error::OutOfRange { asked, first, next } => {
                 write!(f, "cannot truncate at {asked}: the log holds {first} to before {next}")
+            }
+            Error::RolledBack { directory, expected, next } => write!(
+                f,
+                "{}: the next entry is {next}, but everything before {expected} was acknowledged: \
+                 an older state of the directory, or the end of the log is lost",
+                directory.display()
+            ),
+            Error::NotEmpty { directory, name } => {
+                write!(f, "{}: not empty: there is {name:?}", directory.display())
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")

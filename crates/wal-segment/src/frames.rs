@@ -8,6 +8,7 @@ use wal_format::{
 use crate::catalog::segment_path;
 use crate::entry::Entry;
 use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::frame_check::Checked;
 use crate::scan::{self, Stop};
 use crate::shelf::Shelf;
 use crate::source::{Bytes, Chunk, Source};
@@ -31,9 +32,6 @@ pub(crate) struct Found {
     pub(crate) offset: u64,
     pub(crate) end: u64,
 }
-
-/// A value, or what is wrong with the bytes; or why they could not be had.
-pub(crate) type Checked<T> = Result<Result<T, FrameFault>, Error>;
 
 impl Frames {
     /// Opens the segment of `span`. What is not mapped is read `chunk_bytes` at a time.

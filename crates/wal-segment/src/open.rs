@@ -30,6 +30,10 @@ pub struct Wanted {
     pub segment_bytes: Option<u64>,
     /// How payloads are checked.
     pub checksum: Option<ChecksumKind>,
+    /// The number of the first entry of a log that is made new. An existing log has its own.
+    pub first: Option<Sequence>,
+    /// Everything in front of this number was acknowledged: a log that ends before is refused. 0 is any log.
+    pub at_least: u64,
     /// Which rules are kept: all, in ordinary builds.
     pub rules: Rules,
 }
@@ -56,7 +60,9 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
-/// entries are not all there, with nothing changed; [`Error::Io`], [`Error::Unsupported`].
+/// entries are not all there, with nothing changed; [`Error::RolledBack`] and [`Error::NoLog`] when the log, or
+/// the new one, ends in front of [`Wanted::at_least`], with nothing changed; [`Error::Io`],
+/// [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
     let lock = match directory.lock(LOCK_FILE) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -71,6 +77,9 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     if let Some(damage) = survey.damage {
         return Err(Error::Damaged(damage));
     }
+    let first = wanted.first.unwrap_or(Sequence::ZERO);
+    let survey = if survey.verdict == Verdict::New { survey.beginning_at(first) } else { survey };
+    refuse_older(directory.as_ref(), &survey, wanted.at_least)?;
     let recovery = Recovery::of(&survey);
     let Survey { verdict, catalog, anchor: anchored, mut spans, last, first, next, .. } = survey;
 
@@ -99,7 +108,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
         None => AnchorFile::remake(
             directory.as_ref(),
             &catalog,
-            genesis(directory.as_ref(), settings),
+            genesis(directory.as_ref(), first, settings),
             wanted.rules,
         )?,
     };
@@ -123,13 +132,26 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     Ok(Opened { writer, anchor, recovery })
 }
 
+/// Before anything is touched: a log that ends in front of what was acknowledged is left as it is.
+fn refuse_older(directory: &dyn Directory, survey: &Survey, at_least: u64) -> Result<(), Error> {
+    let next = survey.next;
+    if next.value() >= at_least {
+        return Ok(());
+    }
+    let directory = directory.path().to_path_buf();
+    Err(match survey.verdict {
+        Verdict::New => Error::NoLog { directory },
+        _ => Error::RolledBack { directory, expected: at_least, next },
+    })
+}
+
 /// Whatever is refused has a damage to show for it; should it ever not, it is refused all the same.
 fn refused_without_words(directory: &dyn Directory) -> Error {
     let kind = DamageKind::Contradiction("the log was refused");
     Error::Damaged(Damage { file: directory.path().to_path_buf(), offset: 0, sequences: None, kind })
 }
 
-fn genesis(directory: &dyn Directory, settings: Settings) -> Anchor {
+fn genesis(directory: &dyn Directory, first: Sequence, settings: Settings) -> Anchor {
     let mut log = [0; 16];
     for half in log.chunks_exact_mut(8) {
         half.copy_from_slice(&directory.salt().to_le_bytes());
@@ -137,7 +159,7 @@ fn genesis(directory: &dyn Directory, settings: Settings) -> Anchor {
     Anchor {
         log: LogId(log),
         generation: 1,
-        first: Sequence::ZERO,
+        first,
         first_segment: SegmentNumber::FIRST,
         active: None,
         durable: None,
@@ -148,8 +170,8 @@ fn genesis(directory: &dyn Directory, settings: Settings) -> Anchor {
 }
 
 /// How often a look that found something wrong is repeated at most, and how long is waited in between.
-const LOOKS: u32 = 64;
-const PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const LOOKS: u32 = 64;
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// How many looks in a row must agree before something is called torn or damaged.
 const AGREEING_LOOKS: u32 = 4;
 
@@ -207,6 +229,6 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
 }
 
 /// Whether a file was listed and then was not there: a writer has given up a segment that it prepared.
-fn has_vanished(error: &Error) -> bool {
+pub(crate) fn has_vanished(error: &Error) -> bool {
     matches!(error, Error::Io { operation: Operation::Open, source, .. } if source.kind() == ErrorKind::NotFound)
 }

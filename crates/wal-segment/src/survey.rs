@@ -58,6 +58,13 @@ pub(crate) struct Survey {
     pub(crate) residency: Residency,
 }
 
+impl Survey {
+    /// A log that is to be made, and whose first entry gets this number.
+    pub(crate) fn beginning_at(self, first: Sequence) -> Survey {
+        Survey { first, next: first, durable: first, ..self }
+    }
+}
+
 /// The anchor as it was read.
 #[derive(Debug)]
 pub(crate) struct Anchored {

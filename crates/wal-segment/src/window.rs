@@ -8,19 +8,36 @@ use crate::named::Named;
 const WINDOW_BYTES: usize = 256 << 10;
 
 /// The bytes of `file` in front of `limit`, a stretch at a time.
-pub(crate) struct Window<'f> {
-    file: &'f Named,
+pub(crate) struct Window {
+    file: Named,
     limit: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Reads around what cannot be read, and shows zeros there.
+    tolerant: bool,
+    /// Where the first bytes are that could not be read.
+    hole: Option<u64>,
 }
+
+/// What a device cannot read is read around in pieces of this size.
+const BLOCK_BYTES: usize = 4 << 10;
 
 const _: () = assert!((WINDOW_BYTES as u64).is_multiple_of(FRAME_ALIGN));
 
-impl<'f> Window<'f> {
+impl Window {
     /// A window on the first `limit` bytes of `file`.
-    pub(crate) fn new(file: &'f Named, limit: u64) -> Window<'f> {
-        Window { file, limit, start: 0, bytes: Vec::new() }
+    pub(crate) fn new(file: &Named, limit: u64) -> Window {
+        Window { file: file.clone(), limit, start: 0, bytes: Vec::new(), tolerant: false, hole: None }
+    }
+
+    /// The same, for whoever wants what can be had: where the device gives an error, there are zeros.
+    pub(crate) fn tolerant(file: &Named, limit: u64) -> Window {
+        Window { tolerant: true, ..Window::new(file, limit) }
+    }
+
+    /// Where the first bytes are that could not be read since this was asked last.
+    pub(crate) fn take_hole(&mut self) -> Option<u64> {
+        self.hole.take()
     }
 
     /// Where the window's file ends.
@@ -60,6 +77,34 @@ impl<'f> Window<'f> {
         );
         self.bytes.truncate(*read.as_ref().unwrap_or(&0));
         self.start = offset;
+        if self.tolerant && read.is_err() {
+            self.fill_around_holes(offset, available);
+            return Ok(());
+        }
         read.map(|_| ())
+    }
+
+    /// A block at a time. Where one cannot be read, zeros stand for it, which no checksum takes for a frame.
+    fn fill_around_holes(&mut self, offset: u64, available: usize) {
+        self.bytes.resize(WINDOW_BYTES.min(available), 0);
+        let mut filled = 0;
+        while filled < self.bytes.len() {
+            let at = offset + filled as u64;
+            let to_boundary = BLOCK_BYTES - usize::try_from(at % BLOCK_BYTES as u64).unwrap_or(0);
+            let end = (filled + to_boundary).min(self.bytes.len());
+            let block = &mut self.bytes[filled..end];
+            match self.file.read_at(block, at) {
+                Ok(read) if read < block.len() => {
+                    self.bytes.truncate(filled + read);
+                    return;
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    block.fill(0);
+                    self.hole = Some(self.hole.map_or(at, |hole| hole.min(at)));
+                }
+            }
+            filled = end;
+        }
     }
 }

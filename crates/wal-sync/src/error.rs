@@ -19,6 +19,13 @@ pub enum Error<E> {
     },
     /// As much is in flight as is allowed, and the caller did not want to wait longer.
     Full,
+    /// The next entry gets another number than the caller expected. Nothing was appended.
+    Conflict {
+        /// The number that was expected.
+        expected: u64,
+        /// The number that the next entry gets.
+        next: u64,
+    },
 }
 
 impl<E> Error<E> {
@@ -39,6 +46,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::Closed => f.write_str("the log is closed"),
             Error::Truncated { from } => write!(f, "a truncation dropped the entries from {from} on"),
             Error::Full => f.write_str("as much is in flight as is allowed"),
+            Error::Conflict { expected, next } => {
+                write!(f, "the next entry gets number {next}, and not {expected}")
+            }
         }
     }
 }

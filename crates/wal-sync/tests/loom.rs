@@ -148,6 +148,20 @@ fn two_appenders_are_acknowledged_after_their_syncs() {
 }
 
 #[test]
+fn of_two_who_expect_the_same_number_one_appends() {
+    explore("two appenders who expect number 0", || {
+        let log = log(Disk::default(), SyncPolicy::Immediate, true);
+        let other = Arc::clone(&log);
+        let expecting = |log: &Log| log.append_at(Some(0), ONE, Durability::Durable, |frame| *frame += 1);
+        let appender = thread::spawn(move || expecting(&other));
+        let (mine, its) = (expecting(&log), appender.join().expect("no panic"));
+        let refused = Err(Error::Conflict { expected: 0, next: 1 });
+        assert!([(Ok(0), refused.clone()), (refused, Ok(0))].contains(&(mine, its)));
+        assert_eq!((log.durable(), log.target().written()), (1, 1));
+    });
+}
+
+#[test]
 fn nobody_is_acknowledged_by_or_after_a_sync_that_fails() {
     explore("two appenders, the first sync fails", || {
         let disk = Disk { failing_sync: 1, ..Disk::default() };

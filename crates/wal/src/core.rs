@@ -45,9 +45,10 @@ impl Core {
     pub(crate) fn open(
         options: &Options,
         directory: Arc<dyn Directory>,
+        at_least: u64,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { writer, anchor, recovery } = wal_segment::open(&directory, options.wanted())?;
+        let Opened { writer, anchor, recovery } = wal_segment::open(&directory, options.wanted(at_least))?;
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);

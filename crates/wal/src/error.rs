@@ -45,6 +45,14 @@ pub enum ErrorKind {
     /// As much is in flight as the options allow, and the caller did not want to wait longer; nothing was
     /// appended.
     Full,
+    /// The next entry gets another number than the caller expected, as [`Error::next_sequence`] tells; nothing
+    /// was appended.
+    Conflict,
+    /// The log ends in front of what the caller knows to have been acknowledged, as [`Error::next_sequence`]
+    /// tells: an older state of the directory, or its end is lost. Nothing on disk was changed.
+    RolledBack,
+    /// The directory that a copy was to go to is not empty. Nothing was changed.
+    NotEmpty,
     /// An option has a value that cannot work.
     InvalidOptions,
 }
@@ -53,6 +61,7 @@ pub enum ErrorKind {
 enum Cause {
     Segment(wal_segment::Error),
     Message(String),
+    Conflict { expected: u64, next: u64 },
 }
 
 impl Error {
@@ -67,6 +76,17 @@ impl Error {
     pub fn damage(&self) -> Option<&Damage> {
         match &self.cause {
             Cause::Segment(wal_segment::Error::Damaged(damage)) => Some(damage),
+            _ => None,
+        }
+    }
+
+    /// The number of the next entry that was found, where another one was expected: for
+    /// [`ErrorKind::Conflict`] and [`ErrorKind::RolledBack`].
+    #[must_use]
+    pub fn next_sequence(&self) -> Option<u64> {
+        match &self.cause {
+            Cause::Conflict { next, .. } => Some(*next),
+            Cause::Segment(wal_segment::Error::RolledBack { next, .. }) => Some(next.value()),
             _ => None,
         }
     }
@@ -94,6 +114,9 @@ impl From<wal_sync::Error<Error>> for Error {
             wal_sync::Error::Truncated { from } => {
                 Error::new(ErrorKind::Truncated, format!("a truncation dropped the entries from {from} on"))
             }
+            wal_sync::Error::Conflict { expected, next } => {
+                Error { kind: ErrorKind::Conflict, cause: Cause::Conflict { expected, next } }
+            }
             wal_sync::Error::Full => {
                 Error::new(ErrorKind::Full, "as much is in flight as max_in_flight_bytes allows")
             }
@@ -118,6 +141,8 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::Locked { .. } => ErrorKind::Locked,
         Segment::NoLog { .. } => ErrorKind::NoLog,
         Segment::OutOfRange { .. } => ErrorKind::OutOfRange,
+        Segment::RolledBack { .. } => ErrorKind::RolledBack,
+        Segment::NotEmpty { .. } => ErrorKind::NotEmpty,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
         Segment::Poisoned(_) => ErrorKind::Poisoned,
         _ => ErrorKind::Io,
@@ -129,6 +154,9 @@ impl fmt::Display for Error {
         match &self.cause {
             Cause::Segment(error) => error.fmt(f),
             Cause::Message(message) => f.write_str(message),
+            Cause::Conflict { expected, next } => {
+                write!(f, "the next entry gets number {next}, and not {expected}: nothing was appended")
+            }
         }
     }
 }
@@ -143,7 +171,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
             Cause::Segment(error) => error.source(),
-            Cause::Message(_) => None,
+            Cause::Message(_) | Cause::Conflict { .. } => None,
         }
     }
 }

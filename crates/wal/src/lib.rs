@@ -30,16 +30,25 @@
 //!
 //! # Numbers
 //!
-//! Entries are numbered from 0. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
+//! Entries are numbered from 0, or from [`Options::first_sequence`]. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
 //! that is not yet written or durable, and ranges exclude their end, as ranges in Rust do.
 //!
 //! [`Wal::truncate_before`] drops the front of the log and [`Wal::truncate_after`] its end; each is whole or
-//! nothing after a crash. Numbers behind a cut are given again.
+//! nothing after a crash. Numbers behind a cut are given again. [`Wal::append_at`] appends under the number that the
+//! caller expects, or not at all.
+//!
+//! # When something is wrong with the directory
+//!
+//! [`Options::open`] refuses a damaged log and leaves it as it is; [`Options::open_salvage`] reads what verifies in it.
+//! [`Options::open_expecting`] refuses one that is older than the caller knows it to be. [`Wal::copy_to`] makes a copy
+//! to go back to, while the log is written.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
+mod append_at;
 mod commit;
+mod copy;
 mod core;
 mod crew;
 mod error;
@@ -48,9 +57,11 @@ mod log;
 mod meters;
 #[cfg(feature = "prometheus")]
 mod metrics;
+mod open_expecting;
 mod options;
 mod reader;
 mod rollover;
+mod salvage;
 mod stats;
 mod stores;
 mod tail;
@@ -65,6 +76,7 @@ pub use metrics::Metrics;
 pub use options::Options;
 pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
+pub use salvage::{Salvage, Salvaged};
 pub use stats::{Distribution, Stats};
 pub use view::{SegmentInfo, View};
 
@@ -72,7 +84,10 @@ pub use wal_format::ChecksumKind as Checksum;
 pub use wal_segment::io::Directory;
 #[cfg(feature = "sim")]
 pub use wal_segment::io::sim;
-pub use wal_segment::{Damage, DamageKind, Ending, Lost, Recovery, Verification};
+pub use wal_segment::{
+    Aside, CopyReport, Damage, DamageKind, Ending, Gap, Lost, Recovery, SalvageSummary, SetAside,
+    Verification,
+};
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};
 pub use wal_sync::{Durability, SyncPolicy};

@@ -50,8 +50,12 @@ struct Handle {
 }
 
 impl Wal {
-    pub(crate) fn open(options: &Options, directory: Arc<dyn Directory>) -> Result<Wal, Error> {
-        let (core, checksum) = Core::open(options, directory)?;
+    pub(crate) fn open(
+        options: &Options,
+        directory: Arc<dyn Directory>,
+        at_least: u64,
+    ) -> Result<Wal, Error> {
+        let (core, checksum) = Core::open(options, directory, at_least)?;
         let handle = Handle {
             core,
             checksum,
@@ -87,7 +91,7 @@ impl Wal {
     pub fn append_with(&self, payload: &[u8], durability: Durability) -> Result<u64, Error> {
         let (batch, digest) = self.measure(payload)?;
         let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
-        self.append_frame(batch, self.at_least(durability), fill)
+        self.append_frame(None, batch, self.at_least(durability), fill)
     }
 
     /// Appends entries of which a crash leaves all or none, and returns their numbers, when the policy's
@@ -98,7 +102,7 @@ impl Wal {
     pub fn append_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Range<u64>, Error> {
         let asked = self.core().commits.promise();
         self.with_batch(payloads.as_ref(), |batch, fill| {
-            let first = self.append_frame(batch, asked, fill)?;
+            let first = self.append_frame(None, batch, asked, fill)?;
             Ok(first..first + batch.entries)
         })
         .unwrap_or_else(|| self.nothing())
@@ -149,7 +153,7 @@ impl Wal {
     pub fn submit_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Commit, Error> {
         let asked = self.core().commits.promise();
         self.with_batch(payloads.as_ref(), |batch, fill| {
-            self.submit_frame(batch, asked, Patience::Endless, fill)
+            self.submit_frame(None, batch, asked, Patience::Endless, fill)
         })
         .unwrap_or_else(|| Err(Error::new(ErrorKind::InvalidOptions, "a batch to submit has no entry")))
     }
@@ -283,7 +287,7 @@ impl Wal {
         &self.handle.core
     }
 
-    fn snapshot(&self) -> Result<Snapshot, Error> {
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
         self.core().commits.check()?;
         Ok(self.core().commits.target().snapshot())
     }
@@ -296,37 +300,39 @@ impl Wal {
     ) -> Result<Commit, Error> {
         let (batch, digest) = self.measure(payload)?;
         let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
-        self.submit_frame(batch, self.at_least(durability), patience, fill)
+        self.submit_frame(None, batch, self.at_least(durability), patience, fill)
     }
 
-    fn append_frame(
+    pub(crate) fn append_frame(
         &self,
+        expected: Option<u64>,
         batch: Batch,
         asked: Durability,
         fill: impl FnOnce(&mut FrameBuffer),
     ) -> Result<u64, Error> {
         let core = self.core();
-        let appended = core.commits.append(batch, asked, fill);
+        let appended = core.commits.append_at(expected, batch, asked, fill);
         core.call_back();
         appended.map_err(Error::from)
     }
 
-    fn submit_frame(
+    pub(crate) fn submit_frame(
         &self,
+        expected: Option<u64>,
         batch: Batch,
         asked: Durability,
         patience: Patience,
         fill: impl FnOnce(&mut FrameBuffer),
     ) -> Result<Commit, Error> {
         let core = self.core();
-        let submitted = core.commits.submit(batch, asked, patience, fill);
+        let submitted = core.commits.submit_at(expected, batch, asked, patience, fill);
         core.call_back();
         let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));
         Ok(Commit::new(submitted?, batch.entries, driver))
     }
 
     /// Without a buffer nothing is less than written.
-    fn at_least(&self, durability: Durability) -> Durability {
+    pub(crate) fn at_least(&self, durability: Durability) -> Durability {
         durability.max(self.core().commits.promise().min(Durability::Written))
     }
 
@@ -337,14 +343,14 @@ impl Wal {
         Ok(next..next)
     }
 
-    fn measure(&self, payload: &[u8]) -> Result<(Batch, u64), Error> {
+    pub(crate) fn measure(&self, payload: &[u8]) -> Result<(Batch, u64), Error> {
         self.check_entry(payload.len() as u64)?;
         let batch = Batch { entries: 1, bytes: (payload.len() + self.row_bytes()) as u64 };
         Ok((batch, self.handle.checksum.digest(payload)))
     }
 
     /// Checks and digests a batch, outside any lock, and goes on with it; `None` when it is empty.
-    fn with_batch<P: AsRef<[u8]>, T>(
+    pub(crate) fn with_batch<P: AsRef<[u8]>, T>(
         &self,
         payloads: &[P],
         act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuffer)) -> Result<T, Error>,

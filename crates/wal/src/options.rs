@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wal_format::{ChecksumKind, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
+use wal_format::{ChecksumKind, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence};
 use wal_segment::io::{Directory, Disk};
 use wal_segment::{Error as SegmentError, Operation, Rules, Wanted};
 use wal_sync::SyncPolicy;
@@ -30,6 +30,7 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) zero_ahead: Option<bool>,
     pub(crate) on_rollover: Option<Callback>,
+    pub(crate) first_sequence: Option<u64>,
     pub(crate) rules: Rules,
 }
 
@@ -56,6 +57,7 @@ impl Default for Options {
             background: true,
             zero_ahead: None,
             on_rollover: None,
+            first_sequence: None,
             rules: Rules::default(),
         }
     }
@@ -157,6 +159,14 @@ impl Options {
         self
     }
 
+    /// The number of the first entry of a log that is made new, below 2^56: for a log that goes on where another
+    /// one, or a snapshot, has ended. Written down when the log is made; a log that exists already, also one
+    /// without an entry, has its own, and this is ignored. Default: 0.
+    pub fn first_sequence(mut self, sequence: u64) -> Options {
+        self.first_sequence = Some(sequence);
+        self
+    }
+
     /// Which rules of order are kept, to prove that tests notice when one is not.
     #[cfg(zoo)]
     pub fn rules(mut self, rules: Rules) -> Options {
@@ -174,9 +184,7 @@ impl Options {
     /// but for a new log.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
         self.check()?;
-        let path = path.as_ref();
-        let disk = Disk::create(path).map_err(|error| refused(Operation::Create, path, error))?;
-        self.open_in(Arc::new(disk))
+        self.open_in(made(path.as_ref())?)
     }
 
     /// Opens the log in any directory behind the seam, for example a simulated one.
@@ -185,7 +193,7 @@ impl Options {
     /// As [`Options::open`].
     pub fn open_in(&self, directory: Arc<dyn Directory>) -> Result<Wal, Error> {
         self.check()?;
-        Wal::open(self, directory)
+        Wal::open(self, directory, 0)
     }
 
     /// Looks at the log in `path` for reading: without its lock, beside a writer or on read-only media,
@@ -197,13 +205,7 @@ impl Options {
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<View, Error> {
         self.check()?;
         let path = path.as_ref();
-        let disk = match Disk::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(SegmentError::NoLog { directory: path.to_path_buf() }.into());
-            }
-            opened => opened.map_err(|error| refused(Operation::Open, path, error))?,
-        };
-        self.open_read_only_in(Arc::new(disk))
+        self.open_read_only_in(existing(path)?)
     }
 
     /// Looks at the log in any directory behind the seam.
@@ -227,11 +229,17 @@ impl Options {
         self.zero_ahead.unwrap_or(self.background)
     }
 
-    pub(crate) fn wanted(&self) -> Wanted {
-        Wanted { segment_bytes: self.segment_bytes, checksum: self.checksum, rules: self.rules }
+    pub(crate) fn wanted(&self, at_least: u64) -> Wanted {
+        Wanted {
+            segment_bytes: self.segment_bytes,
+            checksum: self.checksum,
+            first: self.first_sequence.and_then(|first| Sequence::try_from(first).ok()),
+            at_least,
+            rules: self.rules,
+        }
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |message: String| Err(Error::new(ErrorKind::InvalidOptions, message));
         if let Some(bytes) = self.segment_bytes
             && !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&bytes)
@@ -255,6 +263,12 @@ impl Options {
         if self.max_in_flight_bytes == 0 {
             return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
         }
+        if let Some(first) = self.first_sequence
+            && Sequence::try_from(first).is_err()
+        {
+            let most = Sequence::MAX;
+            return invalid(format!("first_sequence is {first}; it must be at most {most}"));
+        }
         if let Some(bytes) = self.buffered {
             if self.sync.waits() {
                 let policy = self.sync.name();
@@ -268,6 +282,21 @@ impl Options {
             }
         }
         Ok(())
+    }
+}
+
+/// A directory that is made if it is not there.
+pub(crate) fn made(path: &Path) -> Result<Arc<Disk>, Error> {
+    Ok(Arc::new(Disk::create(path).map_err(|error| refused(Operation::Create, path, error))?))
+}
+
+/// A directory that is there; nothing is made.
+pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
+    match Disk::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(SegmentError::NoLog { directory: path.to_path_buf() }.into())
+        }
+        opened => Ok(Arc::new(opened.map_err(|error| refused(Operation::Open, path, error))?)),
     }
 }
 

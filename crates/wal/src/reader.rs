@@ -24,6 +24,10 @@ use crate::meters::Meters;
 pub struct Entry(wal_segment::Entry);
 
 impl Entry {
+    pub(crate) fn of(entry: wal_segment::Entry) -> Entry {
+        Entry(entry)
+    }
+
     /// Its number.
     #[must_use]
     pub fn sequence(&self) -> u64 {

@@ -13,8 +13,8 @@ use crate::reader::{Entries, Entry, Library};
 /// A log as it was when it was looked at. Has no `append`, takes no lock, changes nothing.
 #[derive(Clone, Debug)]
 pub struct View {
-    library: Arc<Library>,
-    snapshot: Snapshot,
+    pub(crate) library: Arc<Library>,
+    pub(crate) snapshot: Snapshot,
     recovery: Recovery,
 }
 

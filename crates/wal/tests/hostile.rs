@@ -99,6 +99,9 @@ fn try_everything(disk: &SimDisk, what: &str) {
             view.verify().ok();
             view.segments().for_each(drop);
         }
+        if let Ok(salvage) = options.open_salvage_in(directory(disk)) {
+            salvage.for_each(drop);
+        }
         let disk = common::copy(&common::directory(disk));
         let opened: Result<_, Error> = options.open_in(directory(&disk));
         if let Ok(wal) = opened {

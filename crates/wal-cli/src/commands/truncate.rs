@@ -5,6 +5,7 @@ use std::ops::Range;
 use wal::{Ending, Options, View};
 
 use crate::args::{Common, Truncate};
+use crate::commands::words;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
 
@@ -46,13 +47,5 @@ fn plan(view: &View, args: &Truncate) -> Result<(Range<u64>, Range<u64>), Failur
         (None, Some(asked)) if asked < first => beyond(asked),
         (None, Some(asked)) => Ok((asked + 1..next, first..asked + 1)),
         (None, None) => Ok((next..next, first..next)),
-    }
-}
-
-fn words(entries: &Range<u64>) -> String {
-    match entries.end.saturating_sub(entries.start) {
-        0 => "no entry".to_owned(),
-        1 => format!("entry {}", entries.start),
-        _ => format!("entries {} to {}", entries.start, entries.end - 1),
     }
 }

@@ -64,13 +64,14 @@ impl<'a> Explorer<'a> {
     pub(crate) fn script(&mut self, script: &Script, model: CrashModel) -> Explored {
         let fresh = SimDisk::new(self.seed);
         let origin = self.origin.clone();
-        let start = Start { disk: fresh, world: World::default(), after: After::PowerCut, trail: origin };
+        let world = World::beginning_at(self.setup.first);
+        let start = Start { disk: fresh, world, after: After::PowerCut, trail: origin };
         self.lives(&start, script, model, self.depth)
     }
 
     /// One state again, with every check that there is.
     pub(crate) fn replay(&mut self, trail: &Trail) -> Explored {
-        let (disk, world) = (SimDisk::new(self.seed), World::default());
+        let (disk, world) = (SimDisk::new(self.seed), World::beginning_at(self.setup.first));
         let mut start = Start { disk, world, after: After::PowerCut, trail: self.origin.clone() };
         for stage in &trail.stages {
             start.disk.keep_log(true);
@@ -276,7 +277,7 @@ fn looks(setup: &Setup, disk: &SimDisk, world: &World) -> Result<(), Broken> {
     let before = disk.hash();
     match setup.options().open_read_only_in(setup.directory(disk)) {
         Err(error) if error.kind() == ErrorKind::NoLog => {
-            world.check(&Shown::default(), After::PowerCut)?;
+            world.check(&Shown { first: world.first(), payloads: Vec::new() }, After::PowerCut)?;
         }
         Err(error) => return Err(Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"))),
         Ok(view) => {

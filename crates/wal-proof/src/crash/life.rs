@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     pub(crate) checksum: Checksum,
     /// The anchor is written only where a rule asks for it (in builds that can switch rules off).
     pub(crate) anchor_lags: bool,
+    /// The number of the first entry.
+    pub(crate) first: u64,
     pub(crate) faulty: Faulty,
 }
 
@@ -35,6 +37,7 @@ impl Setup {
         let lies = self.policy.waits() && self.faulty == Faulty::AcknowledgesBeforeSync;
         let policy = if lies { Policy::None } else { self.policy };
         let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum);
+        let options = options.first_sequence(self.first);
         let options = policy.options(options).background(false).zero_ahead(self.zeroes_ahead());
         self.faulty.options(options, self.anchor_lags)
     }

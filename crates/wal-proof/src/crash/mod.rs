@@ -173,14 +173,17 @@ fn report(violation: &Violation) {
 
 /// Setups in turn, so that each kind of log is visited early. Tuples name them by their place, so new
 /// ones come last.
-fn setups(faulty: Faulty) -> [Setup; 10] {
+fn setups(faulty: Faulty) -> [Setup; 12] {
     let setup = |policy, segment_bytes, checksum, anchor_lags| Setup {
         policy,
         segment_bytes,
         checksum,
         anchor_lags,
+        first: 0,
         faulty,
     };
+    // As if so many entries were dropped before.
+    let begins_at = |first, setup: Setup| Setup { first, ..setup };
     [
         setup(Policy::Immediate, SMALLEST_SEGMENT, Checksum::Crc32, false),
         setup(Policy::None, 16 << 10, Checksum::Crc32, true),
@@ -192,6 +195,8 @@ fn setups(faulty: Faulty) -> [Setup; 10] {
         setup(Policy::Grouped, SMALLEST_SEGMENT, Checksum::Crc64, true),
         setup(Policy::Periodic, 16 << 10, Checksum::Crc64, false),
         setup(Policy::Buffered, 16 << 10, Checksum::Crc32, true),
+        begins_at(5, setup(Policy::Immediate, SMALLEST_SEGMENT, Checksum::Crc32, false)),
+        begins_at(300, setup(Policy::None, SMALLEST_SEGMENT, Checksum::Crc64, true)),
     ]
 }
 

@@ -138,6 +138,13 @@ pub(crate) enum After {
 }
 
 impl World {
+    /// A log that is to be made, and whose first entry gets this number: as if those in front of it had been
+    /// there, and were dropped.
+    pub(crate) fn beginning_at(first: u64) -> World {
+        let dropped: Vec<Group> = (0..first).map(|_| vec![Vec::new()]).collect();
+        World { durable_groups: dropped.len(), log: dropped, first, shown_at_open: first, ..World::default() }
+    }
+
     /// A payload of about this many bytes that has never been used before.
     pub(crate) fn payload(&mut self, bytes: usize) -> Vec<u8> {
         self.stamp += 1;

@@ -208,8 +208,24 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<u64, Error<T::Error>> {
+        self.append_at(None, batch, asked, fill)
+    }
+
+    /// As [`GroupCommit::append`], if the first entry gets the `expected` number. That is decided under the
+    /// lock in which it would be given, so of two who expect the same one at most one appends.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::append`]; [`Error::Conflict`], and then nothing was appended.
+    pub fn append_at(
+        &self,
+        expected: Option<u64>,
+        batch: Batch,
+        asked: Durability,
+        fill: impl FnOnce(&mut T::Frame),
+    ) -> Result<u64, Error<T::Error>> {
         let locked = self.lock();
-        let (mut locked, joined) = self.join(locked, batch, asked, Role::Waiter, Patience::Endless, fill)?;
+        let joined = self.join(locked, expected, batch, asked, Role::Waiter, Patience::Endless, fill);
+        let (mut locked, joined) = joined?;
         if asked == Durability::Buffered {
             self.write_if_full(locked);
             self.sync_if_due();
@@ -240,8 +256,23 @@ impl<T: Target> GroupCommit<T> {
         patience: Patience,
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<Ticket<T::Error>, Error<T::Error>> {
+        self.submit_at(None, batch, asked, patience, fill)
+    }
+
+    /// As [`GroupCommit::submit`], if the first entry gets the `expected` number.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::submit`]; [`Error::Conflict`], and then nothing was appended.
+    pub fn submit_at(
+        &self,
+        expected: Option<u64>,
+        batch: Batch,
+        asked: Durability,
+        patience: Patience,
+        fill: impl FnOnce(&mut T::Frame),
+    ) -> Result<Ticket<T::Error>, Error<T::Error>> {
         let locked = self.lock();
-        let (locked, joined) = self.join(locked, batch, asked, Role::Passer, patience, fill)?;
+        let (locked, joined) = self.join(locked, expected, batch, asked, Role::Passer, patience, fill)?;
         if asked == Durability::Buffered {
             self.write_if_full(locked);
         }
@@ -302,10 +333,22 @@ impl<T: Target> GroupCommit<T> {
         self.state.lock_whole()
     }
 
-    /// Takes entries into the open frame.
+    /// Whether the next entry would get this number.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]; as [`GroupCommit::check`].
+    pub fn check_next(&self, expected: u64) -> Result<(), Error<T::Error>> {
+        let locked = self.lock();
+        locked.refuse_if_closed()?;
+        locked.refuse_unless_next(expected)
+    }
+
+    /// Takes entries into the open frame, where it gives out the `expected` number, if one is.
+    #[allow(clippy::too_many_arguments, reason = "each is another thing that a caller asks for")]
     fn join<'a>(
         &'a self,
         locked: Locked<'a, T>,
+        expected: Option<u64>,
         batch: Batch,
         asked: Durability,
         role: Role,
@@ -314,6 +357,10 @@ impl<T: Target> GroupCommit<T> {
     ) -> Result<Joining<'a, T>, Error<T::Error>> {
         debug_assert!(batch.entries > 0, "nothing joins with a number");
         let locked = self.make_room(locked, batch, patience)?;
+        if let Some(expected) = expected {
+            // Not before there is room: until then others join, and a write that fails gives numbers back.
+            locked.refuse_unless_next(expected)?;
+        }
         let mut locked = self.filled(locked, fill);
         let state = &mut *locked;
         let was_idle = !state.open.wants_a_leader();

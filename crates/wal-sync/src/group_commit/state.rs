@@ -148,6 +148,12 @@ impl<T: Target> State<T> {
         }
     }
 
+    /// Only the next number can be had.
+    pub(super) fn refuse_unless_next(&self, expected: u64) -> Result<(), Error<T::Error>> {
+        let next = self.next;
+        if next == expected { Ok(()) } else { Err(Error::Conflict { expected, next }) }
+    }
+
     /// Nothing changes any more in a log that failed or was closed.
     pub(super) fn refuse_if_over(&self) -> Result<(), Error<T::Error>> {
         match &self.failure {

@@ -67,6 +67,9 @@ fn options(args: &Append, policy: SyncPolicy) -> Options {
     if let Some(size) = args.segment_size {
         options = options.segment_bytes(size.bytes);
     }
+    if let Some(first) = args.first_sequence {
+        options = options.first_sequence(first);
+    }
     if let Some(kind) = args.checksum {
         options = options.checksum(kind);
     }

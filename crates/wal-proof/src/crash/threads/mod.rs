@@ -115,7 +115,8 @@ fn every_policy(arguments: &Arguments, faulty: Faulty) -> Result<Tallies, Box<Fi
 const MODEL: CrashModel = CrashModel { exhaustive_up_to: 32, random: 16, tearing: 6, garbage: 6 };
 
 fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<Tally, Box<Finding>> {
-    let setups: Vec<Setup> = setups(faulty).into_iter().filter(|setup| setup.policy == policy).collect();
+    let setups: Vec<Setup> =
+        setups(faulty).into_iter().filter(|setup| setup.policy == policy && setup.first == 0).collect();
     let mut draw = Draw::new(seed);
     let mut tally = Tally::default();
     // How long a run is that nothing cuts short; the first one tells.

@@ -1,0 +1,121 @@
+//! Checks what stands behind a frame's header, in bounded memory: a large frame goes piece by piece.
+
+use wal_format::{
+    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, SEAL_FIXED_BYTES, Seal,
+    TableEntry,
+};
+
+use crate::error::Error;
+use crate::window::Window;
+
+/// The bytes of one segment, and how its payloads are checked.
+pub(crate) struct FrameCheck {
+    pub(crate) checksum: ChecksumKind,
+    pub(crate) frames_window: Window,
+    /// Payloads of a frame that does not fit a window go through one of their own.
+    pub(crate) payload_window: Window,
+}
+
+/// A value, or what is wrong with the bytes; or why they could not be had.
+pub(crate) type Checked<T> = Result<Result<T, FrameFault>, Error>;
+
+impl FrameCheck {
+    /// Two windows on the same file.
+    pub(crate) fn new(checksum: ChecksumKind, frames_window: Window, payload_window: Window) -> FrameCheck {
+        FrameCheck { checksum, frames_window, payload_window }
+    }
+
+    /// Most frames fit the window and are checked where they lie; a larger one goes piece by piece.
+    pub(crate) fn check_data(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let frame_bytes = usize::try_from(frame.layout(self.checksum).end).unwrap_or(usize::MAX);
+        let bytes = self.frames_window.bytes_at(offset, frame_bytes)?;
+        if bytes.len() == frame_bytes {
+            let decoded = DataFrame::decode(bytes, frame, self.checksum);
+            return Ok(decoded.and_then(|data| data.entries().try_for_each(|entry| entry.map(|_| ()))));
+        }
+        match self.check_table(frame, offset)? {
+            Ok(()) => self.check_payloads(frame, offset),
+            Err(fault) => Ok(Err(fault)),
+        }
+    }
+
+    pub(crate) fn check_table(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let row_bytes = TableEntry::bytes(self.checksum);
+        let mut at = offset + FRAME_HEADER_BYTES as u64;
+        let mut left = frame.entries as usize * row_bytes;
+        let mut crc = Digest::new(ChecksumKind::Crc32);
+        let mut sum = 0_u64;
+        while left > 0 {
+            // Whole rows, so that none is split between two pieces.
+            let piece = self.frames_window.bytes_at(at, left.min(TABLE_PIECE_ROWS * row_bytes))?;
+            let piece = &piece[..piece.len() - piece.len() % row_bytes];
+            if piece.is_empty() {
+                return Ok(Err(FrameFault::Short));
+            }
+            crc.update(piece);
+            let rows = piece.chunks_exact(row_bytes);
+            sum += rows.map(|row| u64::from(TableEntry::decode(row, self.checksum).length)).sum::<u64>();
+            at += piece.len() as u64;
+            left -= piece.len();
+        }
+        let matches = crc.finish() == u64::from(frame.table_crc) && sum == u64::from(frame.payload_bytes);
+        Ok(if matches { Ok(()) } else { Err(FrameFault::Table) })
+    }
+
+    fn check_payloads(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let layout = frame.layout(self.checksum);
+        let row_bytes = TableEntry::bytes(self.checksum);
+        let mut row_at = offset + FRAME_HEADER_BYTES as u64;
+        let mut at = offset + layout.payload_start;
+        for entry in 0..frame.entries {
+            let row = self.frames_window.bytes_at(row_at, row_bytes)?;
+            if row.len() < row_bytes {
+                return Ok(Err(FrameFault::Short));
+            }
+            let row = TableEntry::decode(row, self.checksum);
+            let mut left = row.length as usize;
+            let mut digest = Digest::new(self.checksum);
+            while left > 0 {
+                let piece = self.payload_window.bytes_at(at, left)?;
+                if piece.is_empty() {
+                    return Ok(Err(FrameFault::Short));
+                }
+                digest.update(piece);
+                at += piece.len() as u64;
+                left -= piece.len();
+            }
+            if digest.finish() != row.digest {
+                return Ok(Err(FrameFault::Payload { entry }));
+            }
+            row_at += row_bytes as u64;
+        }
+        let padding = usize::try_from(layout.end - layout.payload_end).expect("less than FRAME_ALIGN");
+        let padding = self.payload_window.bytes_at(at, padding)?;
+        Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err(FrameFault::Padding) })
+    }
+
+    /// Tells whether its index is good.
+    pub(crate) fn check_seal(&mut self, frame: &FrameHeader, offset: u64) -> Checked<bool> {
+        let fixed = FRAME_HEADER_BYTES + SEAL_FIXED_BYTES;
+        let seal = match Seal::decode(self.frames_window.bytes_at(offset, fixed)?, frame) {
+            Ok(seal) => seal,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let mut at = offset + fixed as u64;
+        let mut left = frame.payload_bytes as usize - SEAL_FIXED_BYTES;
+        let mut crc = Digest::new(ChecksumKind::Crc32);
+        while left > 0 {
+            let piece = self.payload_window.bytes_at(at, left)?;
+            if piece.is_empty() {
+                return Ok(Err(FrameFault::Short));
+            }
+            crc.update(piece);
+            at += piece.len() as u64;
+            left -= piece.len();
+        }
+        Ok(Ok(crc.finish() == u64::from(seal.index_crc())))
+    }
+}
+
+/// How many rows of an entry table are checked at a time.
+const TABLE_PIECE_ROWS: usize = 4096;

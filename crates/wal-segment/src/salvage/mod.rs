@@ -1,0 +1,344 @@
+//! Everything that verifies in a damaged directory, gaps named, nothing changed.
+//!
+//! ```text
+//!  names, anchor, heads ──▶ chart: which files, in which order, up to where ──▶ a segment after the other
+//!                           LINKs that verify are believed                     sift: what verifies in it
+//!                                                                                │
+//!                           entries in order, and gaps between their numbers ◀───┘
+//! ```
+//!
+//! Invariants:
+//! - Nothing is invented: an entry is handed out only when its header is genuine in this life at this place, its
+//!   table matches the header, and its payload the table.
+//! - Every entry of which that is true is handed out, once, in the order of the numbers, unless a LINK or the anchor
+//!   that verifies says that it is no part of the log.
+//! - No error of a device, and no bytes, end it: they are gaps. Nothing is locked, written or removed.
+//!
+//! Memory is bounded by the number of segments, and by the largest entry. What this cannot know is told in
+//! `docs/recovery.md`.
+
+mod chart;
+mod sift;
+mod summary;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wal_format::{FIRST_FRAME_OFFSET, FrameFault, SegmentNumber, Sequence};
+
+use self::chart::{Chart, End, Plot, Source, chart};
+use self::sift::{Fault, Found, Sift};
+pub use self::summary::{Aside, Gap, SalvageSummary, SetAside};
+use crate::catalog::segment_path;
+use crate::entry::Entry;
+use crate::error::{DamageKind, Error, Lost};
+use crate::io::Directory;
+use crate::source::Bytes;
+
+/// What is handed out.
+#[derive(Clone, Debug)]
+pub enum Salvaged {
+    /// An entry that verifies.
+    Entry {
+        /// It.
+        entry: Entry,
+        /// All of the frame that it was written in verifies. Otherwise it may be a part of a batch.
+        whole: bool,
+        /// Its segment's end is stated by the next one, or nothing is known to have followed it. Otherwise it may
+        /// have been cut off, by a LINK that is lost.
+        certain: bool,
+    },
+    /// Entries that cannot be had.
+    Gap(Gap),
+}
+
+/// The entries of a damaged log, in order.
+pub struct Salvage {
+    directory: Arc<dyn Directory>,
+    plots: VecDeque<Plot>,
+    open: Option<Digging>,
+    /// The number of the next entry, if it is known where the log begins.
+    next: Option<Sequence>,
+    /// Behind the last entry that was durable once, as the anchor says, and the segment that it was in.
+    durable: Option<(Sequence, Option<SegmentNumber>)>,
+    /// What was wrong where the last segment ended.
+    broken: Option<(PathBuf, Fault)>,
+    ready: VecDeque<Salvaged>,
+    summary: SalvageSummary,
+}
+
+/// A segment that is being read: one file, or several copies side by side.
+struct Digging {
+    plot: Plot,
+    pits: Vec<Pit>,
+}
+
+/// A file, and the next entry in it.
+struct Pit {
+    source: Source,
+    /// None when it could not be opened, or has ended.
+    sift: Option<Sift>,
+    found: Option<Found>,
+    fault: Option<Fault>,
+    reaches: Option<Sequence>,
+}
+
+/// Looks at the log in `directory` and gets ready to read what verifies in it. Takes no lock, and needs no anchor.
+///
+/// # Errors
+/// When the directory cannot be listed. Whatever is wrong with the files is told by the salvage.
+pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage, Error> {
+    let Chart { plots, anchor, summary } = chart(directory.as_ref())?;
+    Ok(Salvage {
+        directory,
+        plots: plots.into(),
+        open: None,
+        next: anchor.map(|anchor| anchor.first),
+        durable: anchor.map(|anchor| match anchor.durable {
+            Some(point) => (point.next, Some(point.segment)),
+            None => (anchor.first, None),
+        }),
+        broken: None,
+        ready: VecDeque::new(),
+        summary,
+    })
+}
+
+impl Salvage {
+    /// What was found so far.
+    #[must_use]
+    pub fn summary(&self) -> &SalvageSummary {
+        &self.summary
+    }
+
+    /// Makes something ready; tells whether there is more.
+    fn dig(&mut self) -> bool {
+        let Some(mut digging) = self.open.take() else {
+            let Some(plot) = self.plots.pop_front() else { return self.finish() };
+            self.begin(&plot);
+            let pits = plot.sources.iter().map(|source| Pit::open(self.directory.as_ref(), &plot, source));
+            self.open = Some(Digging { pits: pits.collect(), plot });
+            return true;
+        };
+        let from = self.next.unwrap_or(Sequence::ZERO);
+        match digging.next(from) {
+            Some((found, place)) => {
+                self.skip_to(found.sequence, place);
+                self.next = Some(found.sequence.advance(1).unwrap_or(Sequence::MAX));
+                self.hand_out(found, digging.plot.certain);
+                self.open = Some(digging);
+            }
+            None => self.end(digging),
+        }
+        true
+    }
+
+    /// Comes to another segment: what should stand in front of it and does not is a gap.
+    fn begin(&mut self, plot: &Plot) {
+        let Some(start) = plot.start else { return };
+        let source = &plot.sources[0];
+        let named = plot.link.and_then(|link| link.predecessor);
+        let named = named.map(|predecessor| segment_path(self.directory.as_ref(), predecessor.segment));
+        let place = match named {
+            Some(path) if self.broken.as_ref().is_none_or(|(broken, _)| *broken != path) => {
+                let fault = self.why_not(&path);
+                (path, fault)
+            }
+            _ => self.broken.take().unwrap_or_else(|| {
+                let kind = DamageKind::Link(FrameFault::Header);
+                (source.path.clone(), Fault { offset: FIRST_FRAME_OFFSET, kind })
+            }),
+        };
+        match self.next {
+            Some(_) => self.skip_to(start, place),
+            None => {
+                // Without an anchor: whether its front was truncated, or is lost, is not known.
+                if plot.link.is_none_or(|link| !link.reason.begins_log()) {
+                    self.gap(Lost::before(start), place);
+                }
+                self.next = Some(start);
+            }
+        }
+    }
+
+    /// Leaves a segment: what a header, or the next segment, says was in it and did not come is a gap.
+    fn end(&mut self, digging: Digging) {
+        let Digging { plot, pits } = digging;
+        let named = pits.iter().filter_map(|pit| pit.reaches).max();
+        let reaches = match (named, plot.before) {
+            (Some(named), Some(before)) => Some(named.min(before)),
+            _ => named,
+        };
+        let stated = plot.end.map(|end| end.next);
+        let source = &plot.sources[0];
+        let fault = pits.iter().find_map(|pit| pit.fault).unwrap_or(match plot.end {
+            Some(end) if source.file_bytes < end.offset => {
+                let kind = DamageKind::EndsEarly { expected: end.offset };
+                Fault { offset: source.file_bytes, kind }
+            }
+            _ => Fault { offset: source.file_bytes, kind: DamageKind::Frame(FrameFault::Blank) },
+        });
+        let place = (source.path.clone(), fault);
+        if let Some(end) = stated.max(reaches) {
+            self.skip_to(end, place.clone());
+        }
+        self.broken = Some(place);
+        if let Some(end) = plot.end
+            && end.is_cut
+        {
+            let inside = named > Some(end.next);
+            self.set_aside_behind(source, end, inside, plot.link.map(|link| link.next));
+        }
+    }
+
+    /// Tells whether anything genuine lies behind a cut, also inside the last frame.
+    fn set_aside_behind(&mut self, source: &Source, end: End, inside: bool, first: Option<Sequence>) {
+        let sift = source.sift(self.directory.as_ref(), first, source.file_bytes);
+        let behind = sift.and_then(|mut sift| sift.has_frame_from(end.offset));
+        if inside || matches!(behind, Ok(true)) {
+            let why = Aside::Cut { by: end.by };
+            self.summary.aside.push(SetAside { file: source.path.clone(), offset: end.offset, why });
+        }
+    }
+
+    /// All segments are read. The anchor may know of more.
+    fn finish(&mut self) -> bool {
+        let Some((durable, segment)) = self.durable.take() else { return false };
+        let path = segment.map(|segment| segment_path(self.directory.as_ref(), segment));
+        let place = match (self.broken.take(), path) {
+            (Some((broken, fault)), path) if path.as_ref().is_none_or(|path| *path == broken) => {
+                (broken, fault)
+            }
+            (_, Some(path)) => {
+                let fault = self.why_not(&path);
+                (path, fault)
+            }
+            (_, None) => {
+                (self.directory.path().to_path_buf(), Fault { offset: 0, kind: DamageKind::Missing })
+            }
+        };
+        self.skip_to(durable, place);
+        !self.ready.is_empty()
+    }
+
+    /// A gap in front of `sequence`, if that is not the next one.
+    fn skip_to(&mut self, sequence: Sequence, place: (PathBuf, Fault)) {
+        let next = self.next.unwrap_or(sequence);
+        if next < sequence {
+            self.gap(Lost::between(next, sequence), place);
+            self.next = Some(sequence);
+        }
+    }
+
+    fn gap(&mut self, sequences: Lost, (file, fault): (PathBuf, Fault)) {
+        self.summary.gaps += 1;
+        let Fault { offset, kind: why } = fault;
+        self.ready.push_back(Salvaged::Gap(Gap { sequences, file, offset, why }));
+    }
+
+    fn hand_out(&mut self, found: Found, certain: bool) {
+        let Found { sequence, payload, whole } = found;
+        self.summary.entries += 1;
+        self.summary.bytes += payload.len() as u64;
+        let end = payload.len();
+        let entry = Entry { sequence, bytes: Bytes::Read(Arc::new(payload)), start: 0, end };
+        self.ready.push_back(Salvaged::Entry { entry, whole, certain });
+    }
+
+    /// Why nothing was read from a file that the log needs.
+    fn why_not(&self, path: &Path) -> Fault {
+        let damage = self.summary.damages.iter().find(|damage| damage.file == *path);
+        let aside = self.summary.aside.iter().any(|aside| aside.file == *path);
+        match damage {
+            Some(damage) => Fault { offset: damage.offset, kind: damage.kind },
+            None if aside => Fault { offset: 0, kind: DamageKind::OtherLog },
+            None => Fault { offset: 0, kind: DamageKind::Missing },
+        }
+    }
+}
+
+impl Digging {
+    /// The next entry at or beyond `from` in any of the copies, and what was wrong in front of it.
+    fn next(&mut self, from: Sequence) -> Option<(Found, (PathBuf, Fault))> {
+        for pit in &mut self.pits {
+            pit.advance(from);
+        }
+        let before = self.plot.before.unwrap_or(Sequence::MAX);
+        let found = self.pits.iter().filter_map(|pit| pit.found.as_ref()).map(|found| found.sequence);
+        let sequence = found.min().filter(|&sequence| sequence < before)?;
+        let mut place: Option<(PathBuf, Fault)> = None;
+        let mut best: Option<Found> = None;
+        for pit in &mut self.pits {
+            if let Some(fault) = pit.fault.take() {
+                place.get_or_insert((pit.source.path.clone(), fault));
+            }
+            if let Some(found) = pit.found.take_if(|found| found.sequence == sequence)
+                && best.as_ref().is_none_or(|best| !best.whole)
+            {
+                best = Some(found);
+            }
+        }
+        let place = place.unwrap_or_else(|| {
+            let kind = DamageKind::Frame(FrameFault::Order);
+            (self.plot.sources[0].path.clone(), Fault { offset: FIRST_FRAME_OFFSET, kind })
+        });
+        Some((best?, place))
+    }
+}
+
+impl Pit {
+    fn open(directory: &dyn Directory, plot: &Plot, source: &Source) -> Pit {
+        let limit = plot.end.map_or(source.file_bytes, |end| end.offset);
+        let first = plot.link.map(|link| link.next);
+        let (sift, fault) = match source.sift(directory, first, limit) {
+            Ok(sift) => (Some(sift), None),
+            Err(_) => (None, Some(Fault { offset: 0, kind: DamageKind::Unreadable })),
+        };
+        Pit { source: source.clone(), sift, found: None, fault, reaches: None }
+    }
+
+    /// Makes sure that what is found is at or beyond `from`.
+    fn advance(&mut self, from: Sequence) {
+        if self.found.as_ref().is_some_and(|found| found.sequence >= from) {
+            return;
+        }
+        let Some(sift) = &mut self.sift else { return };
+        let found = sift.next(from);
+        self.reaches = sift.reaches();
+        self.fault = self.fault.or_else(|| sift.take_fault());
+        match found {
+            Ok(Some(found)) => self.found = Some(found),
+            Ok(None) => (self.found, self.sift) = (None, None),
+            Err(_) => {
+                self.fault.get_or_insert(Fault { offset: 0, kind: DamageKind::Unreadable });
+                (self.found, self.sift) = (None, None);
+            }
+        }
+    }
+}
+
+impl Iterator for Salvage {
+    type Item = Salvaged;
+
+    fn next(&mut self) -> Option<Salvaged> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Some(ready);
+            }
+            if !self.dig() {
+                return None;
+            }
+        }
+    }
+}
+
+impl FusedIterator for Salvage {}
+
+impl fmt::Debug for Salvage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Salvage({}, {} segments to come)", self.directory.path().display(), self.plots.len())
+    }
+}
