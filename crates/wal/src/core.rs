@@ -13,6 +13,7 @@ use crate::crew::Crew;
 use crate::error::Error;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
+use crate::owner::Owner;
 use crate::reader::Library;
 use crate::rollover::{Caller, Listener};
 use crate::stats::Stats;
@@ -103,6 +104,11 @@ impl Core {
         Ok(())
     }
 
+    /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
+    pub(crate) fn owner(&self) -> Owner {
+        self.commits.target().owner()
+    }
+
     /// Whether whoever waits has to do what is due.
     pub(crate) fn is_driven_by_waiters(&self) -> bool {
         !self.background
@@ -117,6 +123,7 @@ impl Core {
 
     /// Makes everything durable, marks the end, ends the threads and gives up the lock.
     pub(crate) fn close(&self) -> Result<(), Error> {
+        self.owner().check()?;
         let closed = self.commits.close(Tail::finish);
         if !matches!(closed, Err(wal_sync::Error::Closed)) {
             self.leave();
@@ -129,6 +136,10 @@ impl Core {
 
     /// Ends without a sync, as when the last handle is dropped.
     pub(crate) fn end(&self) {
+        if !self.owner().is_here() {
+            // What was submitted is the other process's, and so are the threads that would be waited for.
+            return;
+        }
         self.commits.abandon();
         self.leave();
         self.commits.target().release();

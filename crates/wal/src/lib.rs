@@ -49,6 +49,7 @@ mod meters;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod options;
+mod owner;
 mod reader;
 mod rollover;
 mod stats;

@@ -72,7 +72,7 @@ impl Wal {
     ///   stays, and the next call tries again.)
     /// - [`ErrorKind::Poisoned`]: a sync failed. The entry may or may not be found after the next open.
     /// - [`ErrorKind::Truncated`]: [`Wal::truncate_after`] dropped the entry before it was durable.
-    /// - [`ErrorKind::Closed`]: nothing was written.
+    /// - [`ErrorKind::Closed`], [`ErrorKind::Forked`]: nothing was written.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
         self.append_with(payload, self.core().commits.promise())
     }
@@ -161,6 +161,7 @@ impl Wal {
     /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of it was dropped meanwhile. What had gathered
     /// in a [buffered](Options::buffered) log and cannot be written is an error, too.
     pub fn sync(&self) -> Result<(), Error> {
+        self.core().owner().check()?;
         let synced = self.core().commits.sync();
         self.core().call_back();
         synced.map_err(Error::from)
@@ -171,6 +172,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::sync`].
     pub fn flush(&self) -> Result<(), Error> {
+        self.core().owner().check()?;
         let flushed = self.core().commits.flush();
         self.core().call_back();
         flushed.map_err(Error::from)
@@ -322,7 +324,7 @@ impl Wal {
         let submitted = core.commits.submit(batch, asked, patience, fill);
         core.call_back();
         let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));
-        Ok(Commit::new(submitted?, batch.entries, driver))
+        Ok(Commit::new(submitted?, batch.entries, driver, core.owner()))
     }
 
     /// Without a buffer nothing is less than written.

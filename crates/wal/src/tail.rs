@@ -16,6 +16,7 @@ use wal_sync::{Dropped, Fault, Target, Wrote};
 
 use crate::error::{Error, closed};
 use crate::meters::Meters;
+use crate::owner::Owner;
 use crate::rollover::{Listener, Rollover};
 use crate::stores::Stores;
 
@@ -26,6 +27,7 @@ pub(crate) struct Tail {
     writer: Mutex<Option<Writer>>,
     shown: Mutex<Snapshot>,
     directory: Arc<dyn Directory>,
+    owner: Owner,
     stores: Arc<Stores>,
     meters: Arc<Meters>,
     listener: Option<Listener>,
@@ -57,6 +59,7 @@ impl Tail {
             shown: Mutex::new(writer.snapshot()),
             writer: Mutex::new(Some(writer)),
             directory,
+            owner: Owner::here(),
             stores,
             meters,
             listener,
@@ -75,15 +78,22 @@ impl Tail {
         self.shown.lock_whole().first().value()
     }
 
+    /// Who may write.
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Lets `act` change where the log begins or ends. For whoever has both turns.
     pub(crate) fn truncate(
         &self,
         act: impl FnOnce(&mut Writer, &dyn Directory, &Stores) -> Result<(), SegmentError>,
     ) -> Dropped<Error> {
+        let refused = |error| Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(error)) };
+        if let Err(forked) = self.owner.check() {
+            return refused(forked);
+        }
         let mut guard = self.lock();
-        let Some(writer) = guard.as_mut() else {
-            return Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(closed())) };
-        };
+        let Some(writer) = guard.as_mut() else { return refused(closed()) };
         let begun = now();
         let done = act(writer, self.directory.as_ref(), self.stores.as_ref());
         let took = since(begun);
@@ -99,12 +109,16 @@ impl Tail {
 
     /// Removes the segments that a truncation has left and no reader needs any more.
     pub(crate) fn remove_unneeded(&self) {
+        if !self.owner.is_here() {
+            return;
+        }
         let unneeded = self.lock().as_mut().map(Writer::take_unneeded);
         remove_leftovers(self.directory.as_ref(), &unneeded.unwrap_or_default());
     }
 
     /// Ends the log: makes everything durable and marks the end.
     pub(crate) fn finish(&self) -> Result<(), Fault<Error>> {
+        self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(self.stores.as_ref());
@@ -168,6 +182,7 @@ impl Target for Tail {
     }
 
     fn write(&self, frame: &mut FrameBuffer, first: u64) -> Result<Wrote, Fault<Error>> {
+        self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let turns_over = writer.turns_over(frame.frame_bytes());
@@ -199,6 +214,7 @@ impl Target for Tail {
     }
 
     fn sync(&self) -> Result<u64, Error> {
+        self.owner.check()?;
         let (job, durable) = {
             let mut guard = self.lock();
             let writer = guard.as_mut().ok_or_else(closed)?;

@@ -26,6 +26,7 @@ impl Wal {
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
     pub fn truncate_before(&self, first: u64) -> Result<(), Error> {
         let core = self.core();
+        core.owner().check()?;
         let place = Sequence::try_from(first).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_before(first, |tail| {
             tail.truncate(|writer, directory, stores| writer.truncate_before(place, directory, stores))
@@ -61,6 +62,7 @@ impl Wal {
     /// [`ErrorKind::Truncated`]: crate::ErrorKind::Truncated
     pub fn truncate_after(&self, last: u64) -> Result<(), Error> {
         let core = self.core();
+        core.owner().check()?;
         let place = Sequence::try_from(last).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_from(last.saturating_add(1), |tail| {
             tail.truncate(|writer, directory, stores| writer.truncate_after(place, directory, stores))
