@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
 use wal_segment::io::Directory;
-use wal_segment::{Ending, Opened, Recovery};
+use wal_segment::{Ending, Error as SegmentError, Opened, Recovery};
 use wal_sync::primitives::channel::Receiver;
 use wal_sync::primitives::{now, since};
 use wal_sync::{GroupCommit, Limits};
 
 use crate::crew::Crew;
 use crate::error::Error;
+use crate::events::{Caller, Listener};
+use crate::health::Probe;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
 use crate::owner::Owner;
 use crate::reader::Library;
-use crate::rollover::{Caller, Listener};
 use crate::stats::Stats;
 use crate::stores::Stores;
 use crate::tail::{FRAME_ENTRIES, Tail};
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     meters: Arc<Meters>,
     stores: Arc<Stores>,
     crew: Crew,
+    probe: Probe,
     /// Where no thread calls back, whoever rolled over does.
     caller: Option<Caller>,
     background: bool,
@@ -57,7 +59,9 @@ impl Core {
         let (stores, bell) =
             Stores::new(directory, options.rules, anchor, options.zeroes_ahead(), background);
         let stores = Arc::new(stores);
-        let (listener, caller) = options.on_rollover.clone().map(Listener::new).unzip();
+        let callbacks = (!options.callbacks.is_empty()).then(|| options.callbacks.clone());
+        let (listener, caller) = callbacks.map(Listener::new).unzip();
+        let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
         let limits = Limits {
@@ -69,7 +73,7 @@ impl Core {
         };
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
-        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, background);
+        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, options);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
@@ -78,6 +82,7 @@ impl Core {
             meters,
             stores: Arc::clone(&stores),
             crew: Crew::new(),
+            probe,
             caller: kept_caller,
             background,
         });
@@ -109,12 +114,22 @@ impl Core {
         self.commits.target().owner()
     }
 
+    /// What whoever asks for the health compares with.
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Why the last spare, and the last anchor, could not be had.
+    pub(crate) fn background_failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
+        self.stores.failures()
+    }
+
     /// Whether whoever waits has to do what is due.
     pub(crate) fn is_driven_by_waiters(&self) -> bool {
         !self.background
     }
 
-    /// Runs the rollover callback where no thread does.
+    /// Runs the callbacks where no thread does.
     pub(crate) fn call_back(&self) {
         if let Some(caller) = &self.caller {
             caller.call_all();

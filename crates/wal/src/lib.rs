@@ -43,6 +43,8 @@ mod commit;
 mod core;
 mod crew;
 mod error;
+mod events;
+mod health;
 mod histogram;
 mod log;
 mod meters;
@@ -60,6 +62,7 @@ mod view;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
+pub use health::{Health, InHand, SlowSync, Space, Stall};
 pub use log::Wal;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;

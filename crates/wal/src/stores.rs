@@ -50,6 +50,9 @@ struct Wanted {
     /// The thread sleeps until the bell rings.
     asleep: bool,
     over: bool,
+    /// Why the last attempt at a spare, or at the anchor, has failed, if it has.
+    spare_failure: Option<SegmentError>,
+    anchor_failure: Option<SegmentError>,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,8 @@ impl Stores {
             leisurely: None,
             asleep: false,
             over: false,
+            spare_failure: None,
+            anchor_failure: None,
         };
         let stores = Stores {
             directory,
@@ -166,6 +171,12 @@ impl Stores {
         }
     }
 
+    /// Why the last spare, and the last anchor, could not be had; `None` once another attempt went well.
+    pub(crate) fn failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
+        let wanted = self.wanted.lock_whole();
+        (wanted.spare_failure.clone(), wanted.anchor_failure.clone())
+    }
+
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
         self.anchor.lock_whole().prove(self.directory.as_ref())?;
         prepare(self.directory.as_ref(), order, self.rules)
@@ -193,16 +204,24 @@ impl Stores {
     }
 
     fn put(&self, slot: Slot) {
-        self.wanted.lock_whole().spare = slot;
+        self.wanted.lock_whole().settle(slot);
         self.changed.notify_all();
     }
 
     /// An anchor that could not be written is written at leisure, unless a newer one comes first.
     fn write_behind(&self, anchor: Anchor) {
-        let written = self.guarded(Operation::Write, || self.anchor.lock_whole().write(anchor));
-        if written.is_err() {
-            self.wanted.lock_whole().leisurely.get_or_insert(anchor);
+        let written = self.guarded(Operation::Write, || self.write(anchor));
+        if let Err(error) = written {
+            let mut wanted = self.wanted.lock_whole();
+            wanted.anchor_failure = Some(error);
+            wanted.leisurely.get_or_insert(anchor);
         }
+    }
+
+    fn write(&self, anchor: Anchor) -> Result<(), SegmentError> {
+        let written = self.anchor.lock_whole().write(anchor);
+        self.wanted.lock_whole().anchor_failure = written.as_ref().err().cloned();
+        written
     }
 
     /// A panic below is a failure of what was asked for.
@@ -232,13 +251,21 @@ impl Stores {
             unsuited => {
                 // Its space is given back with its last handle, and may be the last there is.
                 drop(unsuited);
-                self.make(order)
+                let made = self.make(order);
+                self.wanted.lock_whole().spare_failure = made.as_ref().err().cloned();
+                made
             }
         }
     }
 }
 
 impl Wanted {
+    /// An attempt at a spare has ended so.
+    fn settle(&mut self, slot: Slot) {
+        self.spare_failure = if let Slot::Failed(error) = &slot { Some(error.clone()) } else { None };
+        self.spare = slot;
+    }
+
     fn take_zeroing(&mut self) -> Option<Spare> {
         let Slot::Zeroing(spare) = &self.spare else { return None };
         let in_hand = Slot::InHand(Some(spare.file_bytes()));
@@ -291,7 +318,7 @@ impl Depot for Stores {
             while let Slot::Zeroing(spare) = slot {
                 slot = self.zero(spare);
             }
-            self.wanted.lock_whole().spare = slot;
+            self.wanted.lock_whole().settle(slot);
             return;
         }
         let mut wanted = self.wanted.lock_whole();
@@ -303,7 +330,7 @@ impl Depot for Stores {
     }
 
     fn anchor(&self, anchor: Anchor) -> Result<(), SegmentError> {
-        self.anchor.lock_whole().write(anchor)
+        self.write(anchor)
     }
 
     fn anchor_soon(&self, anchor: Anchor) {

@@ -15,9 +15,12 @@ use wal_sync::primitives::{Guard, Mutex, now, since};
 use wal_sync::{Dropped, Fault, Target, Wrote};
 
 use crate::error::{Error, closed};
+use crate::events::{Event, Listener};
+use crate::health::{SlowSync, SyncMark};
 use crate::meters::Meters;
+use crate::options::Options;
 use crate::owner::Owner;
-use crate::rollover::{Listener, Rollover};
+use crate::rollover::Rollover;
 use crate::stores::Stores;
 
 /// The writer, and what it shows.
@@ -33,6 +36,8 @@ pub(crate) struct Tail {
     listener: Option<Listener>,
     checksum: ChecksumKind,
     frame_bytes: usize,
+    sync_mark: SyncMark,
+    slow_sync: Duration,
     /// Somebody syncs in the background when this asks for it.
     background: bool,
 }
@@ -52,7 +57,7 @@ impl Tail {
         meters: Arc<Meters>,
         listener: Option<Listener>,
         frame_bytes: usize,
-        background: bool,
+        options: &Options,
     ) -> Tail {
         Tail {
             checksum: writer.checksum(),
@@ -64,7 +69,9 @@ impl Tail {
             meters,
             listener,
             frame_bytes,
-            background,
+            sync_mark: SyncMark::new(),
+            slow_sync: options.slow_sync,
+            background: options.background,
         }
     }
 
@@ -128,7 +135,12 @@ impl Tail {
         ended.map_err(|error| self.fault(error))
     }
 
-    /// No rollover is told any more.
+    /// The sync that is in hand.
+    pub(crate) fn sync_mark(&self) -> &SyncMark {
+        &self.sync_mark
+    }
+
+    /// Nothing is told any more.
     pub(crate) fn stop_listening(&self) {
         if let Some(listener) = &self.listener {
             listener.stop();
@@ -142,8 +154,12 @@ impl Tail {
 
     fn rolled_over(&self, rollover: Rollover, took: Duration) {
         self.meters.rolled_over(took);
+        self.tell(Event::Rollover(rollover));
+    }
+
+    fn tell(&self, event: Event) {
         if let Some(listener) = &self.listener {
-            listener.tell(rollover);
+            listener.tell(event);
         }
     }
 
@@ -224,8 +240,15 @@ impl Target for Tail {
             }
         };
         let begun = now();
+        self.sync_mark.set(begun);
         let ran = job.run();
+        self.sync_mark.clear();
         let took = since(begun);
+        if took >= self.slow_sync {
+            self.meters.sync_was_slow();
+            let sequences = durable..job.point().next.value();
+            self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));
+        }
         let mut guard = self.lock();
         let writer = guard.as_mut().ok_or_else(closed)?;
         match ran {
