@@ -48,6 +48,10 @@ pub enum ErrorKind {
     /// As much is in flight as the options allow, and the caller did not want to wait longer; nothing was
     /// appended.
     Full,
+    /// An entry is there and good, and its bytes are no value of the type that was asked for.
+    Undecodable,
+    /// A value refuses to be encoded; nothing was written.
+    Unencodable,
     /// An option has a value that cannot work.
     InvalidOptions,
 }

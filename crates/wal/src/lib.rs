@@ -40,6 +40,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod commit;
+#[cfg(feature = "config")]
+mod config;
 mod core;
 mod crew;
 mod error;
@@ -58,6 +60,8 @@ mod stats;
 mod stores;
 mod tail;
 mod truncate;
+#[cfg(feature = "serde")]
+mod typed;
 mod view;
 
 pub use commit::{Commit, Reached};
@@ -70,6 +74,8 @@ pub use options::Options;
 pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
 pub use stats::{Distribution, Stats};
+#[cfg(feature = "serde")]
+pub use typed::{Typed, TypedEntries};
 pub use view::{SegmentInfo, View};
 
 pub use wal_format::ChecksumKind as Checksum;

@@ -281,6 +281,16 @@ impl Wal {
         self.core().close()
     }
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn max_entry_bytes(&self) -> u64 {
+        self.handle.max_entry_bytes
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn max_batch_bytes(&self) -> u64 {
+        self.handle.max_batch_bytes
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }

@@ -19,6 +19,12 @@ use crate::rollover::Rollover;
 use crate::view::View;
 
 /// How a log is opened, with defaults that a database could run on.
+///
+/// With the feature `config` it is also a value for serde: a section of a configuration file becomes options, and
+/// options can be shown. The names are those of the methods, with the unit where there is one
+/// (`segment_bytes`, `slow_sync_ms`, `buffered_bytes`); times are milliseconds and may have a fraction; what is absent has its default,
+/// and an unknown name is an error. A policy is `{ policy = "periodic", entries = 1000, interval_ms = 10 }`,
+/// `{ policy = "grouped", window_ms = 1 }`, or `none` or `immediate` alone. Whether values can work is checked at `open`, as for any others.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Options {
