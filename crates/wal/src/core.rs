@@ -11,7 +11,7 @@ use wal_sync::{GroupCommit, Limits};
 
 use crate::crew::Crew;
 use crate::error::Error;
-use crate::events::{Caller, Listener};
+use crate::events::{Caller, Listener, note};
 use crate::health::Probe;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
@@ -58,9 +58,11 @@ impl Core {
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
         let (stores, bell) =
             Stores::new(directory, options.rules, anchor, options.zeroes_ahead(), background);
+        let (listener, caller) = Listener::new(&options.callbacks, library.directory_handle().path()).unzip();
+        #[cfg(feature = "tracing")]
+        let stores = stores.traced(listener.clone());
         let stores = Arc::new(stores);
-        let callbacks = (!options.callbacks.is_empty()).then(|| options.callbacks.clone());
-        let (listener, caller) = callbacks.map(Listener::new).unzip();
+        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
         let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
@@ -87,6 +89,7 @@ impl Core {
             background,
         });
         core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
+        core.call_back();
         Ok((core, checksum))
     }
 
@@ -141,6 +144,14 @@ impl Core {
         self.owner().check()?;
         let closed = self.commits.close(Tail::finish);
         if !matches!(closed, Err(wal_sync::Error::Closed)) {
+            note!(
+                self.commits.target().listener(),
+                Closed {
+                    written: self.commits.written(),
+                    durable: self.commits.durable(),
+                    failed: closed.clone().map_err(Error::from).err(),
+                }
+            );
             self.leave();
             self.stores.discard_spare();
             self.commits.target().release();

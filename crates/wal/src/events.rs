@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use wal_sync::primitives::channel::{Receiver, Sender, unbounded};
@@ -14,13 +15,34 @@ use wal_sync::primitives::{AtomicBool, Ordering};
 
 use crate::health::SlowSync;
 use crate::rollover::Rollover;
+#[cfg(feature = "tracing")]
+use crate::trace::{self, Trace};
 
 /// Something that somebody may want to know.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Rollover(Rollover),
     SlowSync(SlowSync),
+    #[cfg(feature = "tracing")]
+    Trace(Trace),
 }
+
+/// Takes note of what is traced alone; without the feature, of nothing.
+macro_rules! note {
+    ($listener:expr, $trace:ident { $($field:tt)* }) => {
+        #[cfg(feature = "tracing")]
+        if let Some(listener) = $listener {
+            listener.tell($crate::events::Event::Trace($crate::trace::Trace::$trace { $($field)* }));
+        }
+    };
+    (when $pattern:pat = $value:expr => $listener:expr, $trace:ident { $($field:tt)* }) => {
+        #[cfg(feature = "tracing")]
+        if let $pattern = $value {
+            $crate::events::note!($listener, $trace { $($field)* });
+        }
+    };
+}
+pub(crate) use note;
 
 /// What is called for one kind of event.
 pub(crate) struct Callback<T>(Arc<dyn Fn(&T) + Send + Sync>);
@@ -57,14 +79,26 @@ pub(crate) struct Callbacks {
 
 impl Callbacks {
     /// Whether nobody wants to know anything.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.on_rollover.is_none() && self.on_slow_sync.is_none()
+    }
+
+    /// Whether somebody wants to know of this.
+    fn want(&self, event: &Event) -> bool {
+        match event {
+            Event::Rollover(_) => self.on_rollover.is_some(),
+            Event::SlowSync(_) => self.on_slow_sync.is_some(),
+            #[cfg(feature = "tracing")]
+            Event::Trace(_) => false,
+        }
     }
 
     fn call(&self, event: &Event) {
         match event {
             Event::Rollover(rollover) => self.on_rollover.iter().for_each(|callback| callback.call(rollover)),
             Event::SlowSync(sync) => self.on_slow_sync.iter().for_each(|callback| callback.call(sync)),
+            #[cfg(feature = "tracing")]
+            Event::Trace(_) => {}
         }
     }
 }
@@ -74,6 +108,7 @@ impl Callbacks {
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     noted: Sender<Option<Event>>,
+    callbacks: Callbacks,
 }
 
 /// The other end: runs the callbacks.
@@ -81,19 +116,39 @@ pub(crate) struct Listener {
 pub(crate) struct Caller {
     noted: Receiver<Option<Event>>,
     callbacks: Callbacks,
+    /// Whose events they are.
+    #[cfg(feature = "tracing")]
+    log: String,
     /// Where no thread of its own calls: somebody calls, and others leave it to them.
     busy: AtomicBool,
 }
 
 impl Listener {
-    pub(crate) fn new(callbacks: Callbacks) -> (Listener, Caller) {
+    /// Both ends, for the log in this directory; none where nobody will want to know anything.
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "callbacks know whose they are"))]
+    pub(crate) fn new(callbacks: &Callbacks, directory: &Path) -> Option<(Listener, Caller)> {
+        if callbacks.is_empty() && !cfg!(feature = "tracing") {
+            return None;
+        }
         let (sender, noted) = unbounded();
-        (Listener { noted: sender }, Caller { noted, callbacks, busy: AtomicBool::new(false) })
+        let caller = Caller {
+            noted,
+            callbacks: callbacks.clone(),
+            #[cfg(feature = "tracing")]
+            log: directory.display().to_string(),
+            busy: AtomicBool::new(false),
+        };
+        Some((Listener { noted: sender, callbacks: callbacks.clone() }, caller))
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        // Nobody listens once the log is closed.
-        self.noted.send(Some(event)).ok();
+        let wanted = self.callbacks.want(&event);
+        #[cfg(feature = "tracing")]
+        let wanted = wanted || event.is_traced();
+        if wanted {
+            // Nobody listens once the log is closed.
+            self.noted.send(Some(event)).ok();
+        }
     }
 
     /// The thread ends when it has told what was noted.
@@ -106,8 +161,15 @@ impl Caller {
     /// The body of the thread `wal-events`.
     pub(crate) fn run(&self) {
         while let Ok(Some(event)) = self.noted.recv() {
-            self.callbacks.call(&event);
+            self.call(&event);
         }
+    }
+
+    /// The callback comes last: an event is traced in front of those that it causes.
+    fn call(&self, event: &Event) {
+        #[cfg(feature = "tracing")]
+        trace::emit(&self.log, event);
+        self.callbacks.call(event);
     }
 
     /// Calls for everything that was noted, unless somebody is at it: another thread, or this one, in a call
@@ -115,7 +177,7 @@ impl Caller {
     pub(crate) fn call_all(&self) {
         while !self.noted.is_empty() && !self.busy.swap(true, Ordering::SeqCst) {
             while let Ok(Some(event)) = self.noted.try_recv() {
-                self.callbacks.call(&event);
+                self.call(&event);
             }
             self.busy.store(false, Ordering::SeqCst);
         }

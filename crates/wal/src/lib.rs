@@ -59,6 +59,8 @@ mod rollover;
 mod stats;
 mod stores;
 mod tail;
+#[cfg(feature = "tracing")]
+mod trace;
 mod truncate;
 #[cfg(feature = "serde")]
 mod typed;

@@ -10,6 +10,8 @@ pub struct Rollover {
     pub to: u64,
     /// The number of the first entry there.
     pub first: u64,
+    /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
+    pub cut: bool,
 }
 
 impl Rollover {
@@ -18,6 +20,7 @@ impl Rollover {
             from: rolled.from.map(wal_format::SegmentNumber::value),
             to: rolled.to.value(),
             first: rolled.first.value(),
+            cut: rolled.cut,
         }
     }
 }

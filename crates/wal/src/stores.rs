@@ -24,6 +24,10 @@ use wal_segment::{AnchorFile, Depot, Error as SegmentError, Operation, Order, Ru
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use wal_sync::primitives::{Condvar, Mutex};
 
+#[cfg(feature = "tracing")]
+use crate::events::Listener;
+use crate::events::note;
+
 /// The spare segment and the anchor of one log.
 #[derive(Debug)]
 pub(crate) struct Stores {
@@ -36,6 +40,8 @@ pub(crate) struct Stores {
     changed: Condvar,
     /// Rung when something is wanted; none where nobody listens.
     bell: Option<Sender<()>>,
+    #[cfg(feature = "tracing")]
+    listener: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -103,8 +109,16 @@ impl Stores {
             wanted: Mutex::new(wanted),
             changed: Condvar::new(),
             bell,
+            #[cfg(feature = "tracing")]
+            listener: None,
         };
         (stores, rings)
+    }
+
+    /// What fails here is told, too.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn traced(self, listener: Option<Listener>) -> Stores {
+        Stores { listener, ..self }
     }
 
     /// The body of the thread `wal-files`: does what is wanted until [`Stores::stop`].
@@ -179,7 +193,9 @@ impl Stores {
 
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
         self.anchor.lock_whole().prove(self.directory.as_ref())?;
-        prepare(self.directory.as_ref(), order, self.rules)
+        let made = prepare(self.directory.as_ref(), order, self.rules);
+        note!(when Err(error) = &made => &self.listener, SpareFailed { error: error.clone().into() });
+        made
     }
 
     fn made(&self, order: Order) -> Slot {
@@ -221,6 +237,7 @@ impl Stores {
     fn write(&self, anchor: Anchor) -> Result<(), SegmentError> {
         let written = self.anchor.lock_whole().write(anchor);
         self.wanted.lock_whole().anchor_failure = written.as_ref().err().cloned();
+        note!(when Err(error) = &written => &self.listener, AnchorFailed { error: error.clone().into() });
         written
     }
 

@@ -15,7 +15,7 @@ use wal_sync::primitives::{Guard, Mutex, now, since};
 use wal_sync::{Dropped, Fault, Target, Wrote};
 
 use crate::error::{Error, closed};
-use crate::events::{Event, Listener};
+use crate::events::{Event, Listener, note};
 use crate::health::{SlowSync, SyncMark};
 use crate::meters::Meters;
 use crate::options::Options;
@@ -140,6 +140,12 @@ impl Tail {
         &self.sync_mark
     }
 
+    /// Who takes note of what is traced.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
+    }
+
     /// Nothing is told any more.
     pub(crate) fn stop_listening(&self) {
         if let Some(listener) = &self.listener {
@@ -169,6 +175,7 @@ impl Tail {
         match error {
             SegmentError::Poisoned(_) => {
                 self.meters.sync_failed();
+                note!(&self.listener, SyncFailed { error: error.clone().into() });
                 Fault::Final(error.into())
             }
             error => Fault::Passing(error.into()),
@@ -225,7 +232,14 @@ impl Target for Tail {
                 debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
                 Ok(wrote)
             }
-            Err(error) => Err(self.fault(error)),
+            Err(error) => {
+                let fault = self.fault(error);
+                note!(
+                    when Fault::Passing(error) = &fault => &self.listener,
+                    WriteFailed { first, error: error.clone() }
+                );
+                Err(fault)
+            }
         }
     }
 
@@ -261,7 +275,10 @@ impl Target for Tail {
             }
             Err(error) => {
                 self.meters.sync_failed();
-                Err(writer.poison(error).into())
+                let error = Error::from(writer.poison(error));
+                drop(guard);
+                note!(&self.listener, SyncFailed { error: error.clone() });
+                Err(error)
             }
         }
     }
