@@ -12,8 +12,11 @@ use serde_core::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde_core::ser::{SerializeMap, SerializeStruct};
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use wal_format::ChecksumKind;
+use wal_segment::Writer;
 use wal_sync::SyncPolicy;
 
+use crate::events::Callbacks;
+use crate::log::Wal;
 use crate::options::Options;
 
 macro_rules! options {
@@ -66,6 +69,30 @@ options! {
 impl<'de> Deserialize<'de> for Options {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Options, D::Error> {
         deserializer.deserialize_struct("Options", NAMES, OptionsVisitor)
+    }
+}
+
+impl Options {
+    /// The same with what the log and the other options decide where nothing was said, and without the callbacks:
+    /// one that keeps the log would be kept by it.
+    pub(crate) fn in_force(&self, writer: &Writer) -> Options {
+        Options {
+            segment_bytes: Some(writer.segment_bytes()),
+            checksum: Some(writer.checksum()),
+            max_batch_bytes: Some(self.batch_bytes()),
+            zero_ahead: Some(self.zeroes_ahead()),
+            low_space_bytes: Some(self.low_space_bytes.unwrap_or(writer.segment_bytes())),
+            callbacks: Callbacks::default(),
+            ..self.clone()
+        }
+    }
+}
+
+impl Wal {
+    /// The options that are in force, to be shown: what was left to the log is filled in. `buffered_bytes` alone
+    /// stays absent when nothing gathers. They have no callbacks.
+    pub fn options(&self) -> &Options {
+        &self.core().options
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Core {
     stores: Arc<Stores>,
     crew: Crew,
     probe: Probe,
+    /// As they are in force.
+    #[cfg(feature = "config")]
+    pub(crate) options: Options,
     /// Where no thread calls back, whoever rolled over does.
     caller: Option<Caller>,
     background: bool,
@@ -63,6 +66,8 @@ impl Core {
         let stores = stores.traced(listener.clone());
         let stores = Arc::new(stores);
         note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
+        #[cfg(feature = "config")]
+        let in_force = options.in_force(&writer);
         let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
@@ -85,6 +90,8 @@ impl Core {
             stores: Arc::clone(&stores),
             crew: Crew::new(),
             probe,
+            #[cfg(feature = "config")]
+            options: in_force,
             caller: kept_caller,
             background,
         });

@@ -83,16 +83,6 @@ impl Callbacks {
         self.on_rollover.is_none() && self.on_slow_sync.is_none()
     }
 
-    /// Whether somebody wants to know of this.
-    fn want(&self, event: &Event) -> bool {
-        match event {
-            Event::Rollover(_) => self.on_rollover.is_some(),
-            Event::SlowSync(_) => self.on_slow_sync.is_some(),
-            #[cfg(feature = "tracing")]
-            Event::Trace(_) => false,
-        }
-    }
-
     fn call(&self, event: &Event) {
         match event {
             Event::Rollover(rollover) => self.on_rollover.iter().for_each(|callback| callback.call(rollover)),
@@ -108,7 +98,9 @@ impl Callbacks {
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     noted: Sender<Option<Event>>,
-    callbacks: Callbacks,
+    /// Not the callbacks: one that keeps the log would be kept by it.
+    tells_rollovers: bool,
+    tells_slow_syncs: bool,
 }
 
 /// The other end: runs the callbacks.
@@ -138,11 +130,21 @@ impl Listener {
             log: directory.display().to_string(),
             busy: AtomicBool::new(false),
         };
-        Some((Listener { noted: sender, callbacks: callbacks.clone() }, caller))
+        let listener = Listener {
+            noted: sender,
+            tells_rollovers: callbacks.on_rollover.is_some(),
+            tells_slow_syncs: callbacks.on_slow_sync.is_some(),
+        };
+        Some((listener, caller))
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        let wanted = self.callbacks.want(&event);
+        let wanted = match &event {
+            Event::Rollover(_) => self.tells_rollovers,
+            Event::SlowSync(_) => self.tells_slow_syncs,
+            #[cfg(feature = "tracing")]
+            Event::Trace(_) => false,
+        };
         #[cfg(feature = "tracing")]
         let wanted = wanted || event.is_traced();
         if wanted {

@@ -185,3 +185,24 @@ fn a_section_of_a_toml_file_opens_a_log() {
     let error = toml::from_str::<Service>("[wal]\nsegment_bytes = -1\n").err().expect("no size");
     assert!(error.to_string().contains("segment_bytes: "), "{error}");
 }
+
+#[test]
+fn a_log_shows_what_is_in_force() {
+    let disk = Arc::new(SimDisk::new(1));
+    let made = Options::new().segment_bytes(1 << 20).open_in(disk.clone()).expect("a new log");
+    made.append(b"entry").expect("nothing fails");
+    made.close().expect("nothing fails");
+    let wal = Options::new().background(false).max_entry_bytes(500).open_in(disk).expect("a log");
+    assert_eq!(
+        Value::Object(shown(wal.options())),
+        json!({
+            // What the log has.
+            "segment_bytes": 1 << 20, "checksum": "crc32", "low_space_bytes": 1 << 20,
+            // What others decide.
+            "max_batch_bytes": 256 << 20, "zero_ahead": false,
+            "sync": { "policy": "grouped", "window_ms": 1 }, "max_entry_bytes": 500,
+            "max_in_flight_bytes": 16 << 20, "buffered_bytes": null, "background": false,
+            "mapped_reads": true, "slow_sync_ms": 1000,
+        })
+    );
+}

@@ -4,10 +4,12 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 use wal::{Durability, Error, ErrorKind, Options, SyncPolicy, Typed, Wal};
+use wal_segment::io::sim::SimDisk;
 use wal_testing::{Counting, allocations};
 
 #[global_allocator]
@@ -172,8 +174,8 @@ fn a_value_larger_than_what_memory_is_kept_for_comes_back() {
 proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let scratch = scratch();
-        let wal = open(scratch.path());
+        let options = options().background(false);
+        let wal = options.open_in(Arc::new(SimDisk::new(1))).expect("a new log");
         wal.append(&bytes).expect("bytes are bytes");
         match wal.typed::<Change>().read(0) {
             // Postcard has several spellings of a number, so the bytes need not be the same.
