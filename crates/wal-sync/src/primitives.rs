@@ -1,4 +1,4 @@
-//! The one place that names mutexes, condition variables, atomics, the futex, threads, clocks and
+//! The one place that names mutexes, condition variables, atomics, the futex, threads, processes, clocks and
 //! channels, so that a model checker can replace them: a build with `--cfg loom` takes loom's.
 
 #![allow(
@@ -343,6 +343,13 @@ pub fn now() -> Instant {
 #[must_use]
 pub fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
+}
+
+/// The number of this process. What a fork has copied is in another one. A system call, on Linux about
+/// 100 ns.
+#[must_use]
+pub fn process_id() -> u32 {
+    std::process::id()
 }
 
 #[cfg(not(loom))]

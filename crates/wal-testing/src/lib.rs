@@ -1,8 +1,12 @@
-//! An allocator that counts, by thread: for tests that say "this thread allocates nothing here".
+//! An allocator that counts, by thread: for tests that say "this thread allocates nothing here". And a fork of
+//! the process.
 //!
 //! The only unsafe code outside of `wal-segment/src/mmap.rs`, and part of nothing that is shipped.
 
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+#![allow(unsafe_code, reason = "neither a global allocator nor a fork can be had without")]
+
+#[cfg(unix)]
+pub mod fork;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

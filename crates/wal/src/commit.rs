@@ -13,6 +13,7 @@ use wal_sync::{Mark, Ticket, Watch};
 
 use crate::core::Core;
 use crate::error::Error;
+use crate::owner::Owner;
 
 /// Entries that are numbered, and not yet what was asked for. To be waited for, by blocking or by
 /// `await`; no runtime is needed.
@@ -29,11 +30,12 @@ pub struct Commit {
     entries: u64,
     /// Where no thread does it, whoever waits writes and syncs.
     core: Option<Arc<Core>>,
+    owner: Owner,
 }
 
 impl Commit {
-    pub(crate) fn new(ticket: Ticket<Error>, entries: u64, core: Option<Arc<Core>>) -> Commit {
-        Commit { ticket, entries, core }
+    pub(crate) fn new(ticket: Ticket<Error>, entries: u64, core: Option<Arc<Core>>, owner: Owner) -> Commit {
+        Commit { ticket, entries, core, owner }
     }
 
     /// The number of the first entry. If the commit fails, another entry gets it.
@@ -70,6 +72,11 @@ impl Commit {
     }
 
     fn wait_until(&self, limit: Option<Duration>) -> Option<Result<u64, Error>> {
+        if self.ticket.outcome().is_none()
+            && let Err(forked) = self.owner.check()
+        {
+            return Some(Err(forked));
+        }
         let deadline = limit.and_then(|limit| now().checked_add(limit));
         let outcome = match &self.core {
             Some(core) => {
@@ -125,12 +132,16 @@ impl Reached {
     /// [`Poisoned`](crate::ErrorKind::Poisoned) or [`Closed`](crate::ErrorKind::Closed) when it never will;
     /// [`Truncated`](crate::ErrorKind::Truncated) when the log was cut in front of the entry meanwhile.
     pub fn wait(mut self) -> Result<(), Error> {
+        self.core.owner().check()?;
         let reached = block_on(|context| self.core.commits.poll_watch(&mut self.watch, context), None);
         reached.expect("without a limit there is an outcome").map_err(Error::from)
     }
 
     /// As [`Reached::wait`], for at most `limit`; `None` when that has passed.
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<Result<(), Error>> {
+        if let Err(forked) = self.core.owner().check() {
+            return Some(Err(forked));
+        }
         let Reached { core, watch } = self;
         let reached = block_on(|context| core.commits.poll_watch(watch, context), Some(limit));
         reached.map(|reached| reached.map_err(Error::from))

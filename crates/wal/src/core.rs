@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
 use wal_segment::io::Directory;
-use wal_segment::{Ending, Opened, Recovery};
+use wal_segment::{Ending, Error as SegmentError, Opened, Recovery};
 use wal_sync::primitives::channel::Receiver;
 use wal_sync::primitives::{now, since};
 use wal_sync::{GroupCommit, Limits};
 
 use crate::crew::Crew;
 use crate::error::Error;
+use crate::events::{Caller, Listener, note};
+use crate::health::Probe;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
+use crate::owner::Owner;
 use crate::reader::Library;
-use crate::rollover::{Caller, Listener};
 use crate::stats::Stats;
 use crate::stores::Stores;
 use crate::tail::{FRAME_ENTRIES, Tail};
@@ -28,6 +30,10 @@ pub(crate) struct Core {
     meters: Arc<Meters>,
     stores: Arc<Stores>,
     crew: Crew,
+    probe: Probe,
+    /// As they are in force.
+    #[cfg(feature = "config")]
+    pub(crate) options: Options,
     /// Where no thread calls back, whoever rolled over does.
     caller: Option<Caller>,
     background: bool,
@@ -56,8 +62,14 @@ impl Core {
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
         let (stores, bell) =
             Stores::new(directory, options.rules, anchor, options.zeroes_ahead(), background);
+        let (listener, caller) = Listener::new(&options.callbacks, library.directory_handle().path()).unzip();
+        #[cfg(feature = "tracing")]
+        let stores = stores.traced(listener.clone());
         let stores = Arc::new(stores);
-        let (listener, caller) = options.on_rollover.clone().map(Listener::new).unzip();
+        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
+        #[cfg(feature = "config")]
+        let in_force = options.in_force(&writer);
+        let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
         let limits = Limits {
@@ -69,7 +81,7 @@ impl Core {
         };
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
-        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, background);
+        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, options);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
@@ -78,10 +90,14 @@ impl Core {
             meters,
             stores: Arc::clone(&stores),
             crew: Crew::new(),
+            probe,
+            #[cfg(feature = "config")]
+            options: in_force,
             caller: kept_caller,
             background,
         });
         core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
+        core.call_back();
         Ok((core, checksum))
     }
 
@@ -104,12 +120,27 @@ impl Core {
         Ok(())
     }
 
+    /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
+    pub(crate) fn owner(&self) -> Owner {
+        self.commits.target().owner()
+    }
+
+    /// What whoever asks for the health compares with.
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Why the last spare, and the last anchor, could not be had.
+    pub(crate) fn background_failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
+        self.stores.failures()
+    }
+
     /// Whether whoever waits has to do what is due.
     pub(crate) fn is_driven_by_waiters(&self) -> bool {
         !self.background
     }
 
-    /// Runs the rollover callback where no thread does.
+    /// Runs the callbacks where no thread does.
     pub(crate) fn call_back(&self) {
         if let Some(caller) = &self.caller {
             caller.call_all();
@@ -118,8 +149,17 @@ impl Core {
 
     /// Makes everything durable, marks the end, ends the threads and gives up the lock.
     pub(crate) fn close(&self) -> Result<(), Error> {
+        self.owner().check()?;
         let closed = self.commits.close(Tail::finish);
         if !matches!(closed, Err(wal_sync::Error::Closed)) {
+            note!(
+                self.commits.target().listener(),
+                Closed {
+                    written: self.commits.written(),
+                    durable: self.commits.durable(),
+                    failed: closed.clone().map_err(Error::from).err(),
+                }
+            );
             self.leave();
             self.stores.discard_spare();
             self.commits.target().release();
@@ -130,6 +170,10 @@ impl Core {
 
     /// Ends without a sync, as when the last handle is dropped.
     pub(crate) fn end(&self) {
+        if !self.owner().is_here() {
+            // What was submitted is the other process's, and so are the threads that would be waited for.
+            return;
+        }
         self.commits.abandon();
         self.leave();
         self.commits.target().release();

@@ -40,6 +40,9 @@ pub enum ErrorKind {
     /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
     /// is on the disk, and nothing more is accepted: drop the log and open it again.
     Poisoned,
+    /// The log was opened by another process, of which this one is a fork. Nothing was written: open the log in
+    /// this process, once the other one has closed it.
+    Forked,
     /// The log was closed, or its last handle was dropped before what was asked for was true.
     Closed,
     /// As much is in flight as the options allow, and the caller did not want to wait longer; nothing was
@@ -53,6 +56,10 @@ pub enum ErrorKind {
     RolledBack,
     /// The directory that a copy was to go to is not empty. Nothing was changed.
     NotEmpty,
+    /// An entry is there and good, and its bytes are no value of the type that was asked for.
+    Undecodable,
+    /// A value refuses to be encoded; nothing was written.
+    Unencodable,
     /// An option has a value that cannot work.
     InvalidOptions,
 }

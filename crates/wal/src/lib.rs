@@ -49,9 +49,13 @@
 mod append_at;
 mod commit;
 mod copy;
+#[cfg(feature = "config")]
+mod config;
 mod core;
 mod crew;
 mod error;
+mod events;
+mod health;
 mod histogram;
 mod log;
 mod meters;
@@ -59,17 +63,23 @@ mod meters;
 mod metrics;
 mod open_expecting;
 mod options;
+mod owner;
 mod reader;
 mod rollover;
 mod salvage;
 mod stats;
 mod stores;
 mod tail;
+#[cfg(feature = "tracing")]
+mod trace;
 mod truncate;
+#[cfg(feature = "serde")]
+mod typed;
 mod view;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
+pub use health::{Health, InHand, SlowSync, Space, Stall};
 pub use log::Wal;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
@@ -78,6 +88,8 @@ pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
 pub use salvage::{Salvage, Salvaged};
 pub use stats::{Distribution, Stats};
+#[cfg(feature = "serde")]
+pub use typed::{Typed, TypedEntries};
 pub use view::{SegmentInfo, View};
 
 pub use wal_format::ChecksumKind as Checksum;

@@ -76,7 +76,7 @@ impl Wal {
     ///   stays, and the next call tries again.)
     /// - [`ErrorKind::Poisoned`]: a sync failed. The entry may or may not be found after the next open.
     /// - [`ErrorKind::Truncated`]: [`Wal::truncate_after`] dropped the entry before it was durable.
-    /// - [`ErrorKind::Closed`]: nothing was written.
+    /// - [`ErrorKind::Closed`], [`ErrorKind::Forked`]: nothing was written.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
         self.append_with(payload, self.core().commits.promise())
     }
@@ -165,6 +165,7 @@ impl Wal {
     /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of it was dropped meanwhile. What had gathered
     /// in a [buffered](Options::buffered) log and cannot be written is an error, too.
     pub fn sync(&self) -> Result<(), Error> {
+        self.core().owner().check()?;
         let synced = self.core().commits.sync();
         self.core().call_back();
         synced.map_err(Error::from)
@@ -175,6 +176,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::sync`].
     pub fn flush(&self) -> Result<(), Error> {
+        self.core().owner().check()?;
         let flushed = self.core().commits.flush();
         self.core().call_back();
         flushed.map_err(Error::from)
@@ -283,6 +285,16 @@ impl Wal {
         self.core().close()
     }
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn max_entry_bytes(&self) -> u64 {
+        self.handle.max_entry_bytes
+    }
+
+    #[cfg(feature = "serde")]
+    pub(crate) fn max_batch_bytes(&self) -> u64 {
+        self.handle.max_batch_bytes
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }
@@ -328,7 +340,7 @@ impl Wal {
         let submitted = core.commits.submit_at(expected, batch, asked, patience, fill);
         core.call_back();
         let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));
-        Ok(Commit::new(submitted?, batch.entries, driver))
+        Ok(Commit::new(submitted?, batch.entries, driver, core.owner()))
     }
 
     /// Without a buffer nothing is less than written.

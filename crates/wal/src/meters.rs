@@ -39,6 +39,7 @@ struct Writing {
 #[derive(Debug)]
 struct Syncing {
     errors: AtomicU64,
+    slow: AtomicU64,
     duration: DurationHistogram,
     entries: CountHistogram,
 }
@@ -82,6 +83,7 @@ impl Meters {
             append_duration: Line(DurationHistogram::new()),
             syncing: Line(Syncing {
                 errors: zero(),
+                slow: zero(),
                 duration: DurationHistogram::new(),
                 entries: CountHistogram::new(),
             }),
@@ -118,6 +120,11 @@ impl Meters {
     /// A sync failed. How long it took says nothing about the disk and is not kept.
     pub(crate) fn sync_failed(&self) {
         self.syncing.0.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A sync took longer than the options allow, whether it failed or not.
+    pub(crate) fn sync_was_slow(&self) {
+        self.syncing.0.slow.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The log went on in the next segment; appends stood still for so long.
@@ -161,6 +168,7 @@ impl Meters {
             read_bytes: read(&reading.bytes),
             syncs: sync_duration.count,
             sync_errors: read(&syncing.errors),
+            slow_syncs: read(&syncing.slow),
             rollovers: rollover_duration.count,
             poisoned: gauges.poisoned,
             first: gauges.first,
@@ -249,6 +257,7 @@ mod tests {
         meters.write_took(micros(4));
         meters.appended(micros(100));
         meters.synced(4, micros(90));
+        meters.sync_was_slow();
         meters.rolled_over(micros(2_000));
         meters.read(2, 120);
         meters.read(1, 50);
@@ -265,7 +274,7 @@ mod tests {
         });
         assert_eq!((stats.appended_entries, stats.appended_bytes), (4, 350));
         assert_eq!((stats.read_entries, stats.read_bytes), (3, 170));
-        assert_eq!((stats.syncs, stats.sync_errors, stats.rollovers), (1, 0, 1));
+        assert_eq!((stats.syncs, stats.sync_errors, stats.slow_syncs, stats.rollovers), (1, 0, 1, 1));
         assert_eq!((stats.first, stats.last, stats.durable, stats.written), (1, Some(5), 5, 6));
         assert_eq!((stats.segments, stats.disk_bytes, stats.spare_segments), (2, 70, 3));
         assert_eq!((stats.poisoned, stats.pending_bytes), (false, 40));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wal_format::{ChecksumKind, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence};
 use wal_segment::io::{Directory, Disk};
@@ -9,13 +10,21 @@ use wal_segment::{Error as SegmentError, Operation, Rules, Wanted};
 use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
+use crate::events::{Callback, Callbacks};
+use crate::health::SlowSync;
 use crate::log::Wal;
 use crate::meters::Meters;
 use crate::reader::Library;
-use crate::rollover::{Callback, Rollover};
+use crate::rollover::Rollover;
 use crate::view::View;
 
 /// How a log is opened, with defaults that a database could run on.
+///
+/// With the feature `config` it is also a value for serde: a section of a configuration file becomes options, and
+/// options can be shown. The names are those of the methods, with the unit where there is one
+/// (`segment_bytes`, `slow_sync_ms`, `buffered_bytes`); times are milliseconds and may have a fraction; what is absent has its default,
+/// and an unknown name is an error. A policy is `{ policy = "periodic", entries = 1000, interval_ms = 10 }`,
+/// `{ policy = "grouped", window_ms = 1 }`, or `none` or `immediate` alone. Whether values can work is checked at `open`, as for any others.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Options {
@@ -29,8 +38,10 @@ pub struct Options {
     pub(crate) buffered: Option<u64>,
     pub(crate) background: bool,
     pub(crate) zero_ahead: Option<bool>,
-    pub(crate) on_rollover: Option<Callback>,
     pub(crate) first_sequence: Option<u64>,
+    pub(crate) slow_sync: Duration,
+    pub(crate) low_space_bytes: Option<u64>,
+    pub(crate) callbacks: Callbacks,
     pub(crate) rules: Rules,
 }
 
@@ -39,6 +50,9 @@ pub struct Options {
 const OPEN_SEGMENTS: usize = 64;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
+
+/// No disk in order takes so long, a network file system on a bad day does.
+const DEFAULT_SLOW_SYNC: Duration = Duration::from_secs(1);
 
 /// Enough that a disk which takes a gigabyte a second is kept busy across a sync of some milliseconds.
 const DEFAULT_IN_FLIGHT_BYTES: u64 = 16 << 20;
@@ -56,8 +70,10 @@ impl Default for Options {
             buffered: None,
             background: true,
             zero_ahead: None,
-            on_rollover: None,
             first_sequence: None,
+            slow_sync: DEFAULT_SLOW_SYNC,
+            low_space_bytes: None,
+            callbacks: Callbacks::default(),
             rules: Rules::default(),
         }
     }
@@ -134,7 +150,29 @@ impl Options {
     /// until somebody closes it. A panic in it is contained and changes
     /// nothing. At close those that are outstanding are called first, unless the callback itself closes.
     pub fn on_rollover(mut self, call: impl Fn(&Rollover) + Send + Sync + 'static) -> Options {
-        self.on_rollover = Some(Callback::new(call));
+        self.callbacks.on_rollover = Some(Callback::new(call));
+        self
+    }
+
+    /// From which time on a sync is slow: it is counted, [`on_slow_sync`](Options::on_slow_sync) is called when it
+    /// has ended, and [`Wal::health`] shows it, or a write, when it has not. More than zero. Default: 1 s.
+    pub fn slow_sync(mut self, limit: Duration) -> Options {
+        self.slow_sync = limit;
+        self
+    }
+
+    /// Calls back once for each slow sync, when it has ended, also when it failed; else as
+    /// [`on_rollover`](Options::on_rollover), on the same thread. The syncs of a rollover, a truncation and a
+    /// close do not count.
+    pub fn on_slow_sync(mut self, call: impl Fn(&SlowSync) + Send + Sync + 'static) -> Options {
+        self.callbacks.on_slow_sync = Some(Callback::new(call));
+        self
+    }
+
+    /// How many bytes should be free on the file system of the log; with less, [`Wal::health`] says that space
+    /// is low. Nothing else changes. Default: what a whole segment takes.
+    pub fn low_space_bytes(mut self, bytes: u64) -> Options {
+        self.low_space_bytes = Some(bytes);
         self
     }
 
@@ -268,6 +306,9 @@ impl Options {
         {
             let most = Sequence::MAX;
             return invalid(format!("first_sequence is {first}; it must be at most {most}"));
+        }
+        if self.slow_sync.is_zero() {
+            return invalid("slow_sync is 0; it must be more".to_owned());
         }
         if let Some(bytes) = self.buffered {
             if self.sync.waits() {

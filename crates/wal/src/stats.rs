@@ -23,6 +23,8 @@ pub struct Stats {
     pub syncs: u64,
     /// Syncs that failed. The first one poisons the log.
     pub sync_errors: u64,
+    /// Syncs, failed ones too, that took as long as [`slow_sync`](crate::Options::slow_sync), or longer.
+    pub slow_syncs: u64,
     /// How often the log went on in the next segment.
     pub rollovers: u64,
 

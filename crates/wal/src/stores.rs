@@ -24,6 +24,10 @@ use wal_segment::{AnchorFile, Depot, Error as SegmentError, Operation, Order, Ru
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use wal_sync::primitives::{Condvar, Mutex};
 
+#[cfg(feature = "tracing")]
+use crate::events::Listener;
+use crate::events::note;
+
 /// The spare segment and the anchor of one log.
 #[derive(Debug)]
 pub(crate) struct Stores {
@@ -36,6 +40,8 @@ pub(crate) struct Stores {
     changed: Condvar,
     /// Rung when something is wanted; none where nobody listens.
     bell: Option<Sender<()>>,
+    #[cfg(feature = "tracing")]
+    listener: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -50,6 +56,9 @@ struct Wanted {
     /// The thread sleeps until the bell rings.
     asleep: bool,
     over: bool,
+    /// Why the last attempt at a spare, or at the anchor, has failed, if it has.
+    spare_failure: Option<SegmentError>,
+    anchor_failure: Option<SegmentError>,
 }
 
 #[derive(Debug)]
@@ -89,6 +98,8 @@ impl Stores {
             leisurely: None,
             asleep: false,
             over: false,
+            spare_failure: None,
+            anchor_failure: None,
         };
         let stores = Stores {
             directory,
@@ -98,8 +109,16 @@ impl Stores {
             wanted: Mutex::new(wanted),
             changed: Condvar::new(),
             bell,
+            #[cfg(feature = "tracing")]
+            listener: None,
         };
         (stores, rings)
+    }
+
+    /// What fails here is told, too.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn traced(self, listener: Option<Listener>) -> Stores {
+        Stores { listener, ..self }
     }
 
     /// The body of the thread `wal-files`: does what is wanted until [`Stores::stop`].
@@ -166,9 +185,17 @@ impl Stores {
         }
     }
 
+    /// Why the last spare, and the last anchor, could not be had; `None` once another attempt went well.
+    pub(crate) fn failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
+        let wanted = self.wanted.lock_whole();
+        (wanted.spare_failure.clone(), wanted.anchor_failure.clone())
+    }
+
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
         self.anchor.lock_whole().prove(self.directory.as_ref())?;
-        prepare(self.directory.as_ref(), order, self.rules)
+        let made = prepare(self.directory.as_ref(), order, self.rules);
+        note!(when Err(error) = &made => &self.listener, SpareFailed { error: error.clone().into() });
+        made
     }
 
     fn made(&self, order: Order) -> Slot {
@@ -193,16 +220,25 @@ impl Stores {
     }
 
     fn put(&self, slot: Slot) {
-        self.wanted.lock_whole().spare = slot;
+        self.wanted.lock_whole().settle(slot);
         self.changed.notify_all();
     }
 
     /// An anchor that could not be written is written at leisure, unless a newer one comes first.
     fn write_behind(&self, anchor: Anchor) {
-        let written = self.guarded(Operation::Write, || self.anchor.lock_whole().write(anchor));
-        if written.is_err() {
-            self.wanted.lock_whole().leisurely.get_or_insert(anchor);
+        let written = self.guarded(Operation::Write, || self.write(anchor));
+        if let Err(error) = written {
+            let mut wanted = self.wanted.lock_whole();
+            wanted.anchor_failure = Some(error);
+            wanted.leisurely.get_or_insert(anchor);
         }
+    }
+
+    fn write(&self, anchor: Anchor) -> Result<(), SegmentError> {
+        let written = self.anchor.lock_whole().write(anchor);
+        self.wanted.lock_whole().anchor_failure = written.as_ref().err().cloned();
+        note!(when Err(error) = &written => &self.listener, AnchorFailed { error: error.clone().into() });
+        written
     }
 
     /// A panic below is a failure of what was asked for.
@@ -232,13 +268,21 @@ impl Stores {
             unsuited => {
                 // Its space is given back with its last handle, and may be the last there is.
                 drop(unsuited);
-                self.make(order)
+                let made = self.make(order);
+                self.wanted.lock_whole().spare_failure = made.as_ref().err().cloned();
+                made
             }
         }
     }
 }
 
 impl Wanted {
+    /// An attempt at a spare has ended so.
+    fn settle(&mut self, slot: Slot) {
+        self.spare_failure = if let Slot::Failed(error) = &slot { Some(error.clone()) } else { None };
+        self.spare = slot;
+    }
+
     fn take_zeroing(&mut self) -> Option<Spare> {
         let Slot::Zeroing(spare) = &self.spare else { return None };
         let in_hand = Slot::InHand(Some(spare.file_bytes()));
@@ -291,7 +335,7 @@ impl Depot for Stores {
             while let Slot::Zeroing(spare) = slot {
                 slot = self.zero(spare);
             }
-            self.wanted.lock_whole().spare = slot;
+            self.wanted.lock_whole().settle(slot);
             return;
         }
         let mut wanted = self.wanted.lock_whole();
@@ -303,7 +347,7 @@ impl Depot for Stores {
     }
 
     fn anchor(&self, anchor: Anchor) -> Result<(), SegmentError> {
-        self.anchor.lock_whole().write(anchor)
+        self.write(anchor)
     }
 
     fn anchor_soon(&self, anchor: Anchor) {

@@ -15,8 +15,12 @@ use wal_sync::primitives::{Guard, Mutex, now, since};
 use wal_sync::{Dropped, Fault, Target, Wrote};
 
 use crate::error::{Error, closed};
+use crate::events::{Event, Listener, note};
+use crate::health::{SlowSync, SyncMark};
 use crate::meters::Meters;
-use crate::rollover::{Listener, Rollover};
+use crate::options::Options;
+use crate::owner::Owner;
+use crate::rollover::Rollover;
 use crate::stores::Stores;
 
 /// The writer, and what it shows.
@@ -26,11 +30,14 @@ pub(crate) struct Tail {
     writer: Mutex<Option<Writer>>,
     shown: Mutex<Snapshot>,
     directory: Arc<dyn Directory>,
+    owner: Owner,
     stores: Arc<Stores>,
     meters: Arc<Meters>,
     listener: Option<Listener>,
     checksum: ChecksumKind,
     frame_bytes: usize,
+    sync_mark: SyncMark,
+    slow_sync: Duration,
     /// Somebody syncs in the background when this asks for it.
     background: bool,
 }
@@ -50,18 +57,21 @@ impl Tail {
         meters: Arc<Meters>,
         listener: Option<Listener>,
         frame_bytes: usize,
-        background: bool,
+        options: &Options,
     ) -> Tail {
         Tail {
             checksum: writer.checksum(),
             shown: Mutex::new(writer.snapshot()),
             writer: Mutex::new(Some(writer)),
             directory,
+            owner: Owner::here(),
             stores,
             meters,
             listener,
             frame_bytes,
-            background,
+            sync_mark: SyncMark::new(),
+            slow_sync: options.slow_sync,
+            background: options.background,
         }
     }
 
@@ -75,15 +85,22 @@ impl Tail {
         self.shown.lock_whole().first().value()
     }
 
+    /// Who may write.
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Lets `act` change where the log begins or ends. For whoever has both turns.
     pub(crate) fn truncate(
         &self,
         act: impl FnOnce(&mut Writer, &dyn Directory, &Stores) -> Result<(), SegmentError>,
     ) -> Dropped<Error> {
+        let refused = |error| Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(error)) };
+        if let Err(forked) = self.owner.check() {
+            return refused(forked);
+        }
         let mut guard = self.lock();
-        let Some(writer) = guard.as_mut() else {
-            return Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(closed())) };
-        };
+        let Some(writer) = guard.as_mut() else { return refused(closed()) };
         let begun = now();
         let done = act(writer, self.directory.as_ref(), self.stores.as_ref());
         let took = since(begun);
@@ -99,12 +116,16 @@ impl Tail {
 
     /// Removes the segments that a truncation has left and no reader needs any more.
     pub(crate) fn remove_unneeded(&self) {
+        if !self.owner.is_here() {
+            return;
+        }
         let unneeded = self.lock().as_mut().map(Writer::take_unneeded);
         remove_leftovers(self.directory.as_ref(), &unneeded.unwrap_or_default());
     }
 
     /// Ends the log: makes everything durable and marks the end.
     pub(crate) fn finish(&self) -> Result<(), Fault<Error>> {
+        self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(self.stores.as_ref());
@@ -114,7 +135,18 @@ impl Tail {
         ended.map_err(|error| self.fault(error))
     }
 
-    /// No rollover is told any more.
+    /// The sync that is in hand.
+    pub(crate) fn sync_mark(&self) -> &SyncMark {
+        &self.sync_mark
+    }
+
+    /// Who takes note of what is traced.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
+    }
+
+    /// Nothing is told any more.
     pub(crate) fn stop_listening(&self) {
         if let Some(listener) = &self.listener {
             listener.stop();
@@ -128,8 +160,12 @@ impl Tail {
 
     fn rolled_over(&self, rollover: Rollover, took: Duration) {
         self.meters.rolled_over(took);
+        self.tell(Event::Rollover(rollover));
+    }
+
+    fn tell(&self, event: Event) {
         if let Some(listener) = &self.listener {
-            listener.tell(rollover);
+            listener.tell(event);
         }
     }
 
@@ -139,6 +175,7 @@ impl Tail {
         match error {
             SegmentError::Poisoned(_) => {
                 self.meters.sync_failed();
+                note!(&self.listener, SyncFailed { error: error.clone().into() });
                 Fault::Final(error.into())
             }
             error => Fault::Passing(error.into()),
@@ -168,6 +205,7 @@ impl Target for Tail {
     }
 
     fn write(&self, frame: &mut FrameBuffer, first: u64) -> Result<Wrote, Fault<Error>> {
+        self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let turns_over = writer.turns_over(frame.frame_bytes());
@@ -194,11 +232,19 @@ impl Target for Tail {
                 debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
                 Ok(wrote)
             }
-            Err(error) => Err(self.fault(error)),
+            Err(error) => {
+                let fault = self.fault(error);
+                note!(
+                    when Fault::Passing(error) = &fault => &self.listener,
+                    WriteFailed { first, error: error.clone() }
+                );
+                Err(fault)
+            }
         }
     }
 
     fn sync(&self) -> Result<u64, Error> {
+        self.owner.check()?;
         let (job, durable) = {
             let mut guard = self.lock();
             let writer = guard.as_mut().ok_or_else(closed)?;
@@ -208,8 +254,15 @@ impl Target for Tail {
             }
         };
         let begun = now();
+        self.sync_mark.set(begun);
         let ran = job.run();
+        self.sync_mark.clear();
         let took = since(begun);
+        if took >= self.slow_sync {
+            self.meters.sync_was_slow();
+            let sequences = durable..job.point().next.value();
+            self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));
+        }
         let mut guard = self.lock();
         let writer = guard.as_mut().ok_or_else(closed)?;
         match ran {
@@ -222,7 +275,10 @@ impl Target for Tail {
             }
             Err(error) => {
                 self.meters.sync_failed();
-                Err(writer.poison(error).into())
+                let error = Error::from(writer.poison(error));
+                drop(guard);
+                note!(&self.listener, SyncFailed { error: error.clone() });
+                Err(error)
             }
         }
     }

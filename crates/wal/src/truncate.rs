@@ -3,6 +3,7 @@
 use wal_format::Sequence;
 
 use crate::error::Error;
+use crate::events::note;
 use crate::log::Wal;
 
 impl Wal {
@@ -26,12 +27,15 @@ impl Wal {
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
     pub fn truncate_before(&self, first: u64) -> Result<(), Error> {
         let core = self.core();
+        core.owner().check()?;
         let place = Sequence::try_from(first).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_before(first, |tail| {
             tail.truncate(|writer, directory, stores| writer.truncate_before(place, directory, stores))
         });
+        let dropped = dropped.map_err(Error::from);
+        note!(core.commits.target().listener(), TruncatedBefore { first, failed: dropped.clone().err() });
         self.tidy();
-        dropped.map_err(Error::from)
+        dropped
     }
 
     /// Drops every entry behind `last`, which stays and becomes the last one: for a follower whose leader does
@@ -61,12 +65,15 @@ impl Wal {
     /// [`ErrorKind::Truncated`]: crate::ErrorKind::Truncated
     pub fn truncate_after(&self, last: u64) -> Result<(), Error> {
         let core = self.core();
+        core.owner().check()?;
         let place = Sequence::try_from(last).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_from(last.saturating_add(1), |tail| {
             tail.truncate(|writer, directory, stores| writer.truncate_after(place, directory, stores))
         });
+        let dropped = dropped.map_err(Error::from);
+        note!(core.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });
         self.tidy();
-        dropped.map_err(Error::from)
+        dropped
     }
 
     /// What is not urgent, once others may go on.

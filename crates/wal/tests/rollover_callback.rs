@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use common::ledger::payload;
 use common::{
-    EVERY_POLICY, HALF, contents, eventually, every_setup, open, read, refused, small, try_open, view, within,
+    EVERY_POLICY, HALF, contents, damage_last_frame, eventually, every_setup, open, read, refused, small,
+    try_open, view, within,
 };
 use wal::{Durability, ErrorKind, Rollover, SyncPolicy, Wal};
 use wal_segment::io::sim::SimDisk;
@@ -278,5 +279,57 @@ fn a_callback_is_called_once_at_a_time_and_in_order_without_a_thread_of_its_own(
         let told = told.lock().expect("nobody panics").clone();
         assert!(told.is_sorted() && told.len() >= 60, "{told:?}");
         assert_eq!(inside.load(Ordering::SeqCst), 0, "none of them panicked");
+    });
+}
+
+#[test]
+fn a_cut_is_told_from_a_full_segment() {
+    for (policy, background) in every_setup() {
+        let disk = SimDisk::new(1);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let seen = || told.lock().expect("no panic").drain(..).collect::<Vec<_>>();
+        let tells = Arc::clone(&told);
+        let options = small(policy).background(background);
+        let options = options.on_rollover(move |rollover| {
+            tells.lock().expect("no panic").push((rollover.first, rollover.cut));
+        });
+        let wal = open(&disk, &options);
+        (0..3).for_each(|number| assert!(wal.append(&payload(number, HALF)).is_ok()));
+        wal.truncate_after(1).expect("nothing fails");
+        wal.append(b"behind the cut").expect("nothing fails");
+        drop(wal);
+        assert_eq!(seen(), [(0, false), (2, false), (2, true)], "{policy:?}, background {background}");
+
+        if policy != SyncPolicy::None {
+            // The last frame may be vouched for.
+            continue;
+        }
+        damage_last_frame(&disk);
+        let wal = open(&disk, &options);
+        assert_eq!(wal.written(), 2, "the last frame is torn");
+        wal.append(b"behind the tear").expect("nothing fails");
+        drop(wal);
+        assert_eq!(seen(), [(2, true)], "{policy:?}, background {background}");
+    }
+}
+
+#[test]
+fn a_callback_that_keeps_the_log_is_let_go_when_it_was_closed() {
+    within(LIMIT, || {
+        for policy in EVERY_POLICY {
+            let later = Later::default();
+            let (kept, slow) = (Arc::clone(&later), Arc::clone(&later));
+            let options = small(policy).background(true).slow_sync(Duration::from_nanos(1));
+            let options =
+                options.on_rollover(move |_| assert!(kept.get().is_none_or(|wal| wal.written() > 0)));
+            let options =
+                options.on_slow_sync(move |_| assert!(slow.get().is_none_or(|wal| wal.written() > 0)));
+            let wal = open(&SimDisk::new(1), &options);
+            drop(options);
+            later.set(wal.clone()).expect("once");
+            (0..3).for_each(|number| assert!(wal.append(&payload(number, HALF)).is_ok()));
+            wal.close().expect("nothing fails");
+            eventually("nobody holds the callbacks", LIMIT, || Arc::strong_count(&later) == 1);
+        }
     });
 }

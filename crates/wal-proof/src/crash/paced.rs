@@ -80,6 +80,9 @@ impl Directory for Paced {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.directory.lock(name)
     }
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        self.directory.free_bytes()
+    }
     fn salt(&self) -> u64 {
         self.directory.salt()
     }

@@ -157,6 +157,16 @@ impl Directory for Disk {
         }
     }
 
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        #[cfg(unix)]
+        {
+            let found = rustix::fs::fstatvfs(&self.handle)?;
+            Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+        }
+        #[cfg(not(unix))]
+        Ok(None)
+    }
+
     fn salt(&self) -> u64 {
         // Every `RandomState` of a thread has keys of its own, the first ones from the system's source
         // of randomness. A fork copies them, so time and process are hashed under them.

@@ -118,6 +118,15 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// `WouldBlock` at once when somebody else holds it; or what the system reports.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
 
+    /// How much the file system of the directory still takes from this process, in bytes; `None` where the
+    /// system does not tell.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// A number that nobody could have foreseen: it names one life of one file.
     fn salt(&self) -> u64;
 

@@ -109,6 +109,8 @@ pub struct Rolled {
     pub to: SegmentNumber,
     /// The number of the first entry there.
     pub first: Sequence,
+    /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
+    pub cut: bool,
 }
 
 /// A sync that is due: run it without holding anything, then report with [`Writer::synced`] or

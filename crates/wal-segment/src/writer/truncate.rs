@@ -16,7 +16,7 @@ use wal_format::{
 };
 
 use super::open_segment::OpenSegment;
-use super::{Detached, Tail, Writer, point, sync_once};
+use super::{Detached, Rolled, Tail, Writer, point, sync_once};
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::io::Directory;
@@ -223,6 +223,7 @@ impl Writer {
         self.spans = Arc::new(kept);
         let after_link = self.behind(&encoded);
         self.enter(open, after_link, spans);
+        self.rolled = self.rolled.map(|rolled| Rolled { cut: true, ..rolled });
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
             remove_leftovers(directory, &dropped);
         }

@@ -206,7 +206,8 @@ impl Writer {
     pub(super) fn enter(&mut self, open: OpenSegment, start: Tip, mut spans: Arc<Vec<Span>>) {
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
-        self.rolled = Some(Rolled { from, to, first: start.next });
+        let cut = matches!(&self.tail, Tail::Detached(detached) if detached.reason.is_cut());
+        self.rolled = Some(Rolled { from, to, first: start.next, cut });
         let span = Span {
             life: open.header.life,
             checksum: open.header.checksum,

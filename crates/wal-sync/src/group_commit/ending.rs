@@ -108,7 +108,8 @@ impl<T: Target> GroupCommit<T> {
         while locked.writing || locked.syncing {
             locked = self.turn.wait(locked);
         }
-        (locked.writing, locked.syncing) = (true, true);
+        locked.take_turn_to_write();
+        locked.syncing = true;
         locked
     }
 }

@@ -184,6 +184,13 @@ impl<T: Target> GroupCommit<T> {
         self.lock().in_flight_bytes
     }
 
+    /// Which turn to write somebody has at this moment, counted from 1: two answers that are the same are about
+    /// one write, rollover or truncation that has not ended in between.
+    pub fn write_in_hand(&self) -> Option<u64> {
+        let locked = self.lock();
+        locked.writing.then_some(locked.writes)
+    }
+
     /// Why nothing is accepted any more, if so.
     pub fn failure(&self) -> Option<Error<T::Error>> {
         self.lock().failure.clone()

@@ -99,6 +99,8 @@ pub(super) struct State<T: Target> {
     pub(super) next_watcher: u64,
     /// How many were taken to be written: the number of the open one.
     pub(super) frames: u64,
+    /// How often the turn to write was taken.
+    pub(super) writes: u64,
 }
 
 /// So many groups are kept to be used again: as many as may be held by slow callers in a steady state.
@@ -136,7 +138,14 @@ impl<T: Target> State<T> {
             watchers: Vec::new(),
             next_watcher: 0,
             frames: 0,
+            writes: 0,
         }
+    }
+
+    /// Takes the turn to write, which is free.
+    pub(super) fn take_turn_to_write(&mut self) {
+        self.writing = true;
+        self.writes += 1;
     }
 
     /// Nothing joins a log that failed or is being closed.

@@ -73,7 +73,8 @@ impl<T: Target> GroupCommit<T> {
             }
         }
         // From here on nothing joins: it could be in front of `end`, and there is nobody to write it.
-        (locked.writing, locked.truncating) = (true, true);
+        locked.take_turn_to_write();
+        locked.truncating = true;
         while locked.syncing {
             locked = self.turn.wait(locked);
         }

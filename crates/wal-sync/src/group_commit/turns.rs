@@ -19,7 +19,7 @@ impl<T: Target> GroupCommit<T> {
             return locked;
         }
         let mut next = locked.take_next(&self.target);
-        locked.writing = true;
+        locked.take_turn_to_write();
         if next.gathers_for.is_some() {
             // Its leader need not wait for company any longer.
             self.gathered.notify_all();

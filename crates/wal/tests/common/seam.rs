@@ -73,6 +73,9 @@ impl Directory for Seam {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.inner.lock(name)
     }
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        self.inner.free_bytes()
+    }
     fn salt(&self) -> u64 {
         self.inner.salt()
     }

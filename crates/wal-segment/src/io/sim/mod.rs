@@ -404,6 +404,10 @@ impl Directory for SimDisk {
         Ok(Box::new(SimLock::new(self.clone(), name)))
     }
 
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        Ok(self.state().free_bytes())
+    }
+
     fn salt(&self) -> u64 {
         self.state().next_salt()
     }

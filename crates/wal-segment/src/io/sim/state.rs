@@ -423,6 +423,11 @@ impl State {
         self.capacity_blocks.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_blocks()))
     }
 
+    /// What may still be written, in bytes; `None` is without end.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        self.capacity_blocks.map(|_| self.free_blocks() * super::BLOCK_BYTES as u64)
+    }
+
     /// What the named and the opened files occupy. A removed one is free at once for the process,
     /// although a power cut may bring it back.
     fn used_blocks(&self) -> u64 {

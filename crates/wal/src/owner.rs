@@ -1,0 +1,51 @@
+//! The process that has the log open.
+//!
+//! A fork copies the log into a process where its threads do not exist, with files that are the parent's. So the
+//! child must never write: not what it appends, not what the parent had buffered, not at a drop.
+//!
+//! ```text
+//!  append, submit ─▶ frame ─▶ Tail::write ─┐
+//!  sync, the ticker ────────▶ Tail::sync  ─┤
+//!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the depot
+//!  close ────────────▶ Tail::finish       ─┤
+//!  leftovers ────────▶ Tail::remove_unneeded
+//! ```
+//!
+//! Everything that reaches the disk passes one of these. Whoever would wait for a thread or a turn that did not
+//! come along asks before: close, drop, sync, flush, truncations, and the waits for a commit or a watermark.
+//! An append may find a lock that another thread had at the moment of the fork, and waits for ever, as in any
+//! process with threads.
+
+use wal_sync::primitives::process_id;
+
+use crate::error::{Error, ErrorKind};
+
+/// The process that opened the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u32);
+
+impl Owner {
+    /// This process.
+    pub(crate) fn here() -> Owner {
+        Owner(process_id())
+    }
+
+    /// Whether it is still this process that asks. Costs a system call.
+    pub(crate) fn is_here(self) -> bool {
+        process_id() == self.0
+    }
+
+    /// Refuses every other process.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        if self.is_here() { Ok(()) } else { Err(self.forked()) }
+    }
+
+    fn forked(self) -> Error {
+        let message = format!(
+            "process {} opened the log and was forked: process {} cannot use it, and has written nothing",
+            self.0,
+            process_id()
+        );
+        Error::new(ErrorKind::Forked, message)
+    }
+}
