@@ -1,10 +1,10 @@
 //! LINK frames: where the log before a segment ended. Rollover, reopening and every kind of cut are
 //! this one statement.
 
-use crate::bytes::{is_blank, put, u64_at};
+use crate::bytes::{is_blank, put, u32_at, u64_at};
 use crate::{
-    ChecksumKind, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout,
-    Life, SegmentNumber, Sequence,
+    ChecksumKind, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind,
+    FrameLayout, Life, SegmentNumber, Sequence,
 };
 
 /// Bytes of a LINK's body.
@@ -88,7 +88,7 @@ pub struct Predecessor {
 /// 32 │ previous segment, 0 none                                              │
 /// 40 │ end of the log in it                                                  │
 /// 48 │ SEAL offset in it, 0 none                                             │
-/// 56 │ reason │ zero                                                         │
+/// 56 │ reason │ zero                     │ durable behind it, units of 8 bytes │
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
@@ -101,6 +101,9 @@ pub struct Link {
     /// The number of the first entry of this segment. Entries of the predecessor at or beyond it do
     /// not exist.
     pub next: Sequence,
+    /// Up to where this segment was durable when the LINK was written: frames that were copied behind it
+    /// before, or else its own [end](Link::end_offset).
+    pub durable_offset: u64,
 }
 
 const BODY_LENGTH: u32 = 32;
@@ -109,6 +112,9 @@ const _: () = assert!(BODY_LENGTH as usize == LINK_BODY_BYTES && LINK_FRAME_BYTE
 
 impl Link {
     /// The whole frame as it stands at [`FIRST_FRAME_OFFSET`] of this life.
+    ///
+    /// # Panics
+    /// When `durable_offset` is in front of the LINK's end, or not a multiple of [`FRAME_ALIGN`].
     #[must_use]
     pub fn encode(&self, life: Life) -> [u8; LINK_FRAME_BYTES] {
         let mut body = [0; LINK_BODY_BYTES];
@@ -118,6 +124,12 @@ impl Link {
             put(&mut body, 16, predecessor.seal_offset.unwrap_or(0).to_le_bytes());
         }
         body[24] = self.reason.code();
+        let behind = self.durable_offset.checked_sub(Link::end_offset());
+        let behind =
+            behind.filter(|bytes| bytes.is_multiple_of(FRAME_ALIGN)).map(|bytes| bytes / FRAME_ALIGN);
+        let behind =
+            behind.and_then(|units| u32::try_from(units).ok()).expect("whole frames behind the LINK");
+        put(&mut body, 28, behind.to_le_bytes());
         let header = FrameHeader {
             previous: self.chain,
             first: self.next,
@@ -149,7 +161,7 @@ impl Link {
             return Err(FrameFault::Table);
         }
         let reason = LinkReason::from_code(body[24]).ok_or(FrameFault::Table)?;
-        if !is_blank(&body[25..]) {
+        if !is_blank(&body[25..28]) {
             return Err(FrameFault::Padding);
         }
         let predecessor = SegmentNumber::new(u64_at(body, 0)).map(|segment| Predecessor {
@@ -160,7 +172,8 @@ impl Link {
         if predecessor.is_none() != reason.begins_log() {
             return Err(FrameFault::Table);
         }
-        let link = Link { reason, predecessor, chain: header.previous, next: header.first };
+        let durable_offset = Link::end_offset() + u64::from(u32_at(body, 28)) * FRAME_ALIGN;
+        let link = Link { reason, predecessor, chain: header.previous, next: header.first, durable_offset };
         let own: &[u8; FRAME_HEADER_BYTES] = frame.first_chunk().expect("a LINK begins with a header");
         Ok((link, FrameHeader::chain_value(own)))
     }

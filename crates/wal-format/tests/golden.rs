@@ -27,7 +27,7 @@ use wal_format::{
 };
 
 /// Every golden file there is.
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "anchor_full",
     "anchor_new_log",
     "data_crc64",
@@ -35,6 +35,7 @@ const FILES: [&str; 17] = [
     "data_padding",
     "data_several_entries",
     "link_genesis",
+    "link_merge",
     "link_reopen",
     "link_reset",
     "link_rollover",
@@ -105,15 +106,17 @@ fn anchors_match_their_golden_files() {
 fn links_match_their_golden_files() {
     let unsealed = Predecessor { segment: segment(6), end_offset: 20_480, seal_offset: None };
     let sealed = Predecessor { seal_offset: Some(20_480), ..unsealed };
-    for (name, reason, predecessor, chain, next) in [
-        ("link_genesis", LinkReason::Genesis, None, 0, 0),
-        ("link_rollover", LinkReason::Rollover, Some(sealed), 0x0a0b_0c0d, 1_234),
-        ("link_reopen", LinkReason::Reopen, Some(sealed), 0x0a0b_0c0d, 1_234),
-        ("link_torn", LinkReason::Torn, Some(unsealed), 0x0a0b_0c0d, 1_234),
-        ("link_truncate", LinkReason::Truncate, Some(unsealed), 0x0a0b_0c0d, 1_000),
-        ("link_reset", LinkReason::Reset, None, 0, 1_000_000),
+    for (name, reason, predecessor, chain, next, copied_bytes) in [
+        ("link_genesis", LinkReason::Genesis, None, 0, 0, 0),
+        ("link_rollover", LinkReason::Rollover, Some(sealed), 0x0a0b_0c0d, 1_234, 0),
+        ("link_reopen", LinkReason::Reopen, Some(sealed), 0x0a0b_0c0d, 1_234, 0),
+        ("link_merge", LinkReason::Reopen, Some(sealed), 0x0a0b_0c0d, 1_234, 4_096),
+        ("link_torn", LinkReason::Torn, Some(unsealed), 0x0a0b_0c0d, 1_234, 0),
+        ("link_truncate", LinkReason::Truncate, Some(unsealed), 0x0a0b_0c0d, 1_000, 0),
+        ("link_reset", LinkReason::Reset, None, 0, 1_000_000, 0),
     ] {
-        let link = Link { reason, predecessor, chain, next: sequence(next) };
+        let durable_offset = Link::end_offset() + copied_bytes;
+        let link = Link { reason, predecessor, chain, next: sequence(next), durable_offset };
         let bytes = golden(name, "At 8192 of segment 7, salt 0x0123456789abcdef.", &link.encode(life()));
         let (decoded, own) = Link::decode(&bytes, life()).expect("the file holds a LINK");
         assert_eq!(decoded, link, "{name}");
@@ -192,7 +195,14 @@ fn a_whole_segment_matches_its_golden_file() {
         fresh: true,
         created_unix_ns: 1_700_000_000_000_000_000,
     };
-    let link = Link { reason: LinkReason::Genesis, predecessor: None, chain: 0, next: Sequence::ZERO };
+    let durable_offset = Link::end_offset();
+    let link = Link {
+        reason: LinkReason::Genesis,
+        predecessor: None,
+        chain: 0,
+        next: Sequence::ZERO,
+        durable_offset,
+    };
     let mut file = vec![0; index(FIRST_FRAME_OFFSET)];
     let copy = index(HEADER_COPY_OFFSET);
     for at in [0, copy] {

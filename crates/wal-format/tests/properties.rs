@@ -277,9 +277,11 @@ fn a_link_that_contradicts_its_reason_is_refused() {
             assert_eq!(Link::decode(&link_resealed(&bytes), LIFE), Err(FrameFault::Table), "{reason}");
         }
 
-        let mut bytes = link.encode(LIFE);
-        bytes[63] = 1;
-        assert_eq!(Link::decode(&link_resealed(&bytes), LIFE), Err(FrameFault::Padding));
+        for padding in 57..60 {
+            let mut bytes = link.encode(LIFE);
+            bytes[padding] = 1;
+            assert_eq!(Link::decode(&link_resealed(&bytes), LIFE), Err(FrameFault::Padding));
+        }
     }
 }
 
@@ -912,6 +914,7 @@ fn sample_links() -> [Link; 6] {
         predecessor: (!reason.begins_log()).then_some(predecessor),
         chain: 0x0a0b_0c0d,
         next: Sequence::MAX,
+        durable_offset: Link::end_offset(),
     })
 }
 
@@ -984,12 +987,13 @@ fn any_seal_offset() -> impl Strategy<Value = Option<u64>> {
 fn any_link() -> impl Strategy<Value = Link> {
     let predecessor = (any_segment(), any::<u64>(), any_seal_offset())
         .prop_map(|(segment, end_offset, seal_offset)| Predecessor { segment, end_offset, seal_offset });
-    (select(REASONS.to_vec()), predecessor, any::<u32>(), any_sequence()).prop_map(
-        |(reason, predecessor, chain, next)| Link {
+    (select(REASONS.to_vec()), predecessor, any::<u32>(), any_sequence(), any::<u32>()).prop_map(
+        |(reason, predecessor, chain, next, behind)| Link {
             reason,
             predecessor: (!reason.begins_log()).then_some(predecessor),
             chain,
             next,
+            durable_offset: Link::end_offset() + u64::from(behind) * FRAME_ALIGN,
         },
     )
 }

@@ -28,6 +28,8 @@ pub(crate) struct Chain {
     pub(crate) oldest_reason: LinkReason,
     /// Where the chain broke, if it did not reach the first segment.
     pub(crate) broken: Option<Damage>,
+    /// Segments whose files are longer than the log's part in them, and which nobody has mapped further.
+    pub(crate) long: Vec<SegmentNumber>,
 }
 
 /// Follows the LINKs from `last` back to `first_segment`, or to a LINK that begins the log.
@@ -41,6 +43,7 @@ pub(crate) fn trace(
     let mut spans = vec![open_span(last)];
     let mut current = Arc::clone(last);
     let mut broken = None;
+    let mut long = Vec::new();
     while current.header.life.segment != first_segment {
         let Some(predecessor) = current.link.predecessor else { break };
         let number = predecessor.segment;
@@ -84,11 +87,16 @@ pub(crate) fn trace(
                 Some(Damage { file: current.file.path.to_path_buf(), ..damage(FIRST_FRAME_OFFSET, kind) });
             break;
         }
+        // Where a truncation has set the end back, somebody may have mapped the segment up to its older end.
+        let was_last = number.next() == Some(current.header.life.segment);
+        if was_last && current.link.reason != LinkReason::Truncate && linked.file_bytes > end.offset {
+            long.push(number);
+        }
         spans.push(Span { end, seal_offset: predecessor.seal_offset, ..open_span(&linked) });
         current = linked;
     }
     spans.reverse();
-    Ok(Chain { spans, oldest_reason: current.link.reason, broken })
+    Ok(Chain { spans, oldest_reason: current.link.reason, broken, long })
 }
 
 /// The longest chain below `hole` that reaches the first segment: what can still be read in front of

@@ -6,10 +6,14 @@
 use wal_format::Anchor;
 
 use crate::error::Error;
+use crate::io::Directory;
 use crate::spare::{Order, Spare};
 
 /// Where prepared segments come from, and the anchor goes to.
 pub trait Depot {
+    /// The directory of the log.
+    fn directory(&self) -> &dyn Directory;
+
     /// A segment of this number that has room for what was ordered.
     ///
     /// # Errors

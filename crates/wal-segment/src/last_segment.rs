@@ -13,7 +13,7 @@ use crate::window::Window;
 pub(crate) struct LastSegment {
     pub(crate) walked: Walked,
     pub(crate) evidence: Evidence,
-    /// The furthest durable point that the anchor or a frame behind the end states.
+    /// The furthest durable point that the anchor, the LINK or a frame behind the end states.
     pub(crate) durable_offset: u64,
 }
 
@@ -26,7 +26,9 @@ impl LastSegment {
         let mut evidence = evidence_behind(last, walked.tip)?;
         let segment = last.header.life.segment;
         let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);
-        let durable_offset = anchored.max(evidence.durable_offset).unwrap_or(FIRST_FRAME_OFFSET);
+        let linked = Some(last.link.durable_offset).filter(|&offset| offset > last.start.offset);
+        let stated = anchored.max(evidence.durable_offset).max(linked);
+        let durable_offset = stated.unwrap_or(FIRST_FRAME_OFFSET);
         // Beside a writer, what lies behind the tip may have been written after the walk came by. Then a
         // second walk gets further; what a writer is not about to finish stops it at the same place.
         for _ in 0..FURTHER_WALKS {

@@ -76,4 +76,4 @@ pub use span::{Span, Tip};
 pub use spare::{Order, Spare, prepare};
 pub use verify::{Verification, verify};
 pub use volume::{Volume, Volumes};
-pub use writer::{Rolled, Settings, SyncJob, Writer};
+pub use writer::{Excess, Rolled, Settings, SyncJob, Writer, give_back};

@@ -81,7 +81,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let survey = if survey.verdict == Verdict::New { survey.beginning_at(first) } else { survey };
     refuse_older(directory.as_ref(), &survey, wanted.at_least)?;
     let recovery = Recovery::of(&survey);
-    let Survey { verdict, catalog, anchor: anchored, mut spans, last, first, next, .. } = survey;
+    let Survey { verdict, catalog, anchor: anchored, mut spans, long, last, first, next, .. } = survey;
 
     let known = anchored.as_ref().map(|anchored| anchored.newest);
     let settings = Settings {
@@ -120,7 +120,8 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let rules = wanted.rules;
     let known = *anchor.last();
     let left = leftovers(directory.as_ref(), &catalog, known.log, &spans);
-    let writer = Writer::new(Start { lock, rules, settings, anchor: known, spans, first, next, reason });
+    let writer =
+        Writer::new(Start { lock, rules, settings, anchor: known, spans, long, first, next, reason });
     // What this open shows is put down before it is shown: damage to it is damage from now on.
     if (!slots_agree || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
         anchor.rewrite(writer.anchor_now())?;

@@ -47,6 +47,10 @@ pub enum Rule {
     FirstInBothSlots,
     /// A segment is removed only once a synced anchor and a synced LINK do without it.
     AnchorBeforeRemove,
+    /// The frames that a merge has copied are durable before the LINK in front of them is written.
+    MergeSynced,
+    /// The segments that a merge has copied are removed only once its LINK is durable.
+    MergeBeforeRemove,
     /// A failed sync is not tried again.
     NoSecondSync,
     /// The anchor follows once a segment. Not a rule of order but a precaution: without it the loss of
@@ -57,7 +61,7 @@ pub enum Rule {
 #[cfg(zoo)]
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 22] = [
+    pub const ALL: [Rule; 24] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
         Rule::CutAnchored,
@@ -78,6 +82,8 @@ impl Rule {
         Rule::DroppedIsDurable,
         Rule::FirstInBothSlots,
         Rule::AnchorBeforeRemove,
+        Rule::MergeSynced,
+        Rule::MergeBeforeRemove,
         Rule::NoSecondSync,
         Rule::AnchorPerSegment,
     ];

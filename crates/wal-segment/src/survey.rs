@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use wal_format::{Anchor, FIRST_FRAME_OFFSET, FrameFault, HeaderFault, LinkReason, Sequence};
+use wal_format::{Anchor, FIRST_FRAME_OFFSET, FrameFault, HeaderFault, LinkReason, SegmentNumber, Sequence};
 
 use crate::anchor_file::{self, Slots};
 use crate::catalog::{Catalog, segment_path};
@@ -40,6 +40,8 @@ pub(crate) struct Survey {
     pub(crate) anchor: Option<Anchored>,
     /// The log, oldest segment first. When it is refused: what is good in front of the damage.
     pub(crate) spans: Vec<Span>,
+    /// Closed segments whose files are longer than they need be.
+    pub(crate) long: Vec<SegmentNumber>,
     /// The highest linked segment.
     pub(crate) last: Option<Arc<Linked>>,
     /// The first entry that is kept.
@@ -132,6 +134,7 @@ fn without_anchor(
         catalog,
         anchor: None,
         spans: Vec::new(),
+        long: Vec::new(),
         last: None,
         first: Sequence::ZERO,
         next: Sequence::ZERO,
@@ -156,6 +159,7 @@ fn judge(
         catalog: Catalog::default(),
         anchor: None,
         spans: Vec::new(),
+        long: Vec::new(),
         last: heads.last.clone(),
         first: anchor.first,
         next: anchor.first,
@@ -180,6 +184,7 @@ fn judge(
         let chain = begin_at(directory, anchor, chain, &mut survey);
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
+        survey.long = chain.long;
         let end = LastSegment::observe(last, anchor)?;
         record(&end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));

@@ -294,6 +294,10 @@ impl Wanted {
 }
 
 impl Depot for Stores {
+    fn directory(&self) -> &dyn Directory {
+        self.directory.as_ref()
+    }
+
     fn spare(&self, order: Order) -> Result<Spare, SegmentError> {
         if self.bell.is_none() {
             return self.spare_here(order);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use wal_format::ChecksumKind;
 use wal_segment::io::Directory;
-use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer, remove_leftovers};
+use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer, give_back, remove_leftovers};
 use wal_sync::primitives::{Guard, Mutex, now, since};
 use wal_sync::{Dropped, Fault, Target, Wrote};
 
@@ -114,13 +114,28 @@ impl Tail {
         Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
     }
 
-    /// Removes the segments that a truncation has left and no reader needs any more.
+    /// Removes the segments that a truncation or a merge has left and no reader needs any more, and gives back
+    /// the space that closed ones do not need.
     pub(crate) fn remove_unneeded(&self) {
         if !self.owner.is_here() {
             return;
         }
         let unneeded = self.lock().as_mut().map(Writer::take_unneeded);
         remove_leftovers(self.directory.as_ref(), &unneeded.unwrap_or_default());
+        self.give_back();
+    }
+
+    /// Shortens closed segments that are longer than they need be.
+    fn give_back(&self) {
+        let excess = self.lock().as_mut().map(Writer::take_excess).unwrap_or_default();
+        if excess.is_empty() {
+            return;
+        }
+        let shortened = give_back(self.directory.as_ref(), excess);
+        if let Some(writer) = self.lock().as_mut() {
+            writer.given_back(&shortened);
+            *self.shown.lock_whole() = writer.snapshot();
+        }
     }
 
     /// Ends the log: makes everything durable and marks the end.
@@ -270,7 +285,12 @@ impl Target for Tail {
                 writer.synced(job.point(), self.stores.as_ref());
                 *self.shown.lock_whole() = writer.snapshot();
                 let covered = job.point().next.value();
+                let has_excess = writer.has_excess();
                 self.meters.synced(covered.saturating_sub(durable), took);
+                drop(guard);
+                if has_excess {
+                    self.give_back();
+                }
                 Ok(covered)
             }
             Err(error) => {

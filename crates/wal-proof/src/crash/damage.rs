@@ -2,7 +2,7 @@
 //! a classifier which knows the format but shares no code with recovery.
 //!
 //! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
-//! segment whose durable point lies behind it, the LINK of a later segment, or the anchor. Damage to an
+//! segment whose durable point lies behind it, the LINK of its own segment or of a later one, or the anchor. Damage to an
 //! attested frame must be reported. Damage to a frame that nothing attests may look like a torn tail.
 
 use wal::ErrorKind;
@@ -27,6 +27,8 @@ struct Found {
     first: u64,
     entries: u64,
     durable: u64,
+    /// As far as the LINK of its segment states: behind that stand the frames that a merge has copied.
+    linked: u64,
     /// No truncation has dropped an entry in it.
     kept: bool,
 }
@@ -121,7 +123,7 @@ fn synced_is_stated(frames: &[Found]) -> Result<u64, Broken> {
             continue;
         }
         checks += 1;
-        if after.durable < before.end as u64 {
+        if after.durable.max(after.linked) < before.end as u64 {
             let how = format!(
                 "the frame at {} of {} states {} as durable, not {}",
                 after.start, after.file, after.durable, before.end
@@ -202,6 +204,49 @@ pub(crate) fn highest_link(disk: &SimDisk) -> u64 {
     disk.names().iter().filter_map(linked).map(SegmentNumber::value).max().unwrap_or(0)
 }
 
+/// How far a merge has come, as a disk shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Merge {
+    /// The last file holds frames behind the place of its LINK, and no LINK.
+    Copied,
+    /// Its LINK passes over segments that are there.
+    Linked,
+    /// And over segments of which some are gone.
+    Removed,
+}
+
+impl Merge {
+    pub(crate) const ALL: [Merge; 3] = [Merge::Copied, Merge::Linked, Merge::Removed];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Merge::Copied => "of these: a merge, frames copied",
+            Merge::Linked => "of these: a merge, linked",
+            Merge::Removed => "of these: a merge, segments removed",
+        }
+    }
+
+    /// None when the last file is not begun with what others held.
+    pub(crate) fn seen(disk: &SimDisk) -> Option<Merge> {
+        let (number, file) =
+            disk.names().into_iter().filter_map(|name| Some((SegmentName::parse(&name)?, name))).max()?;
+        let bytes = disk.contents(&file)?;
+        let behind = bytes.get(usize::try_from(Link::end_offset()).ok()?..)?;
+        let Some(link) = link_of(&bytes) else {
+            return behind.iter().any(|&byte| byte != 0).then_some(Merge::Copied);
+        };
+        let before = link.predecessor?.segment.value();
+        if link.durable_offset == Link::end_offset() {
+            return None;
+        }
+        let is_there =
+            |number| SegmentNumber::new(number).map(|number| SegmentName::of(number).as_str().to_owned());
+        let mut skipped = (before + 1..number.value()).filter_map(is_there);
+        let all = skipped.all(|name| disk.contents(&name).is_some());
+        Some(if all { Merge::Linked } else { Merge::Removed })
+    }
+}
+
 /// All frames of all segments that hold the log, by walking headers.
 fn frames(disk: &SimDisk) -> Vec<Found> {
     let mut found = Vec::new();
@@ -211,9 +256,7 @@ fn frames(disk: &SimDisk) -> Vec<Found> {
         let (Some(number), Some(bytes)) = (SegmentName::parse(&file), disk.contents(&file)) else { continue };
         let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
         let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
-        if Link::decode(&bytes[start.min(bytes.len())..], header.life).is_err() {
-            continue;
-        }
+        let Ok((link, _)) = Link::decode(&bytes[start.min(bytes.len())..], header.life) else { continue };
         let (mut previous, mut next) = (None, None);
         while let Ok(frame) = FrameHeader::decode(&bytes[start..], header.life, start as u64) {
             let follows = previous.is_none_or(|chain| chain == frame.previous)
@@ -234,6 +277,7 @@ fn frames(disk: &SimDisk) -> Vec<Found> {
                 first: frame.first.value(),
                 entries,
                 durable: frame.durable_offset,
+                linked: link.durable_offset,
                 kept: frame.kind != FrameKind::Data
                     || frame.first.value() >= first
                         && end.is_none_or(|(_, next)| frame.first.value() + entries <= next),
@@ -284,7 +328,8 @@ fn attested(disk: &SimDisk, frames: &[Found], index: usize) -> bool {
     let by_later_frame = frames.iter().any(|other| {
         other.segment == frame.segment && other.start > frame.start && other.durable >= frame.end as u64
     });
-    by_later_frame || attested_from_outside(disk, frames, frame)
+    let by_own_link = frame.kind != FrameKind::Link && frame.linked >= frame.end as u64;
+    by_later_frame || by_own_link || attested_from_outside(disk, frames, frame)
 }
 
 /// Whether another file says so.

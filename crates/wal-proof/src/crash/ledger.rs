@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use wal::sim::SimDisk;
+
+use crate::crash::damage::Merge;
 use crate::crash::policy::Policy;
 use crate::crash::script::Operation;
 use crate::crash::world::Promise;
@@ -12,14 +15,18 @@ pub(crate) struct Ledger {
     /// Hashes of images, each with the operation that it was met in first.
     states: BTreeMap<Policy, HashSet<u64>>,
     operations: BTreeMap<(Operation, Policy), u64>,
+    merges: BTreeMap<(Merge, Policy), u64>,
     promises: BTreeMap<Promise, u64>,
 }
 
 impl Ledger {
     /// A state was reached, in this operation.
-    pub(crate) fn state(&mut self, policy: Policy, doing: Operation, image: u64) {
-        if self.states.entry(policy).or_default().insert(image) {
+    pub(crate) fn state(&mut self, policy: Policy, doing: Operation, image: &SimDisk) {
+        if self.states.entry(policy).or_default().insert(image.hash()) {
             *self.operations.entry((doing, policy)).or_default() += 1;
+            if let Some(merge) = Merge::seen(image) {
+                *self.merges.entry((merge, policy)).or_default() += 1;
+            }
         }
     }
 
@@ -55,6 +62,12 @@ impl Ledger {
         Policy::ALL.into_iter().map(|policy| self.states(policy)).sum()
     }
 
+    /// States in which a merge has come so far, under all policies.
+    #[cfg(test)]
+    pub(crate) fn merges(&self, merge: Merge) -> u64 {
+        self.merges.iter().filter(|((seen, _), _)| *seen == merge).map(|(_, count)| count).sum()
+    }
+
     /// Takes in what another one has counted.
     pub(crate) fn add(&mut self, other: Ledger) {
         for (policy, states) in other.states {
@@ -64,6 +77,7 @@ impl Ledger {
             .operations
             .into_iter()
             .for_each(|(key, count)| *self.operations.entry(key).or_default() += count);
+        other.merges.into_iter().for_each(|(key, count)| *self.merges.entry(key).or_default() += count);
         other.promises.into_iter().for_each(|(promise, checks)| self.kept(promise, checks));
     }
 
@@ -80,6 +94,9 @@ impl Ledger {
             line(&count, operation.name());
         }
         line(&|policy| self.states(policy).to_string(), "in all");
+        for merge in Merge::ALL {
+            line(&|policy| self.merges.get(&(merge, policy)).unwrap_or(&0).to_string(), merge.name());
+        }
         println!("  {:>10}  states of all policies", self.all_states());
         println!("checks, none of them failed");
         for promise in Promise::ALL {

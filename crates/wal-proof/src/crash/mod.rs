@@ -212,6 +212,23 @@ const DIRECTED: [&str; 45] = [
     "wau", "mtmtv", "rrhtas", "bthb", "rrukta",
 ];
 
+/// Lives of one small entry each, ended by a kill, a close, a drop, a kill behind a failed write, until the next one
+/// merges what they have left; and what that one does.
+const SHORT_LIVES: [(&str, &str); 12] = [
+    ("akakakakakakakaka", "as"),
+    ("acacacacacacacaca", "as"),
+    ("dkdkdkdkdkdkdkdkdw", "as"),
+    ("axdcakdxacdkaxdcb", "bka"),
+    ("dkdkdkdkdkdkdkdkd", "wa"),
+    ("acacacacacacacaca", "fa"),
+    ("akakakakakakakaka", "mvka"),
+    ("akakakakakakakakt", "kas"),
+    ("dkdkdkdkdkdkdkdkh", "kata"),
+    ("dcdcdcdcdcdcdcdch", "aha"),
+    ("dkdkdkdkdkdkdkdkd", "rrs"),
+    ("axaxaxaxaxaxaxaxa", "sas"),
+];
+
 fn enumerate(
     arguments: &Arguments,
     setups: &[(usize, Setup)],
@@ -220,12 +237,16 @@ fn enumerate(
 ) -> Result<(), Box<Violation>> {
     let mut checked = Checked::new();
     let mut counter = 0;
-    let directed = DIRECTED.iter().filter_map(|text| text.parse().ok()).map(|script| (script, THOROUGH));
+    let nothing = Script::default();
+    let parsed = |text: &str| text.parse().ok();
+    let directed = DIRECTED.iter().filter_map(|text| Some((nothing.clone(), parsed(text)?, THOROUGH)));
+    let lives = SHORT_LIVES.iter();
+    let lives = lives.filter_map(|(prelude, text)| Some((parsed(prelude)?, parsed(text)?, QUICK)));
     let short = (1..=2).flat_map(|length| script::all(&Operation::SCRIPTED, length));
-    let short = short.map(|script| (script, THOROUGH));
-    let longer = script::all(&Operation::CORE, 3).map(|script| (script, QUICK));
-    let random = (0..).map(|number| (random_script(arguments.seed, number), THOROUGH));
-    for (script, model) in directed.chain(short).chain(longer).chain(random) {
+    let short = short.map(|script| (nothing.clone(), script, THOROUGH));
+    let longer = script::all(&Operation::CORE, 3).map(|script| (nothing.clone(), script, QUICK));
+    let random = (0..).map(|number| (nothing.clone(), random_script(arguments.seed, number), THOROUGH));
+    for (prelude, script, model) in lives.chain(directed).chain(short).chain(longer).chain(random) {
         let mut all_done = true;
         for &(index, setup) in setups {
             if ledger.states(setup.policy) >= states_per_policy {
@@ -234,7 +255,11 @@ fn enumerate(
             all_done = false;
             let mut explorer = Explorer::new(setup, arguments.seed, index, ledger);
             (explorer.checked, explorer.counter) = (checked, counter);
-            let explored = explorer.script(&script, model);
+            let explored = if prelude.0.is_empty() {
+                explorer.script(&script, model)
+            } else {
+                explorer.script_behind(&prelude, &script, model)
+            };
             (checked, counter) = (explorer.checked, explorer.counter);
             explored?;
         }
@@ -254,6 +279,7 @@ fn random_script(seed: u64, number: u64) -> Script {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crash::damage::Merge;
 
     fn small(states: u64) -> Arguments {
         let faulty_states = if cfg!(zoo) { 400_000 } else { 3000 };
@@ -271,6 +297,8 @@ mod tests {
     fn every_promise_is_kept_in_every_state_of_a_short_enumeration() {
         let outcome = every_policy(&small(5000));
         assert!(outcome.as_ref().is_ok_and(|ledger| ledger.all_states() >= 5000), "{outcome:?}");
+        let merges = |merge| outcome.as_ref().map_or(0, |ledger| ledger.merges(merge));
+        assert!(Merge::ALL.into_iter().all(|merge| merges(merge) > 0), "power cuts in every step of a merge");
     }
 
     #[test]

@@ -22,6 +22,8 @@
 //! for is synced here. Prepared segments and the anchor are a [`Depot`]'s. Inside a segment, and from one
 //! to the next, nothing is allocated here.
 
+mod excess;
+mod merge;
 mod open_segment;
 mod truncate;
 mod turnover;
@@ -33,6 +35,8 @@ use wal_format::{
     SegmentNumber, Sequence,
 };
 
+use self::excess::Long;
+pub use self::excess::{Excess, give_back};
 use self::open_segment::OpenSegment;
 use self::truncate::Unneeded;
 use crate::depot::Depot;
@@ -81,6 +85,9 @@ pub struct Writer {
     /// Behind the end there may be a whole frame whose write has failed: an open would find it.
     rest_in_doubt: bool,
     rolled: Option<Rolled>,
+    long: Long,
+    /// The segment that was sealed last, when its file was shortened.
+    shortened: Option<Excess>,
     unneeded: Unneeded,
     _lock: Box<dyn Lock>,
 }
@@ -146,6 +153,8 @@ pub(crate) struct Start {
     /// What the anchor says.
     pub(crate) anchor: Anchor,
     pub(crate) spans: Vec<Span>,
+    /// Closed segments whose files may be longer than they need be.
+    pub(crate) long: Vec<SegmentNumber>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
     pub(crate) reason: LinkReason,
@@ -156,6 +165,8 @@ impl Writer {
         let last = start.spans.last();
         let durable = last.map(|span| point(span.life.segment, span.end));
         let end = last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end);
+        let mut long = start.long;
+        long.extend(last.map(|span| span.life.segment));
         Writer {
             rules: start.rules,
             settings: start.settings,
@@ -174,6 +185,8 @@ impl Writer {
             tail: Tail::Detached(Detached { reason: start.reason, unsynced: None }),
             rest_in_doubt: false,
             rolled: None,
+            long: Long::new(long),
+            shortened: None,
             unneeded: Unneeded::new(),
             _lock: start.lock,
         }
@@ -268,7 +281,10 @@ impl Writer {
                 self.seal(depot)?;
             }
             if let Tail::Detached(detached) = &self.tail {
-                if detached.reason.is_cut() && self.rules.keeps(Rule::CutSynced) {
+                let is_cut = detached.reason.is_cut();
+                if self.merge(frame_bytes, depot)? {
+                    // The log goes on behind what was merged.
+                } else if is_cut && self.rules.keeps(Rule::CutSynced) {
                     self.publish_cut(frame_bytes, depot)?;
                 } else {
                     return self.begin_with(frame, depot);
@@ -393,6 +409,7 @@ impl Writer {
         }
         if let Tail::Open(open) = &self.tail {
             let unsynced = open.unsynced.then(|| open.file.clone());
+            self.long.add(open.header.life.segment);
             self.tail = Tail::Detached(Detached { reason: LinkReason::Torn, unsynced });
             self.rest_in_doubt = true;
         }

@@ -49,7 +49,7 @@ impl Unneeded {
     }
 
     /// Snapshots to come do not have these.
-    fn add(&mut self, segments: Vec<SegmentNumber>) {
+    pub(super) fn add(&mut self, segments: Vec<SegmentNumber>) {
         if segments.is_empty() {
             return;
         }
@@ -205,7 +205,14 @@ impl Writer {
             end_offset: cut.offset,
             seal_offset: span.seal_offset,
         });
-        let link = Link { reason: LinkReason::Truncate, predecessor, chain: cut.chain, next: cut.next };
+        let durable_offset = Link::end_offset();
+        let link = Link {
+            reason: LinkReason::Truncate,
+            predecessor,
+            chain: cut.chain,
+            next: cut.next,
+            durable_offset,
+        };
         let (open, spans) = OpenSegment::begin(spare);
         let life = open.header.life;
         let encoded = link.encode(life);
@@ -220,6 +227,9 @@ impl Writer {
         }
         let dropped: Vec<_> = self.spans[kept.len()..].iter().map(|span| span.life.segment).collect();
         (self.end, self.seal_offset) = (cut, kept.last().and_then(|span| span.seal_offset));
+        if let Some(span) = kept.last() {
+            self.long.forget_from(span.life.segment);
+        }
         self.spans = Arc::new(kept);
         let after_link = self.behind(&encoded);
         self.enter(open, after_link, spans);

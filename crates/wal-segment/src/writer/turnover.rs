@@ -15,6 +15,7 @@ use wal_format::{
     encode_seal_frame, seal_frame_bytes,
 };
 
+use super::excess::{Excess, WORTHWHILE_BYTES};
 use super::open_segment::OpenSegment;
 use super::{Detached, Rolled, Tail, Writer, point, sync_once};
 use crate::depot::Depot;
@@ -27,7 +28,7 @@ use crate::spare::Order;
 
 /// The first segment of a log is no longer than this, and each later one at most four times as long as
 /// what its predecessor held, until they reach the configured size: a log of one line stays small.
-const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+pub(super) const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const SEGMENT_GROWTH: u64 = 4;
 
 /// A prepared segment and the LINK that will begin it.
@@ -50,16 +51,23 @@ const ORDERED_AT: u64 = 2;
 impl Writer {
     /// Seals the full segment and makes all of it durable.
     pub(super) fn seal(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        let file = self.write_seal()?;
+        let sealed = self.write_seal()?;
         if self.rules.keeps(Rule::LinkAfterSync)
-            && let Some(file) = file
+            && let Some(file) = &sealed
         {
-            sync_once(&file, self.rules).map_err(|error| self.poison(error))?;
+            sync_once(file, self.rules).map_err(|error| self.poison(error))?;
             let segment = self.spans.last().map(|span| span.life.segment);
             self.synced(point(segment.expect("a sealed segment is in the log"), self.end), depot);
         }
         if let Tail::Detached(detached) = &mut self.tail {
             detached.unsynced = None;
+        }
+        // Nothing follows a SEAL, so what is behind it can be given back at once.
+        if let Some((file, span)) = sealed.zip(self.spans.last())
+            && span.file_bytes >= self.end.offset + WORTHWHILE_BYTES
+            && file.resize(self.end.offset).is_ok()
+        {
+            self.shortened = Some(Excess { segment: span.life.segment, end_offset: self.end.offset });
         }
         Ok(())
     }
@@ -150,15 +158,8 @@ impl Writer {
         let Tail::Detached(Detached { reason, unsynced }) = &self.tail else {
             unreachable!("a segment is begun only when none is open")
         };
-        let reason = *reason;
-        if self.rules.keeps(Rule::LinkAfterSync)
-            && let Some(file) = unsynced.clone()
-        {
-            sync_once(&file, self.rules).map_err(|error| self.poison(error))?;
-            if let Some(span) = self.spans.last() {
-                self.synced(point(span.life.segment, self.end), depot);
-            }
-        }
+        let (reason, unsynced) = (*reason, unsynced.clone());
+        self.sync_end(unsynced, depot)?;
         let spare = depot.spare(self.next_order(frame_bytes)?)?;
         let link = Link {
             reason,
@@ -169,9 +170,23 @@ impl Writer {
             }),
             chain: self.end.chain,
             next: self.end.next,
+            durable_offset: Link::end_offset(),
         };
         let (open, spans) = OpenSegment::begin(spare);
         Ok(Begun { link, open, spans })
+    }
+
+    /// Makes the end of the log durable, in `unsynced`, before a LINK stands on it.
+    pub(super) fn sync_end(&mut self, unsynced: Option<Named>, depot: &dyn Depot) -> Result<(), Error> {
+        if self.rules.keeps(Rule::LinkAfterSync)
+            && let Some(file) = unsynced
+        {
+            sync_once(&file, self.rules).map_err(|error| self.poison(error))?;
+            if let Some(span) = self.spans.last() {
+                self.synced(point(span.life.segment, self.end), depot);
+            }
+        }
+        Ok(())
     }
 
     /// What the next segment must be like to take a frame of this size.
@@ -222,12 +237,15 @@ impl Writer {
         longer.extend_from_slice(&self.spans);
         if let Some(last) = longer.last_mut() {
             (last.end, last.seal_offset) = (self.end, self.seal_offset);
+            let shortened = self.shortened.take().filter(|shortened| shortened.segment == last.life.segment);
+            last.file_bytes = shortened.map_or(last.file_bytes, |shortened| shortened.end_offset);
         }
         longer.push(span);
         self.spans = spans;
         self.end = start;
         self.seal_offset = None;
         self.rest_in_doubt = false;
+        self.long.begin();
         self.tail = Tail::Open(open);
     }
 }

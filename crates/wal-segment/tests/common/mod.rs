@@ -19,6 +19,10 @@ impl Here {
 }
 
 impl Depot for Here {
+    fn directory(&self) -> &dyn Directory {
+        self.directory.as_ref()
+    }
+
     fn spare(&self, order: Order) -> Result<Spare, Error> {
         self.anchor.lock().unwrap().prove(self.directory.as_ref())?;
         prepare(self.directory.as_ref(), order, Rules::default())
