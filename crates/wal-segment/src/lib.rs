@@ -21,6 +21,7 @@ mod anchor_file;
 mod backward;
 mod catalog;
 mod chain;
+mod cursor;
 mod decide;
 mod depot;
 mod entry;
@@ -55,6 +56,7 @@ mod window;
 mod writer;
 
 pub use anchor_file::AnchorFile;
+pub use cursor::Cursor;
 pub use depot::Depot;
 pub use entry::Entry;
 pub use error::{Damage, DamageKind, Error, Lost, Operation};

@@ -32,6 +32,20 @@ impl Reading {
         Ok(reading)
     }
 
+    /// The part of the log that is read.
+    pub(crate) fn span(&self) -> &Span {
+        &self.frames.span
+    }
+
+    /// The same segment ends further on now, or further back, but behind what was read.
+    pub(crate) fn extend(&mut self, span: Span) {
+        self.frames.extend(span);
+    }
+
+    pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, lost: Lost, kind: DamageKind) -> Error {
+        self.frames.damaged(shelf, offset, lost, kind)
+    }
+
     /// The next entry at or beyond `from`; `None` at the end of the span.
     pub(crate) fn next(&mut self, shelf: &dyn Shelf, from: Sequence) -> Result<Option<Entry>, Error> {
         loop {

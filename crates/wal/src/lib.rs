@@ -43,6 +43,7 @@ mod commit;
 mod core;
 mod crew;
 mod error;
+mod follower;
 mod histogram;
 mod log;
 mod meters;
@@ -54,11 +55,13 @@ mod rollover;
 mod stats;
 mod stores;
 mod tail;
+mod tally;
 mod truncate;
 mod view;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
+pub use follower::Follower;
 pub use log::Wal;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
@@ -75,4 +78,4 @@ pub use wal_segment::io::sim;
 pub use wal_segment::{Damage, DamageKind, Ending, Lost, Recovery, Verification};
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};
-pub use wal_sync::{Durability, SyncPolicy};
+pub use wal_sync::{Durability, Mark, SyncPolicy};
