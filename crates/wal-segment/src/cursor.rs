@@ -76,6 +76,9 @@ impl Cursor {
     /// Damage; [`Error::Io`].
     pub fn read(&mut self, shelf: &dyn Shelf, next: Sequence) -> Result<Option<Entry>, Error> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
+        if reading.is_passed(next) {
+            return Ok(None);
+        }
         let found = reading.next(shelf, next)?;
         let is_there = found.as_ref().is_some_and(|entry| entry.sequence == next);
         let span = reading.span();

@@ -52,6 +52,23 @@ pub enum Error {
         /// The number of the next entry.
         next: Sequence,
     },
+    /// A truncation has dropped an entry from the front of the log before it was read.
+    Dropped {
+        /// The file that it was to be read from.
+        file: PathBuf,
+        /// Its number.
+        asked: Sequence,
+        /// The first entry that is kept.
+        first: Sequence,
+    },
+    /// The end of the log was cut off while somebody read it: what was read from there on, or was to be read,
+    /// is no part of it any more.
+    CutOff {
+        /// The file that says so, or that it was to be read from.
+        file: PathBuf,
+        /// The first number that is gone, or another entry's now.
+        from: Sequence,
+    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// An earlier sync failed, so nothing is known about what is on the device.
@@ -254,6 +271,16 @@ impl fmt::Display for Error {
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
             Error::OutOfRange { asked, first, next } => {
                 write!(f, "cannot truncate at {asked}: the log holds {first} to before {next}")
+            }
+            Error::Dropped { file, asked, first } => {
+                let file = file.display();
+                write!(
+                    f,
+                    "{file}: entry {asked} was dropped by a truncation meanwhile: the log begins at {first}"
+                )
+            }
+            Error::CutOff { file, from } => {
+                write!(f, "{}: the entries from {from} on were cut off meanwhile", file.display())
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")

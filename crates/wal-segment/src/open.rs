@@ -207,6 +207,6 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
 }
 
 /// Whether a file was listed and then was not there: a writer has given up a segment that it prepared.
-fn has_vanished(error: &Error) -> bool {
+pub(crate) fn has_vanished(error: &Error) -> bool {
     matches!(error, Error::Io { operation: Operation::Open, source, .. } if source.kind() == ErrorKind::NotFound)
 }

@@ -42,6 +42,12 @@ impl Reading {
         self.frames.extend(span);
     }
 
+    /// Whether the segment was read beyond where it turned out to end: a SEAL was there, and is void.
+    pub(crate) fn is_passed(&self, next: Sequence) -> bool {
+        let end = self.frames.span.end;
+        self.tip.offset > end.offset && next >= end.next
+    }
+
     pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, lost: Lost, kind: DamageKind) -> Error {
         self.frames.damaged(shelf, offset, lost, kind)
     }

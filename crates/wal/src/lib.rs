@@ -35,6 +35,8 @@
 //!
 //! [`Wal::truncate_before`] drops the front of the log and [`Wal::truncate_after`] its end; each is whole or
 //! nothing after a crash. Numbers behind a cut are given again.
+//!
+//! [`Wal::follow`] reads on as the log grows, and [`View::follow`] does so beside a writer in another process.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
@@ -58,6 +60,7 @@ mod tail;
 mod tally;
 mod truncate;
 mod view;
+mod view_follower;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
@@ -70,6 +73,7 @@ pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
 pub use stats::{Distribution, Stats};
 pub use view::{SegmentInfo, View};
+pub use view_follower::ViewFollower;
 
 pub use wal_format::ChecksumKind as Checksum;
 pub use wal_segment::io::Directory;

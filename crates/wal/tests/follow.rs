@@ -575,7 +575,8 @@ fn followers_beside_appends_and_truncations_see_one_log() {
 #[test]
 fn a_durable_follower_is_never_in_front_of_the_watermark() {
     within(LIMIT, || {
-        for fails_at in [None, Some(3), Some(9)] {
+        let mut poisoned = 0;
+        for fails_at in [None].into_iter().chain((2..14).map(Some)) {
             let gate = Gate::new();
             let syncs = Arc::clone(&gate);
             let passed = Arc::new(AtomicU64::new(0));
@@ -612,26 +613,24 @@ fn a_durable_follower_is_never_in_front_of_the_watermark() {
                 if round % 10 == 5 {
                     gate.shut();
                 }
-                if let Err(error) = wal.append_with(&payload(round), Durability::Written) {
-                    assert_eq!(error.kind(), ErrorKind::Poisoned);
-                    break;
-                }
+                // A segment that cannot be prepared is no reason to stop.
+                wal.append_with(&payload(round), Durability::Written).ok();
                 gate.open();
-                if round % 4 == 0 && wal.sync().is_err() {
-                    break;
+                if round % 4 == 0 {
+                    wal.sync().ok();
                 }
             }
-            let durable = wal.durable();
+            let (written, durable) = (wal.written(), wal.durable());
             let closed = wal.close();
             let (seen, end) = follows.join().expect("it does not panic");
-            match fails_at {
-                None => assert_eq!((seen, end, closed.is_ok()), (40, None, true)),
-                Some(_) => {
-                    assert_eq!((seen, end), (durable, Some(ErrorKind::Poisoned)));
-                    assert!(closed.is_err());
-                }
+            if closed.is_ok() {
+                assert_eq!((seen, end), (written, None));
+            } else {
+                poisoned += 1;
+                assert_eq!((seen, end), (durable, Some(ErrorKind::Poisoned)));
             }
         }
+        assert!(poisoned > 3, "{poisoned} were poisoned");
     });
 }
 
