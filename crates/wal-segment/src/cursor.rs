@@ -7,8 +7,8 @@
 //! segment 4   │ LINK │ DATA                      renew: the number lies there, so it is begun
 //! ```
 //!
-//! Invariant: what is handed out has the number that was asked for. A segment is read from its beginning, or
-//! an index point, once; what is appended to it is read where it stands.
+//! Invariant: what is handed out has the number that was asked for. A segment is read from where that number
+//! lies, once; what is appended to it is read where it stands.
 
 use wal_format::{FrameFault, Life, Sequence};
 
@@ -40,11 +40,13 @@ impl Cursor {
             return Ok(());
         };
         match &mut self.reading {
-            Some(reading) if reading.span().life == span.life => reading.extend(span),
+            Some(reading) if reading.span().life == span.life && reading.can_reach(next) => {
+                reading.extend(span);
+            }
             _ => {
                 // The one that is left is closed before the next one is opened.
                 self.reading = None;
-                self.reading = Some(Reading::begin(shelf, span, next)?);
+                self.reading = Some(Reading::begin_near(shelf, span, next)?);
             }
         }
         Ok(())

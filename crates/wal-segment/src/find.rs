@@ -36,7 +36,7 @@ use crate::frames::{Found, Frames};
 use crate::reading::Reading;
 use crate::scout::explain;
 use crate::shelf::{Shelf, Snapshot};
-use crate::span::Span;
+use crate::span::{Span, Tip};
 
 /// How much of an unmapped segment is read at a time.
 const CHUNK_BYTES: usize = 8 << 10;
@@ -77,6 +77,14 @@ fn find_in(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Entry, E
     };
     shelf.put_back(frames.source.into_chunk());
     found?.map_or_else(|| walk(shelf, span, sequence), Ok)
+}
+
+/// Where the frame begins that holds the number, if the search gets there: nothing in front of it is read.
+pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Option<Tip>, Error> {
+    let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
+    let found = search(&mut frames, sequence);
+    shelf.put_back(frames.source.into_chunk());
+    Ok(found?.map(|found| Tip { offset: found.offset, chain: 0, next: found.header.first }))
 }
 
 /// The frame that holds the number, if the search gets there.

@@ -20,9 +20,10 @@ use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, Life, LogId, Sequence};
 
 use crate::anchor_file::Slots;
 use crate::catalog::{Catalog, segment_path};
+use crate::decide::AnchorSeen;
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::growing::Growing;
-use crate::heads::Heads;
+use crate::heads::{Heads, anchor_beside};
 use crate::inspect::Linked;
 use crate::io::{Access, Directory};
 use crate::named::Named;
@@ -157,13 +158,16 @@ impl Scout {
         }
         let catalog = Catalog::read(directory)?;
         let settling = Settling::new(Purpose::Read, Rules::default());
-        let last = match Heads::read(directory, &catalog, &anchor, &settling) {
+        let heads = match Heads::read(directory, &catalog, &anchor, &settling) {
             Err(error) if has_vanished(&error) => return Ok(Seen::Unsteady(error)),
-            heads => heads?.last,
+            heads => heads?,
         };
-        let Some(last) = last else { return Ok(self.without_segments(directory)) };
+        let Some(last) = heads.last.clone() else { return Ok(self.without_segments(directory)) };
         let is_known = self.growing.as_ref().is_some_and(|growing| growing.life() == last.header.life);
         if !is_known || asked {
+            if let Some(damage) = self.lost_above(directory, &anchor, &heads, next)? {
+                return Ok(Seen::Unsteady(Error::Damaged(damage)));
+            }
             match trail(directory, &catalog, &anchor, &last, &self.snapshot, next)? {
                 Err(unsteady) => return Ok(Seen::Unsteady(unsteady)),
                 Ok(spans) => self.adopt(spans, last, &anchor),
@@ -180,6 +184,25 @@ impl Scout {
             Some(damage) if !moved => Seen::Unsteady(Error::Damaged(damage)),
             _ => Seen::Same,
         })
+    }
+
+    /// What is damaged when a segment is not linked any more that was: it may as well have been given up.
+    fn lost_above(
+        &self,
+        directory: &dyn Directory,
+        anchor: &Anchor,
+        heads: &Heads,
+        next: Sequence,
+    ) -> Result<Option<Damage>, Error> {
+        if anchor_beside(anchor, heads.last.as_deref()) == AnchorSeen::Ahead {
+            return Ok(Some(heads.active_lost(directory, anchor, next)));
+        }
+        let known = self.snapshot.spans().next_back().map(|span| span.life.segment);
+        let last = heads.last.as_ref().map(|last| last.header.life.segment);
+        if known <= last {
+            return Ok(None);
+        }
+        Ok(heads.judge_above(directory, anchor, next, Rules::default())?.1)
     }
 
     /// No segment is linked: so it was, or everything has vanished.

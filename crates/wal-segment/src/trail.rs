@@ -60,6 +60,16 @@ pub(crate) fn trail(
         Some(at) => known.spans().take(at + 1).skip(known.find(next).min(at)).collect(),
         None => Vec::new(),
     };
+    if let Some(gone) = joined.filter(|_| newer.is_empty()).and_then(|at| known.span(at + 1)) {
+        // It was given up, and no other has come in its place yet. What it said of the end before it is void.
+        if gone.start.next < next {
+            let file = segment_path(directory, gone.life.segment);
+            return Ok(Err(Error::CutOff { file, from: gone.start.next }));
+        }
+        if let Some(last) = spans.last_mut() {
+            (last.end, last.seal_offset) = (last.start, None);
+        }
+    }
     for linked in newer.into_iter().rev() {
         if let (Some(before), Some(predecessor)) = (spans.last_mut(), linked.link.predecessor) {
             let (chain, next) = (linked.link.chain, linked.link.next);
@@ -68,20 +78,13 @@ pub(crate) fn trail(
         }
         spans.push(open_span(&linked));
     }
-    let (begins, ends) = match (spans.first(), spans.last()) {
-        (Some(first), Some(last)) => (first.start.next, last.end.next),
-        _ => (next, next),
-    };
-    if begins > next {
-        let number = spans.first().map_or(anchor.first_segment, |span| span.life.segment);
-        return Ok(Err(missing(directory, number, Lost::between(next, begins))));
+    match spans.first().map(|span| span.start.next) {
+        Some(begins) if begins > next => {
+            let lost = Lost::between(next, begins);
+            Ok(Err(missing(directory, anchor.first_segment, lost)))
+        }
+        _ => Ok(Ok(spans)),
     }
-    if ends < next {
-        // A segment that was known has gone, and no other has come in its place.
-        let file = last.file.path.to_path_buf();
-        return Ok(Err(Error::CutOff { file, from: ends }));
-    }
-    Ok(Ok(spans))
 }
 
 /// A segment that a LINK names.

@@ -58,6 +58,9 @@ impl Wal {
 /// Entries in order, from one on, as they become durable or are written. Made by [`Wal::follow`] and
 /// [`Wal::follow_with`].
 ///
+/// It asks for no write and no sync: somebody else, or the policy, has to. A task's waker is called by the thread
+/// that wrote or synced, under no lock, as a [`Commit`](crate::Commit)'s is.
+///
 /// As an iterator it waits for the next entry. It ends, with `None`, when the log was closed, or its last
 /// handle dropped, and everything in front of the watermark was handed out. It keeps neither the log open nor
 /// its lock. After an error it has ended, too:

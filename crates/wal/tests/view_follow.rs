@@ -327,6 +327,63 @@ fn a_frame_that_was_durable_and_is_damaged_before_it_is_seen_is_told() {
 }
 
 #[test]
+fn a_segment_whose_link_is_damaged_under_it_is_damage_and_not_a_cut() {
+    for closes in [false, true] {
+        let disk = SimDisk::new(1);
+        let wal = open(&disk, &small(SyncPolicy::Immediate));
+        append(&wal, 40);
+        if closes {
+            wal.close().expect("nothing fails");
+        }
+        let mut follower = follow(&disk, 0);
+        (0..40).for_each(|number| is_entry(&mut follower, number));
+        is_pending(&mut follower);
+        let name = linked(&disk).pop().expect("a segment");
+        assert!(disk.damage(&name, |bytes| bytes[8200] ^= 1));
+        let error = item(&mut follower).expect("an error").expect_err("damage");
+        assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Missing), "{error}");
+    }
+}
+
+#[test]
+fn a_check_of_a_log_that_is_truncated_meanwhile_finds_no_damage() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let path = scratch.path().join("log");
+    let wal = Options::new().segment_bytes(SMALL).sync(SyncPolicy::Immediate).open(&path).expect("a new log");
+    append(&wal, 200);
+    let done = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&done);
+    let checks = thread::spawn(move || {
+        let mut checked = 0;
+        while !ends.load(Ordering::Relaxed) {
+            let beside = Options::new().open_read_only(&path).expect("it is there");
+            match beside.verify() {
+                Ok(found) => {
+                    assert!(found.damages.is_empty(), "{:?}", found.damages);
+                    checked += 1;
+                }
+                Err(error) => {
+                    let expected = [ErrorKind::OutOfRange, ErrorKind::Truncated];
+                    assert!(expected.contains(&error.kind()), "{error}");
+                }
+            }
+        }
+        checked
+    });
+    for round in 0_u64..100 {
+        append(&wal, 30);
+        let written = wal.written();
+        if round % 2 == 0 {
+            wal.truncate_before(written - 150).expect("nothing fails");
+        } else {
+            wal.truncate_after(written - 20).expect("nothing fails");
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    assert!(checks.join().expect("it does not panic") > 0);
+}
+
+#[test]
 fn a_read_error_is_told_and_is_not_the_end() {
     let disk = SimDisk::new(1);
     let wal = open(&disk, &small(SyncPolicy::Immediate));
