@@ -186,6 +186,9 @@ pub(crate) struct Cat {
     /// Begin with the last entry.
     #[arg(long)]
     pub(crate) reverse: bool,
+    /// Go on with the entries that a writer appends, until interrupted.
+    #[arg(short, long, conflicts_with = "reverse")]
+    pub(crate) follow: bool,
     /// End entries with a NUL rather than a newline.
     #[arg(long)]
     pub(crate) null: bool,

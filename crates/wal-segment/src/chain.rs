@@ -120,7 +120,8 @@ pub(crate) fn trace_below(
     Ok(None)
 }
 
-fn open_span(linked: &Linked) -> Span {
+/// The span of a segment of which nothing but its LINK is known.
+pub(crate) fn open_span(linked: &Linked) -> Span {
     Span {
         life: linked.header.life,
         checksum: linked.header.checksum,

@@ -68,6 +68,23 @@ pub enum Error {
         /// A name in it.
         name: String,
     },
+    /// A truncation has dropped an entry from the front of the log before it was read.
+    Dropped {
+        /// The file that it was to be read from.
+        file: PathBuf,
+        /// Its number.
+        asked: Sequence,
+        /// The first entry that is kept.
+        first: Sequence,
+    },
+    /// The end of the log was cut off while somebody read it: what was read from there on, or was to be read,
+    /// is no part of it any more.
+    CutOff {
+        /// The file that says so, or that it was to be read from.
+        file: PathBuf,
+        /// The first number that is gone, or another entry's now.
+        from: Sequence,
+    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// An earlier sync failed, so nothing is known about what is on the device.
@@ -282,6 +299,16 @@ impl fmt::Display for Error {
             ),
             Error::NotEmpty { directory, name } => {
                 write!(f, "{}: not empty: there is {name:?}", directory.display())
+            }
+            Error::Dropped { file, asked, first } => {
+                let file = file.display();
+                write!(
+                    f,
+                    "{file}: entry {asked} was dropped by a truncation meanwhile: the log begins at {first}"
+                )
+            }
+            Error::CutOff { file, from } => {
+                write!(f, "{}: the entries from {from} on were cut off meanwhile", file.display())
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")

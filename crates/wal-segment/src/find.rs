@@ -34,8 +34,9 @@ use crate::entry::Entry;
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::frames::{Found, Frames};
 use crate::reading::Reading;
+use crate::scout::explain;
 use crate::shelf::{Shelf, Snapshot};
-use crate::span::Span;
+use crate::span::{Span, Tip};
 
 /// How much of an unmapped segment is read at a time.
 const CHUNK_BYTES: usize = 8 << 10;
@@ -64,13 +65,26 @@ pub fn find(shelf: &dyn Shelf, snapshot: &Snapshot, sequence: Sequence) -> Resul
         return Ok(None);
     }
     let Some(span) = snapshot.span(snapshot.find(sequence)) else { return Ok(None) };
+    let found = find_in(shelf, span, sequence);
+    found.map(Some).map_err(|error| explain(shelf.directory(), snapshot, sequence, error))
+}
+
+fn find_in(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
     let found = match search(&mut frames, sequence) {
         Ok(Some(found)) => entry(&mut frames, &found, sequence),
         other => other.map(|_| None),
     };
     shelf.put_back(frames.source.into_chunk());
-    found?.map_or_else(|| walk(shelf, span, sequence), Ok).map(Some)
+    found?.map_or_else(|| walk(shelf, span, sequence), Ok)
+}
+
+/// Where the frame begins that holds the number, if the search gets there: nothing in front of it is read.
+pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Option<Tip>, Error> {
+    let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
+    let found = search(&mut frames, sequence);
+    shelf.put_back(frames.source.into_chunk());
+    Ok(found?.map(|found| Tip { offset: found.offset, chain: 0, next: found.header.first }))
 }
 
 /// The frame that holds the number, if the search gets there.

@@ -45,6 +45,13 @@ impl Frames {
         Ok(Frames { span, source, chunk_bytes })
     }
 
+    /// The same segment ends elsewhere now.
+    pub(crate) fn extend(&mut self, span: Span) {
+        debug_assert_eq!(span.life, self.span.life, "another life has other frames");
+        self.source.set_limit(span.end.offset);
+        self.span = span;
+    }
+
     /// The frame at `offset`, by its header alone.
     pub(crate) fn find(&mut self, offset: u64) -> Checked<Found> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;

@@ -107,10 +107,19 @@ pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walke
 
 /// The number of the first entry at or behind `offset`, by the headers of the frames in front of it.
 pub(crate) fn number_at(last: &Linked, offset: u64) -> Result<Sequence, Error> {
-    let mut window = Window::new(&last.file, offset);
-    let mut at = last.start.offset;
-    let mut number = last.start.next;
-    while at < offset {
+    number_between(last, last.start.offset, last.start.next, offset)
+}
+
+/// The number of the first entry at or behind `until`, from a frame at `offset` whose first entry is `number`.
+pub(crate) fn number_between(
+    last: &Linked,
+    offset: u64,
+    mut number: Sequence,
+    until: u64,
+) -> Result<Sequence, Error> {
+    let mut window = Window::new(&last.file, until);
+    let mut at = offset;
+    while at < until {
         let bytes = window.bytes_at(at, FRAME_HEADER_BYTES)?;
         let Ok(frame) = FrameHeader::decode(bytes, last.header.life, at) else { break };
         number = frame.next_sequence().unwrap_or(number);

@@ -18,6 +18,7 @@ use crate::backward::Backward;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::reading::Reading;
+use crate::scout::explain;
 use crate::shelf::{Shelf, Snapshot};
 
 /// The entries of a snapshot that lie in a range, from either end. Ends, at both, after the first error.
@@ -101,6 +102,11 @@ impl Entries {
         Ok(None)
     }
 
+    /// What to tell when entry `next` could not be read.
+    fn explained(&self, next: Sequence, error: Error) -> Error {
+        explain(self.shelf.directory(), &self.snapshot, next, error)
+    }
+
     fn end(&self) -> Result<Option<Entry>, Error> {
         match self.snapshot.damage() {
             Some(damage) if self.wanted.end > self.snapshot.next() => Err(Error::Damaged(damage.clone())),
@@ -116,7 +122,7 @@ impl Iterator for Entries {
         if self.done {
             return None;
         }
-        let item = self.advance().transpose();
+        let item = self.advance().map_err(|error| self.explained(self.wanted.start, error)).transpose();
         self.done = !matches!(item, Some(Ok(_)));
         item
     }
@@ -127,7 +133,9 @@ impl DoubleEndedIterator for Entries {
         if self.done {
             return None;
         }
-        let item = self.retreat().transpose();
+        let last = self.wanted.end.value().saturating_sub(1);
+        let last = Sequence::try_from(last).unwrap_or(Sequence::MAX);
+        let item = self.retreat().map_err(|error| self.explained(last, error)).transpose();
         self.done = !matches!(item, Some(Ok(_)));
         item
     }

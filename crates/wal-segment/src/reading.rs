@@ -4,6 +4,7 @@ use wal_format::{FrameFault, FrameKind, Sequence};
 
 use crate::entry::Entry;
 use crate::error::{DamageKind, Error, Lost};
+use crate::find::place;
 use crate::frames::{Frames, OpenFrame};
 use crate::shelf::Shelf;
 use crate::source::Chunk;
@@ -30,6 +31,45 @@ impl Reading {
             reading.chained = false;
         }
         Ok(reading)
+    }
+
+    /// As [`Reading::begin`], and where there is no index goes to the entry as a read of a single one does: a
+    /// follower mostly begins near the end of a segment that has none yet.
+    pub(crate) fn begin_near(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
+        let mut reading = Reading::begin(shelf, span, from)?;
+        if reading.chained
+            && span.start.next < from
+            && let Some(tip) = place(shelf, span, from)?
+        {
+            reading.tip = tip;
+            reading.chained = false;
+        }
+        Ok(reading)
+    }
+
+    /// The part of the log that is read.
+    pub(crate) fn span(&self) -> &Span {
+        &self.frames.span
+    }
+
+    /// The same segment ends further on now, or further back, but behind what was read.
+    pub(crate) fn extend(&mut self, span: Span) {
+        self.frames.extend(span);
+    }
+
+    /// Whether the entry was not passed over yet: a cut that turned out to be none may have lain in front of it.
+    pub(crate) fn can_reach(&self, next: Sequence) -> bool {
+        self.frame.is_some() || self.tip.next <= next
+    }
+
+    /// Whether the segment was read beyond where it turned out to end: a SEAL was there, and is void.
+    pub(crate) fn is_passed(&self, next: Sequence) -> bool {
+        let end = self.frames.span.end;
+        self.tip.offset > end.offset && next >= end.next
+    }
+
+    pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, lost: Lost, kind: DamageKind) -> Error {
+        self.frames.damaged(shelf, offset, lost, kind)
     }
 
     /// The next entry at or beyond `from`; `None` at the end of the span.

@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// What is wrong behind the end; a reader that gets there is told.
     damage: Option<Damage>,
     /// While it is held, no file of these spans is removed by the writer of this process.
-    _lease: Option<Arc<Lease>>,
+    lease: Option<Arc<Lease>>,
 }
 
 /// Held by the snapshots that were taken between two truncations.
@@ -40,11 +40,21 @@ impl Snapshot {
         seal_offset: Option<u64>,
         closed_below: Option<SegmentNumber>,
     ) -> Snapshot {
-        Snapshot { spans, first, end, seal_offset, closed_below, damage: None, _lease: None }
+        Snapshot { spans, first, end, seal_offset, closed_below, damage: None, lease: None }
     }
 
     pub(crate) fn leased(self, lease: Option<Arc<Lease>>) -> Snapshot {
-        Snapshot { _lease: lease, ..self }
+        Snapshot { lease, ..self }
+    }
+
+    /// The same log, whose last segment ends elsewhere now.
+    pub(crate) fn ending(&self, end: Tip, seal_offset: Option<u64>) -> Snapshot {
+        Snapshot { end, seal_offset, ..self.clone() }
+    }
+
+    /// Whether the writer of this process keeps its files for it.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.lease.is_some()
     }
 
     pub(crate) fn damaged(self, damage: Option<Damage>) -> Snapshot {

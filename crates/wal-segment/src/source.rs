@@ -45,6 +45,11 @@ impl Source {
         &self.volume
     }
 
+    /// The bytes may be shown up to there.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// The bytes from `offset` on, `wanted` of them or more; fewer only where the limit, or the file, ends
     /// them.
     pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], Error> {

@@ -11,6 +11,7 @@ use crate::named::Named;
 use crate::open::look;
 use crate::recovery::{Ending, Recovery};
 use crate::scan::{self, Stop};
+use crate::scout::explain;
 use crate::shelf::open_span;
 use crate::span::{Span, Tip};
 
@@ -36,8 +37,22 @@ pub struct Verification {
 /// read every byte once, and bounded memory.
 ///
 /// # Errors
-/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]. Damage is what it reports, not an error.
+/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`] or [`Error::CutOff`] when the log
+/// was truncated meanwhile, again and again. Damage is what it reports, not an error.
 pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
+    for _ in 1..VERIFICATIONS {
+        match verify_once(directory) {
+            Err(Error::Dropped { .. } | Error::CutOff { .. }) => {}
+            verified => return verified,
+        }
+    }
+    verify_once(directory)
+}
+
+/// How often is begun anew when entries are dropped meanwhile.
+const VERIFICATIONS: u32 = 4;
+
+fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
     let (snapshot, recovery) = look(directory)?;
     let mut found = Verification {
         recovery,
@@ -49,8 +64,14 @@ pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
     };
     for span in snapshot.spans() {
         match check_span(directory, &span, &mut found) {
-            Err(Error::Damaged(damage)) => found.damages.push(damage),
-            done => done?,
+            Ok(()) => {}
+            Err(error) => {
+                let first = span.start.next.max(snapshot.first());
+                match explain(directory, &snapshot, first, error) {
+                    Error::Damaged(damage) => found.damages.push(damage),
+                    other => return Err(other),
+                }
+            }
         }
     }
     if let Ending::Corrupt(damage) = &found.recovery.ending

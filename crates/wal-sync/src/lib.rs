@@ -27,7 +27,7 @@ mod ticket;
 mod watermark;
 
 pub use error::Error;
-pub use group_commit::{Batch, Dropped, GroupCommit, Limits, Mark, Patience, Watch};
+pub use group_commit::{Batch, Dropped, GroupCommit, Limits, Mark, Patience, Standing, Watch};
 pub use policy::{Durability, SyncPolicy};
 pub use target::{Fault, Target, Wrote};
 pub use ticket::Ticket;

@@ -37,6 +37,8 @@
 //! nothing after a crash. Numbers behind a cut are given again. [`Wal::append_at`] appends under the number that the
 //! caller expects, or not at all.
 //!
+//! [`Wal::follow`] reads on as the log grows, and [`View::follow`] does so beside a writer in another process.
+//!
 //! # When something is wrong with the directory
 //!
 //! [`Options::open`] refuses a damaged log and leaves it as it is; [`Options::open_salvage`] reads what verifies in it.
@@ -56,6 +58,7 @@ mod crew;
 mod error;
 mod events;
 mod health;
+mod follower;
 mod histogram;
 mod log;
 mod meters;
@@ -72,14 +75,17 @@ mod stores;
 mod tail;
 #[cfg(feature = "tracing")]
 mod trace;
+mod tally;
 mod truncate;
 #[cfg(feature = "serde")]
 mod typed;
 mod view;
+mod view_follower;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
 pub use health::{Health, InHand, SlowSync, Space, Stall};
+pub use follower::Follower;
 pub use log::Wal;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
@@ -91,6 +97,7 @@ pub use stats::{Distribution, Stats};
 #[cfg(feature = "serde")]
 pub use typed::{Typed, TypedEntries};
 pub use view::{SegmentInfo, View};
+pub use view_follower::ViewFollower;
 
 pub use wal_format::ChecksumKind as Checksum;
 pub use wal_segment::io::Directory;
@@ -102,4 +109,4 @@ pub use wal_segment::{
 };
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};
-pub use wal_sync::{Durability, SyncPolicy};
+pub use wal_sync::{Durability, Mark, SyncPolicy};

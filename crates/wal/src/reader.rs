@@ -12,6 +12,7 @@ use wal_sync::primitives::Mutex;
 
 use crate::error::{Error, ErrorKind};
 use crate::meters::Meters;
+use crate::tally::Tally;
 
 /// An entry of the log: its number, and through [`Deref`] its bytes.
 ///
@@ -38,6 +39,12 @@ impl Entry {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
+    }
+}
+
+impl From<wal_segment::Entry> for Entry {
+    fn from(entry: wal_segment::Entry) -> Entry {
+        Entry(entry)
     }
 }
 
@@ -74,49 +81,24 @@ impl fmt::Debug for Entry {
 #[derive(Debug)]
 pub struct Entries {
     inner: wal_segment::Entries,
-    library: Arc<Library>,
-    /// What was handed out and is not counted yet.
-    uncounted_entries: u64,
-    uncounted_bytes: u64,
+    tally: Tally,
 }
-
-/// Counted so many at a time: an addition that other threads see is not for every entry.
-const COUNTED_ENTRIES: u64 = 256;
 
 impl Entries {
     pub(crate) fn range(library: &Arc<Library>, snapshot: Snapshot, range: impl RangeBounds<u64>) -> Entries {
         let wanted = sequences(range);
         Entries {
             inner: wal_segment::Entries::new(Arc::clone(library) as Arc<dyn Shelf>, snapshot, wanted),
-            library: Arc::clone(library),
-            uncounted_entries: 0,
-            uncounted_bytes: 0,
+            tally: Tally::new(Arc::clone(library)),
         }
     }
 
     fn counted(&mut self, entry: Result<wal_segment::Entry, wal_segment::Error>) -> Result<Entry, Error> {
-        let entry = entry?;
-        self.uncounted_entries += 1;
-        self.uncounted_bytes += entry.payload().len() as u64;
-        if self.uncounted_entries >= COUNTED_ENTRIES {
-            self.count();
-        }
-        Ok(Entry(entry))
-    }
-
-    fn count(&mut self) {
-        let (entries, bytes) = (self.uncounted_entries, self.uncounted_bytes);
-        if entries > 0 {
-            self.library.meters.read(entries, bytes);
-            (self.uncounted_entries, self.uncounted_bytes) = (0, 0);
-        }
+        Ok(self.tally.counted(entry?))
     }
 
     pub(crate) fn from(library: &Arc<Library>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
-        let held = snapshot.first().value()..=snapshot.next().value();
-        if !held.contains(&first) {
-            return Err(library.out_of_range(&snapshot, &format_args!("read from {first}")));
-        }
+        library.check_start(&snapshot, "read", first)?;
         Ok(Entries::range(library, snapshot, first..))
     }
 }
@@ -134,12 +116,6 @@ impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
         let entry = self.inner.next_back()?;
         Some(self.counted(entry))
-    }
-}
-
-impl Drop for Entries {
-    fn drop(&mut self) {
-        self.count();
     }
 }
 
@@ -198,7 +174,21 @@ impl Library {
         Ok(Entry(entry))
     }
 
-    fn out_of_range(&self, snapshot: &Snapshot, what: &dyn fmt::Display) -> Error {
+    /// Refuses to begin in front of what a snapshot holds, or beyond the next entry.
+    pub(crate) fn check_start(&self, snapshot: &Snapshot, verb: &str, first: u64) -> Result<(), Error> {
+        let held = snapshot.first().value()..=snapshot.next().value();
+        if held.contains(&first) {
+            return Ok(());
+        }
+        Err(self.out_of_range(snapshot, &format_args!("{verb} from {first}")))
+    }
+
+    /// Entries were handed out.
+    pub(crate) fn count_read(&self, entries: u64, bytes: u64) {
+        self.meters.read(entries, bytes);
+    }
+
+    pub(crate) fn out_of_range(&self, snapshot: &Snapshot, what: &dyn fmt::Display) -> Error {
         let directory = self.directory.path().display();
         let (first, next) = (snapshot.first(), snapshot.next());
         let message = format!("{directory}: cannot {what}: the log holds {first} to before {next}");

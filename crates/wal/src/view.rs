@@ -42,6 +42,14 @@ impl View {
         Ok(View { library, snapshot, recovery })
     }
 
+    pub(crate) fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// How the log ended, and what is wrong with it.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {

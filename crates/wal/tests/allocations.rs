@@ -185,3 +185,31 @@ fn a_read_of_one_entry_allocates_nothing_in_any_segment() {
     assert!(wal.stats().segments < 64, "all of them stay open");
     wal.close().expect("nothing fails");
 }
+
+#[test]
+fn a_follower_allocates_for_segments_and_never_for_entries() {
+    let scratch = scratch();
+    let wal = filled(scratch.path());
+    let segments = wal.stats().segments;
+    let mut follower = wal.follow(0).expect("the log is open");
+    let mut follow = |entries: u64| {
+        let followed = follower.by_ref().take(usize::try_from(entries).expect("small"));
+        assert_eq!(bytes(followed), entries * PAYLOAD.len() as u64);
+    };
+    follow(WARM_UP);
+    let (counted, ()) = allocations(|| follow(1000));
+    assert_eq!(counted, 0, "within a segment that is mapped");
+    let (counted, ()) = allocations(|| follow(APPENDS - WARM_UP - 1000));
+    assert!(counted <= 32 * segments, "{counted} allocations for {APPENDS} entries in {segments} segments");
+    // Each entry is read as it comes, into the memory of the one before.
+    let mut append_and_follow = |entries: u64| {
+        for _ in 0..entries {
+            wal.append_with(&PAYLOAD, Durability::Durable).expect("nothing fails");
+            follow(1);
+        }
+    };
+    append_and_follow(10);
+    let (counted, ()) = allocations(|| append_and_follow(1000));
+    assert_eq!(counted, 0, "at the end of the log");
+    wal.close().expect("nothing fails");
+}

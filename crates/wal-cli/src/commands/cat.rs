@@ -1,9 +1,10 @@
-//! `cat`: payloads in order, or from the last one back.
+//! `cat`: payloads in order, or from the last one back; and those that come.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::iter;
+use std::task::Poll;
 
-use wal::{Options, View};
+use wal::{Entry, Options, View};
 
 use crate::args::{Cat, Common, terminator};
 use crate::failure::{Exit, Failure};
@@ -11,14 +12,18 @@ use crate::output::{say, torn_tail, unwritable};
 
 pub(crate) fn run(common: &Common, args: &Cat) -> Result<Exit, Failure> {
     let view = Options::new().open_read_only(&common.dir)?;
-    match print(&view, args) {
+    let printed = if args.follow { follow(&view, args) } else { print(&view, args) };
+    match printed {
         Ok(()) => {}
         // The reader has seen enough.
         Err(Stopped::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Fine),
         Err(Stopped::Output(error)) => return Err(unwritable(&error)),
         Err(Stopped::Log(error)) => return Err(error.into()),
     }
-    if let Some(note) = torn_tail(&common.dir, &view.recovery().ending) {
+    // A follower comes here at the last entry that it was asked for.
+    if !args.follow
+        && let Some(note) = torn_tail(&common.dir, &view.recovery().ending)
+    {
         say(note);
     }
     Ok(Exit::Fine)
@@ -34,34 +39,78 @@ enum Stopped {
 
 /// Prints everything that is good, also in front of damage.
 fn print(view: &View, args: &Cat) -> Result<(), Stopped> {
-    let terminator = [terminator(args.null)];
     let limit = usize::try_from(args.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let mut range = view.range(args.from.unwrap_or(0)..=args.to.unwrap_or(u64::MAX));
     let entries = iter::from_fn(|| if args.reverse { range.next_back() } else { range.next() });
-    let mut out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
-    let mut log = Ok(());
+    let mut printer = Printer::new(args.null);
     for entry in entries.take(limit) {
-        match entry {
-            Err(error) => {
-                log = Err(error);
-                break;
-            }
-            Ok(entry) => {
-                let written = out.write_all(entry.payload()).and_then(|()| out.write_all(&terminator));
-                if let Err(error) = written {
-                    return Err(given_up(out, error));
-                }
-            }
+        if let Err(stopped) = printer.print(entry) {
+            return Err(printer.stop(stopped));
         }
     }
-    if let Err(error) = out.flush() {
-        return Err(given_up(out, error));
-    }
-    log.map_err(Stopped::Log)
+    printer.end()
 }
 
-/// Takes the writer apart, so that dropping it does not try to write again.
-fn given_up(out: BufWriter<io::StdoutLock<'static>>, error: io::Error) -> Stopped {
-    drop(out.into_parts());
-    Stopped::Output(error)
+/// Prints what is there and what comes. What was printed is not kept back while it waits.
+fn follow(view: &View, args: &Cat) -> Result<(), Stopped> {
+    let from = args.from.unwrap_or(0).max(view.first());
+    let mut follower = view.follow(from).map_err(Stopped::Log)?;
+    let mut printer = Printer::new(args.null);
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0 && args.to.is_none_or(|to| follower.position() <= to) {
+        let item = match follower.try_next() {
+            Poll::Ready(item) => item,
+            Poll::Pending => {
+                if let Err(error) = printer.out.flush() {
+                    return Err(printer.stop(Stopped::Output(error)));
+                }
+                follower.next()
+            }
+        };
+        let Some(entry) = item else { break };
+        if let Err(stopped) = printer.print(entry) {
+            return Err(printer.stop(stopped));
+        }
+        left -= 1;
+    }
+    printer.end()
+}
+
+/// Standard output, an entry at a time.
+struct Printer {
+    out: BufWriter<io::StdoutLock<'static>>,
+    terminator: [u8; 1],
+}
+
+impl Printer {
+    fn new(null: bool) -> Printer {
+        let out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout().lock());
+        Printer { out, terminator: [terminator(null)] }
+    }
+
+    fn print(&mut self, entry: Result<Entry, wal::Error>) -> Result<(), Stopped> {
+        let entry = entry.map_err(Stopped::Log)?;
+        let written = self.out.write_all(entry.payload());
+        written.and_then(|()| self.out.write_all(&self.terminator)).map_err(Stopped::Output)
+    }
+
+    fn end(mut self) -> Result<(), Stopped> {
+        self.out.flush().map_err(|error| self.give_up(error))
+    }
+
+    /// What is good in front of damage is printed.
+    fn stop(mut self, stopped: Stopped) -> Stopped {
+        match stopped {
+            Stopped::Log(error) => {
+                self.out.flush().map_or_else(|failed| self.give_up(failed), |()| Stopped::Log(error))
+            }
+            Stopped::Output(error) => self.give_up(error),
+        }
+    }
+
+    /// Takes the writer apart, so that dropping it does not try to write again.
+    fn give_up(self, error: io::Error) -> Stopped {
+        drop(self.out.into_parts());
+        Stopped::Output(error)
+    }
 }

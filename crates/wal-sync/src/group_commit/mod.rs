@@ -40,6 +40,7 @@
 //! | `work` | there is something for the ticker |
 
 mod company;
+mod cuts;
 mod ending;
 mod finished;
 mod state;
@@ -61,7 +62,7 @@ use crate::ticket::Ticket;
 use crate::watermark::Watermark;
 
 pub use truncate::Dropped;
-pub use watch::{Mark, Watch};
+pub use watch::{Mark, Standing, Watch};
 
 /// How much may gather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,8 @@ pub struct GroupCommit<T: Target> {
     calling_out: AtomicU32,
     written: Watermark,
     durable: Watermark,
+    /// How often the end was cut off.
+    cuts: Watermark,
     turn: Condvar,
     room: Condvar,
     gathered: Condvar,
@@ -144,6 +147,7 @@ impl<T: Target> GroupCommit<T> {
             calling_out: AtomicU32::new(0),
             written: Watermark::new(next),
             durable: Watermark::new(next),
+            cuts: Watermark::new(0),
             turn: Condvar::new(),
             room: Condvar::new(),
             gathered: Condvar::new(),
@@ -172,6 +176,11 @@ impl<T: Target> GroupCommit<T> {
     /// The number of the first entry that is not durable.
     pub fn durable(&self) -> u64 {
         self.durable.position()
+    }
+
+    /// How often the end of the log was cut off.
+    pub fn cuts(&self) -> u64 {
+        self.cuts.position()
     }
 
     /// The number that the next entry gets, unless a write fails before.
@@ -315,7 +324,7 @@ impl<T: Target> GroupCommit<T> {
     pub fn sync(&self) -> Result<(), Error<T::Error>> {
         let locked = self.lock();
         locked.refuse_if_closed()?;
-        let (end, cuts) = (locked.next, locked.cuts);
+        let (end, cuts) = (locked.next, locked.cuts.count());
         let mut locked = self.write_all(locked)?;
         loop {
             if let Some(failure) = &locked.failure {
@@ -568,7 +577,7 @@ impl<T: Target> GroupCommit<T> {
         mut locked: Locked<'a, T>,
         end: u64,
     ) -> Result<Locked<'a, T>, Error<T::Error>> {
-        let (end, cuts) = (end.min(locked.next), locked.cuts);
+        let (end, cuts) = (end.min(locked.next), locked.cuts.count());
         // A write that fails takes with it what is open behind it, and its numbers may be given again. So
         // this group tells, and the watermark alone does not.
         let last = Arc::clone(&locked.open.group);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use super::company::Company;
+use super::cuts::Cuts;
 use crate::error::Error;
 use crate::group::Group;
 use crate::policy::Durability;
@@ -75,9 +76,8 @@ pub(super) struct State<T: Target> {
     pub(super) syncing: bool,
     /// Nothing joins before a truncation has ended.
     pub(super) truncating: bool,
-    /// How often the end of the log was cut off, and where it was the last time.
-    pub(super) cuts: u64,
-    pub(super) cut_from: u64,
+    /// Where the end of the log was cut off.
+    pub(super) cuts: Cuts,
     pub(super) unsynced: VecDeque<Unsynced<T::Error>>,
     /// Bytes that joined, and have not reached what was asked for.
     pub(super) in_flight_bytes: u64,
@@ -123,8 +123,7 @@ impl<T: Target> State<T> {
             writing: false,
             syncing: false,
             truncating: false,
-            cuts: 0,
-            cut_from: next,
+            cuts: Cuts::default(),
             unsynced: VecDeque::new(),
             in_flight_bytes: 0,
             wanted: next,
@@ -172,13 +171,11 @@ impl<T: Target> State<T> {
         }
     }
 
-    /// Whether entries in front of `end` were cut off since there were so many cuts. Of several cuts only
-    /// the last one's place is known, so it says yes rather than no.
+    /// Whether entries in front of `end` were cut off since there were so many cuts.
     pub(super) fn refuse_if_cut(&self, cuts: u64, end: u64) -> Result<(), Error<T::Error>> {
-        match self.cuts - cuts {
-            0 => Ok(()),
-            1 if end <= self.cut_from => Ok(()),
-            _ => Err(Error::Truncated { from: self.cut_from }),
+        match self.cuts.lowest_since(cuts) {
+            Some(from) if end > from => Err(Error::Truncated { from }),
+            _ => Ok(()),
         }
     }
 

@@ -142,7 +142,8 @@ impl<T: Target> GroupCommit<T> {
         self.durable.fall_back(next);
         locked.wanted = locked.wanted.min(next);
         locked.pending_since = locked.pending_since.filter(|_| locked.durable < next);
-        (locked.cuts, locked.cut_from) = (locked.cuts + 1, next);
+        locked.cuts.add(next);
+        self.cuts.advance(locked.cuts.count());
         self.fail_open(locked, &truncated, finished);
         if let Some((held, _)) = locked.held_back.take() {
             self.fail(locked, held, &truncated, finished);

@@ -34,12 +34,42 @@ impl Watch {
     pub fn new(mark: Mark, sequence: u64) -> Watch {
         Watch { mark, sequence, id: None, cuts: None }
     }
+
+    /// As [`Watch::new`]; is told of a truncation also when it came since there were so many.
+    #[must_use]
+    pub fn since(mark: Mark, sequence: u64, cuts: u64) -> Watch {
+        Watch { cuts: Some(cuts), ..Watch::new(mark, sequence) }
+    }
+}
+
+/// How the log stands for somebody who reads on as it grows.
+#[derive(Clone, Debug)]
+pub struct Standing<E> {
+    /// Where the watermark is.
+    pub position: u64,
+    /// How often the end was cut off.
+    pub cuts: u64,
+    /// The furthest back that was cut since there were as many cuts as the asker knows of.
+    pub cut_from: Option<u64>,
+    /// Why the watermark will not move any more.
+    pub over: Option<Error<E>>,
 }
 
 impl<T: Target> GroupCommit<T> {
     /// A watch that is told of every truncation from now on.
     pub fn watch(&self, mark: Mark, sequence: u64) -> Watch {
-        Watch { cuts: Some(self.lock().cuts), ..Watch::new(mark, sequence) }
+        Watch::since(mark, sequence, self.cuts())
+    }
+
+    /// How the log stands, for somebody who knows of so many cuts.
+    pub fn standing(&self, mark: Mark, known_cuts: u64) -> Standing<T::Error> {
+        let locked = self.lock();
+        Standing {
+            position: position(&locked, mark),
+            cuts: locked.cuts.count(),
+            cut_from: locked.cuts.lowest_since(known_cuts),
+            over: locked.refuse_if_over().err(),
+        }
     }
 
     /// Ready when the watermark has passed the entry.
@@ -51,7 +81,7 @@ impl<T: Target> GroupCommit<T> {
         // Wakers are foreign code: cloned and dropped under no lock.
         let waker = context.waker().clone();
         let mut locked = self.lock();
-        let cuts = *watch.cuts.get_or_insert(locked.cuts);
+        let cuts = *watch.cuts.get_or_insert(locked.cuts.count());
         if let Err(cut) = locked.refuse_if_cut(cuts, watch.sequence.saturating_add(1)) {
             drop(locked);
             return Poll::Ready(Err(cut));

@@ -1,0 +1,113 @@
+//! The last segment of a log that somebody else writes, as far as its frames are known.
+//!
+//! Frames are walked once, from where the last walk ended: each byte of a frame is checked before the end moves
+//! behind it, so a frame that is being written is not there yet.
+
+use std::sync::Arc;
+
+use wal_format::{Anchor, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Life, Sequence};
+
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::inspect::Linked;
+use crate::last_segment::{number_between, walk_linked};
+use crate::scan::Stop;
+use crate::span::Tip;
+
+/// The last segment.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    linked: Arc<Linked>,
+    pub(crate) tip: Tip,
+    pub(crate) seal_offset: Option<u64>,
+    ahead_bytes: u64,
+    /// Up to where its frames and the anchor state it to be durable, and the number there.
+    durable: (u64, Sequence),
+}
+
+/// So much behind the next frame is walked with it: little, because mostly nothing is there yet; and twice as much
+/// each time that there was, but not so much that whoever is far behind waits long for an entry.
+const LEAST_AHEAD_BYTES: u64 = 4 << 10;
+const MOST_AHEAD_BYTES: u64 = 1 << 20;
+
+impl Growing {
+    /// A segment whose frames are known up to `tip`.
+    pub(crate) fn new(linked: Arc<Linked>, tip: Tip, seal_offset: Option<u64>) -> Growing {
+        let durable = (tip.offset, tip.next);
+        Growing { linked, tip, seal_offset, ahead_bytes: LEAST_AHEAD_BYTES, durable }
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.linked.header.life
+    }
+
+    /// The number in front of which all is stated to be durable. Says nothing of what was known from the
+    /// beginning.
+    pub(crate) fn durable(&self) -> Sequence {
+        self.durable.1
+    }
+
+    /// Walks the frames behind the known end; tells whether there were any. Where there are none, this is one
+    /// small read.
+    pub(crate) fn walk_on(&mut self) -> Result<bool, Error> {
+        let Some(frame_end) = self.next_frame()? else { return Ok(false) };
+        let file_bytes = self.linked.file.length()?;
+        let limit = file_bytes.min(frame_end + self.ahead_bytes);
+        let walked = walk_linked(&self.linked, self.tip, limit)?;
+        if walked.tip == self.tip {
+            return Ok(false);
+        }
+        let goes_on = walked.stop == Stop::Fault(FrameFault::Short) && limit < file_bytes;
+        self.ahead_bytes =
+            if goes_on { MOST_AHEAD_BYTES.min(2 * self.ahead_bytes) } else { LEAST_AHEAD_BYTES };
+        self.tip = walked.tip;
+        if let Stop::Sealed { offset, .. } = walked.stop {
+            self.seal_offset = Some(offset);
+        }
+        let stated = walked.stated_durable.min(walked.tip.offset);
+        if stated > self.durable.0 {
+            let (offset, number) = self.durable;
+            self.durable = (stated, number_between(&self.linked, offset, number, stated)?);
+        }
+        Ok(true)
+    }
+
+    /// Where the frame behind the known end claims to end, if there is one that follows.
+    fn next_frame(&self) -> Result<Option<u64>, Error> {
+        if self.seal_offset.is_some() {
+            return Ok(None);
+        }
+        let Linked { file, header, .. } = self.linked.as_ref();
+        let Tip { offset, chain, next } = self.tip;
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        let read = file.read_at(&mut bytes, offset).place(
+            Operation::Read,
+            || file.path.to_path_buf(),
+            Some(offset),
+        )?;
+        let frame = FrameHeader::decode(&bytes[..read], header.life, offset).ok();
+        let follows = frame.filter(|frame| frame.previous == chain && frame.first == next);
+        Ok(follows.map(|frame| offset + frame.layout(header.checksum).end))
+    }
+
+    /// Holds the known end against what the anchor states of this segment, which was durable before the anchor
+    /// was read: returns the damage when it is not there.
+    pub(crate) fn hold_against(&mut self, anchor: &Anchor) -> Option<Damage> {
+        let life = self.life();
+        let point = anchor.durable.filter(|point| point.segment == life.segment)?;
+        if anchor.active != Some((life.segment, life.salt)) {
+            return None;
+        }
+        if point.offset > self.tip.offset {
+            return Some(Damage {
+                file: self.linked.file.path.to_path_buf(),
+                offset: self.tip.offset,
+                sequences: Some(Lost::between(self.tip.next, point.next.max(self.tip.next))),
+                kind: DamageKind::WrongEnd { expected: point.offset },
+            });
+        }
+        if point.offset > self.durable.0 {
+            self.durable = (point.offset, point.next);
+        }
+        None
+    }
+}

@@ -1,0 +1,127 @@
+//! From the last segment of a log back to what a reader knows of it.
+//!
+//! ```text
+//!  known    3 ─ 4 ─ 5          handed out: entries in front of `next`
+//!                   │ ▲
+//!  newer            │ └─ 6 ─ 7     each LINK in between begins at `next` or behind it: nothing was taken back
+//!                   └─── 8         a LINK that begins in front of `next` has cut off what was handed out
+//! ```
+
+use std::sync::Arc;
+
+use wal_format::{Anchor, SegmentNumber, Sequence};
+
+use crate::catalog::{Catalog, segment_path};
+use crate::chain::open_span;
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::inspect::{Inspected, Linked, inspect};
+use crate::io::{Access, Directory};
+use crate::open::has_vanished;
+use crate::shelf::Snapshot;
+use crate::span::{Span, Tip};
+
+/// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
+/// The inner error says what does not fit, and may be changing.
+///
+/// # Errors
+/// When files cannot be read.
+pub(crate) fn trail(
+    directory: &dyn Directory,
+    catalog: &Catalog,
+    anchor: &Anchor,
+    last: &Arc<Linked>,
+    known: &Snapshot,
+    next: Sequence,
+) -> Result<Result<Vec<Span>, Error>, Error> {
+    let lowest = known.spans().next().map(|span| span.life.segment);
+    let mut newer: Vec<Arc<Linked>> = Vec::new();
+    let mut current = Arc::clone(last);
+    let joined = loop {
+        let life = current.header.life;
+        if let Some(at) = known.spans().position(|span| span.life == life) {
+            break Some(at);
+        }
+        if current.link.next < next {
+            let file = current.file.path.to_path_buf();
+            return Ok(Err(Error::CutOff { file, from: current.link.next }));
+        }
+        let predecessor = current.link.predecessor.map(|predecessor| predecessor.segment);
+        let is_first = life.segment == anchor.first_segment;
+        newer.push(current);
+        let Some(number) = predecessor.filter(|number| !is_first && Some(*number) >= lowest) else {
+            break None;
+        };
+        current = match linked(directory, catalog, anchor, number, next)? {
+            Ok(linked) => linked,
+            Err(unsteady) => return Ok(Err(unsteady)),
+        };
+    };
+    let mut spans: Vec<Span> = match joined {
+        Some(at) => known.spans().take(at + 1).skip(known.find(next).min(at)).collect(),
+        None => Vec::new(),
+    };
+    if let Some(gone) = joined.filter(|_| newer.is_empty()).and_then(|at| known.span(at + 1)) {
+        // It was given up, and no other has come in its place yet. What it said of the end before it is void.
+        if gone.start.next < next {
+            let file = segment_path(directory, gone.life.segment);
+            return Ok(Err(Error::CutOff { file, from: gone.start.next }));
+        }
+        if let Some(last) = spans.last_mut() {
+            (last.end, last.seal_offset) = (last.start, None);
+        }
+    }
+    for linked in newer.into_iter().rev() {
+        if let (Some(before), Some(predecessor)) = (spans.last_mut(), linked.link.predecessor) {
+            let (chain, next) = (linked.link.chain, linked.link.next);
+            before.end = Tip { offset: predecessor.end_offset, chain, next };
+            before.seal_offset = predecessor.seal_offset;
+        }
+        spans.push(open_span(&linked));
+    }
+    match spans.first().map(|span| span.start.next) {
+        Some(begins) if begins > next => {
+            let lost = Lost::between(next, begins);
+            Ok(Err(missing(directory, anchor.first_segment, lost)))
+        }
+        _ => Ok(Ok(spans)),
+    }
+}
+
+/// A segment that a LINK names.
+fn linked(
+    directory: &dyn Directory,
+    catalog: &Catalog,
+    anchor: &Anchor,
+    number: SegmentNumber,
+    next: Sequence,
+) -> Result<Result<Arc<Linked>, Error>, Error> {
+    let Some(&kind) = catalog.segments.get(&number) else {
+        return Ok(Err(missing(directory, number, Lost::from(next))));
+    };
+    match inspect(directory, anchor.log, number, kind, Access::Read, |_| Ok(())) {
+        Ok(Inspected::Linked(linked)) => Ok(Ok(linked)),
+        Ok(Inspected::Alien(kind)) => Ok(Err(damaged(directory, number, 0, Lost::from(next), kind))),
+        Ok(Inspected::Unlinked(unlinked)) => {
+            let (offset, kind) = unlinked.damage();
+            Ok(Err(damaged(directory, number, offset, Lost::from(next), kind)))
+        }
+        Err(error) if has_vanished(&error) => Ok(Err(missing(directory, number, Lost::from(next)))),
+        Err(error) => Err(error),
+    }
+}
+
+/// A segment that should be there.
+pub(crate) fn missing(directory: &dyn Directory, number: SegmentNumber, lost: Lost) -> Error {
+    damaged(directory, number, 0, lost, DamageKind::Missing)
+}
+
+fn damaged(
+    directory: &dyn Directory,
+    number: SegmentNumber,
+    offset: u64,
+    lost: Lost,
+    kind: DamageKind,
+) -> Error {
+    let file = segment_path(directory, number);
+    Error::Damaged(Damage { file, offset, sequences: Some(lost), kind })
+}
