@@ -386,9 +386,9 @@ fn the_first_append_of_a_life_is_timed() {
             wal.append(&vec![7; entry_bytes]).expect("nothing fails");
             let took = begun.elapsed();
             if wal.stats().segments > before {
-                other.push(took)
+                other.push(took);
             } else {
-                merging.push(took)
+                merging.push(took);
             }
             wal.append(&vec![8; entry_bytes]).expect("nothing fails");
             drop(wal);

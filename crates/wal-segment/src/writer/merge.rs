@@ -72,7 +72,7 @@ impl Writer {
             remove_leftovers(depot.directory(), &merged);
         }
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
-        self.go_on_merged(kept, open, &encoded, spans, end);
+        self.go_on_merged(kept, is_cut, open, &encoded, spans, end);
         self.owe_anchor(merged, is_cut, depot)?;
         Ok(true)
     }
@@ -147,6 +147,7 @@ impl Writer {
     fn go_on_merged(
         &mut self,
         kept: usize,
+        cut: bool,
         open: OpenSegment,
         encoded: &[u8; wal_format::LINK_FRAME_BYTES],
         spans: Arc<Vec<Span>>,
@@ -159,7 +160,7 @@ impl Writer {
         (self.end, self.seal_offset) = (before.end, before.seal_offset);
         let after_link = self.behind(encoded);
         self.enter(open, after_link, spans);
-        self.rolled = Some(Rolled { from, to, first: end.next });
+        self.rolled = Some(Rolled { from, to, first: end.next, cut });
         self.end = end;
     }
 
