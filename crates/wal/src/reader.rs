@@ -25,6 +25,10 @@ use crate::tally::Tally;
 pub struct Entry(wal_segment::Entry);
 
 impl Entry {
+    pub(crate) fn new(entry: wal_segment::Entry) -> Entry {
+        Entry(entry)
+    }
+
     /// Its number.
     #[must_use]
     pub fn sequence(&self) -> u64 {
@@ -35,12 +39,6 @@ impl Entry {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
-    }
-}
-
-impl From<wal_segment::Entry> for Entry {
-    fn from(entry: wal_segment::Entry) -> Entry {
-        Entry(entry)
     }
 }
 
