@@ -33,9 +33,10 @@ pub enum ErrorKind {
     Locked,
     /// There is no log in the directory.
     NoLog,
-    /// The numbers asked for are not in the log.
+    /// The numbers asked for are not in the log, or not any more: its front was dropped.
     OutOfRange,
-    /// A truncation dropped the entry before it was what was asked for; another one gets its number.
+    /// The end of the log was cut off, by a truncation, and without the lock also by a failed write: the entry was
+    /// dropped before it was what was asked for, or after it was read. Another one gets its number.
     Truncated,
     /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
     /// is on the disk, and nothing more is accepted: drop the log and open it again.

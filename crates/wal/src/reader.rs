@@ -25,7 +25,7 @@ use crate::tally::Tally;
 pub struct Entry(wal_segment::Entry);
 
 impl Entry {
-    pub(crate) fn of(entry: wal_segment::Entry) -> Entry {
+    pub(crate) fn new(entry: wal_segment::Entry) -> Entry {
         Entry(entry)
     }
 
@@ -39,12 +39,6 @@ impl Entry {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
-    }
-}
-
-impl From<wal_segment::Entry> for Entry {
-    fn from(entry: wal_segment::Entry) -> Entry {
-        Entry(entry)
     }
 }
 

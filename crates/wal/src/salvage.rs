@@ -83,7 +83,7 @@ impl Iterator for Salvage {
     fn next(&mut self) -> Option<Salvaged> {
         Some(match self.0.next()? {
             wal_segment::Salvaged::Entry { entry, whole, certain } => {
-                Salvaged::Entry { entry: Entry::of(entry), whole, certain }
+                Salvaged::Entry { entry: Entry::new(entry), whole, certain }
             }
             wal_segment::Salvaged::Gap(gap) => Salvaged::Gap(gap),
         })

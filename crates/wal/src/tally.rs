@@ -27,7 +27,7 @@ impl Tally {
         if self.entries >= COUNTED_ENTRIES {
             self.count();
         }
-        entry.into()
+        Entry::new(entry)
     }
 
     /// Tells the log.

@@ -104,12 +104,15 @@ impl View {
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when the log does not hold it; the damage, when
-    /// it or all behind the view's end is damaged.
+    /// it or all behind the view's end is damaged; [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) when it was cut off
+    /// meanwhile.
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
         self.library.read(&self.snapshot, sequence)
     }
 
-    /// The entries from `first` on. At damage it says what is damaged, and ends.
+    /// The entries from `first` on. At damage it says what is damaged, and ends. Nothing keeps the files of a view: where
+    /// a truncation has dropped them meanwhile, it says [`OutOfRange`](crate::ErrorKind::OutOfRange) (the front) or
+    /// [`Truncated`](crate::ErrorKind::Truncated) (the end), and ends.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when `first` is in front of the first
@@ -127,7 +130,7 @@ impl View {
     /// Looks at the log anew and checks every byte of it.
     ///
     /// # Errors
-    /// When it cannot be read. Damage is what it reports, not an error.
+    /// When it cannot be read, or is truncated meanwhile, again and again. Damage is what it reports, not an error.
     pub fn verify(&self) -> Result<Verification, Error> {
         Ok(verify(self.library.directory())?)
     }
