@@ -20,7 +20,7 @@ use wal_segment::io::sim::SimDisk;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What counts as slow: no sync of the simulated disk comes near it, unless the test holds it up.
-const SLOW: Duration = Duration::from_millis(60);
+const SLOW: Duration = Duration::from_millis(200);
 
 /// What the callback was told.
 type Told = Arc<Mutex<Vec<SlowSync>>>;
