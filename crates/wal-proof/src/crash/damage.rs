@@ -231,9 +231,14 @@ impl Merge {
         let (number, file) =
             disk.names().into_iter().filter_map(|name| Some((SegmentName::parse(&name)?, name))).max()?;
         let bytes = disk.contents(&file)?;
-        let behind = bytes.get(usize::try_from(Link::end_offset()).ok()?..)?;
         let Some(link) = link_of(&bytes) else {
-            return behind.iter().any(|&byte| byte != 0).then_some(Merge::Copied);
+            // Its first frame is one that the log has already.
+            let header = SegmentHeader::decode(&bytes).ok()?;
+            let behind = bytes.get(usize::try_from(Link::end_offset()).ok()?..)?;
+            let frame = FrameHeader::decode(behind, header.life, Link::end_offset()).ok()?;
+            let last = SegmentNumber::new(number.value() - 1)?;
+            let begins = link_of(&disk.contents(SegmentName::of(last).as_str())?)?.next;
+            return (frame.first < begins).then_some(Merge::Copied);
         };
         let before = link.predecessor?.segment.value();
         if link.durable_offset == Link::end_offset() {

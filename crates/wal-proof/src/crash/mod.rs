@@ -201,6 +201,8 @@ fn setups(faulty: Faulty) -> [Setup; 12] {
 }
 
 const THOROUGH: CrashModel = CrashModel { exhaustive_up_to: 64, random: 16, tearing: 4, garbage: 4 };
+/// Behind short lives much is pending, and many segments are removed at once.
+const SPARSE: CrashModel = CrashModel { exhaustive_up_to: 6, random: 3, tearing: 1, garbage: 1 };
 const QUICK: CrashModel = CrashModel { exhaustive_up_to: 12, random: 4, tearing: 1, garbage: 1 };
 
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
@@ -228,6 +230,8 @@ const SHORT_LIVES: [(&str, &str); 12] = [
     ("dkdkdkdkdkdkdkdkd", "rrs"),
     ("axaxaxaxaxaxaxaxa", "sas"),
 ];
+/// They come first, and leave most of the states to the others.
+const SHORT_LIVES_SHARE: u64 = 4;
 
 fn enumerate(
     arguments: &Arguments,
@@ -241,15 +245,16 @@ fn enumerate(
     let parsed = |text: &str| text.parse().ok();
     let directed = DIRECTED.iter().filter_map(|text| Some((nothing.clone(), parsed(text)?, THOROUGH)));
     let lives = SHORT_LIVES.iter();
-    let lives = lives.filter_map(|(prelude, text)| Some((parsed(prelude)?, parsed(text)?, QUICK)));
+    let lives = lives.filter_map(|(prelude, text)| Some((parsed(prelude)?, parsed(text)?, SPARSE)));
     let short = (1..=2).flat_map(|length| script::all(&Operation::SCRIPTED, length));
     let short = short.map(|script| (nothing.clone(), script, THOROUGH));
     let longer = script::all(&Operation::CORE, 3).map(|script| (nothing.clone(), script, QUICK));
     let random = (0..).map(|number| (nothing.clone(), random_script(arguments.seed, number), THOROUGH));
     for (prelude, script, model) in lives.chain(directed).chain(short).chain(longer).chain(random) {
-        let mut all_done = true;
+        let mut all_done = prelude.0.is_empty();
+        let most = if all_done { states_per_policy } else { states_per_policy / SHORT_LIVES_SHARE };
         for &(index, setup) in setups {
-            if ledger.states(setup.policy) >= states_per_policy {
+            if ledger.states(setup.policy) >= most {
                 continue;
             }
             all_done = false;
