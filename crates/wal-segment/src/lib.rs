@@ -51,6 +51,7 @@ mod spare;
 mod survey;
 mod verify;
 mod volume;
+mod waiting;
 mod window;
 mod writer;
 
@@ -71,4 +72,5 @@ pub use span::{Span, Tip};
 pub use spare::{Order, Spare, prepare};
 pub use verify::{Verification, verify};
 pub use volume::{Volume, Volumes};
+pub use waiting::Waiting;
 pub use writer::{Rolled, Settings, SyncJob, Writer};

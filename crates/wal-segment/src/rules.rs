@@ -47,6 +47,12 @@ pub enum Rule {
     FirstInBothSlots,
     /// A segment is removed only once a synced anchor and a synced LINK do without it.
     AnchorBeforeRemove,
+    /// A file that is used again has the headers of its new life before it has the name of a segment.
+    HeadedBeforeNamed,
+    /// And these are durable by then.
+    HeadsBeforeName,
+    /// And the salt in them is a new one, whatever the file was before.
+    RecycledNewSalt,
     /// A failed sync is not tried again.
     NoSecondSync,
     /// The anchor follows once a segment. Not a rule of order but a precaution: without it the loss of
@@ -57,7 +63,7 @@ pub enum Rule {
 #[cfg(zoo)]
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 22] = [
+    pub const ALL: [Rule; 25] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
         Rule::CutAnchored,
@@ -78,6 +84,9 @@ impl Rule {
         Rule::DroppedIsDurable,
         Rule::FirstInBothSlots,
         Rule::AnchorBeforeRemove,
+        Rule::HeadedBeforeNamed,
+        Rule::HeadsBeforeName,
+        Rule::RecycledNewSalt,
         Rule::NoSecondSync,
         Rule::AnchorPerSegment,
     ];

@@ -47,14 +47,14 @@ impl Core {
         directory: Arc<dyn Directory>,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { writer, anchor, recovery } = wal_segment::open(&directory, options.wanted())?;
+        let Opened { writer, anchor, pool, recovery } = wal_segment::open(&directory, options.wanted())?;
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
         let background = options.background;
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
         let (stores, bell) =
-            Stores::new(directory, options.rules, anchor, options.zeroes_ahead(), background);
+            Stores::new(directory, options.rules, anchor, &pool, options.supply(), background);
         let stores = Arc::new(stores);
         let (listener, caller) = options.on_rollover.clone().map(Listener::new).unzip();
         let (next, checksum) = (writer.next().value(), writer.checksum());
@@ -120,7 +120,7 @@ impl Core {
         let closed = self.commits.close(Tail::finish);
         if !matches!(closed, Err(wal_sync::Error::Closed)) {
             self.leave();
-            self.stores.discard_spare();
+            self.stores.discard_spares();
             self.commits.target().release();
         }
         self.call_back();
@@ -137,7 +137,7 @@ impl Core {
     /// What was counted, and how the log stands.
     pub(crate) fn stats(&self) -> Stats {
         let snapshot = self.commits.target().snapshot();
-        let spare_bytes = self.stores.spare_bytes();
+        let stock = self.stores.stock();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
         self.meters.fill(Gauges {
@@ -146,8 +146,9 @@ impl Core {
             durable,
             written: self.commits.written(),
             segments: snapshot.spans().count() as u64,
-            disk_bytes: segment_bytes + spare_bytes.unwrap_or(0) + ANCHOR_BYTES,
-            spare_segments: u64::from(spare_bytes.is_some()),
+            disk_bytes: segment_bytes + stock.bytes + ANCHOR_BYTES,
+            spare_segments: stock.files,
+            recycled_segments: stock.recycled,
             pending_bytes: self.commits.in_flight_bytes(),
         })
     }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::ChecksumKind;
+use wal_format::{ChecksumKind, SegmentNumber};
 use wal_segment::io::Directory;
 use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer, remove_leftovers};
 use wal_sync::primitives::{Guard, Mutex, now, since};
@@ -97,10 +97,13 @@ impl Tail {
         Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
     }
 
-    /// Removes the segments that a truncation has left and no reader needs any more.
-    pub(crate) fn remove_unneeded(&self) {
-        let unneeded = self.lock().as_mut().map(Writer::take_unneeded);
-        remove_leftovers(self.directory.as_ref(), &unneeded.unwrap_or_default());
+    /// Uses the segments again, or removes them, that a truncation has left and no reader needs any more.
+    pub(crate) fn retire_unneeded(&self) {
+        self.stores.retire(&self.take_unneeded());
+    }
+
+    fn take_unneeded(&self) -> Vec<SegmentNumber> {
+        self.lock().as_mut().map(Writer::take_unneeded).unwrap_or_default()
     }
 
     /// Ends the log: makes everything durable and marks the end.
@@ -110,7 +113,8 @@ impl Tail {
         let ended = writer.close(self.stores.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
         drop(guard);
-        self.remove_unneeded();
+        // A closed log has no use for their files.
+        remove_leftovers(self.directory.as_ref(), &self.take_unneeded());
         ended.map_err(|error| self.fault(error))
     }
 
@@ -185,7 +189,7 @@ impl Target for Tail {
         drop(guard);
         if let Some(rolled) = rolled {
             self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
-            self.remove_unneeded();
+            self.retire_unneeded();
         }
         match done {
             Ok(number) => {
@@ -194,7 +198,13 @@ impl Target for Tail {
                 debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
                 Ok(wrote)
             }
-            Err(error) => Err(self.fault(error)),
+            Err(error) => {
+                if error.is_out_of_space() {
+                    // The next one may find some.
+                    self.stores.give_up_pool();
+                }
+                Err(self.fault(error))
+            }
         }
     }
 
