@@ -5,12 +5,15 @@
 
 mod common;
 
+use std::collections::VecDeque;
 use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use common::bytes::{frames, header, linked, repair, segment_name, segments};
@@ -446,6 +449,63 @@ fn a_reader_that_comes_to_a_file_which_is_another_segment_by_now_is_told_that_it
         Err(error) => Some(error.kind()),
     };
     assert!(matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Missing)), "{kind:?}");
+}
+
+#[test]
+fn readers_that_race_with_files_being_used_again_read_what_was_appended() {
+    for (mapped, view_too) in [(true, true), (false, true), (true, false)] {
+        within(LIMIT, move || {
+            // In memory where there is such a place: it is about locks and mappings, not about the device.
+            let memory = Path::new("/dev/shm");
+            let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+            let home = home.expect("a temporary directory");
+            let path = home.path().join("log");
+            let options = small(SyncPolicy::None).background(true).mapped_reads(mapped).spares(2);
+            let wal = options.open(&path).expect("a new log");
+            let check = |entry: &wal::Entry| {
+                assert!(entry.to_vec() == payload(entry.sequence(), 700), "entry {}", entry.sequence());
+            };
+            let over = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for number in 0..1500 {
+                        wal.append(&payload(number, 700)).expect("nothing fails");
+                        if number % 7 == 6 {
+                            wal.truncate_before(number - 5).expect("nothing fails");
+                        }
+                    }
+                    over.store(true, Ordering::Relaxed);
+                });
+                scope.spawn(|| {
+                    let mut kept = VecDeque::new();
+                    while !over.load(Ordering::Relaxed) {
+                        for entry in wal.range(..).expect("the log is open") {
+                            let entry = entry.expect("the files of a reader of this log stay");
+                            check(&entry);
+                            kept.push_back(entry);
+                        }
+                        // Those of segments that are long gone, too.
+                        kept.iter().for_each(check);
+                        kept.drain(..kept.len().saturating_sub(50));
+                    }
+                });
+                scope.spawn(|| {
+                    while view_too && !over.load(Ordering::Relaxed) {
+                        let Ok(view) = options.open_read_only(&path) else { continue };
+                        for entry in view.range(..) {
+                            match entry {
+                                Ok(entry) => check(&entry),
+                                // Its files may be gone before it comes to them.
+                                Err(error) => assert_eq!(error.kind(), ErrorKind::Missing, "{error}"),
+                            }
+                        }
+                    }
+                });
+            });
+            let stats = wal.stats();
+            assert!(stats.recycled_segments > 0 || !cfg!(unix), "of {} segments", stats.rollovers);
+        });
+    }
 }
 
 const CHILD: &str = "WAL_TEST_RECYCLE_CHILD";
