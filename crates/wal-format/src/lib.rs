@@ -56,7 +56,7 @@ pub use frame::{
 };
 pub use life::Life;
 pub use link::{LINK_BODY_BYTES, LINK_FRAME_BYTES, Link, LinkReason, Predecessor};
-pub use name::{LOCK_FILE, SegmentName};
+pub use name::{LOCK_FILE, PoolName, SegmentName};
 pub use seal::{
     INDEX_SPACING_BYTES, IndexPoint, SEAL_FIXED_BYTES, Seal, SealIndex, encode_seal_frame, seal_frame_bytes,
 };

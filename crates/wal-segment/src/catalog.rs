@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName, SegmentNumber};
+use wal_format::{ANCHOR_FILE, LOCK_FILE, PoolName, SegmentName, SegmentNumber};
 
 use crate::error::{Error, Operation, Place};
 use crate::io::{Directory, FileKind};
@@ -15,6 +15,8 @@ pub(crate) struct Catalog {
     pub(crate) segments: BTreeMap<SegmentNumber, FileKind>,
     /// What has the name of the anchor.
     pub(crate) anchor: Option<FileKind>,
+    /// Files that wait to become segments, by place. No decision looks at them.
+    pub(crate) pool: Vec<PoolName>,
     /// How many names are none of ours. They are left alone.
     pub(crate) ignored: usize,
 }
@@ -26,12 +28,17 @@ impl Catalog {
         for entry in listed {
             if let Some(number) = SegmentName::parse(&entry.name) {
                 catalog.segments.insert(number, entry.kind);
+            } else if let Some(name) = PoolName::parse(&entry.name)
+                && entry.kind == FileKind::Regular
+            {
+                catalog.pool.push(name);
             } else if entry.name == ANCHOR_FILE {
                 catalog.anchor = Some(entry.kind);
             } else if entry.name != LOCK_FILE {
                 catalog.ignored += 1;
             }
         }
+        catalog.pool.sort_unstable();
         Ok(catalog)
     }
 }

@@ -23,6 +23,13 @@ pub trait Depot {
     /// The segment will be asked for before long. Nothing is promised.
     fn order(&self, order: Order);
 
+    /// The segment will be asked for, and is worth its order now only if it takes no space that the log does
+    /// not have already: when a file waits. Returns whether it was ordered.
+    fn order_if_waiting(&self, order: Order) -> bool {
+        debug_assert!(order.bytes >= order.needed_bytes, "an order is possible");
+        false
+    }
+
     /// The anchor says this, durably, when it returns.
     ///
     /// # Errors

@@ -91,6 +91,15 @@ pub enum Error {
     Poisoned(Arc<Error>),
 }
 
+impl Error {
+    /// Whether the disk, or the user's part of it, is full.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 /// What was being done when the system refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -103,6 +112,8 @@ pub enum Operation {
     Create,
     /// Removing a file.
     Remove,
+    /// Giving a file another name.
+    Rename,
     /// Reading.
     Read,
     /// Writing.
@@ -128,6 +139,7 @@ impl Operation {
             Operation::Open => "open",
             Operation::Create => "create",
             Operation::Remove => "remove",
+            Operation::Rename => "rename",
             Operation::Read => "read",
             Operation::Write => "write",
             Operation::Resize => "resize",

@@ -58,6 +58,7 @@ mod survey;
 mod trail;
 mod verify;
 mod volume;
+mod waiting;
 mod window;
 mod writer;
 
@@ -82,4 +83,5 @@ pub use span::{Span, Tip};
 pub use spare::{Order, Spare, prepare};
 pub use verify::{Verification, verify};
 pub use volume::{Volume, Volumes};
+pub use waiting::Waiting;
 pub use writer::{Excess, Rolled, Settings, SyncJob, Writer, give_back};

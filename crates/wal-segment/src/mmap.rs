@@ -2,7 +2,7 @@
 //!
 //! Invariant: a mapping is never writable, never longer than its file was when it was made, and
 //! covers only bytes that nobody writes any more (the log maps segments whose end a LINK in a later
-//! segment has fixed).
+//! segment has fixed, and locks their files against being used again).
 
 use std::fmt;
 use std::io;
@@ -24,9 +24,11 @@ impl Mapping {
     #[allow(unsafe_code, reason = "std has no mapping; the reasons stand beside the block")]
     pub(crate) fn of(file: impl memmap2::MmapAsRawDesc, len: usize) -> io::Result<Mapping> {
         // SAFETY: a mapping is undefined when its bytes change underneath. This process never writes
-        // to a range that it maps: `shelf.rs` maps closed segments only, up to the end that a LINK in a
+        // to a range that it maps: `volume.rs` maps closed segments only, up to the end that a LINK in a
         // later segment states, and `writer` never writes to a segment again once it has written that
-        // LINK. Another process is kept from
+        // LINK. Its file becomes another segment only in `pool.rs`, under a lock that nobody shares, and
+        // `volume.rs` keeps a shared lock on it for as long as it keeps the mapping, in this process as in
+        // any other. Where files cannot be locked no file is used again. Another process is kept from
         // writing by the exclusive lock on LOCK, and whoever goes around the lock is outside the
         // contract (`docs/durability.md`). Every byte read is checked before it is believed, so even
         // then the outcome is a reported corruption. The length was checked by the caller against

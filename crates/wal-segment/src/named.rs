@@ -98,6 +98,11 @@ pub(crate) fn remove(directory: &dyn Directory, name: &str) -> Result<(), Error>
     directory.remove(name).place(Operation::Remove, || directory.path().join(name), None)
 }
 
+/// Gives a file another name, which is free.
+pub(crate) fn rename(directory: &dyn Directory, from: &str, to: &str) -> Result<(), Error> {
+    directory.rename(from, to).place(Operation::Rename, || directory.path().join(from), None)
+}
+
 /// Syncs the directory itself.
 pub(crate) fn sync_directory(directory: &dyn Directory) -> Result<(), Error> {
     directory.sync().place(Operation::SyncDirectory, || directory.path().to_path_buf(), None)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::{
-    Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, SegmentNumber,
-    Sequence,
+    Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, PoolName,
+    SegmentNumber, Sequence,
 };
 
 use crate::anchor_file::AnchorFile;
@@ -48,6 +48,8 @@ pub struct Opened {
     pub writer: Writer,
     /// Its anchor, for a [`Depot`](crate::Depot).
     pub anchor: AnchorFile,
+    /// Files that wait to become segments: to be [adopted](crate::Waiting::adopt), or removed.
+    pub pool: Vec<PoolName>,
     /// What the open found.
     pub recovery: Recovery,
 }
@@ -130,7 +132,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     if !writer.is_ahead_of(anchor.last()) {
         remove_leftovers(directory.as_ref(), &left);
     }
-    Ok(Opened { writer, anchor, recovery })
+    Ok(Opened { writer, anchor, pool: catalog.pool, recovery })
 }
 
 /// Before anything is touched: a log that ends in front of what was acknowledged is left as it is.

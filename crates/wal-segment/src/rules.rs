@@ -51,6 +51,12 @@ pub enum Rule {
     MergeSynced,
     /// The segments that a merge has copied are removed only once its LINK is durable.
     MergeBeforeRemove,
+    /// A file that is used again has the headers of its new life before it has the name of a segment.
+    HeadedBeforeNamed,
+    /// And these are durable by then.
+    HeadsBeforeName,
+    /// And the salt in them is a new one, whatever the file was before.
+    RecycledNewSalt,
     /// A failed sync is not tried again.
     NoSecondSync,
     /// The anchor follows once a segment. Not a rule of order but a precaution: without it the loss of
@@ -61,7 +67,7 @@ pub enum Rule {
 #[cfg(zoo)]
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 24] = [
+    pub const ALL: [Rule; 27] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
         Rule::CutAnchored,
@@ -84,6 +90,9 @@ impl Rule {
         Rule::AnchorBeforeRemove,
         Rule::MergeSynced,
         Rule::MergeBeforeRemove,
+        Rule::HeadedBeforeNamed,
+        Rule::HeadsBeforeName,
+        Rule::RecycledNewSalt,
         Rule::NoSecondSync,
         Rule::AnchorPerSegment,
     ];

@@ -5,8 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Place};
-use crate::io::Mapping;
-use crate::volume::{Held, Volume};
+use crate::volume::{Held, Mapped, Volume};
 
 /// Memory for positional reads. Entries hold on to it; when none does, it is used again.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +111,7 @@ impl Source {
 /// Bytes that stay for as long as somebody holds them.
 #[derive(Clone)]
 pub(crate) enum Bytes {
-    Mapped(Arc<Mapping>),
+    Mapped(Arc<Mapped>),
     Read(Arc<Vec<u8>>),
 }
 

@@ -33,9 +33,18 @@ pub struct Order {
     pub(crate) spans: usize,
     /// So many small syncs are expected that zeros are worth their writing.
     pub(crate) zeroed: bool,
+    /// The file that has the name may be used, if there is one. Not when the device has refused a write
+    /// to it: the next one would meet the same place.
+    pub(crate) reclaims: bool,
 }
 
 impl Order {
+    /// How long the segment should be.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether the spare should be [zeroed](Spare::zero_some) while there is time.
     #[must_use]
     pub fn wants_zeros(&self) -> bool {
@@ -50,7 +59,7 @@ pub struct Spare {
     pub(crate) file: Named,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
-    /// Zeros are written up to here.
+    /// Something is written up to here: zeros, or what an earlier segment has left.
     zeroed_bytes: u64,
     /// Room for an index point for each stretch.
     pub(crate) index: Vec<IndexPoint>,
@@ -61,6 +70,27 @@ pub struct Spare {
 }
 
 impl Spare {
+    /// A file that has headers and a durable name. Up to `written_bytes` its space is in use already.
+    pub(crate) fn new(
+        file: Named,
+        header: SegmentHeader,
+        capacity: u64,
+        written_bytes: u64,
+        spans: usize,
+    ) -> Spare {
+        let points = usize::try_from(capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
+        let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
+        Spare {
+            file,
+            header,
+            capacity,
+            zeroed_bytes: written_bytes.max(FIRST_FRAME_OFFSET),
+            index: Vec::with_capacity(points),
+            seal: Vec::with_capacity(seal_bytes),
+            spans: Arc::new(Vec::with_capacity(spans + 1)),
+        }
+    }
+
     /// Whether it is what is asked for now.
     #[must_use]
     pub fn suits(&self, order: Order) -> bool {
@@ -81,14 +111,14 @@ impl Spare {
     /// # Errors
     /// What the system reports. The spare must not be used any more: [give it up](Spare::discard).
     pub fn zero_some(&mut self) -> Result<bool, Error> {
-        let left = self.capacity - self.zeroed_bytes;
-        let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-        if stretch > 0 {
-            self.file.write_all(&ZEROS[..stretch], self.zeroed_bytes)?;
-            self.file.sync()?;
-            self.zeroed_bytes += stretch as u64;
-        }
+        zero(&self.file, &mut self.zeroed_bytes, self.capacity)?;
         Ok(self.zeroed_bytes < self.capacity)
+    }
+
+    /// Whether its file was used before.
+    #[must_use]
+    pub fn is_recycled(&self) -> bool {
+        !self.header.fresh
     }
 
     /// Gives its file up.
@@ -125,26 +155,12 @@ pub fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<
         Err(error) => return Err(error),
     };
     match fill(directory, &file, order, fresh, rules) {
-        Ok((header, capacity)) => Ok(provision(file, header, capacity, order.spans)),
+        Ok((header, capacity)) => Ok(Spare::new(file, header, capacity, FIRST_FRAME_OFFSET, order.spans)),
         Err(error) => {
             // If even this fails, the file stays a prepared segment, which the next attempt uses.
             directory.remove(name.as_str()).ok();
             Err(error)
         }
-    }
-}
-
-fn provision(file: Named, header: SegmentHeader, capacity: u64, spans: usize) -> Spare {
-    let points = usize::try_from(capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
-    let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
-    Spare {
-        file,
-        header,
-        capacity,
-        zeroed_bytes: FIRST_FRAME_OFFSET,
-        index: Vec::with_capacity(points),
-        seal: Vec::with_capacity(seal_bytes),
-        spans: Arc::new(Vec::with_capacity(spans + 1)),
     }
 }
 
@@ -157,19 +173,9 @@ fn fill(
 ) -> Result<(SegmentHeader, u64), Error> {
     file.reserve(order.bytes)?;
     let kept_salt = if fresh { None } else { salt_of(file)? };
-    let header = SegmentHeader {
-        log: order.log,
-        life: Life { segment: order.number, salt: kept_salt.unwrap_or_else(|| directory.salt()) },
-        nominal_bytes: order.bytes,
-        checksum: order.checksum,
-        fresh,
-        created_unix_ns: directory.now_unix_ns(),
-    };
-    let encoded = header.encode();
-    let mut head = [0; HEAD_BYTES];
-    head[..encoded.len()].copy_from_slice(&encoded);
-    head[COPY..COPY + encoded.len()].copy_from_slice(&encoded);
-    file.write_all(&head, 0)?;
+    let salt = kept_salt.unwrap_or_else(|| directory.salt());
+    let header = header(directory, order, Life { segment: order.number, salt }, fresh);
+    write_heads(file, &header)?;
     if rules.keeps(Rule::SpareDurable) {
         file.sync()?;
         sync_directory(directory)?;
@@ -178,12 +184,45 @@ fn fill(
     Ok((header, capacity))
 }
 
+/// The header of a segment that is prepared now.
+pub(crate) fn header(directory: &dyn Directory, order: Order, life: Life, fresh: bool) -> SegmentHeader {
+    SegmentHeader {
+        log: order.log,
+        life,
+        nominal_bytes: order.bytes,
+        checksum: order.checksum,
+        fresh,
+        created_unix_ns: directory.now_unix_ns(),
+    }
+}
+
+/// Writes both headers, and zeros between them and the first frame.
+pub(crate) fn write_heads(file: &Named, header: &SegmentHeader) -> Result<(), Error> {
+    let encoded = header.encode();
+    let mut head = [0; HEAD_BYTES];
+    head[..encoded.len()].copy_from_slice(&encoded);
+    head[COPY..COPY + encoded.len()].copy_from_slice(&encoded);
+    file.write_all(&head, 0)
+}
+
 const HEAD_BYTES: usize = 8192;
 const COPY: usize = 4096;
 const _: () = assert!(HEAD_BYTES as u64 == FIRST_FRAME_OFFSET && COPY as u64 == HEADER_COPY_OFFSET);
 
-/// The salt that a file has; only asked for when the rule of new salts is switched off.
-fn salt_of(file: &Named) -> Result<Option<u64>, Error> {
+/// Writes zeros over the stretch behind `done_bytes`, up to `end_bytes` at most, and makes them durable.
+pub(crate) fn zero(file: &Named, done_bytes: &mut u64, end_bytes: u64) -> Result<(), Error> {
+    let left = end_bytes.saturating_sub(*done_bytes);
+    let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+    if stretch > 0 {
+        file.write_all(&ZEROS[..stretch], *done_bytes)?;
+        file.sync()?;
+        *done_bytes += stretch as u64;
+    }
+    Ok(())
+}
+
+/// The salt that a file has; only asked for when a rule of new salts is switched off.
+pub(crate) fn salt_of(file: &Named) -> Result<Option<u64>, Error> {
     use crate::error::{Operation, Place};
     let mut bytes = [0; wal_format::SEGMENT_HEADER_BYTES];
     let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;

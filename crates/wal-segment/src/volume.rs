@@ -1,9 +1,11 @@
 //! A segment as readers hold it: its mapping or its file, and its index.
 //!
-//! Invariant: what a volume maps is closed. An index that is kept has passed its checksum and is in order;
+//! Invariant: what a volume maps is closed, and its file is locked against being used again for as long as
+//! the mapping lives. An index that is kept has passed its checksum and is in order;
 //! where its points lead is checked by whoever goes there.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use wal_format::{FRAME_HEADER_BYTES, FrameHeader, IndexPoint, Life, Seal, SegmentNumber};
@@ -26,11 +28,27 @@ pub struct Volume {
     closed: bool,
 }
 
-/// How its bytes are reached.
+/// How its bytes are reached. Either way the file stays locked for as long as they are, an entry that
+/// keeps the mapping included: so nobody writes another segment under a reader.
 #[derive(Debug)]
 pub(crate) enum Held {
-    Mapped(Arc<Mapping>),
+    Mapped(Arc<Mapped>),
     File(Named),
+}
+
+/// A mapping, with the handle that has the lock on its file.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    mapping: Mapping,
+    _locked: Named,
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.mapping
+    }
 }
 
 impl Volume {
@@ -38,7 +56,8 @@ impl Volume {
         let file = open_span(directory, span)?;
         let held = if mapped && span.closed {
             let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
-            Held::Mapped(Arc::new(file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?))
+            let mapping = file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?;
+            Held::Mapped(Arc::new(Mapped { mapping, _locked: file }))
         } else {
             Held::File(file)
         };

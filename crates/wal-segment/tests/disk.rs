@@ -298,3 +298,28 @@ fn a_relative_path_outlives_a_change_of_the_working_directory() {
     assert!(status.success());
     assert!(home.path().join("log/file").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_locked_by_handles_not_by_processes_and_reads_and_writes_go_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let disk = Disk::open(scratch.path()).unwrap();
+    let held = disk.create("file").unwrap();
+    let kind = |outcome: std::io::Result<()>| outcome.err().map(|error| error.kind());
+    let [first, second] = [(); 2].map(|()| disk.open("file", Access::Read).unwrap());
+    first.try_lock_shared().unwrap();
+    second.try_lock_shared().unwrap();
+    assert_eq!(held.write_at(b"bytes", 0).unwrap(), 5);
+    let other = disk.open("file", Access::ReadWrite).unwrap();
+    assert_eq!(kind(other.try_lock()), Some(std::io::ErrorKind::WouldBlock));
+    drop(first);
+    assert_eq!(kind(other.try_lock()), Some(std::io::ErrorKind::WouldBlock), "one shares it still");
+    drop(second);
+    other.try_lock().unwrap();
+    // The lock goes with the file, not with its name.
+    disk.rename("file", "renamed").unwrap();
+    let late = disk.open("renamed", Access::Read).unwrap();
+    assert_eq!(kind(late.try_lock_shared()), Some(std::io::ErrorKind::WouldBlock));
+    drop(other);
+    late.try_lock_shared().unwrap();
+}

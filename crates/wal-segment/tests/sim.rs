@@ -816,3 +816,23 @@ fn unreadable_bytes_fail_every_read_that_touches_them_after_a_crash_too() {
     let file = disk.open("log", Access::Read).expect("it is there");
     assert_eq!(read(&*file), [1; 3 * BLOCK]);
 }
+
+#[test]
+fn a_file_is_locked_for_handles_until_they_are_gone_or_the_process_is() {
+    let disk = SimDisk::new(1);
+    let held = disk.create("file").unwrap();
+    let kind = |outcome: std::io::Result<()>| outcome.err().map(|error| error.kind());
+    let [first, second] = [(); 2].map(|()| disk.open("file", Access::Read).unwrap());
+    first.try_lock_shared().unwrap();
+    second.try_lock_shared().unwrap();
+    assert_eq!(kind(second.try_lock()), Some(std::io::ErrorKind::PermissionDenied));
+    assert_eq!(kind(held.try_lock()), Some(std::io::ErrorKind::WouldBlock));
+    disk.kill().open("file", Access::ReadWrite).unwrap().try_lock().unwrap();
+    drop((first, second));
+    held.try_lock().unwrap();
+    disk.rename("file", "renamed").unwrap();
+    let late = disk.open("renamed", Access::Read).unwrap();
+    assert_eq!(kind(late.try_lock_shared()), Some(std::io::ErrorKind::WouldBlock));
+    drop(held);
+    late.try_lock_shared().unwrap();
+}

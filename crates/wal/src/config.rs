@@ -63,6 +63,8 @@ options! {
         slow_sync_ms = slow_sync,
         low_space_bytes = low_space_bytes,
         first_sequence = first_sequence,
+        recycle = recycle,
+        spares = spares,
     }
     elsewhere { callbacks, rules, }
 }
@@ -157,6 +159,16 @@ impl Setting for u64 {
 
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         u64::deserialize(deserializer)
+    }
+}
+
+impl Setting for usize {
+    fn show<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (*self as u64).show(serializer)
+    }
+
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        usize::deserialize(deserializer)
     }
 }
 

@@ -54,14 +54,14 @@ impl Core {
         at_least: u64,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { writer, anchor, recovery } = wal_segment::open(&directory, options.wanted(at_least))?;
+        let Opened { writer, anchor, pool, recovery } = wal_segment::open(&directory, options.wanted(at_least))?;
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
         let background = options.background;
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
         let (stores, bell) =
-            Stores::new(directory, options.rules, anchor, options.zeroes_ahead(), background);
+            Stores::new(directory, options.rules, anchor, &pool, options.supply(), background);
         let (listener, caller) = Listener::new(&options.callbacks, library.directory_handle().path()).unzip();
         #[cfg(feature = "tracing")]
         let stores = stores.traced(listener.clone());
@@ -161,7 +161,7 @@ impl Core {
                 }
             );
             self.leave();
-            self.stores.discard_spare();
+            self.stores.discard_spares();
             self.commits.target().release();
         }
         self.call_back();
@@ -182,7 +182,7 @@ impl Core {
     /// What was counted, and how the log stands.
     pub(crate) fn stats(&self) -> Stats {
         let snapshot = self.commits.target().snapshot();
-        let spare_bytes = self.stores.spare_bytes();
+        let stock = self.stores.stock();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
         self.meters.fill(Gauges {
@@ -191,8 +191,9 @@ impl Core {
             durable,
             written: self.commits.written(),
             segments: snapshot.spans().count() as u64,
-            disk_bytes: segment_bytes + spare_bytes.unwrap_or(0) + ANCHOR_BYTES,
-            spare_segments: u64::from(spare_bytes.is_some()),
+            disk_bytes: segment_bytes + stock.bytes + ANCHOR_BYTES,
+            spare_segments: stock.files,
+            recycled_segments: stock.recycled,
             pending_bytes: self.commits.in_flight_bytes(),
         })
     }

@@ -1,7 +1,6 @@
 //! The one error type of the facade: what happened, and what the caller can do about it.
 
 use std::fmt;
-use std::io;
 
 use wal_segment::{Damage, DamageKind};
 
@@ -139,10 +138,7 @@ pub(crate) fn closed() -> Error {
 fn kind_of(error: &wal_segment::Error) -> ErrorKind {
     use wal_segment::Error as Segment;
     match error {
-        Segment::Io { source, .. } => match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
-            _ => ErrorKind::Io,
-        },
+        full if full.is_out_of_space() => ErrorKind::NoSpace,
         Segment::Damaged(Damage { kind: DamageKind::Missing, .. }) => ErrorKind::Missing,
         Segment::Damaged(_) => ErrorKind::Corrupt,
         Segment::Unsupported { .. } => ErrorKind::Unsupported,

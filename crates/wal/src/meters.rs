@@ -67,6 +67,7 @@ pub(crate) struct Gauges {
     pub(crate) segments: u64,
     pub(crate) disk_bytes: u64,
     pub(crate) spare_segments: u64,
+    pub(crate) recycled_segments: u64,
     pub(crate) pending_bytes: u64,
 }
 
@@ -178,6 +179,7 @@ impl Meters {
             segments: gauges.segments,
             disk_bytes: gauges.disk_bytes,
             spare_segments: gauges.spare_segments,
+            recycled_segments: gauges.recycled_segments,
             pending_bytes: gauges.pending_bytes,
             recovery_duration: Duration::from_nanos(read(&recovery.nanos)),
             recovery_dropped_bytes: read(&recovery.dropped_bytes),
@@ -209,6 +211,7 @@ mod tests {
         segments: 0,
         disk_bytes: 0,
         spare_segments: 0,
+        recycled_segments: 0,
         pending_bytes: 0,
     };
 
@@ -270,6 +273,7 @@ mod tests {
             segments: 2,
             disk_bytes: 70,
             spare_segments: 3,
+            recycled_segments: 9,
             pending_bytes: 40,
         });
         assert_eq!((stats.appended_entries, stats.appended_bytes), (4, 350));
@@ -277,6 +281,7 @@ mod tests {
         assert_eq!((stats.syncs, stats.sync_errors, stats.slow_syncs, stats.rollovers), (1, 0, 1, 1));
         assert_eq!((stats.first, stats.last, stats.durable, stats.written), (1, Some(5), 5, 6));
         assert_eq!((stats.segments, stats.disk_bytes, stats.spare_segments), (2, 70, 3));
+        assert_eq!(stats.recycled_segments, 9);
         assert_eq!((stats.poisoned, stats.pending_bytes), (false, 40));
         assert_eq!((stats.recovery_duration, stats.recovery_dropped_bytes), (micros(1_234), 56));
         assert_eq!(totals(&stats.write_duration), (2, 6.0));

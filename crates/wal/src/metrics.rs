@@ -196,8 +196,13 @@ const FAMILIES: [Family; 23] = [
     },
     Family {
         name: "wal_spare_segments",
-        help: "Segments that are prepared and not linked yet.",
+        help: "Files kept ready ahead: the prepared segment, and those that wait to become segments.",
         value: Value::Gauge(|stats| Some(stats.spare_segments as f64)),
+    },
+    Family {
+        name: "wal_recycled_segment_total",
+        help: "Segments prepared from a file that was there before.",
+        value: Value::Counter(|stats| stats.recycled_segments),
     },
     Family {
         name: "wal_disk_bytes",
@@ -300,6 +305,7 @@ mod tests {
         ("wal_read_entry_total", "counter"),
         ("wal_recovery_dropped_bytes", "gauge"),
         ("wal_recovery_duration_seconds", "gauge"),
+        ("wal_recycled_segment_total", "counter"),
         ("wal_rollover_duration_seconds", "histogram"),
         ("wal_rollover_total", "counter"),
         ("wal_segments", "gauge"),
@@ -356,6 +362,7 @@ mod tests {
         segments: 0,
         disk_bytes: 0,
         spare_segments: 0,
+        recycled_segments: 0,
         pending_bytes: 0,
     };
 
@@ -367,6 +374,7 @@ mod tests {
         segments: 4,
         disk_bytes: 4096,
         spare_segments: 1,
+        recycled_segments: 2,
         pending_bytes: 100,
     };
 
@@ -564,6 +572,7 @@ mod tests {
             ("wal_segments", 4.0),
             ("wal_disk_bytes", 4096.0),
             ("wal_spare_segments", 1.0),
+            ("wal_recycled_segment_total", 2.0),
             ("wal_pending_bytes", 100.0),
             ("wal_recovery_duration_seconds", 0.0025),
             ("wal_recovery_dropped_bytes", 77.0),

@@ -16,6 +16,7 @@ use crate::log::Wal;
 use crate::meters::Meters;
 use crate::reader::Library;
 use crate::rollover::Rollover;
+use crate::stores::Supply;
 use crate::view::View;
 
 /// How a log is opened, with defaults that a database could run on.
@@ -38,6 +39,8 @@ pub struct Options {
     pub(crate) buffered: Option<u64>,
     pub(crate) background: bool,
     pub(crate) zero_ahead: Option<bool>,
+    pub(crate) recycle: bool,
+    pub(crate) spares: usize,
     pub(crate) first_sequence: Option<u64>,
     pub(crate) slow_sync: Duration,
     pub(crate) low_space_bytes: Option<u64>,
@@ -48,6 +51,9 @@ pub struct Options {
 /// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space; without
 /// mappings they are as many open files.
 const OPEN_SEGMENTS: usize = 64;
+
+/// More than any burst that a disk keeps up with; and each takes the space of a segment.
+const MOST_SPARES: usize = 64;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
 
@@ -70,6 +76,8 @@ impl Default for Options {
             buffered: None,
             background: true,
             zero_ahead: None,
+            recycle: true,
+            spares: 1,
             first_sequence: None,
             slow_sync: DEFAULT_SLOW_SYNC,
             low_space_bytes: None,
@@ -139,6 +147,27 @@ impl Options {
     /// until it is zeroed.
     pub fn zero_ahead(mut self, zero: bool) -> Options {
         self.zero_ahead = Some(zero);
+        self
+    }
+
+    /// Whether the files of segments that a truncation has left are used again for later segments. That
+    /// saves making and zeroing a new file, and a sync into space that is in use already has less to write; it
+    /// takes no space that the log did not have. As many as [`spares`](Options::spares) wait; the others
+    /// are removed. A file that a reader still has, in this process or in another, is
+    /// removed and never used again. Switch it off where segment files are kept by hard links, where a network
+    /// file system lets readers in that do not see locks, and on file systems that never write in place, such
+    /// as btrfs and ZFS, where it is of no use. Without effect on Windows. Default: true.
+    pub fn recycle(mut self, recycle: bool) -> Options {
+        self.recycle = recycle;
+        self
+    }
+
+    /// How many files are kept ready ahead of the log, from 1 to 64: the prepared next segment, and files
+    /// with space that only need their headers. Each takes the space of a segment. They are made once a segment
+    /// is half full, so a small log has none, and are given up at close and when a write or a new segment finds
+    /// the disk full. More than one helps when segments fill up faster than a new file can be made. Default: 1.
+    pub fn spares(mut self, count: usize) -> Options {
+        self.spares = count;
         self
     }
 
@@ -267,6 +296,10 @@ impl Options {
         self.zero_ahead.unwrap_or(self.background)
     }
 
+    pub(crate) fn supply(&self) -> Supply {
+        Supply { spares: self.spares, recycle: self.recycle, zero_ahead: self.zeroes_ahead() }
+    }
+
     pub(crate) fn wanted(&self, at_least: u64) -> Wanted {
         Wanted {
             segment_bytes: self.segment_bytes,
@@ -309,6 +342,10 @@ impl Options {
         }
         if self.slow_sync.is_zero() {
             return invalid("slow_sync is 0; it must be more".to_owned());
+        }
+        if !(1..=MOST_SPARES).contains(&self.spares) {
+            let found = self.spares;
+            return invalid(format!("spares is {found}; it must be from 1 to {MOST_SPARES}"));
         }
         if let Some(bytes) = self.buffered {
             if self.sync.waits() {

@@ -8,7 +8,7 @@
 //!  sync, the ticker ────────▶ Tail::sync  ─┤
 //!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the depot
 //!  close ────────────▶ Tail::finish       ─┤
-//!  leftovers ────────▶ Tail::remove_unneeded
+//!  leftovers ────────▶ Tail::retire_unneeded
 //! ```
 //!
 //! Everything that reaches the disk passes one of these. Whoever would wait for a thread or a turn that did not

@@ -43,8 +43,11 @@ pub struct Stats {
     pub segments: u64,
     /// What the files of the log take on the disk, in bytes, reserved space and spares with them.
     pub disk_bytes: u64,
-    /// Segments that are prepared and not linked yet.
+    /// Files that are kept ready ahead: the segment that is prepared and not linked yet, and those that
+    /// wait to become segments.
     pub spare_segments: u64,
+    /// Segments that were prepared from a file that was there before, instead of a new one.
+    pub recycled_segments: u64,
     /// Bytes that joined, payloads and their rows in the frame, and are not yet what their append asked
     /// for: written, or durable.
     pub pending_bytes: u64,

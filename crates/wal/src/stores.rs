@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  whoever writes or syncs                         wal-files
-//!    order, anchor_soon  ──▶ ┌ wanted ┐ ── bell ──▶  prepares, zeroes, writes the anchor
+//!    order, anchor_soon  ──▶ ┌ wanted ┐ ── bell ──▶  prepares, zeroes, writes the anchor, fills the pool
 //!    spare               ◀── │        │ ◀──────────  ready
+//!    retire              ──▶ │ (pool) │
 //!    anchor              ──▶ ┌ anchor file ┐  by itself: a cut may not wait for its turn
 //! ```
 //!
@@ -11,14 +12,20 @@
 //! cut. A spare that is being zeroed can be had after the next step. Without the thread whoever asks does
 //! it.
 //!
+//! Space: files that wait are tried before a new one is made, and one that does not serve is removed. So when
+//! there is no space for a new one none waits any more.
+//!
 //! Locks: `wanted` for a moment; `anchor` while the anchor is written. Neither is taken under the other.
+
+mod pool;
+mod replenish;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::Anchor;
+use wal_format::{Anchor, PoolName};
 use wal_segment::io::Directory;
 use wal_segment::{AnchorFile, Depot, Error as SegmentError, Operation, Order, Rules, Spare, prepare};
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -28,12 +35,15 @@ use wal_sync::primitives::{Condvar, Mutex};
 use crate::events::Listener;
 use crate::events::note;
 
-/// The spare segment and the anchor of one log.
+use self::pool::Pool;
+pub(crate) use self::pool::Supply;
+
+/// The spare segments and the anchor of one log.
 #[derive(Debug)]
 pub(crate) struct Stores {
     directory: Arc<dyn Directory>,
     rules: Rules,
-    zero_ahead: bool,
+    supply: Supply,
     anchor: Mutex<AnchorFile>,
     wanted: Mutex<Wanted>,
     /// The slot of the spare has changed.
@@ -47,6 +57,11 @@ pub(crate) struct Stores {
 #[derive(Debug)]
 struct Wanted {
     spare: Slot,
+    pool: Pool,
+    /// The pool is to be filled with files like this, while it is low.
+    refill: Option<Order>,
+    /// Spares that were made of a file that was there before.
+    recycled: u64,
     /// Somebody waits for the spare.
     awaited: bool,
     /// To be written at once.
@@ -73,6 +88,17 @@ enum Slot {
     Failed(SegmentError),
 }
 
+/// What is kept ready ahead of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stock {
+    /// The prepared segment, and files that wait.
+    pub(crate) files: u64,
+    /// How long they are together.
+    pub(crate) bytes: u64,
+    /// Spares that were made of a file that was there before, since the open.
+    pub(crate) recycled: u64,
+}
+
 /// An idle log does not keep its last frames in doubt for longer than this.
 const LEISURE: Duration = Duration::from_secs(1);
 
@@ -82,7 +108,8 @@ impl Stores {
         directory: Arc<dyn Directory>,
         rules: Rules,
         anchor: AnchorFile,
-        zero_ahead: bool,
+        found: &[PoolName],
+        supply: Supply,
         background: bool,
     ) -> (Stores, Option<Receiver<()>>) {
         let (bell, rings) = if background {
@@ -93,6 +120,9 @@ impl Stores {
         };
         let wanted = Wanted {
             spare: Slot::Empty,
+            pool: Pool::adopt(directory.as_ref(), found, supply),
+            refill: None,
+            recycled: 0,
             awaited: false,
             anchor: None,
             leisurely: None,
@@ -104,7 +134,7 @@ impl Stores {
         let stores = Stores {
             directory,
             rules,
-            zero_ahead,
+            supply,
             anchor: Mutex::new(anchor),
             wanted: Mutex::new(wanted),
             changed: Condvar::new(),
@@ -146,6 +176,13 @@ impl Stores {
                 self.put(self.zero(spare));
                 continue;
             }
+            if !wanted.awaited
+                && let Some(task) = wanted.pool_task(self.supply)
+            {
+                drop(wanted);
+                self.fill(task);
+                continue;
+            }
             let at_leisure = wanted.leisurely.is_some();
             wanted.asleep = !at_leisure;
             drop(wanted);
@@ -167,21 +204,29 @@ impl Stores {
         self.changed.notify_all();
     }
 
-    /// Gives up a spare that nobody will need. What cannot be removed stays a prepared segment, which
-    /// the next open gives up.
-    pub(crate) fn discard_spare(&self) {
+    /// Gives up spares that nobody will need. What cannot be removed is a prepared segment, or a file that
+    /// waits, which the next open finds.
+    pub(crate) fn discard_spares(&self) {
         let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
         if let Slot::Ready(spare) | Slot::Zeroing(spare) = slot {
             spare.discard(self.directory.as_ref()).ok();
         }
+        self.give_up_pool();
     }
 
-    /// How long the file of the prepared segment is, if there is one.
-    pub(crate) fn spare_bytes(&self) -> Option<u64> {
-        match &self.wanted.lock_whole().spare {
+    /// What is kept ready.
+    pub(crate) fn stock(&self) -> Stock {
+        let wanted = self.wanted.lock_whole();
+        let spare_bytes = match &wanted.spare {
             Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
             Slot::InHand(bytes) => *bytes,
             _ => None,
+        };
+        let (waiting, waiting_bytes) = wanted.pool.holds();
+        Stock {
+            files: waiting as u64 + u64::from(spare_bytes.is_some()),
+            bytes: waiting_bytes + spare_bytes.unwrap_or(0),
+            recycled: wanted.recycled,
         }
     }
 
@@ -192,15 +237,30 @@ impl Stores {
     }
 
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
-        self.anchor.lock_whole().prove(self.directory.as_ref())?;
-        let made = prepare(self.directory.as_ref(), order, self.rules);
+        let made = self.reuse_or_prepare(order);
         note!(when Err(error) = &made => &self.listener, SpareFailed { error: error.clone().into() });
         made
     }
 
+    /// From a file that waits, if there is one that serves.
+    fn reuse_or_prepare(&self, order: Order) -> Result<Spare, SegmentError> {
+        let directory = self.directory.as_ref();
+        self.anchor.lock_whole().prove(directory)?;
+        let mut next = self.reclaim(order).or_else(|| self.wanted.lock_whole().pool.take());
+        while let Some(waiting) = next {
+            // What does not serve is removed, and its space is free.
+            if let Ok(spare) = waiting.prepare(directory, order, self.rules) {
+                self.wanted.lock_whole().recycled += u64::from(spare.is_recycled());
+                return Ok(spare);
+            }
+            next = self.wanted.lock_whole().pool.take();
+        }
+        prepare(directory, order, self.rules)
+    }
+
     fn made(&self, order: Order) -> Slot {
         match self.guarded(Operation::Create, || self.make(order)) {
-            Ok(spare) if self.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
+            Ok(spare) if self.supply.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
             Ok(spare) => Slot::Ready(spare),
             Err(error) => Slot::Failed(error),
         }
@@ -258,6 +318,21 @@ impl Stores {
         if let Some(bell) = &self.bell {
             // Full is as good as rung.
             bell.try_send(()).ok();
+        }
+    }
+
+    fn order_here(&self, order: Order) {
+        let mut slot = self.made(order);
+        while let Slot::Zeroing(spare) = slot {
+            slot = self.zero(spare);
+        }
+        let mut wanted = self.wanted.lock_whole();
+        wanted.settle(slot);
+        wanted.refill = Some(order);
+        while let Some(task) = wanted.pool_task(self.supply) {
+            drop(wanted);
+            self.fill(task);
+            wanted = self.wanted.lock_whole();
         }
     }
 
@@ -335,19 +410,33 @@ impl Depot for Stores {
 
     fn order(&self, order: Order) {
         if self.bell.is_none() {
-            let mut slot = self.made(order);
-            while let Slot::Zeroing(spare) = slot {
-                slot = self.zero(spare);
-            }
-            self.wanted.lock_whole().settle(slot);
+            self.order_here(order);
             return;
         }
         let mut wanted = self.wanted.lock_whole();
+        wanted.refill = Some(order);
         if matches!(wanted.spare, Slot::Empty | Slot::Failed(_)) {
+            wanted.spare = Slot::Ordered(order);
+        }
+        drop(wanted);
+        self.ring();
+    }
+
+    fn order_if_waiting(&self, order: Order) -> bool {
+        let mut wanted = self.wanted.lock_whole();
+        if wanted.pool.is_empty() || !matches!(wanted.spare, Slot::Empty) {
+            return false;
+        }
+        if self.bell.is_some() {
             wanted.spare = Slot::Ordered(order);
             drop(wanted);
             self.ring();
+        } else {
+            drop(wanted);
+            let slot = self.made(order);
+            self.wanted.lock_whole().spare = slot;
         }
+        true
     }
 
     fn anchor(&self, anchor: Anchor) -> Result<(), SegmentError> {

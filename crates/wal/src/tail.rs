@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::ChecksumKind;
+use wal_format::{ChecksumKind, SegmentNumber};
 use wal_segment::io::Directory;
 use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer, give_back, remove_leftovers};
 use wal_sync::primitives::{Guard, Mutex, now, since};
@@ -114,15 +114,18 @@ impl Tail {
         Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
     }
 
-    /// Removes the segments that a truncation or a merge has left and no reader needs any more, and gives back
-    /// the space that closed ones do not need.
-    pub(crate) fn remove_unneeded(&self) {
+    /// Uses the segments again, or removes them, that a truncation or a merge has left and no reader needs any
+    /// more, and gives back the space that closed ones do not need.
+    pub(crate) fn retire_unneeded(&self) {
         if !self.owner.is_here() {
             return;
         }
-        let unneeded = self.lock().as_mut().map(Writer::take_unneeded);
-        remove_leftovers(self.directory.as_ref(), &unneeded.unwrap_or_default());
+        self.stores.retire(&self.take_unneeded());
         self.give_back();
+    }
+
+    fn take_unneeded(&self) -> Vec<SegmentNumber> {
+        self.lock().as_mut().map(Writer::take_unneeded).unwrap_or_default()
     }
 
     /// Shortens closed segments that are longer than they need be.
@@ -146,7 +149,9 @@ impl Tail {
         let ended = writer.close(self.stores.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
         drop(guard);
-        self.remove_unneeded();
+        // A closed log has no use for their files.
+        remove_leftovers(self.directory.as_ref(), &self.take_unneeded());
+        self.give_back();
         ended.map_err(|error| self.fault(error))
     }
 
@@ -238,7 +243,7 @@ impl Target for Tail {
         drop(guard);
         if let Some(rolled) = rolled {
             self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
-            self.remove_unneeded();
+            self.retire_unneeded();
         }
         match done {
             Ok(number) => {
@@ -248,6 +253,10 @@ impl Target for Tail {
                 Ok(wrote)
             }
             Err(error) => {
+                if error.is_out_of_space() {
+                    // The next one may find some.
+                    self.stores.give_up_pool();
+                }
                 let fault = self.fault(error);
                 note!(
                     when Fault::Passing(error) = &fault => &self.listener,

@@ -81,7 +81,7 @@ impl Wal {
         let core = self.core();
         let tail = core.commits.target();
         core.library.keep(&tail.snapshot());
-        tail.remove_unneeded();
+        tail.retire_unneeded();
         core.call_back();
     }
 }

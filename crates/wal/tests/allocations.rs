@@ -95,6 +95,29 @@ fn an_append_with_another_promise_and_a_buffered_one_allocate_nothing() {
 }
 
 #[test]
+fn a_rollover_into_a_file_that_was_used_before_allocates_nothing() {
+    for policy in policies() {
+        let scratch = scratch();
+        let options = Options::new().sync(policy).segment_bytes(SEGMENT);
+        let wal = options.open(scratch.path().join("log")).expect("a new log");
+        let mut counted = 0;
+        for _ in 0..ROLLOVERS + 4 {
+            let (allocated, ()) = allocations(|| {
+                for _ in 0..SEGMENT / 200 {
+                    wal.append(&PAYLOAD).expect("nothing fails");
+                }
+            });
+            // The first ones fill what is used again later.
+            counted += if wal.stats().recycled_segments > 0 { allocated } else { 0 };
+            wal.truncate_before(wal.written() - 1).expect("nothing fails");
+        }
+        let stats = wal.stats();
+        assert_eq!(counted, 0, "{policy:?}");
+        assert!(stats.recycled_segments > 2, "{} of {}", stats.recycled_segments, stats.rollovers);
+    }
+}
+
+#[test]
 fn threads_that_share_a_sync_allocate_nothing() {
     let scratch = scratch();
     let wal = Options::new().segment_bytes(SEGMENT).open(scratch.path().join("log")).expect("a new log");

@@ -105,6 +105,7 @@ fn total(calls: Calls) -> u64 {
         + calls.maps
         + calls.cache_drops
         + calls.lens
+        + calls.file_locks
 }
 
 fn effects() -> Vec<FaultEffect> {

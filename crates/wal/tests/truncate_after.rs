@@ -261,11 +261,13 @@ fn whichever_call_of_a_truncation_fails_it_is_told_and_the_log_is_old_or_new_and
 fn a_failed_sync_of_the_link_poisons_and_a_failed_anchor_does_not() {
     let disk = SimDisk::new(5);
     let (wal, entries) = log_of_six(&disk, &small(POLICY));
-    // Of the next segment, of its LINK, and of the anchor.
+    // Of the next segment, of its LINK, and of the anchor. Instead of a file that waits and does not serve,
+    // another one is used, and nobody is told.
+    let options = small(POLICY).recycle(false);
     let mut seen = BTreeMap::new();
     for nth in 0..3 {
         let disk = disk.kill();
-        let wal = open(&disk, &small(POLICY));
+        let wal = open(&disk, &options);
         disk.fail(fault(CallKind::SyncFile, nth, Times::Once, FaultEffect::Error(eio())));
         let told = wal.truncate_after(2).expect_err("one of its syncs failed");
         seen.insert(nth, (told.kind(), wal.written()));
@@ -434,7 +436,9 @@ fn a_reader_keeps_the_log_that_it_has_and_its_files_until_it_is_gone() {
 fn what_a_truncation_could_not_remove_is_removed_by_the_next_open_and_foreign_files_are_not() {
     let disk = SimDisk::new(11);
     let (wal, entries) = log_of_six(&disk, &small(POLICY));
-    disk.fail(fault(CallKind::Remove, 0, Times::Forever, FaultEffect::Error(eio())));
+    for call in [CallKind::Remove, CallKind::Rename] {
+        disk.fail(fault(call, 0, Times::Forever, FaultEffect::Error(eio())));
+    }
     wal.truncate_after(1).expect("the log is cut all the same");
     drop(wal);
     disk.heal();

@@ -289,7 +289,9 @@ fn a_reader_keeps_the_log_that_it_has_and_its_files_until_it_is_gone() {
 fn what_a_truncation_could_not_remove_is_removed_by_the_next_open_and_foreign_files_are_not() {
     let disk = SimDisk::new(8);
     let (wal, entries) = log_of_six(&disk, &small(POLICY));
-    disk.fail(fault(CallKind::Remove, 0, Times::Forever, FaultEffect::Error(eio())));
+    for call in [CallKind::Remove, CallKind::Rename] {
+        disk.fail(fault(call, 0, Times::Forever, FaultEffect::Error(eio())));
+    }
     wal.truncate_before(5).expect("the log begins there all the same");
     drop(wal);
     disk.put(&segment_name(2), b"something else");

@@ -202,4 +202,10 @@ impl File for WrappedFile {
     fn map(&self, len: usize) -> io::Result<Mapping> {
         self.file.map(len)
     }
+    fn try_lock_shared(&self) -> io::Result<()> {
+        self.file.try_lock_shared()
+    }
+    fn try_lock(&self) -> io::Result<()> {
+        self.file.try_lock()
+    }
 }

@@ -238,6 +238,32 @@ impl File for DiskFile {
     fn map(&self, len: usize) -> io::Result<Mapping> {
         Mapping::of(&self.0, len)
     }
+
+    // Elsewhere a lock keeps others from the bytes of the file, the writer of the log too.
+    #[cfg(unix)]
+    fn try_lock_shared(&self) -> io::Result<()> {
+        locked(self.0.try_lock_shared())
+    }
+
+    #[cfg(unix)]
+    fn try_lock(&self) -> io::Result<()> {
+        locked(self.0.try_lock())
+    }
+}
+
+#[cfg(unix)]
+fn locked(outcome: Result<(), fs::TryLockError>) -> io::Result<()> {
+    use rustix::io::Errno;
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(fs::TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+            Some(Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 /// The system gives the lock up when the file is closed.

@@ -189,6 +189,27 @@ pub trait File: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the system reports.
     fn map(&self, len: usize) -> io::Result<Mapping>;
+
+    /// Locks the file for this handle, together with others who do the same: nobody who keeps to the
+    /// locks uses it again for something else. The lock ends with the handle, or with the process.
+    /// Handles of one process are as strange to each other as those of two. A lock neither hinders
+    /// nor needs a read or a write.
+    ///
+    /// # Errors
+    /// `WouldBlock` at once when somebody has it alone. `Unsupported` where files cannot be locked in
+    /// this way; then [`File::try_lock`] says so too. Or what the system reports.
+    fn try_lock_shared(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Locks the file for this handle alone, which must be open for writing. The lock ends with the handle.
+    ///
+    /// # Errors
+    /// `WouldBlock` at once when another handle has a lock on it; otherwise as
+    /// [`File::try_lock_shared`].
+    fn try_lock(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A held lock; dropping it gives it up.

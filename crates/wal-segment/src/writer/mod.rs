@@ -76,6 +76,8 @@ pub struct Writer {
     anchored: Option<SegmentNumber>,
     /// The last segment that was ordered.
     ordered: Option<SegmentNumber>,
+    /// The last segment in which it was asked whether a file waits.
+    asked: Option<SegmentNumber>,
     /// All segments of the log. Where the last one ends is in `end` and `seal_offset`.
     spans: Arc<Vec<Span>>,
     end: Tip,
@@ -84,6 +86,8 @@ pub struct Writer {
     tail: Tail,
     /// Behind the end there may be a whole frame whose write has failed: an open would find it.
     rest_in_doubt: bool,
+    /// The device has refused a write to the segment that was prepared last.
+    spare_refused: bool,
     rolled: Option<Rolled>,
     long: Long,
     /// The segment that was sealed last, when its file was shortened.
@@ -178,12 +182,14 @@ impl Writer {
             first_in_doubt: false,
             anchored: start.anchor.active.map(|(segment, _)| segment),
             ordered: None,
+            asked: None,
             seal_offset: last.and_then(|span| span.seal_offset),
             spans: Arc::new(start.spans),
             end,
             durable,
             tail: Tail::Detached(Detached { reason: start.reason, unsynced: None }),
             rest_in_doubt: false,
+            spare_refused: false,
             rolled: None,
             long: Long::new(long),
             shortened: None,

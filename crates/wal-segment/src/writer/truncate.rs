@@ -217,6 +217,7 @@ impl Writer {
         let life = open.header.life;
         let encoded = link.encode(life);
         if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {
+            self.spare_refused = !error.is_out_of_space();
             if self.rules.keeps(Rule::FailedLinkVoided) {
                 self.void(life.segment, directory);
             }

@@ -109,6 +109,7 @@ impl Writer {
         // If this fails the log stays detached, and the next attempt prepares the file with a new salt.
         if let Err(error) = open.file.write_all(bytes, FIRST_FRAME_OFFSET) {
             self.rest_in_doubt = true;
+            self.spare_refused = !error.is_out_of_space();
             return Err(error);
         }
         let first = self.end.next;
@@ -127,7 +128,10 @@ impl Writer {
     pub(super) fn publish_cut(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
         let Begun { link, open, spans } = self.prepare_next(frame_bytes, depot)?;
         let encoded = link.encode(open.header.life);
-        open.file.write_all(&encoded, FIRST_FRAME_OFFSET)?;
+        if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {
+            self.spare_refused = !error.is_out_of_space();
+            return Err(error);
+        }
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
         let after_link = self.behind(&encoded);
         let segment = open.header.life.segment;
@@ -137,19 +141,31 @@ impl Writer {
         if self.anchor_owed { self.write_owed_anchor(depot) } else { Ok(()) }
     }
 
-    /// Orders the next segment once this one is half full, and is the log's for certain.
+    /// Orders the next segment once this one is the log's for certain, and is half full, or a file waits.
     pub(super) fn order_early(&mut self, depot: &dyn Depot) {
         let Tail::Open(open) = &self.tail else { return };
         let segment = open.header.life.segment;
         let linked = self.durable.is_some_and(|point| point.segment == segment);
-        if !linked || self.ordered > Some(segment) || self.end.offset < open.capacity / ORDERED_AT {
+        if !linked || self.ordered > Some(segment) {
+            return;
+        }
+        let is_half_full = self.end.offset >= open.capacity / ORDERED_AT;
+        if !is_half_full && self.asked >= Some(segment) {
             return;
         }
         // Numbers that are used up are met by whoever needs one.
-        let zeroed = open.has_small_syncs(self.end.offset);
-        if let Ok(order) = self.next_order(0) {
+        let Ok(order) = self.next_order(0) else { return };
+        if is_half_full {
+            let zeroed = open.has_small_syncs(self.end.offset);
             self.ordered = Some(order.number);
             depot.order(Order { zeroed, ..order });
+        } else {
+            // How much this segment will hold is not known yet: the next one gets as long.
+            let bytes = self.settings.segment_bytes.min(open.capacity).max(order.needed_bytes);
+            self.asked = Some(segment);
+            if depot.order_if_waiting(Order { bytes, ..order }) {
+                self.ordered = Some(order.number);
+            }
         }
     }
 
@@ -208,6 +224,7 @@ impl Writer {
             checksum,
             spans: self.spans.len(),
             zeroed: false,
+            reclaims: !self.spare_refused,
         })
     }
 
@@ -246,6 +263,7 @@ impl Writer {
         self.seal_offset = None;
         self.rest_in_doubt = false;
         self.long.begin();
+        self.spare_refused = false;
         self.tail = Tail::Open(open);
     }
 }

@@ -130,4 +130,10 @@ impl File for SeamFile {
         (self.ask)(Call::Map { name: &self.name, bytes: len })?;
         self.file.map(len)
     }
+    fn try_lock_shared(&self) -> io::Result<()> {
+        self.file.try_lock_shared()
+    }
+    fn try_lock(&self) -> io::Result<()> {
+        self.file.try_lock()
+    }
 }

@@ -37,6 +37,8 @@ pub enum CallKind {
     DropCache,
     /// `File::len`.
     Len,
+    /// `File::try_lock_shared` and `File::try_lock`.
+    LockFile,
     /// In a [`Fault`]: every one of them.
     Any,
 }

@@ -12,6 +12,8 @@ use crate::io::{Access, File, Lock, Mapping, Residency};
 pub(super) struct SimFile {
     disk: SimDisk,
     inode: u64,
+    /// Which of the handles of the disk this is.
+    handle: u64,
     /// The name it was opened under, for messages.
     name: Arc<str>,
     access: Access,
@@ -19,8 +21,14 @@ pub(super) struct SimFile {
 
 impl SimFile {
     /// The caller has counted the handle, under the same lock under which it found the file.
-    pub(super) fn new(disk: SimDisk, inode: u64, name: &str, access: Access) -> SimFile {
-        SimFile { disk, inode, name: name.into(), access }
+    pub(super) fn new(disk: SimDisk, inode: u64, handle: u64, name: &str, access: Access) -> SimFile {
+        SimFile { disk, inode, handle, name: name.into(), access }
+    }
+
+    fn lock(&self, alone: bool) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.begin(CallKind::LockFile, String::new)?;
+        state.lock_file(self.inode, self.handle, alone)
     }
 
     fn refuse_reader(&self) -> io::Result<()> {
@@ -123,11 +131,20 @@ impl File for SimFile {
         }
         Ok(Mapping::held(bytes))
     }
+
+    fn try_lock_shared(&self) -> io::Result<()> {
+        self.lock(false)
+    }
+
+    fn try_lock(&self) -> io::Result<()> {
+        self.refuse_reader()?;
+        self.lock(true)
+    }
 }
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        self.disk.state().release(self.inode);
+        self.disk.state().release(self.inode, self.handle);
     }
 }
 

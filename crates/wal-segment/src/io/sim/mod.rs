@@ -365,15 +365,15 @@ impl Directory for SimDisk {
         if access == Access::ReadWrite {
             state.refuse_read_only()?;
         }
-        state.hold(number);
-        Ok(Arc::new(SimFile::new(self.clone(), number, name, access)))
+        let handle = state.hold(number);
+        Ok(Arc::new(SimFile::new(self.clone(), number, handle, name, access)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
         let number = state.create(name)?;
-        state.hold(number);
-        Ok(Arc::new(SimFile::new(self.clone(), number, name, Access::ReadWrite)))
+        let handle = state.hold(number);
+        Ok(Arc::new(SimFile::new(self.clone(), number, handle, name, Access::ReadWrite)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -36,6 +36,8 @@ pub struct Calls {
     pub locks: u64,
     pub maps: u64,
     pub cache_drops: u64,
+    /// Of files; those of the directory are `locks`.
+    pub file_locks: u64,
     pub lens: u64,
 }
 
@@ -56,6 +58,7 @@ impl Calls {
             CallKind::Lock => &mut self.locks,
             CallKind::Map => &mut self.maps,
             CallKind::DropCache => &mut self.cache_drops,
+            CallKind::LockFile => &mut self.file_locks,
             CallKind::Len => &mut self.lens,
             CallKind::Any => unreachable!("no call is of every kind"),
         };
@@ -119,6 +122,15 @@ impl NameChange {
     }
 }
 
+/// Who has a lock on a file.
+#[derive(Clone)]
+pub(super) enum Held {
+    /// These handles.
+    Shared(BTreeSet<u64>),
+    /// This handle.
+    Alone(u64),
+}
+
 #[derive(Clone)]
 pub(super) struct State {
     pub(super) origin: Arc<Origin>,
@@ -135,6 +147,9 @@ pub(super) struct State {
     pub(super) changes: Vec<NameChange>,
     late_error: bool,
     pub(super) locks: BTreeSet<Arc<str>>,
+    /// By inode.
+    file_locks: BTreeMap<u64, Held>,
+    next_handle: u64,
 
     pub(super) operations: u64,
     pub(super) calls: Calls,
@@ -163,6 +178,8 @@ impl State {
             changes: Vec::new(),
             late_error: false,
             locks: BTreeSet::new(),
+            file_locks: BTreeMap::new(),
+            next_handle: 0,
             operations: 0,
             calls: Calls::default(),
             log: None,
@@ -180,6 +197,7 @@ impl State {
         let mut state = State {
             handles: BTreeMap::new(),
             locks: BTreeSet::new(),
+            file_locks: BTreeMap::new(),
             operations: 0,
             calls: Calls::default(),
             log: self.log.as_ref().map(|_| Vec::new()),
@@ -383,11 +401,42 @@ impl State {
         number
     }
 
-    pub(super) fn hold(&mut self, inode: u64) {
+    /// Counts a handle, and gives it a number of its own.
+    pub(super) fn hold(&mut self, inode: u64) -> u64 {
         *self.handles.entry(inode).or_insert(0) += 1;
+        self.next_handle += 1;
+        self.next_handle
     }
 
-    pub(super) fn release(&mut self, inode: u64) {
+    /// Locks a file for a handle. A lock that the handle has already is turned into this one.
+    pub(super) fn lock_file(&mut self, inode: u64, handle: u64, alone: bool) -> io::Result<()> {
+        let mut sharing = match self.file_locks.get(&inode) {
+            Some(Held::Alone(other)) if *other != handle => return Err(io::ErrorKind::WouldBlock.into()),
+            Some(Held::Shared(handles)) => handles.clone(),
+            Some(Held::Alone(_)) | None => BTreeSet::new(),
+        };
+        if alone && sharing.iter().any(|other| *other != handle) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        sharing.insert(handle);
+        let held = if alone { Held::Alone(handle) } else { Held::Shared(sharing) };
+        self.file_locks.insert(inode, held);
+        Ok(())
+    }
+
+    fn unlock_file(&mut self, inode: u64, handle: u64) {
+        let is_free = match self.file_locks.get_mut(&inode) {
+            Some(Held::Alone(other)) => *other == handle,
+            Some(Held::Shared(handles)) => handles.remove(&handle) && handles.is_empty(),
+            None => false,
+        };
+        if is_free {
+            self.file_locks.remove(&inode);
+        }
+    }
+
+    pub(super) fn release(&mut self, inode: u64, handle: u64) {
+        self.unlock_file(inode, handle);
         let handles = self.handles.get_mut(&inode).expect("every handle was counted");
         *handles -= 1;
         if *handles == 0 {

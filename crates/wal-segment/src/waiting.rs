@@ -1,0 +1,189 @@
+//! A file that waits to become a segment: one that a truncation has left, or one with space and nothing else.
+//!
+//! ```text
+//!  segment 3 ──▶ pool-004.wal ──▶ headers of segment 9, synced ──▶ segment 9: a spare
+//!       lock, rename        lock, name synced              rename, directory synced
+//! ```
+//!
+//! Under the name of the pool nothing in it means anything, to whoever looks. It gets the name of a segment
+//! only with durable headers of a new life, so no old frame is ever one of the log's, and a crash at any
+//! step leaves a segment that nobody needs, a file that waits, or a spare.
+//!
+//! Old bytes are written over only under a lock that nobody shares: a reader who has the file open holds a
+//! lock for as long, in whatever process. Without that lock the file is removed instead, and the reader goes on.
+
+use std::cmp::Ordering;
+use std::io::ErrorKind;
+
+use wal_format::{FIRST_FRAME_OFFSET, Life, PoolName, SegmentName, SegmentNumber};
+
+use crate::error::{Error, Operation, Place};
+use crate::io::{Access, Directory};
+use crate::named::{Named, remove, rename, sync_directory};
+use crate::rules::{Rule, Rules};
+use crate::spare::{Order, Spare, header, salt_of, write_heads, zero};
+
+/// A file that waits to become a segment.
+#[derive(Debug)]
+pub struct Waiting {
+    name: PoolName,
+    bytes: u64,
+    /// Up to here something was written, and not only reserved.
+    written_bytes: u64,
+    /// It never held anything but zeros.
+    fresh: bool,
+    /// A power cut may bring back the name that it had before.
+    renamed: bool,
+}
+
+impl Waiting {
+    /// Lets the file of a segment wait that nobody needs any more. None when a reader has it, in this
+    /// process or in another, or nobody can tell; then it is as it was.
+    pub fn retire(directory: &dyn Directory, segment: SegmentNumber, name: PoolName) -> Option<Waiting> {
+        let segment = SegmentName::of(segment);
+        let file = Named::open(directory, segment.as_str(), Access::ReadWrite).ok()?;
+        file.try_lock().ok()?;
+        let bytes = file.length().ok()?;
+        rename(directory, segment.as_str(), name.as_str()).ok()?;
+        Some(Waiting { name, bytes, written_bytes: bytes, fresh: false, renamed: true })
+    }
+
+    /// Lets the file wait that has the name of the ordered segment: one that was prepared before, here or by an
+    /// earlier process, and never linked. Otherwise as [`Waiting::retire`].
+    pub fn reclaim(directory: &dyn Directory, order: Order, name: PoolName, rules: Rules) -> Option<Waiting> {
+        let reclaims = order.reclaims && rules.keeps(Rule::NewSalt);
+        if reclaims { Waiting::retire(directory, order.number, name) } else { None }
+    }
+
+    /// Makes a file that waits, with space for a segment of so many bytes.
+    ///
+    /// # Errors
+    /// What the system reports. What was made is removed.
+    pub fn reserve(directory: &dyn Directory, name: PoolName, bytes: u64) -> Result<Waiting, Error> {
+        let file = Named::create(directory, name.as_str())?;
+        let reserved = file.reserve(bytes).and_then(|()| file.length());
+        let bytes = reserved.inspect_err(|_| {
+            // If even this fails, the next open finds the file.
+            directory.remove(name.as_str()).ok();
+        })?;
+        Ok(Waiting { name, bytes, written_bytes: FIRST_FRAME_OFFSET.min(bytes), fresh: true, renamed: false })
+    }
+
+    /// Takes over a file that an earlier process has left waiting. None when it cannot be opened.
+    pub fn adopt(directory: &dyn Directory, name: PoolName) -> Option<Waiting> {
+        let file = Named::open(directory, name.as_str(), Access::ReadWrite).ok()?;
+        let bytes = file.length().ok()?;
+        let written_bytes = FIRST_FRAME_OFFSET.min(bytes);
+        Some(Waiting { name, bytes, written_bytes, fresh: false, renamed: false })
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether zeros would make it quicker: it has space that nobody has written to yet.
+    #[must_use]
+    pub fn is_unwritten(&self) -> bool {
+        self.fresh && self.written_bytes < self.bytes
+    }
+
+    /// Whether it was a segment, or may have been.
+    #[must_use]
+    pub fn is_recycled(&self) -> bool {
+        !self.fresh
+    }
+
+    /// Writes zeros over the next stretch of a file that was [reserved](Waiting::reserve), and makes them
+    /// durable.
+    ///
+    /// # Errors
+    /// What the system reports. It must not be used any more: [give it up](Waiting::discard).
+    pub fn zero_some(&mut self, directory: &dyn Directory) -> Result<(), Error> {
+        let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
+        zero(&file, &mut self.written_bytes, self.bytes)
+    }
+
+    /// Gives it up.
+    ///
+    /// # Errors
+    /// What the system reports; then the next open finds it.
+    pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
+        remove(directory, self.name.as_str())
+    }
+
+    /// Makes a spare of it. One that is longer than ordered is shortened. One that is shorter is extended,
+    /// unless there is no space for that and it is long enough.
+    ///
+    /// # Errors
+    /// A reader has it, or what the system reports. Either way the file is removed.
+    pub fn prepare(self, directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
+        let (waits, segment) = (self.name, SegmentName::of(order.number));
+        let mut named = false;
+        self.head_and_name(directory, order, rules, &mut named).inspect_err(|_| {
+            // What cannot be removed is a file that waits, or a prepared segment: the next attempt, or the
+            // next open, finds it.
+            directory.remove(if named { segment.as_str() } else { waits.as_str() }).ok();
+        })
+    }
+
+    fn head_and_name(
+        self,
+        directory: &dyn Directory,
+        order: Order,
+        rules: Rules,
+        named: &mut bool,
+    ) -> Result<Spare, Error> {
+        let segment = SegmentName::of(order.number);
+        // Its handle has the lock until the headers say that this is another life; those who open it
+        // after that look at them.
+        let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
+        file.try_lock().place(Operation::Lock, || file.path.to_path_buf(), None)?;
+        if self.renamed {
+            sync_directory(directory)?;
+        }
+        let capacity = self.fit(&file, order)?;
+        let kept_salt = if rules.keeps(Rule::RecycledNewSalt) { None } else { salt_of(&file)? };
+        let salt = kept_salt.unwrap_or_else(|| directory.salt());
+        let life = Life { segment: order.number, salt };
+        let header = header(directory, order, life, self.fresh);
+        if rules.keeps(Rule::HeadedBeforeNamed) {
+            write_heads(&file, &header)?;
+            if rules.keeps(Rule::HeadsBeforeName) {
+                file.sync()?;
+            }
+        }
+        match rename(directory, self.name.as_str(), segment.as_str()) {
+            // One that was prepared before and never linked makes room.
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                remove(directory, segment.as_str())?;
+                rename(directory, self.name.as_str(), segment.as_str())?;
+            }
+            renamed => renamed?,
+        }
+        *named = true;
+        sync_directory(directory)?;
+        if !rules.keeps(Rule::HeadedBeforeNamed) {
+            write_heads(&file, &header)?;
+            file.sync()?;
+        }
+        // The log writes through a handle that has no lock, beside readers who share one.
+        let unlocked = Named::open(directory, segment.as_str(), Access::ReadWrite)?;
+        Ok(Spare::new(unlocked, header, capacity, self.written_bytes, order.spans))
+    }
+
+    /// Makes the file as long as is ordered, if it can be, and returns how long it is.
+    fn fit(&self, file: &Named, order: Order) -> Result<u64, Error> {
+        let found_bytes = file.length()?;
+        match found_bytes.cmp(&order.bytes) {
+            Ordering::Greater => file.resize(order.bytes)?,
+            Ordering::Equal => {}
+            Ordering::Less => match file.reserve(order.bytes) {
+                Err(error) if error.is_out_of_space() && found_bytes >= order.needed_bytes => {}
+                reserved => reserved?,
+            },
+        }
+        file.length()
+    }
+}
