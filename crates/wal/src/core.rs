@@ -11,6 +11,7 @@ use wal_sync::{GroupCommit, Limits};
 
 use crate::crew::Crew;
 use crate::error::Error;
+use crate::keeper::Keeper;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
 use crate::reader::Library;
@@ -25,6 +26,9 @@ pub(crate) struct Core {
     pub(crate) commits: GroupCommit<Tail>,
     pub(crate) library: Arc<Library>,
     pub(crate) recovery: Recovery,
+    pub(crate) keeper: Arc<Keeper>,
+    /// Where no thread keeps, whoever comes by does.
+    pub(crate) keeps_here: bool,
     meters: Arc<Meters>,
     stores: Arc<Stores>,
     crew: Crew,
@@ -47,7 +51,10 @@ impl Core {
         directory: Arc<dyn Directory>,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { writer, anchor, recovery } = wal_segment::open(&directory, options.wanted())?;
+        let Opened { mut writer, anchor, recovery } = wal_segment::open(&directory, options.wanted())?;
+        options.keeping.check_cap(writer.segment_bytes())?;
+        writer.limit(options.keeping.max_log_bytes);
+        let keeper = Arc::new(Keeper::new(options.keeping, &writer.snapshot(), directory.now_unix_ns()));
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
@@ -68,12 +75,23 @@ impl Core {
         };
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
-        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, background);
+        let tail = Tail::new(
+            writer,
+            library.directory_handle(),
+            shared,
+            metered,
+            listener,
+            Arc::clone(&keeper),
+            room,
+            background,
+        );
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
             library,
             recovery,
+            keeper,
+            keeps_here: !background && options.keeping.wants_a_thread(),
             meters,
             stores: Arc::clone(&stores),
             crew: Crew::new(),
@@ -99,6 +117,10 @@ impl Core {
         if self.background {
             let core = Arc::clone(self);
             self.crew.start("wal-sync", move || core.commits.tick())?;
+            if self.keeper.keeping().wants_a_thread() {
+                let core = Arc::clone(self);
+                self.crew.start("wal-keeper", move || core.keep_on())?;
+            }
         }
         Ok(())
     }
@@ -108,8 +130,9 @@ impl Core {
         !self.background
     }
 
-    /// Runs the rollover callback where no thread does.
+    /// Does what is due, and runs the rollover callback, where no thread does.
     pub(crate) fn call_back(&self) {
+        self.keep_if_due();
         if let Some(caller) = &self.caller {
             caller.call_all();
         }
@@ -140,7 +163,7 @@ impl Core {
         let spare_bytes = self.stores.spare_bytes();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
-        self.meters.fill(Gauges {
+        let mut stats = self.meters.fill(Gauges {
             poisoned: self.commits.failure().is_some(),
             first: snapshot.first().value(),
             durable,
@@ -149,11 +172,21 @@ impl Core {
             disk_bytes: segment_bytes + spare_bytes.unwrap_or(0) + ANCHOR_BYTES,
             spare_segments: u64::from(spare_bytes.is_some()),
             pending_bytes: self.commits.in_flight_bytes(),
-        })
+        });
+        self.keeper.fill(&mut stats, &snapshot);
+        stats
+    }
+
+    /// What is not urgent behind a truncation, once others may go on.
+    pub(crate) fn tidy(&self) {
+        let tail = self.commits.target();
+        self.library.keep(&tail.snapshot());
+        tail.remove_unneeded();
     }
 
     fn leave(&self) {
         self.stores.stop();
+        self.keeper.stop();
         self.commits.target().stop_listening();
         self.crew.join();
     }

@@ -44,12 +44,17 @@ mod core;
 mod crew;
 mod error;
 mod histogram;
+mod hold;
+mod keeper;
+mod keeping;
 mod log;
 mod meters;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod options;
 mod reader;
+mod retention;
+mod roll;
 mod rollover;
 mod stats;
 mod stores;
@@ -59,13 +64,15 @@ mod view;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
+pub use hold::Hold;
+pub use keeping::WhenFull;
 pub use log::Wal;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
 pub use options::Options;
 pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
-pub use stats::{Distribution, Stats};
+pub use stats::{Distribution, LowestHold, Stats};
 pub use view::{SegmentInfo, View};
 
 pub use wal_format::ChecksumKind as Checksum;

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wal_format::{ChecksumKind, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES};
+use wal_format::{
+    ChecksumKind, FRAME_HEADER_BYTES, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES,
+};
 use wal_segment::io::{Directory, Disk};
-use wal_segment::{Error as SegmentError, Operation, Rules, Wanted};
+use wal_segment::{Error as SegmentError, Operation, Rules, Wanted, Writer};
 use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
+use crate::keeping::Keeping;
 use crate::log::Wal;
 use crate::meters::Meters;
 use crate::reader::Library;
@@ -30,12 +33,16 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) zero_ahead: Option<bool>,
     pub(crate) on_rollover: Option<Callback>,
+    pub(crate) keeping: Keeping,
     pub(crate) rules: Rules,
 }
 
 /// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space; without
 /// mappings they are as many open files.
 const OPEN_SEGMENTS: usize = 64;
+
+/// A frame is filled up to a multiple of eight bytes.
+const PADDING_BYTES: u64 = 7;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
 
@@ -56,6 +63,7 @@ impl Default for Options {
             background: true,
             zero_ahead: None,
             on_rollover: None,
+            keeping: Keeping::default(),
             rules: Rules::default(),
         }
     }
@@ -223,6 +231,12 @@ impl Options {
         self.max_batch_bytes.unwrap_or(DEFAULT_BATCH_BYTES.max(self.max_entry_bytes))
     }
 
+    /// The largest batch with its rows whose segment is no longer than half of the cap.
+    pub(crate) fn most_batch_bytes(&self) -> Option<u64> {
+        let longest = self.keeping.longest_segment_bytes()?;
+        Some(Writer::frame_bytes_within(longest).saturating_sub(FRAME_HEADER_BYTES as u64 + PADDING_BYTES))
+    }
+
     pub(crate) fn zeroes_ahead(&self) -> bool {
         self.zero_ahead.unwrap_or(self.background)
     }
@@ -252,6 +266,7 @@ impl Options {
                 "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
             ));
         }
+        self.keeping.check(self.segment_bytes)?;
         if self.max_in_flight_bytes == 0 {
             return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
         }

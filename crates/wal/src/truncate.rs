@@ -17,6 +17,10 @@ impl Wal {
     ///
     /// A `first` that is gone already is no error, and changes nothing.
     ///
+    /// Returns the number of the first entry that is kept now. It is less than `first` when a
+    /// [hold](Wal::hold) keeps more: then the log begins with the first entry of the lowest one, as
+    /// [`Stats::lowest_hold`](crate::Stats::lowest_hold) tells.
+    ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] when `first` is beyond the next entry. After any other error but
     /// [`ErrorKind::Poisoned`] the log begins where it did and goes on; after a crash it may begin at `first`
@@ -24,14 +28,15 @@ impl Wal {
     ///
     /// [`ErrorKind::OutOfRange`]: crate::ErrorKind::OutOfRange
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
-    pub fn truncate_before(&self, first: u64) -> Result<(), Error> {
-        let core = self.core();
-        let place = Sequence::try_from(first).unwrap_or(Sequence::MAX);
-        let dropped = core.commits.drop_before(first, |tail| {
-            tail.truncate(|writer, directory, stores| writer.truncate_before(place, directory, stores))
+    pub fn truncate_before(&self, first: u64) -> Result<u64, Error> {
+        let mut kept = 0;
+        let dropped = self.core().commits.drop_before(first, |tail| {
+            let (begins, dropped) = tail.drop_front(first);
+            kept = begins;
+            dropped
         });
         self.tidy();
-        dropped.map_err(Error::from)
+        dropped.map(|()| kept).map_err(Error::from)
     }
 
     /// Drops every entry behind `last`, which stays and becomes the last one: for a follower whose leader does
@@ -71,10 +76,7 @@ impl Wal {
 
     /// What is not urgent, once others may go on.
     fn tidy(&self) {
-        let core = self.core();
-        let tail = core.commits.target();
-        core.library.keep(&tail.snapshot());
-        tail.remove_unneeded();
-        core.call_back();
+        self.core().tidy();
+        self.core().call_back();
     }
 }

@@ -23,6 +23,7 @@
 //! to the next, nothing is allocated here.
 
 mod open_segment;
+mod room;
 mod truncate;
 mod turnover;
 
@@ -35,6 +36,7 @@ use wal_format::{
 
 use self::open_segment::OpenSegment;
 use self::truncate::Unneeded;
+pub use self::truncate::Waiting;
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::frame_buffer::FrameBuffer;
@@ -82,6 +84,8 @@ pub struct Writer {
     rest_in_doubt: bool,
     rolled: Option<Rolled>,
     unneeded: Unneeded,
+    /// What the files of the log may take, in bytes.
+    most_bytes: Option<u64>,
     _lock: Box<dyn Lock>,
 }
 
@@ -173,6 +177,7 @@ impl Writer {
             rest_in_doubt: false,
             rolled: None,
             unneeded: Unneeded::new(),
+            most_bytes: None,
             _lock: start.lock,
         }
     }
@@ -265,6 +270,7 @@ impl Writer {
                 self.seal(depot)?;
             }
             if let Tail::Detached(detached) = &self.tail {
+                self.refuse_if_full(frame_bytes)?;
                 if detached.reason.is_cut() && self.rules.keeps(Rule::CutSynced) {
                     self.publish_cut(frame_bytes, depot)?;
                 } else {

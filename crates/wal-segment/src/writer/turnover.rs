@@ -139,7 +139,9 @@ impl Writer {
         }
         // Numbers that are used up are met by whoever needs one.
         let zeroed = open.has_small_syncs(self.end.offset);
-        if let Ok(order) = self.next_order(0) {
+        if let Ok(order) = self.next_order(0)
+            && self.fullness(order).is_none()
+        {
             self.ordered = Some(order.number);
             depot.order(Order { zeroed, ..order });
         }
@@ -214,6 +216,7 @@ impl Writer {
             end: start,
             seal_offset: None,
             file_bytes: open.capacity,
+            created_unix_ns: open.header.created_unix_ns,
             closed: false,
         };
         // Readers keep the list that they have; this one is a longer copy.
