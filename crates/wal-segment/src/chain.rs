@@ -129,6 +129,7 @@ pub(crate) fn open_span(linked: &Linked) -> Span {
         end: linked.start,
         seal_offset: None,
         file_bytes: linked.file_bytes,
+        created_unix_ns: linked.header.created_unix_ns,
         closed: false,
     }
 }

@@ -87,6 +87,8 @@ pub enum Error {
     },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
+    /// The next segment would take the files of the log above the bound that was set.
+    Full(Fullness),
     /// An earlier sync failed, so nothing is known about what is on the device.
     Poisoned(Arc<Error>),
 }
@@ -97,6 +99,30 @@ impl Error {
     pub fn is_out_of_space(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
+/// Why no segment can be begun under the bound on the files of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fullness {
+    /// The bound, in bytes.
+    pub most_bytes: u64,
+    /// What the segments take that are on the disk, in bytes.
+    pub log_bytes: u64,
+    /// How much of that waits for readers before it is removed, in bytes.
+    pub waiting_bytes: u64,
+    /// What the next segment would take, in bytes.
+    pub wanted_bytes: u64,
+}
+
+impl fmt::Display for Fullness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fullness { most_bytes, log_bytes, waiting_bytes, wanted_bytes } = self;
+        write!(f, "the log may take {most_bytes} bytes: its segments take {log_bytes}")?;
+        if *waiting_bytes > 0 {
+            write!(f, " ({waiting_bytes} of them wait for readers)")?;
+        }
+        write!(f, ", and the next one would take {wanted_bytes}")
     }
 }
 
@@ -325,6 +351,7 @@ impl fmt::Display for Error {
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")
             }
+            Error::Full(fullness) => fullness.fmt(f),
             Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
         }
     }

@@ -34,6 +34,9 @@ pub struct Span {
     pub seal_offset: Option<u64>,
     /// How long its file was when it was opened or prepared, in bytes.
     pub file_bytes: u64,
+    /// When it was prepared, in nanoseconds since 1970. The segment before it had its LINK then, so this is
+    /// later than everything in the segment before that one.
+    pub created_unix_ns: u64,
     /// Whether a LINK in a later segment states this end, so that nobody writes here again. A writer
     /// waits until that LINK is durable; a reader is content with one that it has read. Known to a
     /// snapshot alone.

@@ -26,7 +26,8 @@ pub trait Target: Send + Sync {
     ///
     /// # Errors
     /// [`Fault::Passing`] when none of them is part of the log, and it can take others under the same
-    /// numbers, or the same frame once more. [`Fault::Final`] when nothing is known any more.
+    /// numbers, or the same frame once more. [`Fault::Full`] when it is to be kept until there is room.
+    /// [`Fault::Final`] when nothing is known any more.
     fn write(&self, frame: &mut Self::Frame, first: u64) -> Result<Wrote, Fault<Self::Error>>;
 
     /// Makes durable at least everything that was written before the call, and returns the number of
@@ -57,6 +58,9 @@ pub struct Wrote {
 pub enum Fault<E> {
     /// These entries are not part of the log; it goes on.
     Passing(E),
+    /// There is no room for these entries; once somebody has made some, the same frame may be written. Of a
+    /// truncation and of the end it is as [`Fault::Passing`].
+    Full(E),
     /// The log must be opened anew.
     Final(E),
 }

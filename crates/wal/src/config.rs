@@ -16,19 +16,25 @@ use wal_segment::Writer;
 use wal_sync::SyncPolicy;
 
 use crate::events::Callbacks;
+use crate::keeping::{Keeping, WhenFull};
 use crate::log::Wal;
 use crate::options::Options;
 
 macro_rules! options {
-    (in a file { $($name:ident = $field:ident,)* } elsewhere { $($left:ident,)* }) => {
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    (
+        in a file { $($name:ident = $field:ident,)* }
+        of what is kept { $($kept_name:ident = $kept:ident,)* }
+        elsewhere { $($left:ident,)* }
+    ) => {
+        const NAMES: &[&str] = &[$(stringify!($name),)* $(stringify!($kept_name)),*];
 
         impl Serialize for Options {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 // An option that is on no line does not compile here.
-                let Options { $($field,)* $($left: _),* } = self;
+                let Options { $($field,)* keeping: Keeping { $($kept),* }, $($left: _),* } = self;
                 let mut shown = serializer.serialize_struct("Options", NAMES.len())?;
                 $(shown.serialize_field(stringify!($name), &Shown($field))?;)*
+                $(shown.serialize_field(stringify!($kept_name), &Shown($kept))?;)*
                 shown.end()
             }
         }
@@ -41,6 +47,9 @@ macro_rules! options {
         ) -> Result<(), A::Error> {
             match name {
                 $(stringify!($name) => options.$field = map.next_value_seed(Named::new(stringify!($name)))?,)*
+                $(stringify!($kept_name) => {
+                    options.keeping.$kept = map.next_value_seed(Named::new(stringify!($kept_name)))?;
+                })*
                 unknown => return Err(A::Error::unknown_field(unknown, NAMES)),
             }
             Ok(())
@@ -65,6 +74,15 @@ options! {
         first_sequence = first_sequence,
         recycle = recycle,
         spares = spares,
+    }
+    of what is kept {
+        retain_bytes = retain_bytes,
+        retain_entries = retain_entries,
+        retain_age_ms = retain_age,
+        max_log_bytes = max_log_bytes,
+        when_full = when_full,
+        hold_limit_bytes = hold_limit_bytes,
+        roll_after_ms = roll_after,
     }
     elsewhere { callbacks, rules, }
 }
@@ -262,6 +280,19 @@ impl Setting for ChecksumKind {
         let name = String::deserialize(deserializer)?;
         name.parse()
             .map_err(|_| D::Error::custom(format_args!("this build has no checksum of the name {name}")))
+    }
+}
+
+/// By its name.
+impl Setting for WhenFull {
+    fn show<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WhenFull, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let named = WhenFull::ALL.into_iter().find(|what| what.name() == name);
+        named.ok_or_else(|| D::Error::unknown_variant(&name, &[WhenFull::Refuse.name(), WhenFull::Wait.name()]))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::crew::Crew;
 use crate::error::Error;
 use crate::events::{Caller, Listener, note};
 use crate::health::Probe;
+use crate::keeper::Keeper;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
 use crate::owner::Owner;
@@ -27,6 +28,9 @@ pub(crate) struct Core {
     pub(crate) commits: GroupCommit<Tail>,
     pub(crate) library: Arc<Library>,
     pub(crate) recovery: Recovery,
+    pub(crate) keeper: Arc<Keeper>,
+    /// Where no thread keeps, whoever comes by does.
+    pub(crate) keeps_here: bool,
     meters: Arc<Meters>,
     stores: Arc<Stores>,
     crew: Crew,
@@ -54,7 +58,10 @@ impl Core {
         at_least: u64,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { writer, anchor, pool, recovery } = wal_segment::open(&directory, options.wanted(at_least))?;
+        let Opened { mut writer, anchor, pool, recovery } = wal_segment::open(&directory, options.wanted(at_least))?;
+        options.keeping.check_cap(writer.segment_bytes())?;
+        writer.limit(options.keeping.max_log_bytes);
+        let keeper = Arc::new(Keeper::new(options.keeping, &writer.snapshot(), directory.now_unix_ns()));
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
@@ -81,12 +88,14 @@ impl Core {
         };
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
-        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, options);
+        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, Arc::clone(&keeper), room, options);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
             library,
             recovery,
+            keeper,
+            keeps_here: !background && options.keeping.wants_a_thread(),
             meters,
             stores: Arc::clone(&stores),
             crew: Crew::new(),
@@ -116,6 +125,10 @@ impl Core {
         if self.background {
             let core = Arc::clone(self);
             self.crew.start("wal-sync", move || core.commits.tick())?;
+            if self.keeper.keeping().wants_a_thread() {
+                let core = Arc::clone(self);
+                self.crew.start("wal-keeper", move || core.keep_on())?;
+            }
         }
         Ok(())
     }
@@ -140,8 +153,9 @@ impl Core {
         !self.background
     }
 
-    /// Runs the callbacks where no thread does.
+    /// Does what is due, and runs the callbacks, where no thread does.
     pub(crate) fn call_back(&self) {
+        self.keep_if_due();
         if let Some(caller) = &self.caller {
             caller.call_all();
         }
@@ -185,7 +199,7 @@ impl Core {
         let stock = self.stores.stock();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
-        self.meters.fill(Gauges {
+        let mut stats = self.meters.fill(Gauges {
             poisoned: self.commits.failure().is_some(),
             first: snapshot.first().value(),
             durable,
@@ -195,11 +209,21 @@ impl Core {
             spare_segments: stock.files,
             recycled_segments: stock.recycled,
             pending_bytes: self.commits.in_flight_bytes(),
-        })
+        });
+        self.keeper.fill(&mut stats, &snapshot);
+        stats
+    }
+
+    /// What is not urgent behind a truncation, once others may go on.
+    pub(crate) fn tidy(&self) {
+        let tail = self.commits.target();
+        self.library.keep(&tail.snapshot());
+        tail.retire_unneeded();
     }
 
     fn leave(&self) {
         self.stores.stop();
+        self.keeper.stop();
         self.commits.target().stop_listening();
         self.crew.join();
     }

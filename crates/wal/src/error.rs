@@ -17,7 +17,7 @@ pub struct Error {
 pub enum ErrorKind {
     /// The operating system refused; what was asked for did not happen.
     Io,
-    /// There is no space left, or a quota is used up. The log stays readable and takes appends again
+    /// There is no space left, or a quota is used up, or the bound that the options set. The log stays readable and takes appends again
     /// once there is space.
     NoSpace,
     /// Acknowledged bytes are damaged. Nothing on disk was changed.
@@ -60,6 +60,9 @@ pub enum ErrorKind {
     Undecodable,
     /// A value refuses to be encoded; nothing was written.
     Unencodable,
+    /// A hold kept more than the options allow, and the log went on without it: what it should have kept may be
+    /// gone.
+    Overrun,
     /// An option has a value that cannot work.
     InvalidOptions,
 }
@@ -148,6 +151,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::NotEmpty { .. } => ErrorKind::NotEmpty,
         Segment::OutOfRange { .. } | Segment::Dropped { .. } => ErrorKind::OutOfRange,
         Segment::CutOff { .. } => ErrorKind::Truncated,
+        Segment::Full(_) => ErrorKind::NoSpace,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
         Segment::Poisoned(_) => ErrorKind::Poisoned,
         _ => ErrorKind::Io,

@@ -60,6 +60,9 @@ mod events;
 mod health;
 mod follower;
 mod histogram;
+mod hold;
+mod keeper;
+mod keeping;
 mod log;
 mod meters;
 #[cfg(feature = "prometheus")]
@@ -68,6 +71,8 @@ mod open_expecting;
 mod options;
 mod owner;
 mod reader;
+mod retention;
+mod roll;
 mod rollover;
 mod salvage;
 mod stats;
@@ -86,6 +91,8 @@ pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
 pub use health::{Health, InHand, SlowSync, Space, Stall};
 pub use follower::Follower;
+pub use hold::Hold;
+pub use keeping::WhenFull;
 pub use log::Wal;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
@@ -93,7 +100,7 @@ pub use options::Options;
 pub use reader::{Entries, Entry};
 pub use rollover::Rollover;
 pub use salvage::{Salvage, Salvaged};
-pub use stats::{Distribution, Stats};
+pub use stats::{Distribution, LowestHold, Stats};
 #[cfg(feature = "serde")]
 pub use typed::{Typed, TypedEntries};
 pub use view::{SegmentInfo, View};

@@ -47,6 +47,8 @@ struct Handle {
     checksum: ChecksumKind,
     max_entry_bytes: u64,
     max_batch_bytes: u64,
+    /// The largest batch with its rows for which the cap has room, if there is a cap.
+    most_batch_bytes: Option<u64>,
 }
 
 impl Wal {
@@ -61,6 +63,7 @@ impl Wal {
             checksum,
             max_entry_bytes: options.max_entry_bytes,
             max_batch_bytes: options.batch_bytes(),
+            most_batch_bytes: options.most_batch_bytes(),
         };
         Ok(Wal { handle: Arc::new(handle) })
     }
@@ -358,6 +361,7 @@ impl Wal {
     pub(crate) fn measure(&self, payload: &[u8]) -> Result<(Batch, u64), Error> {
         self.check_entry(payload.len() as u64)?;
         let batch = Batch { entries: 1, bytes: (payload.len() + self.row_bytes()) as u64 };
+        self.check_batch(batch)?;
         Ok((batch, self.handle.checksum.digest(payload)))
     }
 
@@ -404,6 +408,7 @@ impl Wal {
             *digest = self.handle.checksum.digest(payload);
         }
         let batch = Batch { entries: count, bytes: payload_bytes + count * self.row_bytes() as u64 };
+        self.check_batch(batch)?;
         act(batch, &mut |frame| {
             for (payload, digest) in digested.iter() {
                 frame.push(payload, *digest);
@@ -413,6 +418,19 @@ impl Wal {
 
     fn row_bytes(&self) -> usize {
         TableEntry::bytes(self.handle.checksum)
+    }
+
+    fn check_batch(&self, batch: Batch) -> Result<(), Error> {
+        match self.handle.most_batch_bytes {
+            Some(most) if batch.bytes > most => {
+                let message = format!(
+                    "{} bytes with their rows need a segment longer than half of max_log_bytes; at most {most} do not",
+                    batch.bytes
+                );
+                Err(Error::new(ErrorKind::TooLarge, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_entry(&self, payload_bytes: u64) -> Result<(), Error> {

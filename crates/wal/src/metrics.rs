@@ -98,7 +98,7 @@ enum Value {
 }
 
 /// Everything that is promised. Add, never rename; the same table for people is in `docs/metrics.md`.
-const FAMILIES: [Family; 24] = [
+const FAMILIES: [Family; 29] = [
     Family {
         name: "wal_append_entry_total",
         help: "Entries written, whether durable yet or not.",
@@ -210,6 +210,31 @@ const FAMILIES: [Family; 24] = [
         value: Value::Gauge(|stats| Some(stats.disk_bytes as f64)),
     },
     Family {
+        name: "wal_holds",
+        help: "Holds on the front of the log, those that are overrun with them.",
+        value: Value::Gauge(|stats| Some(stats.holds as f64)),
+    },
+    Family {
+        name: "wal_held_bytes",
+        help: "Bytes of the files that the lowest hold keeps from being dropped.",
+        value: Value::Gauge(|stats| Some(stats.held_bytes as f64)),
+    },
+    Family {
+        name: "wal_hold_overruns_total",
+        help: "Holds that kept more than is allowed, and keep nothing any more.",
+        value: Value::Counter(|stats| stats.hold_overruns),
+    },
+    Family {
+        name: "wal_waiting_bytes",
+        help: "Bytes of dropped files that are not removed before a reader is gone.",
+        value: Value::Gauge(|stats| Some(stats.waiting_bytes as f64)),
+    },
+    Family {
+        name: "wal_keeping_errors_total",
+        help: "Failures of retention, and of ending old segments; they are tried again.",
+        value: Value::Counter(|stats| stats.keeping_errors),
+    },
+    Family {
         name: "wal_recovery_duration_seconds",
         help: "Time that the open took.",
         value: Value::Gauge(|stats| Some(stats.recovery_duration.as_secs_f64())),
@@ -291,13 +316,17 @@ mod tests {
     use crate::meters::{Gauges, Meters};
 
     /// The promise, written down a second time: whoever changes it here breaks somebody's dashboard.
-    const PROMISED: [(&str, &str); 24] = [
+    const PROMISED: [(&str, &str); 29] = [
         ("wal_append_duration_seconds", "histogram"),
         ("wal_append_entry_bytes_total", "counter"),
         ("wal_append_entry_total", "counter"),
         ("wal_disk_bytes", "gauge"),
         ("wal_durable_sequence", "gauge"),
         ("wal_first_sequence", "gauge"),
+        ("wal_held_bytes", "gauge"),
+        ("wal_hold_overruns_total", "counter"),
+        ("wal_holds", "gauge"),
+        ("wal_keeping_errors_total", "counter"),
         ("wal_last_sequence", "gauge"),
         ("wal_pending_bytes", "gauge"),
         ("wal_poisoned", "gauge"),
@@ -315,6 +344,7 @@ mod tests {
         ("wal_sync_entries", "histogram"),
         ("wal_sync_errors_total", "counter"),
         ("wal_sync_total", "counter"),
+        ("wal_waiting_bytes", "gauge"),
         ("wal_write_duration_seconds", "histogram"),
     ];
 

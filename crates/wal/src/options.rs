@@ -4,14 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{ChecksumKind, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence};
+use wal_format::{
+    ChecksumKind, FRAME_HEADER_BYTES, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence,
+};
 use wal_segment::io::{Directory, Disk};
-use wal_segment::{Error as SegmentError, Operation, Rules, Wanted};
+use wal_segment::{Error as SegmentError, Operation, Rules, Wanted, Writer};
 use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
 use crate::events::{Callback, Callbacks};
 use crate::health::SlowSync;
+use crate::keeping::Keeping;
 use crate::log::Wal;
 use crate::meters::Meters;
 use crate::reader::Library;
@@ -45,6 +48,7 @@ pub struct Options {
     pub(crate) slow_sync: Duration,
     pub(crate) low_space_bytes: Option<u64>,
     pub(crate) callbacks: Callbacks,
+    pub(crate) keeping: Keeping,
     pub(crate) rules: Rules,
 }
 
@@ -54,6 +58,8 @@ const OPEN_SEGMENTS: usize = 64;
 
 /// More than any burst that a disk keeps up with; and each takes the space of a segment.
 const MOST_SPARES: usize = 64;
+/// A frame is filled up to a multiple of eight bytes.
+const PADDING_BYTES: u64 = 7;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
 
@@ -82,6 +88,7 @@ impl Default for Options {
             slow_sync: DEFAULT_SLOW_SYNC,
             low_space_bytes: None,
             callbacks: Callbacks::default(),
+            keeping: Keeping::default(),
             rules: Rules::default(),
         }
     }
@@ -292,6 +299,12 @@ impl Options {
         self.max_batch_bytes.unwrap_or(DEFAULT_BATCH_BYTES.max(self.max_entry_bytes))
     }
 
+    /// The largest batch with its rows whose segment is no longer than half of the cap.
+    pub(crate) fn most_batch_bytes(&self) -> Option<u64> {
+        let longest = self.keeping.longest_segment_bytes()?;
+        Some(Writer::frame_bytes_within(longest).saturating_sub(FRAME_HEADER_BYTES as u64 + PADDING_BYTES))
+    }
+
     pub(crate) fn zeroes_ahead(&self) -> bool {
         self.zero_ahead.unwrap_or(self.background)
     }
@@ -331,6 +344,7 @@ impl Options {
                 "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
             ));
         }
+        self.keeping.check(self.segment_bytes)?;
         if self.max_in_flight_bytes == 0 {
             return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
         }

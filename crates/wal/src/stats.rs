@@ -52,6 +52,24 @@ pub struct Stats {
     /// for: written, or durable.
     pub pending_bytes: u64,
 
+    /// Holds that there are, those that are overrun with them.
+    pub holds: u64,
+    /// The hold that keeps most: when the front of the log is not dropped, this is what keeps it.
+    pub lowest_hold: Option<LowestHold>,
+    /// The files that the lowest hold keeps, in bytes: from the segment with its entry to in front of the last
+    /// one, which stays anyway.
+    pub held_bytes: u64,
+    /// Holds that were overrun.
+    pub hold_overruns: u64,
+    /// Files that are no part of the log any more, and wait to be removed until a reader is gone.
+    pub waiting_files: u64,
+    /// How long these are together, in bytes. Not part of `disk_bytes`.
+    pub waiting_bytes: u64,
+    /// How often something failed that retention, or ending an old segment, took. It is tried again.
+    pub keeping_errors: u64,
+    /// What failed then last.
+    pub last_keeping_error: Option<String>,
+
     /// How long the open took until the log could be appended to.
     pub recovery_duration: Duration,
     /// What the open dropped behind the end of the log, in bytes: a torn tail. Nothing acknowledged was
@@ -72,6 +90,16 @@ pub struct Stats {
     pub rollover_duration: Distribution,
     /// How many entries one sync made durable.
     pub sync_entries: Distribution,
+}
+
+/// The hold that keeps most of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LowestHold {
+    /// What its owner called it.
+    pub name: String,
+    /// The first entry that it keeps.
+    pub sequence: u64,
 }
 
 /// How values are spread, in buckets.

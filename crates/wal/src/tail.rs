@@ -8,18 +8,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{ChecksumKind, SegmentNumber};
+use wal_format::{ChecksumKind, SegmentNumber, Sequence};
 use wal_segment::io::Directory;
-use wal_segment::{Error as SegmentError, FrameBuffer, Snapshot, Writer, give_back, remove_leftovers};
+use wal_segment::{
+    Error as SegmentError, FrameBuffer, Fullness, Snapshot, Writer, give_back, remove_leftovers,
+};
 use wal_sync::primitives::{Guard, Mutex, now, since};
 use wal_sync::{Dropped, Fault, Target, Wrote};
 
-use crate::error::{Error, closed};
+use crate::error::{Error, ErrorKind, closed};
 use crate::events::{Event, Listener, note};
 use crate::health::{SlowSync, SyncMark};
+use crate::keeper::Keeper;
 use crate::meters::Meters;
 use crate::options::Options;
 use crate::owner::Owner;
+use crate::retention::Piece;
 use crate::rollover::Rollover;
 use crate::stores::Stores;
 
@@ -34,6 +38,7 @@ pub(crate) struct Tail {
     stores: Arc<Stores>,
     meters: Arc<Meters>,
     listener: Option<Listener>,
+    keeper: Arc<Keeper>,
     checksum: ChecksumKind,
     frame_bytes: usize,
     sync_mark: SyncMark,
@@ -50,12 +55,14 @@ pub(crate) const FRAME_ENTRIES: usize = 8192;
 const SAMPLED_ENTRIES: u64 = 16;
 
 impl Tail {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the open that made them")]
     pub(crate) fn new(
         writer: Writer,
         directory: Arc<dyn Directory>,
         stores: Arc<Stores>,
         meters: Arc<Meters>,
         listener: Option<Listener>,
+        keeper: Arc<Keeper>,
         frame_bytes: usize,
         options: &Options,
     ) -> Tail {
@@ -68,6 +75,7 @@ impl Tail {
             stores,
             meters,
             listener,
+            keeper,
             frame_bytes,
             sync_mark: SyncMark::new(),
             slow_sync: options.slow_sync,
@@ -109,6 +117,7 @@ impl Tail {
         let (next, durable) = (writer.next().value(), writer.durable().value());
         drop(guard);
         if let Some(rolled) = rolled {
+            self.keeper.ended();
             self.rolled_over(Rollover::of(rolled), took);
         }
         Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
@@ -120,12 +129,9 @@ impl Tail {
         if !self.owner.is_here() {
             return;
         }
-        self.stores.retire(&self.take_unneeded());
+        let unneeded = self.lock().as_mut().map(|writer| self.take_unneeded(writer));
+        self.stores.retire(&unneeded.unwrap_or_default());
         self.give_back();
-    }
-
-    fn take_unneeded(&self) -> Vec<SegmentNumber> {
-        self.lock().as_mut().map(Writer::take_unneeded).unwrap_or_default()
     }
 
     /// Shortens closed segments that are longer than they need be.
@@ -141,6 +147,87 @@ impl Tail {
         }
     }
 
+    fn take_unneeded(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
+        let unneeded = writer.take_unneeded();
+        let first_segment = writer.snapshot().spans().next().map_or(0, |span| span.life.segment.value());
+        self.keeper.waiting(writer.waiting(), first_segment);
+        unneeded
+    }
+
+    /// Drops the front up to `first`, or to what is held in front of it. Returns where the log begins then. For
+    /// whoever has both turns.
+    pub(crate) fn drop_front(&self, first: u64) -> (u64, Dropped<Error>) {
+        let mut begins = 0;
+        let dropped = self.truncate(|writer, directory, stores| {
+            // What is beyond the end is refused, whatever is held.
+            let within = first <= writer.next().value() && first > writer.first().value();
+            let place = if within { self.keeper.clip(&Piece::all(&writer.snapshot()), first) } else { first };
+            let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
+            let done = writer.truncate_before(place, directory, stores);
+            begins = writer.first().value();
+            self.keeper.begins_at(begins);
+            done
+        });
+        (begins, dropped)
+    }
+
+    /// Drops what retention lets go now. For whoever has both turns.
+    pub(crate) fn retain(&self) -> Dropped<Error> {
+        self.truncate(|writer, directory, stores| self.retain_in(writer, directory, stores).map(drop))
+    }
+
+    /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
+    fn retain_in(
+        &self,
+        writer: &mut Writer,
+        directory: &dyn Directory,
+        stores: &Stores,
+    ) -> Result<bool, SegmentError> {
+        let snapshot = writer.snapshot();
+        let Some(from) = self.keeper.retains_from(&snapshot, directory.now_unix_ns()) else {
+            return Ok(false);
+        };
+        // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
+        let place = self.keeper.clip(&Piece::all(&snapshot), from);
+        // Else the snapshot is one of the readers that the files wait for.
+        drop(snapshot);
+        let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
+        let done = writer.truncate_before(place, directory, stores);
+        self.keeper.begins_at(writer.first().value());
+        done.map(|()| true)
+    }
+
+    /// Ends the open segment. For whoever has both turns.
+    pub(crate) fn roll(&self) -> Dropped<Error> {
+        self.truncate(|writer, _, stores| {
+            let done = writer.roll(stores);
+            self.keeper.ended();
+            done
+        })
+    }
+
+    /// The time of the seam.
+    pub(crate) fn now_unix_ns(&self) -> u64 {
+        self.directory.now_unix_ns()
+    }
+
+    /// No segment could be begun under the cap. Drops what retention lets go, and removes what nobody needs.
+    /// Returns whether something is gone.
+    fn make_room(&self, writer: &mut Writer) -> bool {
+        let before = writer.log_bytes();
+        if let Err(error) = self.retain_in(writer, self.directory.as_ref(), self.stores.as_ref()) {
+            self.keeper.failed(&error.into());
+        }
+        *self.shown.lock_whole() = writer.snapshot();
+        let unneeded = self.take_unneeded(writer);
+        self.stores.retire(&unneeded);
+        let made = writer.log_bytes() < before;
+        if !made && self.keeper.keeping().waits() {
+            self.keeper.starved();
+        }
+        made
+    }
+
     /// Ends the log: makes everything durable and marks the end.
     pub(crate) fn finish(&self) -> Result<(), Fault<Error>> {
         self.owner.check().map_err(Fault::Final)?;
@@ -148,9 +235,10 @@ impl Tail {
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(self.stores.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
+        let unneeded = self.take_unneeded(writer);
         drop(guard);
         // A closed log has no use for their files.
-        remove_leftovers(self.directory.as_ref(), &self.take_unneeded());
+        remove_leftovers(self.directory.as_ref(), &unneeded);
         self.give_back();
         ended.map_err(|error| self.fault(error))
     }
@@ -180,6 +268,7 @@ impl Tail {
 
     fn rolled_over(&self, rollover: Rollover, took: Duration) {
         self.meters.rolled_over(took);
+        self.keeper.rolled(rollover.from, self.directory.now_unix_ns());
         self.tell(Event::Rollover(rollover));
     }
 
@@ -198,8 +287,20 @@ impl Tail {
                 note!(&self.listener, SyncFailed { error: error.clone().into() });
                 Fault::Final(error.into())
             }
+            SegmentError::Full(fullness) if self.keeper.keeping().waits() => Fault::Full(self.full(fullness)),
+            SegmentError::Full(fullness) => Fault::Passing(self.full(fullness)),
             error => Fault::Passing(error.into()),
         }
+    }
+
+    /// What takes the space under the cap.
+    fn full(&self, fullness: Fullness) -> Error {
+        let directory = self.directory.path().display();
+        let held = self.keeper.lowest_hold().map_or_else(String::new, |hold| {
+            format!("; the hold {:?} keeps entries from {} on", hold.name, hold.sequence)
+        });
+        let message = format!("{directory}: max_log_bytes is reached: {fullness}{held}");
+        Error::new(ErrorKind::NoSpace, message)
     }
 
     fn lock(&self) -> Guard<'_, Option<Writer>> {
@@ -229,9 +330,13 @@ impl Target for Tail {
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let turns_over = writer.turns_over(frame.frame_bytes());
+        let begins = turns_over || writer.has_empty_segment();
         let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
         let begun = timed.then(now);
-        let done = writer.append(frame, self.stores.as_ref());
+        let mut done = writer.append(frame, self.stores.as_ref());
+        if matches!(done, Err(SegmentError::Full(_))) && self.make_room(writer) {
+            done = writer.append(frame, self.stores.as_ref());
+        }
         let took = begun.map(since);
         *self.shown.lock_whole() = writer.snapshot();
         let rolled = writer.take_rolled();
@@ -244,6 +349,9 @@ impl Target for Tail {
         if let Some(rolled) = rolled {
             self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
             self.retire_unneeded();
+        }
+        if begins && done.is_ok() {
+            self.keeper.begun();
         }
         match done {
             Ok(number) => {

@@ -18,6 +18,10 @@ impl Wal {
     ///
     /// A `first` that is gone already is no error, and changes nothing.
     ///
+    /// Returns the number of the first entry that is kept now. It is less than `first` when a
+    /// [hold](Wal::hold) keeps more: then the log begins with the first entry of the lowest one, as
+    /// [`Stats::lowest_hold`](crate::Stats::lowest_hold) tells.
+    ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] when `first` is beyond the next entry. After any other error but
     /// [`ErrorKind::Poisoned`] the log begins where it did and goes on; after a crash it may begin at `first`
@@ -25,17 +29,19 @@ impl Wal {
     ///
     /// [`ErrorKind::OutOfRange`]: crate::ErrorKind::OutOfRange
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
-    pub fn truncate_before(&self, first: u64) -> Result<(), Error> {
+    pub fn truncate_before(&self, first: u64) -> Result<u64, Error> {
         let core = self.core();
         core.owner().check()?;
-        let place = Sequence::try_from(first).unwrap_or(Sequence::MAX);
+        let mut kept = 0;
         let dropped = core.commits.drop_before(first, |tail| {
-            tail.truncate(|writer, directory, stores| writer.truncate_before(place, directory, stores))
+            let (begins, dropped) = tail.drop_front(first);
+            kept = begins;
+            dropped
         });
         let dropped = dropped.map_err(Error::from);
         note!(core.commits.target().listener(), TruncatedBefore { first, failed: dropped.clone().err() });
         self.tidy();
-        dropped
+        dropped.map(|()| kept)
     }
 
     /// Drops every entry behind `last`, which stays and becomes the last one: for a follower whose leader does
@@ -78,10 +84,7 @@ impl Wal {
 
     /// What is not urgent, once others may go on.
     fn tidy(&self) {
-        let core = self.core();
-        let tail = core.commits.target();
-        core.library.keep(&tail.snapshot());
-        tail.retire_unneeded();
-        core.call_back();
+        self.core().tidy();
+        self.core().call_back();
     }
 }

@@ -36,6 +36,16 @@ fn all_set() -> Value {
         "mapped_reads": false,
         "slow_sync_ms": 250,
         "low_space_bytes": 1 << 30,
+        "first_sequence": 7,
+        "recycle": false,
+        "spares": 3,
+        "retain_bytes": 1 << 31,
+        "retain_entries": 1_000_000,
+        "retain_age_ms": 86_400_000,
+        "max_log_bytes": 1_u64 << 33,
+        "when_full": "wait",
+        "hold_limit_bytes": 1_u64 << 32,
+        "roll_after_ms": 3_600_000,
     })
 }
 
@@ -64,7 +74,9 @@ fn what_is_not_in_the_file_has_its_default() {
             "segment_bytes": null, "checksum": null, "sync": { "policy": "grouped", "window_ms": 1 },
             "max_entry_bytes": 64 << 20, "max_batch_bytes": null, "max_in_flight_bytes": 16 << 20,
             "buffered_bytes": null, "background": true, "zero_ahead": null, "mapped_reads": true,
-            "slow_sync_ms": 1000, "low_space_bytes": null,
+            "slow_sync_ms": 1000, "low_space_bytes": null, "first_sequence": null, "recycle": true, "spares": 1,
+            "retain_bytes": null, "retain_entries": null, "retain_age_ms": null, "max_log_bytes": null,
+            "when_full": "refuse", "hold_limit_bytes": null, "roll_after_ms": null,
         })
     );
     // What was shown can be read.

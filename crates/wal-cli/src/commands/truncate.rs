@@ -20,7 +20,7 @@ pub(crate) fn run(common: &Common, args: &Truncate) -> Result<Exit, Failure> {
     let wal = Options::new().open(&common.dir)?;
     let before = wal.first()..wal.written();
     match (args.before, args.after) {
-        (Some(first), _) => wal.truncate_before(first)?,
+        (Some(first), _) => drop(wal.truncate_before(first)?),
         (None, Some(last)) => wal.truncate_after(last)?,
         (None, None) => {}
     }

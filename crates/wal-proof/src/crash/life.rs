@@ -188,6 +188,10 @@ impl Life<'_> {
                 let told = self.try_sync()?;
                 self.step(told)
             }
+            Operation::EndSegment => {
+                let told = self.try_end_segment()?;
+                self.step(told)
+            }
             Operation::Close => self.close(),
             Operation::Kill => self.kill(),
             Operation::Drop => self.drop_log(),
@@ -299,6 +303,17 @@ impl Life<'_> {
             self.world.acknowledge(entries);
         }
         Ok(told)
+    }
+
+    /// What is there is durable then; a rollover by hand is a sync to whoever looks from outside.
+    fn try_end_segment(&mut self) -> Told {
+        match self.wal().roll() {
+            Ok(()) => self.try_sync(),
+            refused => {
+                self.settle(false)?;
+                Ok(refused)
+            }
+        }
     }
 
     fn wal(&self) -> &Wal {
@@ -562,7 +577,7 @@ impl Life<'_> {
         self.world.begin_truncation(truncation);
         let before = self.wal().written();
         let told = match truncation {
-            Truncation::Before(first) => self.wal().truncate_before(first),
+            Truncation::Before(first) => self.wal().truncate_before(first).map(drop),
             Truncation::From(next) => self.wal().truncate_after(next - 1),
         };
         if told.is_err() && self.disk.crashed() {

@@ -40,6 +40,8 @@ pub(crate) enum Operation {
     TruncateBefore,
     /// The next write stores a part and fails, or a sync fails, under a truncation.
     FailTruncate,
+    /// The segment is ended by hand.
+    EndSegment,
     /// Opening, in front of everything else. Not part of scripts.
     Open,
 }
@@ -60,7 +62,7 @@ impl Operation {
     ];
 
     /// Those of which all pairs are tried, and random scripts are made.
-    pub(crate) const SCRIPTED: [Operation; 17] = [
+    pub(crate) const SCRIPTED: [Operation; 18] = [
         Operation::Append,
         Operation::Batch,
         Operation::Sync,
@@ -78,6 +80,7 @@ impl Operation {
         Operation::TruncateAfter,
         Operation::TruncateBefore,
         Operation::FailTruncate,
+        Operation::EndSegment,
     ];
 
     pub(crate) fn all() -> impl Iterator<Item = Operation> {
@@ -103,6 +106,7 @@ impl Operation {
             Operation::TruncateAfter => 't',
             Operation::TruncateBefore => 'h',
             Operation::FailTruncate => 'u',
+            Operation::EndSegment => 'e',
             Operation::Open => 'o',
         }
     }
@@ -126,6 +130,7 @@ impl Operation {
             Operation::TruncateAfter => "truncate after",
             Operation::TruncateBefore => "truncate before",
             Operation::FailTruncate => "truncation in which something fails",
+            Operation::EndSegment => "segment ended by hand",
             Operation::Open => "open (recovery)",
         }
     }
@@ -196,7 +201,7 @@ mod tests {
     #[test]
     fn every_script_of_a_length_comes_once() {
         for (operations, length, count) in
-            [(&Operation::CORE[..], 1, 10), (&Operation::CORE, 3, 1000), (&Operation::SCRIPTED, 2, 289)]
+            [(&Operation::CORE[..], 1, 10), (&Operation::CORE, 3, 1000), (&Operation::SCRIPTED, 2, 324)]
         {
             let scripts: Vec<Script> = all(operations, length).collect();
             assert_eq!(scripts.len(), count);

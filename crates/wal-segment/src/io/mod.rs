@@ -130,7 +130,8 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// A number that nobody could have foreseen: it names one life of one file.
     fn salt(&self) -> u64;
 
-    /// Nanoseconds since 1970, for information only; no decision rests on it.
+    /// Nanoseconds since 1970. It may stand still, and be set back or forward: what is durable and where the
+    /// log ends never rests on it, only the age of a segment, and with it when its entries may be dropped.
     fn now_unix_ns(&self) -> u64;
 
     /// Lets `pause` pass, so that a writer in another process can finish what it is writing.

@@ -28,6 +28,7 @@ use wal_format::{
 };
 
 use super::open_segment::OpenSegment;
+use super::truncate::file_bytes;
 use super::turnover::{FIRST_SEGMENT_BYTES, needed_bytes};
 use super::{Detached, Rolled, Tail, Writer, point, sync_once};
 use crate::catalog::segment_path;
@@ -64,6 +65,7 @@ impl Writer {
         let kept = self.spans.len() - small;
         let Ok((open, encoded, spans, end)) = self.copy(kept, frame_bytes, depot) else { return Ok(false) };
         let merged: Vec<_> = self.spans[kept..].iter().map(|span| span.life.segment).collect();
+        let merged_bytes = file_bytes(&self.spans[kept..]);
         // A LINK that may be there or not is void: the file is made anew before anything is accepted.
         if open.file.write_all(&encoded, FIRST_FRAME_OFFSET).is_err() {
             return Ok(false);
@@ -73,7 +75,7 @@ impl Writer {
         }
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
         self.go_on_merged(kept, is_cut, open, &encoded, spans, end);
-        self.owe_anchor(merged, is_cut, depot)?;
+        self.owe_anchor(merged, merged_bytes, is_cut, depot)?;
         Ok(true)
     }
 
@@ -107,7 +109,11 @@ impl Writer {
         if needed_bytes(needed) > MAX_SEGMENT_BYTES {
             return Err(Error::OutOfNumbers);
         }
-        let (mut open, spans) = OpenSegment::begin(depot.spare(self.next_order(needed)?)?);
+        let order = self.next_order(needed)?;
+        if let Some(fullness) = self.fullness(order) {
+            return Err(Error::Full(fullness));
+        }
+        let (mut open, spans) = OpenSegment::begin(depot.spare(order)?);
         let before = self.spans[kept - 1];
         let link = Link {
             reason: LinkReason::Reopen,
@@ -170,6 +176,7 @@ impl Writer {
     fn owe_anchor(
         &mut self,
         merged: Vec<SegmentNumber>,
+        merged_bytes: u64,
         is_cut: bool,
         depot: &dyn Depot,
     ) -> Result<(), Error> {
@@ -178,7 +185,7 @@ impl Writer {
             self.synced(point(span.life.segment, self.end), depot);
         }
         match self.write_owed_anchor(depot) {
-            Ok(()) => self.unneeded.add(merged),
+            Ok(()) => self.unneeded.add(merged, merged_bytes),
             Err(error) if is_cut && self.rules.keeps(Rule::CutAnchored) => return Err(error),
             Err(_) => self.anchor_owed = false,
         }

@@ -25,6 +25,7 @@
 mod excess;
 mod merge;
 mod open_segment;
+mod room;
 mod truncate;
 mod turnover;
 
@@ -39,6 +40,7 @@ use self::excess::Long;
 pub use self::excess::{Excess, give_back};
 use self::open_segment::OpenSegment;
 use self::truncate::Unneeded;
+pub use self::truncate::Lingering;
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::frame_buffer::FrameBuffer;
@@ -93,6 +95,8 @@ pub struct Writer {
     /// The segment that was sealed last, when its file was shortened.
     shortened: Option<Excess>,
     unneeded: Unneeded,
+    /// What the files of the log may take, in bytes.
+    most_bytes: Option<u64>,
     _lock: Box<dyn Lock>,
 }
 
@@ -194,6 +198,7 @@ impl Writer {
             long: Long::new(long),
             shortened: None,
             unneeded: Unneeded::new(),
+            most_bytes: None,
             _lock: start.lock,
         }
     }
@@ -288,6 +293,7 @@ impl Writer {
             }
             if let Tail::Detached(detached) = &self.tail {
                 let is_cut = detached.reason.is_cut();
+                self.refuse_if_full(frame_bytes)?;
                 if self.merge(frame_bytes, depot)? {
                     // The log goes on behind what was merged.
                 } else if is_cut && self.rules.keeps(Rule::CutSynced) {

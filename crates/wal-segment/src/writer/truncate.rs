@@ -35,7 +35,16 @@ pub(super) struct Unneeded {
     /// Of the snapshots that are taken now.
     lease: Option<Arc<Lease>>,
     /// By age. What readers of the first may need, nobody of the others does without.
-    waiting: VecDeque<(Weak<Lease>, Vec<SegmentNumber>)>,
+    waiting: VecDeque<(Weak<Lease>, Vec<SegmentNumber>, u64)>,
+}
+
+/// Files that are no part of the log any more, and not removed yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lingering {
+    /// How many there are.
+    pub files: u64,
+    /// How long they are together.
+    pub bytes: u64,
 }
 
 impl Unneeded {
@@ -48,20 +57,27 @@ impl Unneeded {
         self.lease.clone()
     }
 
-    /// Snapshots to come do not have these.
-    pub(super) fn add(&mut self, segments: Vec<SegmentNumber>) {
+    /// Snapshots to come do not have these, whose files are so long together.
+    pub(super) fn add(&mut self, segments: Vec<SegmentNumber>, bytes: u64) {
         if segments.is_empty() {
             return;
         }
         let before = self.lease.replace(Arc::new(Lease));
-        self.waiting.push_back((before.as_ref().map(Arc::downgrade).unwrap_or_default(), segments));
+        self.waiting.push_back((before.as_ref().map(Arc::downgrade).unwrap_or_default(), segments, bytes));
+    }
+
+    fn waiting(&self) -> Lingering {
+        self.waiting.iter().fold(Lingering::default(), |sum, (_, segments, bytes)| Lingering {
+            files: sum.files + segments.len() as u64,
+            bytes: sum.bytes + bytes,
+        })
     }
 
     /// Those that no reader of this process can come to any more.
     fn take_free(&mut self) -> Vec<SegmentNumber> {
         let mut free = Vec::new();
-        while self.waiting.front().is_some_and(|(lease, _)| lease.strong_count() == 0) {
-            free.extend(self.waiting.pop_front().into_iter().flat_map(|(_, segments)| segments));
+        while self.waiting.front().is_some_and(|(lease, ..)| lease.strong_count() == 0) {
+            free.extend(self.waiting.pop_front().into_iter().flat_map(|(_, segments, _)| segments));
         }
         free
     }
@@ -143,6 +159,7 @@ impl Writer {
         }
         let kept = self.holding(first);
         let dropped: Vec<_> = self.spans[..kept].iter().map(|span| span.life.segment).collect();
+        let dropped_bytes = file_bytes(&self.spans[..kept]);
         let first_segment = self.spans.get(kept).map_or(self.first_segment, |span| span.life.segment);
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
             remove_leftovers(directory, &dropped);
@@ -154,8 +171,14 @@ impl Writer {
         if kept > 0 {
             self.spans = Arc::new(self.spans[kept..].to_vec());
         }
-        self.unneeded.add(dropped);
+        self.unneeded.add(dropped, dropped_bytes);
         Ok(())
+    }
+
+    /// Segments that no snapshot to come has, and that are still to be [taken](Writer::take_unneeded).
+    #[must_use]
+    pub fn waiting(&self) -> Lingering {
+        self.unneeded.waiting()
     }
 
     /// Segments that no reader of this process needs any more. They are to be
@@ -227,6 +250,7 @@ impl Writer {
             sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
         }
         let dropped: Vec<_> = self.spans[kept.len()..].iter().map(|span| span.life.segment).collect();
+        let dropped_bytes = file_bytes(&self.spans[kept.len()..]);
         (self.end, self.seal_offset) = (cut, kept.last().and_then(|span| span.seal_offset));
         if let Some(span) = kept.last() {
             self.long.forget_from(span.life.segment);
@@ -246,7 +270,7 @@ impl Writer {
             // If this fails the older anchor may need them; the next open removes them.
             self.write_owed_anchor(depot)?;
         }
-        self.unneeded.add(dropped);
+        self.unneeded.add(dropped, dropped_bytes);
         Ok(())
     }
 
@@ -261,4 +285,9 @@ impl Writer {
         let removed = remove(directory, SegmentName::of(segment).as_str());
         removed.and_then(|()| sync_directory(directory)).ok();
     }
+}
+
+/// How long the files of these segments are together.
+pub(super) fn file_bytes(spans: &[Span]) -> u64 {
+    spans.iter().map(|span| span.file_bytes).sum()
 }

@@ -155,6 +155,9 @@ impl Writer {
         }
         // Numbers that are used up are met by whoever needs one.
         let Ok(order) = self.next_order(0) else { return };
+        if self.fullness(order).is_some() {
+            return;
+        }
         if is_half_full {
             let zeroed = open.has_small_syncs(self.end.offset);
             self.ordered = Some(order.number);
@@ -247,6 +250,7 @@ impl Writer {
             end: start,
             seal_offset: None,
             file_bytes: open.capacity,
+            created_unix_ns: open.header.created_unix_ns,
             closed: false,
         };
         // Readers keep the list that they have; this one is a longer copy.

@@ -52,7 +52,7 @@ impl<T: Target> GroupCommit<T> {
                 let written = locked.written;
                 self.became_durable(&mut locked, written, &mut finished);
                 match ended {
-                    Err(Fault::Passing(error)) => Err(Error::Failed(error)),
+                    Err(Fault::Passing(error) | Fault::Full(error)) => Err(Error::Failed(error)),
                     _ => given_up.map_or(Ok(()), Err),
                 }
             }
@@ -77,8 +77,9 @@ impl<T: Target> GroupCommit<T> {
 
     /// Writes what has joined, once. Returns why something is given up: it was buffered and cannot be
     /// written, or its write failed and whoever waited was told.
-    fn write_rest<'a>(&'a self, mut locked: Locked<'a, T>) -> (Locked<'a, T>, Option<Error<T::Error>>) {
+    fn write_rest<'a>(&'a self, locked: Locked<'a, T>) -> (Locked<'a, T>, Option<Error<T::Error>>) {
         let (end, last) = (locked.next, Arc::clone(&locked.open.group));
+        let (mut locked, full) = self.give_up_stall(locked);
         while locked.failure.is_none() && (locked.writing || locked.has_unwritten()) {
             if locked.writing {
                 locked = self.turn.wait(locked);
@@ -92,7 +93,7 @@ impl<T: Target> GroupCommit<T> {
         }
         // Nothing joins any more, so only what was taken back is missing.
         let lost = locked.next < end;
-        let why = last.outcome(Durability::Written).and_then(Result::err);
+        let why = full.or_else(|| last.outcome(Durability::Written).and_then(Result::err));
         // What a truncation has dropped is not lost.
         (locked, why.filter(|why| lost && !matches!(why, Error::Truncated { .. })))
     }

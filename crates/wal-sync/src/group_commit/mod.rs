@@ -22,6 +22,7 @@
 //! - A write that failed takes with it everything that is numbered and not written, and those numbers are
 //!   given again. (Unless somebody was promised [`Durability::Buffered`] among them, and has gone on with
 //!   a number: then all stay, who waits is told, and they are written before anything else.)
+//! - What the target has no room for waits, with everything behind it, until somebody has made some.
 //! - A truncation has both turns, and nothing joins while it runs. Whoever waits for an entry that it
 //!   dropped is told so.
 //! - Whatever dies, nobody sleeps for ever: a leader that panics fails everybody, and the log.
@@ -43,6 +44,7 @@ mod company;
 mod cuts;
 mod ending;
 mod finished;
+mod stall;
 mod state;
 mod ticker;
 mod truncate;
@@ -552,7 +554,13 @@ impl<T: Target> GroupCommit<T> {
         }
         let mut locked = self.lock();
         while group.outcome(asked).is_none() && deadline.is_none_or(|deadline| now() < deadline) {
-            locked = self.do_what_is_due(locked);
+            locked = match deadline {
+                Some(deadline) if locked.stalled.is_some() => {
+                    let left = deadline.saturating_duration_since(now());
+                    self.turn.wait_for(&self.state, locked, left)
+                }
+                _ => self.do_what_is_due(locked),
+            };
         }
     }
 
@@ -568,7 +576,7 @@ impl<T: Target> GroupCommit<T> {
     /// Writes everything that has joined.
     fn write_all<'a>(&'a self, locked: Locked<'a, T>) -> Result<Locked<'a, T>, Error<T::Error>> {
         let end = locked.next;
-        self.write_up_to(locked, end)
+        self.write_up_to(locked, end, OnStall::Wait)
     }
 
     /// Writes everything that has joined in front of `end`.
@@ -576,6 +584,7 @@ impl<T: Target> GroupCommit<T> {
         &'a self,
         mut locked: Locked<'a, T>,
         end: u64,
+        on_stall: OnStall,
     ) -> Result<Locked<'a, T>, Error<T::Error>> {
         let (end, cuts) = (end.min(locked.next), locked.cuts.count());
         // A write that fails takes with it what is open behind it, and its numbers may be given again. So
@@ -589,7 +598,7 @@ impl<T: Target> GroupCommit<T> {
                 return Err(error);
             }
             locked.refuse_if_cut(cuts, end)?;
-            if locked.written >= end {
+            if locked.written >= end || on_stall == OnStall::Return && locked.stalled.is_some() {
                 return Ok(locked);
             }
             locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
@@ -599,6 +608,13 @@ impl<T: Target> GroupCommit<T> {
 
 /// Of the frames that nobody syncs, the time of one in so many is taken.
 const SAMPLED_FRAMES: u64 = 16;
+
+/// What a caller does that meets a write which waits for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnStall {
+    Wait,
+    Return,
+}
 
 /// What a caller does once it has joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

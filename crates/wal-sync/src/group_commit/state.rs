@@ -60,6 +60,9 @@ pub(super) struct State<T: Target> {
     pub(super) open: Gathering<T>,
     /// Buffered entries whose write failed: they are written before anything else.
     pub(super) held_back: Option<(Gathering<T>, Error<T::Error>)>,
+    /// What waits for room, and why. As long as it does, nobody has the turn to write and it counts as taken, so
+    /// that all who want it wait; but for a truncation, which may make room.
+    pub(super) stalled: Option<(Gathering<T>, Error<T::Error>)>,
     /// The frame that is not in use.
     pub(super) idle_frame: Option<T::Frame>,
     /// The number of the next entry that joins.
@@ -114,6 +117,7 @@ impl<T: Target> State<T> {
         State {
             open: Gathering::new(frame, Group::new(), next),
             held_back: None,
+            stalled: None,
             idle_frame: None,
             next,
             written: next,
@@ -190,13 +194,13 @@ impl<T: Target> State<T> {
 
     /// Whether something joined that is not written, and nobody is writing it.
     pub(super) fn has_unwritten(&self) -> bool {
-        self.open.entries > 0 || self.held_back.is_some()
+        self.open.entries > 0 || self.held_back.is_some() || self.stalled.is_some()
     }
 
     /// Takes what is written next, and opens another group behind it.
     pub(super) fn take_next(&mut self, target: &T) -> Gathering<T> {
-        if let Some((held, _)) = self.held_back.take() {
-            return held;
+        if let Some((first, _)) = self.stalled.take().or_else(|| self.held_back.take()) {
+            return first;
         }
         self.frames += 1;
         let frame = self.idle_frame.take().unwrap_or_else(|| target.frame());

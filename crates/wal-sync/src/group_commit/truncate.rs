@@ -9,7 +9,7 @@
 
 use super::finished::Finished;
 use super::turns::Turns;
-use super::{GroupCommit, Locked};
+use super::{GroupCommit, Locked, OnStall};
 use crate::error::Error;
 use crate::target::{Fault, Target};
 
@@ -43,6 +43,7 @@ impl<T: Target> GroupCommit<T> {
     /// Lets `act` cut off what is at or beyond `from`. Everything in front of it that has joined is written
     /// before. Whoever waits for an entry that is cut off gets [`Error::Truncated`], and so does whoever waits
     /// for a watermark to pass one. If nothing is numbered there, and no write of it has failed, nothing is done.
+    /// Nor when something in front of it waits for room: then that is the error.
     ///
     /// # Errors
     /// As [`GroupCommit::drop_before`].
@@ -52,6 +53,12 @@ impl<T: Target> GroupCommit<T> {
         act: impl FnOnce(&T) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(from)?;
+        if let Some((_, why)) = locked.stalled.as_ref().filter(|_| from > locked.written) {
+            // What is to stay waits for room.
+            let why = why.clone();
+            self.give_all_turns_back(locked);
+            return Err(why);
+        }
         let nothing_left = from > locked.next || from == locked.next && !locked.rest_in_doubt;
         if nothing_left {
             self.give_all_turns_back(locked);
@@ -60,12 +67,25 @@ impl<T: Target> GroupCommit<T> {
         self.act(locked, Some(from), act)
     }
 
+    /// Lets `act` have the target for itself, once everything that had joined is written.
+    ///
+    /// # Errors
+    /// As [`GroupCommit::drop_before`].
+    pub fn alone(&self, act: impl FnOnce(&T) -> Dropped<T::Error>) -> Result<(), Error<T::Error>> {
+        let locked = self.take_all_turns(u64::MAX)?;
+        self.act(locked, None, act)
+    }
+
     /// Writes what has joined in front of `end`, takes both turns, and lets nothing join.
     fn take_all_turns(&self, end: u64) -> Result<Locked<'_, T>, Error<T::Error>> {
         let mut locked = self.lock();
         locked.refuse_if_closed()?;
         loop {
-            locked = self.write_up_to(locked, end)?;
+            locked = self.write_up_to(locked, end, OnStall::Return)?;
+            // What waits for room cannot be written in front of it, and may wait for this. It takes the turn over.
+            if locked.stalled.is_some() && !locked.truncating {
+                break;
+            }
             if locked.writing {
                 locked = self.turn.wait(locked);
             } else if locked.written >= end.min(locked.next) {
@@ -91,6 +111,7 @@ impl<T: Target> GroupCommit<T> {
     fn give_all_turns_back(&self, mut locked: Locked<'_, T>) {
         (locked.writing, locked.syncing, locked.truncating) = (false, false, false);
         self.wake_all(locked, Finished::new());
+        self.go_on();
     }
 
     fn act(
@@ -123,13 +144,14 @@ impl<T: Target> GroupCommit<T> {
         }
         let told = match outcome {
             Ok(()) => Ok(()),
-            Err(Fault::Passing(error)) => Err(Error::Failed(error)),
+            Err(Fault::Passing(error) | Fault::Full(error)) => Err(Error::Failed(error)),
             Err(Fault::Final(error)) => {
                 self.latch(&mut locked, Error::Failed(error.clone()), &mut finished);
                 Err(Error::Failed(error))
             }
         };
         self.wake_all(locked, finished);
+        self.go_on();
         told
     }
 
@@ -145,8 +167,9 @@ impl<T: Target> GroupCommit<T> {
         locked.cuts.add(next);
         self.cuts.advance(locked.cuts.count());
         self.fail_open(locked, &truncated, finished);
-        if let Some((held, _)) = locked.held_back.take() {
-            self.fail(locked, held, &truncated, finished);
+        let behind = locked.stalled.take().into_iter().chain(locked.held_back.take());
+        for (behind, _) in behind {
+            self.fail(locked, behind, &truncated, finished);
         }
         while locked.unsynced.back().is_some_and(|unsynced| unsynced.end > next) {
             let Some(unsynced) = locked.unsynced.pop_back() else { break };

@@ -40,7 +40,10 @@ impl<T: Target> GroupCommit<T> {
         let mut finished = Finished::new();
         match (locked.failure.clone(), wrote) {
             (None, Some(Ok(wrote))) => self.wrote(&mut locked, next, wrote, &mut finished),
-            (None, Some(Err(Fault::Passing(error)))) => {
+            (None, Some(Err(Fault::Full(error)))) if !locked.closed => {
+                self.stall(&mut locked, next, Error::Failed(error));
+            }
+            (None, Some(Err(Fault::Passing(error) | Fault::Full(error)))) => {
                 self.take_back(&mut locked, next, &Error::Failed(error), &mut finished);
             }
             (None, Some(Err(Fault::Final(error)))) => {
@@ -147,6 +150,9 @@ impl<T: Target> GroupCommit<T> {
         finished: &mut Finished<T::Error>,
     ) {
         self.fail_open(locked, failure, finished);
+        if let Some((stalled, _)) = locked.end_stall() {
+            self.fail(locked, stalled, failure, finished);
+        }
         if let Some((held, _)) = locked.held_back.take() {
             self.fail(locked, held, failure, finished);
         }
@@ -199,7 +205,7 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// A write failed: nothing that is numbered behind it can be part of the log under its number.
-    fn take_back(
+    pub(super) fn take_back(
         &self,
         locked: &mut State<T>,
         mut next: Gathering<T>,

@@ -62,6 +62,13 @@ impl Ledger {
         Ok(())
     }
 
+    pub(crate) fn roll(&mut self, wal: &Wal) -> Result<(), Error> {
+        wal.roll()?;
+        self.durable = self.accepted.len();
+        assert_eq!(wal.durable(), self.entries().len() as u64, "a roll covers everything");
+        Ok(())
+    }
+
     pub(crate) fn close(&mut self, wal: Wal) -> Result<(), Error> {
         wal.close()?;
         self.durable = self.accepted.len();

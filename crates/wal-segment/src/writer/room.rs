@@ -1,0 +1,89 @@
+//! Ending a segment on request, and a bound on what all of them take.
+//!
+//! ```text
+//! roll   SEAL ─▶ sync ─▶ the file shortened to what it holds        the next append begins another
+//! ```
+//!
+//! The bound counts the segments as long as they are on the disk, those that wait for readers with them, and
+//! the one to be begun, prepared or not. A truncation may begin one beyond it: it is on its way to give
+//! others back.
+
+use std::sync::Arc;
+
+use wal_format::{Link, seal_frame_bytes};
+
+use super::truncate::file_bytes;
+use super::{Tail, Writer};
+use crate::depot::Depot;
+use crate::error::{Error, Fullness};
+use crate::spare::Order;
+
+impl Writer {
+    /// Sets what the files of the log may take, in bytes.
+    pub fn limit(&mut self, most_bytes: Option<u64>) {
+        self.most_bytes = most_bytes;
+    }
+
+    /// What the segments take that are on the disk, in bytes.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        file_bytes(&self.spans).saturating_add(self.waiting().bytes)
+    }
+
+    /// Whether a segment is open, and no frame in it: it was begun by a LINK alone.
+    #[must_use]
+    pub fn has_empty_segment(&self) -> bool {
+        matches!(&self.tail, Tail::Open(_) if self.end.offset == Link::end_offset())
+    }
+
+    /// The longest frame whose segment is no longer than this.
+    #[must_use]
+    pub fn frame_bytes_within(segment_bytes: u64) -> u64 {
+        segment_bytes.saturating_sub(Link::end_offset() + seal_frame_bytes(2))
+    }
+
+    /// Ends the open segment, as a rollover does: the next append begins another. Nothing is done when none is
+    /// open, or no frame is in it. What is there is durable when this returns. Space that was reserved behind it
+    /// is given back, if the system can.
+    ///
+    /// # Errors
+    /// What kept the SEAL from being written: then no segment is open either, and the next append publishes
+    /// that the log ended there. [`Error::Poisoned`].
+    ///
+    /// # Panics
+    /// While a sync is out.
+    pub fn roll(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+        self.refuse_if_poisoned()?;
+        assert!(!self.in_flight, "no segment is ended beside a sync of it");
+        let Tail::Open(open) = &self.tail else { return Ok(()) };
+        if self.has_empty_segment() {
+            return Ok(());
+        }
+        let file = open.file.clone();
+        self.seal(depot)?;
+        // What cannot be given back stays reserved until the segment goes.
+        if file.resize(self.end.offset).is_ok()
+            && let Some(last) = Arc::make_mut(&mut self.spans).last_mut()
+        {
+            last.file_bytes = self.end.offset;
+        }
+        Ok(())
+    }
+
+    /// Refuses to begin a segment for a frame of this size when the log would take too much with it.
+    pub(super) fn refuse_if_full(&self, frame_bytes: u64) -> Result<(), Error> {
+        match self.fullness(self.next_order(frame_bytes)?) {
+            Some(fullness) => Err(Error::Full(fullness)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why this segment may not be begun, if so.
+    pub(super) fn fullness(&self, order: Order) -> Option<Fullness> {
+        let most_bytes = self.most_bytes?;
+        let (log_bytes, wanted_bytes) = (self.log_bytes(), order.bytes);
+        let fits = log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes);
+        let waiting_bytes = self.waiting().bytes;
+        (!fits).then_some(Fullness { most_bytes, log_bytes, waiting_bytes, wanted_bytes })
+    }
+}

@@ -1,0 +1,417 @@
+//! What keeps the front of the log, and what drops it: holds, retention, and when segments end.
+//!
+//! ```text
+//!  rolled over, a hold moved or went, time ──▶ due ──▶ wal-keeper: ends an old segment, drops what no limit wants
+//!  truncation, retention ──▶ clip: not past the lowest hold, unless it is overrun
+//! ```
+//!
+//! The thread `wal-keeper` exists when an option asks for it. It takes the turns as any other caller does, and so
+//! it is not `wal-files`, for which an append may wait that has the turn to write. Without threads, whoever
+//! comes next when something is due does it.
+//!
+//! Invariant: the floor is never above a hold that is not overrun. Whoever drops the front has both turns, and
+//! lifts the floor under the lock before it does; a hold in front of the floor is refused.
+//!
+//! Lock: `state`, for a moment; a leaf.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_segment::{Snapshot, Lingering};
+use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
+
+use crate::core::Core;
+use crate::error::{Error, ErrorKind};
+use crate::keeping::Keeping;
+use crate::retention::{Piece, dropped, expires_unix_ns, kept_bytes};
+use crate::stats::{LowestHold, Stats};
+
+/// The holds of one log, and what is due.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    keeping: Keeping,
+    state: Mutex<State>,
+    /// There is something to do, or it is over.
+    work: Condvar,
+    /// A hold was overrun, or it is over.
+    overrun: Condvar,
+    /// For those who do it themselves where there is no thread.
+    due: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    holds: BTreeMap<u64, Held>,
+    next_id: u64,
+    /// The log may begin here any moment.
+    floor: u64,
+    /// A hold that passes this may let go of a segment.
+    wakes_at: Option<u64>,
+    /// The last segment that the open found, and when.
+    opened: (u64, u64),
+    /// Segments with a time that was later than everything in them.
+    ended: VecDeque<(u64, u64)>,
+    /// When the open segment got its first entry.
+    begun: Option<Instant>,
+    waiting: Lingering,
+    overruns: u64,
+    errors: u64,
+    last_error: Option<String>,
+    /// Somebody is about to wait for room.
+    starved: bool,
+    due: bool,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    name: Arc<str>,
+    sequence: u64,
+    overrun: bool,
+}
+
+/// A clock that was set, or a LINK that became durable, is noticed after this at the latest.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// While appends wait for room, it is looked for this often.
+const POLL: Duration = Duration::from_millis(20);
+/// What failed is tried again after this.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Keeper {
+    /// For a log as it was found at this time.
+    pub(crate) fn new(keeping: Keeping, found: &Snapshot, now_unix_ns: u64) -> Keeper {
+        let last = found.spans().last().map_or(0, |span| span.life.segment.value());
+        let state = State {
+            holds: BTreeMap::new(),
+            next_id: 0,
+            floor: found.first().value(),
+            wakes_at: None,
+            opened: (last, now_unix_ns),
+            ended: VecDeque::new(),
+            begun: None,
+            waiting: Lingering::default(),
+            overruns: 0,
+            errors: 0,
+            last_error: None,
+            starved: false,
+            due: true,
+            over: false,
+        };
+        Keeper {
+            keeping,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            overrun: Condvar::new(),
+            due: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn keeping(&self) -> &Keeping {
+        &self.keeping
+    }
+
+    fn lock(&self) -> Guard<'_, State> {
+        // Each change is whole.
+        self.state.lock_whole()
+    }
+
+    fn ring(&self, mut state: Guard<'_, State>) {
+        state.due = true;
+        self.due.store(true, Ordering::Release);
+        self.work.notify_one();
+    }
+
+    /// Keeps everything from `sequence` on; `None` when that may be gone.
+    pub(crate) fn hold(&self, name: &str, sequence: u64) -> Result<u64, u64> {
+        let mut state = self.lock();
+        if sequence < state.floor {
+            return Err(state.floor);
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state.holds.insert(id, Held { name: name.into(), sequence, overrun: false });
+        Ok(id)
+    }
+
+    /// Where a hold is, and whether it is overrun.
+    pub(crate) fn held(&self, id: u64) -> (u64, bool) {
+        self.lock().holds.get(&id).map_or((0, true), |held| (held.sequence, held.overrun))
+    }
+
+    /// Moves a hold forward, never back. Returns whether it holds.
+    pub(crate) fn advance(&self, id: u64, sequence: u64) -> bool {
+        let mut state = self.lock();
+        let wakes_at = state.wakes_at;
+        let Some(held) = state.holds.get_mut(&id).filter(|held| !held.overrun) else { return false };
+        let before = held.sequence;
+        held.sequence = before.max(sequence);
+        if wakes_at.is_some_and(|wakes_at| before < wakes_at && wakes_at <= sequence) {
+            self.ring(state);
+        }
+        true
+    }
+
+    pub(crate) fn release(&self, id: u64) {
+        let mut state = self.lock();
+        let gone = state.holds.remove(&id);
+        if gone.is_some_and(|held| state.wakes_at.is_some_and(|wakes_at| held.sequence < wakes_at)) {
+            self.ring(state);
+        }
+    }
+
+    /// Blocks until a hold is overrun, and then says so; or until it is over, or `limit` has passed.
+    pub(crate) fn until_overrun(&self, id: u64, limit: Duration) -> Result<bool, Error> {
+        let begun = now();
+        let mut state = self.lock();
+        loop {
+            if state.holds.get(&id).is_none_or(|held| held.overrun) {
+                return Ok(true);
+            }
+            if state.over {
+                return Err(crate::error::closed());
+            }
+            let left = limit.saturating_sub(since(begun));
+            if left.is_zero() {
+                return Ok(false);
+            }
+            state = self.overrun.wait_for(&self.state, state, left);
+        }
+    }
+
+    /// How far the front may be dropped when it is to be dropped up to `wanted`. Holds that keep too much are
+    /// overrun now. For whoever has both turns; followed by [`Keeper::begins_at`].
+    pub(crate) fn clip(&self, pieces: &[Piece], wanted: u64) -> u64 {
+        let mut state = self.lock();
+        let mut overrun = 0;
+        for held in state.holds.values_mut() {
+            if !held.overrun && self.is_too_much(pieces, held.sequence, wanted) {
+                held.overrun = true;
+                overrun += 1;
+            }
+        }
+        state.overruns += overrun;
+        let place = state.lowest().map_or(wanted, |lowest| lowest.sequence.min(wanted));
+        state.floor = state.floor.max(place);
+        if overrun > 0 {
+            self.overrun.notify_all();
+        }
+        place
+    }
+
+    /// Where the log begins, now that something was dropped, or could not be.
+    pub(crate) fn begins_at(&self, first: u64) {
+        let mut state = self.lock();
+        state.floor = first;
+    }
+
+    /// The beginning of the segment up to which retention drops the front now, if it drops anything. Changes no
+    /// hold.
+    pub(crate) fn retains_from(&self, snapshot: &Snapshot, now_unix_ns: u64) -> Option<u64> {
+        if !self.keeping.retains() {
+            return None;
+        }
+        let pieces = Piece::all(snapshot);
+        let mut state = self.lock();
+        let count =
+            dropped(&pieces, snapshot.next().value(), &self.keeping, now_unix_ns, |at| state.ended(at));
+        let wanted = pieces.get(count).filter(|_| count > 0)?.first;
+        let holds = state.holds.values().filter(|held| !held.overrun);
+        let holds = holds.filter(|held| !self.is_too_much(&pieces, held.sequence, wanted));
+        let place = holds.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted));
+        let kept = pieces.partition_point(|piece| piece.first <= place).saturating_sub(1);
+        state.wakes_at = (place < wanted).then(|| pieces.get(kept + 1).map(|piece| piece.first)).flatten();
+        (kept > 0).then(|| pieces[kept].first)
+    }
+
+    fn is_too_much(&self, pieces: &[Piece], sequence: u64, wanted: u64) -> bool {
+        self.keeping.hold_limit_bytes.is_some_and(|most| kept_bytes(pieces, sequence, wanted) > most)
+    }
+
+    /// Until the oldest segment is too old, if time is a limit. Not at all when something else keeps it.
+    fn until_expired(&self, snapshot: &Snapshot, now_unix_ns: u64) -> Option<Duration> {
+        let pieces = Piece::all(snapshot);
+        pieces.get(1)?;
+        let state = self.lock();
+        let expires = expires_unix_ns(&pieces, 0, &self.keeping, |at| state.ended(at))?;
+        expires.checked_sub(now_unix_ns).filter(|left| *left > 0).map(Duration::from_nanos)
+    }
+
+    /// The log went on in another segment, or was truncated.
+    pub(crate) fn rolled(&self, from: Option<u64>, now_unix_ns: u64) {
+        let mut state = self.lock();
+        if let Some(segment) = from.filter(|_| self.keeping.retain_age.is_some()) {
+            state.ended.push_back((segment, now_unix_ns));
+        }
+        self.ring(state);
+    }
+
+    /// Somebody waits for room.
+    pub(crate) fn starved(&self) {
+        let mut state = self.lock();
+        state.starved = true;
+        self.ring(state);
+    }
+
+    /// Whether somebody has begun to wait, which may not show yet.
+    fn take_starved(&self) -> bool {
+        std::mem::take(&mut self.lock().starved)
+    }
+
+    /// The open segment has its first entry.
+    pub(crate) fn begun(&self) {
+        if self.keeping.roll_after.is_some() {
+            let begun = now();
+            let mut state = self.lock();
+            state.begun = Some(begun);
+            self.ring(state);
+        }
+    }
+
+    /// No segment is open, or no entry is in it.
+    pub(crate) fn ended(&self) {
+        self.lock().begun = None;
+    }
+
+    /// How long until the open segment is to be ended.
+    fn until_ended(&self) -> Option<Duration> {
+        let age = self.keeping.roll_after?;
+        let begun = self.lock().begun?;
+        Some(age.saturating_sub(since(begun)))
+    }
+
+    /// Files that are dropped and still there; and segments from here on are the log's.
+    pub(crate) fn waiting(&self, waiting: Lingering, first_segment: u64) {
+        let mut state = self.lock();
+        state.waiting = waiting;
+        while state.ended.front().is_some_and(|&(segment, _)| segment < first_segment) {
+            state.ended.pop_front();
+        }
+    }
+
+    /// What kept something from being done in the background.
+    pub(crate) fn failed(&self, error: &Error) {
+        if error.kind() != ErrorKind::Closed {
+            let mut state = self.lock();
+            state.errors += 1;
+            state.last_error = Some(error.to_string());
+        }
+    }
+
+    /// What the lowest hold is called, and where it is.
+    pub(crate) fn lowest_hold(&self) -> Option<LowestHold> {
+        self.lock().lowest().map(LowestHold::of)
+    }
+
+    /// Puts down what keeps the front of the log.
+    pub(crate) fn fill(&self, stats: &mut Stats, snapshot: &Snapshot) {
+        let pieces = Piece::all(snapshot);
+        let state = self.lock();
+        let lowest = state.lowest();
+        stats.holds = state.holds.len() as u64;
+        stats.held_bytes = lowest.map_or(0, |held| kept_bytes(&pieces, held.sequence, u64::MAX));
+        stats.lowest_hold = lowest.map(LowestHold::of);
+        stats.hold_overruns = state.overruns;
+        (stats.waiting_files, stats.waiting_bytes) = (state.waiting.files, state.waiting.bytes);
+        (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
+    }
+
+    /// The thread ends, and nobody waits any more.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.over = true;
+        self.work.notify_all();
+        self.overrun.notify_all();
+    }
+
+    /// Blocks until something is due, or `limit` has passed. Returns whether it goes on.
+    fn until_due(&self, limit: Duration) -> bool {
+        let begun = now();
+        let mut state = self.lock();
+        loop {
+            if state.over {
+                return false;
+            }
+            let left = limit.saturating_sub(since(begun));
+            if std::mem::take(&mut state.due) || left.is_zero() {
+                return true;
+            }
+            state = self.work.wait_for(&self.state, state, left);
+        }
+    }
+
+    /// Whether something is due for somebody to do it who is no thread for it.
+    fn is_due_here(&self) -> bool {
+        let due = self.due.load(Ordering::Acquire) && self.due.swap(false, Ordering::AcqRel);
+        due || self.until_ended().is_some_and(|left| left.is_zero())
+    }
+}
+
+impl State {
+    fn lowest(&self) -> Option<&Held> {
+        self.holds.values().filter(|held| !held.overrun).min_by_key(|held| held.sequence)
+    }
+
+    /// A time that was later than everything in this segment.
+    fn ended(&self, segment: u64) -> Option<u64> {
+        let (last, at) = self.opened;
+        let seen = self.ended.iter().find(|&&(ended, _)| ended == segment).map(|&(_, at)| at);
+        seen.into_iter().chain((segment <= last).then_some(at)).min()
+    }
+}
+
+impl LowestHold {
+    fn of(held: &Held) -> LowestHold {
+        LowestHold { name: held.name.to_string(), sequence: held.sequence }
+    }
+}
+
+impl Core {
+    /// The body of the thread `wal-keeper`.
+    pub(crate) fn keep_on(&self) {
+        let mut sleep = LONGEST_SLEEP;
+        while self.keeper.until_due(sleep) {
+            sleep = self.keep();
+        }
+    }
+
+    /// Where no thread does it, whoever comes by.
+    pub(crate) fn keep_if_due(&self) {
+        if self.keeps_here && self.keeper.is_due_here() {
+            self.keep();
+        }
+    }
+
+    /// Ends a segment that is old, and drops what retention lets go. Returns when to look again.
+    fn keep(&self) -> Duration {
+        let tail = self.commits.target();
+        let mut sleep = LONGEST_SLEEP;
+        match self.keeper.until_ended() {
+            Some(left) if left.is_zero() => {
+                if let Err(error) = self.roll() {
+                    self.keeper.failed(&error);
+                    sleep = sleep.min(PAUSE);
+                }
+            }
+            Some(left) => sleep = sleep.min(left),
+            None => {}
+        }
+        if self.keeper.retains_from(&tail.snapshot(), tail.now_unix_ns()).is_some() {
+            let retained = self.commits.drop_before(0, crate::tail::Tail::retain);
+            self.tidy();
+            if let Err(error) = retained {
+                self.keeper.failed(&error.into());
+                sleep = sleep.min(PAUSE);
+            }
+        }
+        if self.keeper.keeping().waits() && self.commits.is_stalled() {
+            // Nobody tells when a reader is gone that its files waited for.
+            self.commits.retry();
+        }
+        if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_stalled() {
+            sleep = sleep.min(POLL);
+        }
+        let expires = self.keeper.until_expired(&tail.snapshot(), tail.now_unix_ns());
+        expires.map_or(sleep, |left| sleep.min(left))
+    }
+}

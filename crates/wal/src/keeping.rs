@@ -1,0 +1,171 @@
+//! Options for what is kept: retention, a cap, holds, and when segments end.
+
+use std::time::Duration;
+
+use wal_format::MIN_SEGMENT_BYTES;
+
+use crate::error::{Error, ErrorKind};
+use crate::options::Options;
+
+/// What is kept of a log, and for how long.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keeping {
+    pub(crate) retain_bytes: Option<u64>,
+    pub(crate) retain_entries: Option<u64>,
+    pub(crate) retain_age: Option<Duration>,
+    pub(crate) max_log_bytes: Option<u64>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) hold_limit_bytes: Option<u64>,
+    pub(crate) roll_after: Option<Duration>,
+}
+
+/// What an append does that would take the log above [`Options::max_log_bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It gets [`ErrorKind::NoSpace`].
+    #[default]
+    Refuse,
+    /// It waits until there is room, or the log is closed.
+    Wait,
+}
+
+#[cfg(feature = "config")]
+impl WhenFull {
+    pub(crate) const ALL: [WhenFull; 2] = [WhenFull::Refuse, WhenFull::Wait];
+
+    /// As it stands in a configuration file.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            WhenFull::Refuse => "refuse",
+            WhenFull::Wait => "wait",
+        }
+    }
+}
+
+/// # What is kept
+/// Each limit that is set is an upper bound: while the log exceeds any of them, the oldest segment is dropped,
+/// whole. Never one that a [hold](crate::Wal::hold) needs, and never the last one. That happens in the
+/// background, on a thread of its own; without [`background`](Options::background) threads in the call that
+/// began a segment, or ended one, and errors of it are counted in
+/// [`Stats::keeping_errors`](crate::Stats::keeping_errors).
+impl Options {
+    /// Drops the oldest segment while the segments behind it hold this many bytes, counted up to where the log
+    /// ends in each. So at least this much stays, and at most a segment more. At least 1. Default: no limit.
+    pub fn retain_bytes(mut self, bytes: u64) -> Options {
+        self.keeping.retain_bytes = Some(bytes);
+        self
+    }
+
+    /// Drops the oldest segment while the segments behind it hold this many entries. So at least this many stay,
+    /// and at most those of a segment more. At least 1. Default: no limit.
+    pub fn retain_entries(mut self, entries: u64) -> Options {
+        self.keeping.retain_entries = Some(entries);
+        self
+    }
+
+    /// Drops the oldest segment when everything in it is older than this. A segment that was ended by an earlier
+    /// open counts from the time when the second one behind it was prepared, or from this open. The last
+    /// segment stays; [`Options::roll_after`] sees to it that it ends. A clock that is set back makes this
+    /// later, one that is set forward sooner. Default: no limit.
+    pub fn retain_age(mut self, age: Duration) -> Options {
+        self.keeping.retain_age = Some(age);
+        self
+    }
+
+    /// Bounds what the segments take on the disk, in bytes: those of the log, those that are dropped and
+    /// wait for readers, and the one to be begun. An append that would begin a segment beyond that is
+    /// refused, or [waits](Options::when_full); what retention allows to drop is dropped first. Nothing is
+    /// poisoned: once [`truncate_before`](crate::Wal::truncate_before) has made room, appends go on. A
+    /// [`truncate_after`](crate::Wal::truncate_after) may begin one segment beyond the bound.
+    ///
+    /// At least two segments; and an entry or batch that would need a segment longer than half of it is
+    /// [`ErrorKind::TooLarge`]. A log that takes more when it is opened appends to no new segment
+    /// before enough of it is dropped. Default: no bound.
+    pub fn max_log_bytes(mut self, bytes: u64) -> Options {
+        self.keeping.max_log_bytes = Some(bytes);
+        self
+    }
+
+    /// What an append does that would take the log above [`Options::max_log_bytes`]. Default:
+    /// [`WhenFull::Refuse`].
+    ///
+    /// With [`WhenFull::Wait`] it keeps its number and waits for a truncation, retention, or a reader whose files
+    /// wait to be removed; so do what is behind it, a [`Commit`](crate::Commit) and a [`Wal::sync`](crate::Wal::sync).
+    /// At close they get [`ErrorKind::Closed`], and the close says why. Submits that do not wait, or not
+    /// for so long, get [`ErrorKind::Full`] once as much is in flight as may be. Without
+    /// [`background`](Options::background) threads nobody notices that a reader is gone before the next truncation.
+    pub fn when_full(mut self, what: WhenFull) -> Options {
+        self.keeping.when_full = what;
+        self
+    }
+
+    /// How much a [`Hold`](crate::Hold) may keep of what would be dropped otherwise, in bytes of whole segment
+    /// files. One that keeps more when something is to be dropped is overrun: it keeps nothing any more, and
+    /// is told. Each is measured by itself, whatever others keep. Default: no limit.
+    pub fn hold_limit_bytes(mut self, bytes: u64) -> Options {
+        self.keeping.hold_limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Ends a segment that has had its first entry for so long, as [`Wal::roll`](crate::Wal::roll) does, in the
+    /// background, also while nothing is appended. Without [`background`](Options::background) threads the
+    /// next call that appends, syncs or flushes does it. Default: segments end when they are full.
+    pub fn roll_after(mut self, age: Duration) -> Options {
+        self.keeping.roll_after = Some(age);
+        self
+    }
+}
+
+impl Keeping {
+    /// Whether something is dropped without being asked for.
+    pub(crate) fn retains(&self) -> bool {
+        self.retain_bytes.is_some() || self.retain_entries.is_some() || self.retain_age.is_some()
+    }
+
+    /// Whether there is something to be done in the background.
+    pub(crate) fn wants_a_thread(&self) -> bool {
+        self.retains() || self.roll_after.is_some() || self.waits()
+    }
+
+    /// Whether appends wait for room.
+    pub(crate) fn waits(&self) -> bool {
+        self.max_log_bytes.is_some() && self.when_full == WhenFull::Wait
+    }
+
+    /// The longest segment of which the cap has room for two.
+    pub(crate) fn longest_segment_bytes(&self) -> Option<u64> {
+        self.max_log_bytes.map(|bytes| bytes / 2)
+    }
+
+    /// What can be checked before the log is known.
+    pub(crate) fn check(&self, segment_bytes: Option<u64>) -> Result<(), Error> {
+        for (name, limit) in [("retain_bytes", self.retain_bytes), ("retain_entries", self.retain_entries)] {
+            if limit == Some(0) {
+                return Err(Error::new(
+                    ErrorKind::InvalidOptions,
+                    format!("{name} is 0; it must be at least 1"),
+                ));
+            }
+        }
+        for (name, limit) in [("retain_age", self.retain_age), ("roll_after", self.roll_after)] {
+            if limit == Some(Duration::ZERO) {
+                return Err(Error::new(ErrorKind::InvalidOptions, format!("{name} is no time at all")));
+            }
+        }
+        self.check_cap(segment_bytes.unwrap_or(MIN_SEGMENT_BYTES))
+    }
+
+    /// Whether the cap has room for two segments.
+    pub(crate) fn check_cap(&self, segment_bytes: u64) -> Result<(), Error> {
+        match self.max_log_bytes {
+            Some(bytes) if bytes / 2 < segment_bytes => {
+                let message = format!(
+                    "max_log_bytes is {bytes}; it must be at least two segments of {segment_bytes} bytes"
+                );
+                Err(Error::new(ErrorKind::InvalidOptions, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}

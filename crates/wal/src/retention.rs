@@ -1,0 +1,183 @@
+//! What the limits of retention allow to drop: a pure function of the segments and the time.
+
+use wal_segment::{Snapshot, Span};
+
+use crate::keeping::Keeping;
+
+/// A segment as retention sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) segment: u64,
+    /// The number of its first entry.
+    pub(crate) first: u64,
+    /// Where the log ends in it, in bytes.
+    pub(crate) bytes: u64,
+    /// How long its file is.
+    pub(crate) file_bytes: u64,
+    pub(crate) created_unix_ns: u64,
+    /// A durable LINK behind it says that it has ended.
+    pub(crate) closed: bool,
+}
+
+impl Piece {
+    /// The segments of a log, oldest first.
+    pub(crate) fn all(snapshot: &Snapshot) -> Vec<Piece> {
+        let piece = |span: Span| Piece {
+            segment: span.life.segment.value(),
+            first: span.start.next.value(),
+            bytes: span.end.offset,
+            file_bytes: span.file_bytes,
+            created_unix_ns: span.created_unix_ns,
+            closed: span.closed,
+        };
+        snapshot.spans().map(piece).collect()
+    }
+}
+
+/// When everything in a segment is so old that it may go, if the time is limited; `ended` knows a time that
+/// was later than everything in it.
+pub(crate) fn expires_unix_ns(
+    pieces: &[Piece],
+    at: usize,
+    keeping: &Keeping,
+    ended: impl Fn(u64) -> Option<u64>,
+) -> Option<u64> {
+    let age = u64::try_from(keeping.retain_age?.as_nanos()).unwrap_or(u64::MAX);
+    // The second one behind it was prepared once the first one's LINK was durable. Of two times that are later
+    // than the segment the smaller one shows more of its age, also when the clock was set back between them.
+    let prepared = pieces.get(at + 2).map(|piece| piece.created_unix_ns);
+    let later = prepared.into_iter().chain(ended(pieces[at].segment)).min()?;
+    Some(later.saturating_add(age))
+}
+
+/// How many segments at the front the limits want dropped.
+pub(crate) fn dropped(
+    pieces: &[Piece],
+    next: u64,
+    keeping: &Keeping,
+    now_unix_ns: u64,
+    ended: impl Fn(u64) -> Option<u64>,
+) -> usize {
+    let mut rest_bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
+    for (at, piece) in pieces.iter().enumerate() {
+        let Some(behind) = pieces.get(at + 1) else { return at };
+        rest_bytes -= piece.bytes;
+        let many_bytes = keeping.retain_bytes.is_some_and(|least| rest_bytes >= least);
+        let many_entries =
+            keeping.retain_entries.is_some_and(|least| next.saturating_sub(behind.first) >= least);
+        let old = expires_unix_ns(pieces, at, keeping, &ended).is_some_and(|expires| expires <= now_unix_ns);
+        if !piece.closed || !(many_bytes || many_entries || old) {
+            return at;
+        }
+    }
+    0
+}
+
+/// How much the files take from the one with entry `from` to in front of the one with entry `to`, in bytes.
+pub(crate) fn kept_bytes(pieces: &[Piece], from: u64, to: u64) -> u64 {
+    let holding = |number: u64| pieces.partition_point(|piece| piece.first <= number).saturating_sub(1);
+    let (from, to) = (holding(from), holding(to));
+    pieces.get(from..to).unwrap_or_default().iter().map(|piece| piece.file_bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Segments of ten entries and 100 bytes, each prepared a second after the one before; the last is open.
+    fn pieces(count: u64) -> Vec<Piece> {
+        (0..count)
+            .map(|at| Piece {
+                segment: at + 1,
+                first: at * 10,
+                bytes: 100,
+                file_bytes: 150,
+                created_unix_ns: at * SECOND,
+                closed: at + 1 < count,
+            })
+            .collect()
+    }
+
+    fn with(change: impl FnOnce(&mut Keeping)) -> Keeping {
+        let mut keeping = Keeping::default();
+        change(&mut keeping);
+        keeping
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_dropped() {
+        for count in 0..4 {
+            assert_eq!(dropped(&pieces(count), count * 10, &Keeping::default(), u64::MAX, |_| Some(0)), 0);
+        }
+    }
+
+    #[test]
+    fn a_segment_goes_when_the_rest_still_holds_the_limit() {
+        let cases = [(1, 4), (9, 4), (10, 4), (11, 3), (20, 3), (21, 2), (40, 1), (41, 0), (1000, 0)];
+        for (least, expected) in cases {
+            let entries = with(|keeping| keeping.retain_entries = Some(least));
+            assert_eq!(dropped(&pieces(5), 50, &entries, 0, |_| None), expected, "{least} entries");
+            let bytes = with(|keeping| keeping.retain_bytes = Some(least * 10));
+            assert_eq!(dropped(&pieces(5), 50, &bytes, 0, |_| None), expected, "{least}0 bytes");
+            // Any limit that is exceeded is enough.
+            let both =
+                with(|keeping| (keeping.retain_entries, keeping.retain_bytes) = (Some(least), Some(9999)));
+            assert_eq!(
+                dropped(&pieces(5), 50, &both, 0, |_| None),
+                expected,
+                "{least} entries or many bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_segment_that_no_durable_link_has_closed_stays_and_so_does_what_is_behind_it() {
+        let keeping = with(|keeping| keeping.retain_entries = Some(1));
+        let mut pieces = pieces(5);
+        pieces[1].closed = false;
+        assert_eq!(dropped(&pieces, 50, &keeping, 0, |_| None), 1);
+    }
+
+    #[test]
+    fn a_segment_is_as_old_as_what_is_known_to_have_come_behind_it() {
+        let keeping = with(|keeping| keeping.retain_age = Some(Duration::from_secs(10)));
+        // Segment 1 ended before segment 3 was prepared, at 2 s.
+        for (now, expected) in
+            [(0, 0), (12 * SECOND - 1, 0), (12 * SECOND, 1), (14 * SECOND, 3), (u64::MAX, 3)]
+        {
+            assert_eq!(dropped(&pieces(5), 50, &keeping, now, |_| None), expected, "at {now}");
+        }
+        // Where nothing was prepared behind it, whoever saw it end knows.
+        let ended = |segment| (segment == 4).then_some(5 * SECOND);
+        assert_eq!(dropped(&pieces(5), 50, &keeping, 15 * SECOND, ended), 4);
+        assert_eq!(dropped(&pieces(5), 50, &keeping, 15 * SECOND - 1, ended), 3);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_only_delays() {
+        let keeping = with(|keeping| keeping.retain_age = Some(Duration::from_secs(10)));
+        let mut pieces = pieces(5);
+        // Set back by an hour in front of the third one, which is later than segment 1 all the same.
+        let hour = 3600 * SECOND;
+        (pieces[0].created_unix_ns, pieces[1].created_unix_ns) = (hour, hour + SECOND);
+        assert_eq!(dropped(&pieces, 50, &keeping, 5 * SECOND, |_| Some(hour)), 0);
+        assert_eq!(dropped(&pieces, 50, &keeping, 12 * SECOND, |_| Some(hour)), 1);
+        // Set back behind all of them.
+        pieces.iter_mut().for_each(|piece| piece.created_unix_ns += hour);
+        assert_eq!(dropped(&pieces, 50, &keeping, 0, |_| Some(hour)), 0);
+        assert_eq!(dropped(&pieces, 50, &keeping, hour, |_| Some(hour)), 0);
+    }
+
+    #[test]
+    fn what_is_kept_are_whole_files_in_front_of_the_one_that_stays_anyway() {
+        let pieces = pieces(5);
+        for (from, to, files) in [(0, 50, 4), (9, 10, 1), (0, 9, 0), (10, 40, 3), (30, 20, 0), (99, 99, 0)] {
+            assert_eq!(kept_bytes(&pieces, from, to), files * 150, "{from} to {to}");
+        }
+        assert_eq!(kept_bytes(&[], 0, 9), 0);
+    }
+}

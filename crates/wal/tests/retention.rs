@@ -1,0 +1,273 @@
+//! Retention: whole segments go when a limit is exceeded, and none that somebody needs.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
+
+mod common;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::bytes::linked;
+use common::ledger::payload;
+use common::seam::{Call, Seam};
+use common::{FEW_IMAGES, HALF, SMALL, contents, eventually, every_setup, open, refused, small, within};
+use wal::{ErrorKind, Options, SyncPolicy, Wal};
+use wal_segment::io::sim::SimDisk;
+use wal_segment::io::{Access, Directory, File, Listed, Lock};
+
+const POLICY: SyncPolicy = SyncPolicy::Immediate;
+const LIMIT: Duration = Duration::from_secs(60);
+const SECOND: u64 = 1_000_000_000;
+
+/// Two entries of this size fill a segment.
+fn append(wal: &Wal, entries: u64) {
+    for n in 0..entries {
+        wal.append(&payload(n << 20, HALF)).expect("nothing fails");
+    }
+}
+
+/// A simulated disk with a clock that a test sets.
+#[derive(Clone)]
+struct Clocked {
+    disk: SimDisk,
+    unix_ns: Arc<AtomicU64>,
+}
+
+impl Clocked {
+    fn new(seed: u64) -> Clocked {
+        Clocked { disk: SimDisk::new(seed), unix_ns: Arc::new(AtomicU64::new(1_000 * SECOND)) }
+    }
+
+    fn set(&self, seconds: u64) {
+        self.unix_ns.store(seconds * SECOND, Ordering::Relaxed);
+    }
+
+    fn open(&self, options: &Options) -> Wal {
+        options.open_in(Arc::new(self.clone())).expect("nothing fails")
+    }
+}
+
+impl fmt::Debug for Clocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+impl Directory for Clocked {
+    fn path(&self) -> &Path {
+        self.disk.path()
+    }
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        self.disk.list()
+    }
+    fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
+        Directory::open(&self.disk, name, access)
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.disk.create(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
+        self.disk.lock(name)
+    }
+    fn salt(&self) -> u64 {
+        self.disk.salt()
+    }
+    fn now_unix_ns(&self) -> u64 {
+        self.unix_ns.load(Ordering::Relaxed)
+    }
+    fn wait(&self, pause: Duration) {
+        self.disk.wait(pause);
+    }
+}
+
+#[test]
+fn limits_that_cannot_be_kept_are_refused() {
+    let options = Options::new();
+    for options in [
+        options.clone().retain_bytes(0),
+        options.clone().retain_entries(0),
+        options.clone().retain_age(Duration::ZERO),
+        options.clone().roll_after(Duration::ZERO),
+    ] {
+        refused(common::try_open(&SimDisk::new(1), &options), ErrorKind::InvalidOptions);
+    }
+}
+
+#[test]
+fn what_a_limit_wants_is_kept_and_at_most_a_segment_more() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            for limits in [small(policy).retain_entries(5), small(policy).retain_bytes(2 * SMALL)] {
+                let disk = SimDisk::new(1);
+                let options = limits.background(background);
+                let wal = open(&disk, &options);
+                let mut most = 0;
+                for _ in 0..30 {
+                    append(&wal, 1);
+                    let kept = wal.written() - wal.first();
+                    assert!(kept >= 5.min(wal.written()), "{policy:?}: {kept} are left");
+                    most = most.max(kept);
+                }
+                assert!(background || most <= 9, "{policy:?}: {most} are left");
+                wal.sync().expect("nothing fails");
+                append(&wal, 2);
+                eventually("it is dropped", LIMIT, || wal.written() - wal.first() <= 9);
+                assert!(wal.first().is_multiple_of(2), "whole segments");
+                assert_eq!(wal.stats().keeping_errors, 0);
+                wal.close().expect("the thread is joined");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_a_hold_needs_stays_and_goes_when_it_is_released() {
+    within(LIMIT, || {
+        for advances in [false, true] {
+            let disk = SimDisk::new(2);
+            let wal = open(&disk, &small(POLICY).background(true).retain_entries(1));
+            append(&wal, 1);
+            let hold = wal.hold("archive", 0).expect("it is there");
+            append(&wal, 11);
+            assert_eq!((wal.first(), linked(&disk).len()), (0, 6));
+            if advances {
+                for sequence in 1..6 {
+                    hold.advance(sequence).expect("it holds");
+                }
+                eventually("the thread is woken", LIMIT, || wal.first() == 4);
+            }
+            drop(hold);
+            eventually("the thread is woken", LIMIT, || wal.first() == 10);
+        }
+    });
+}
+
+#[test]
+fn retention_passes_a_hold_that_keeps_too_much() {
+    let disk = SimDisk::new(3);
+    let wal = open(&disk, &small(POLICY).retain_entries(2).hold_limit_bytes(SMALL));
+    append(&wal, 1);
+    let hold = wal.hold("stuck", 0).expect("it is there");
+    append(&wal, 4);
+    assert_eq!((wal.first(), hold.overrun()), (0, false));
+    append(&wal, 2);
+    assert_eq!((wal.first(), hold.overrun()), (4, true));
+}
+
+#[test]
+fn segments_are_dropped_by_age_also_after_a_reopen_and_a_clock_that_jumps_back_only_delays() {
+    let clocked = Clocked::new(4);
+    let options = small(POLICY).retain_age(Duration::from_secs(100));
+    let wal = clocked.open(&options);
+    // Segments end at 1010, 1020, 1030 and so on.
+    for n in 1..=5 {
+        append(&wal, 2);
+        clocked.set(1000 + 10 * n);
+    }
+    append(&wal, 1);
+    clocked.set(1109);
+    append(&wal, 2);
+    assert_eq!(wal.first(), 0, "nothing is old enough");
+    clocked.set(1125);
+    append(&wal, 2);
+    assert_eq!(wal.first(), 4, "two are");
+
+    // Set back: nothing is old any more, and nothing that is young is taken for old.
+    clocked.set(500);
+    append(&wal, 4);
+    assert_eq!(wal.first(), 4);
+    drop(wal);
+    let wal = clocked.open(&options);
+    append(&wal, 4);
+    assert_eq!(wal.first(), 4, "after a reopen, too");
+    clocked.set(601);
+    append(&wal, 2);
+    assert_eq!(wal.first(), wal.written() - 4, "what had ended when the clock said 500 is gone");
+    assert!(contents(&wal).len() == 4);
+}
+
+#[test]
+fn a_log_at_rest_is_dropped_by_age_on_a_real_disk() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let age = Duration::from_millis(60);
+    let options = Options::new().segment_bytes(SMALL).retain_age(age).roll_after(Duration::from_millis(20));
+    let wal = options.open(scratch.path()).expect("nothing fails");
+    append(&wal, 4);
+    eventually("time has passed", LIMIT, || wal.first() == 2);
+    append(&wal, 1);
+    eventually("the one that was ended by age, too", LIMIT, || wal.first() == 4);
+    wal.close().expect("nothing fails");
+}
+
+#[test]
+fn what_fails_in_the_background_is_counted_and_tried_again() {
+    for background in [false, true] {
+        let fails = Arc::new(AtomicBool::new(true));
+        let failing = Arc::clone(&fails);
+        let seam = Seam::new(SimDisk::new(5), move |call| match call {
+            Call::Write { name: "ANCHOR", .. } if failing.load(Ordering::Relaxed) => {
+                Err(io::Error::other("on purpose"))
+            }
+            _ => Ok(()),
+        });
+        fails.store(false, Ordering::Relaxed);
+        let options = small(POLICY).background(background).retain_entries(1);
+        let wal = options.open_in(seam).expect("nothing fails");
+        append(&wal, 2);
+        fails.store(true, Ordering::Relaxed);
+        append(&wal, 1);
+        eventually("it is counted", LIMIT, || wal.stats().keeping_errors > 0);
+        assert!(wal.stats().last_keeping_error.is_some_and(|error| error.contains("ANCHOR")));
+        assert_eq!(wal.first(), 0);
+        fails.store(false, Ordering::Relaxed);
+        if !background {
+            append(&wal, 2);
+        }
+        eventually("it is tried again", LIMIT, || wal.first() >= 2);
+    }
+}
+
+#[test]
+fn a_power_cut_anywhere_in_retention_leaves_a_log_that_begins_where_it_did_or_where_it_was_to() {
+    for policy in [POLICY, SyncPolicy::None] {
+        let mut ended = false;
+        for cut_at in 0..400 {
+            let disk = SimDisk::new(cut_at);
+            let wal = open(&disk, &small(policy).retain_entries(3));
+            disk.crash_at(disk.operations() + cut_at);
+            let accepted = (0..10).take_while(|n| wal.append(&payload(n << 20, HALF)).is_ok()).count() as u64;
+            let durable = wal.durable();
+            drop(wal);
+            for image in disk.crash_images(FEW_IMAGES, cut_at) {
+                let found = open(&image, &small(policy));
+                let what = format!("{policy:?}, cut at {cut_at}: {}", image.origin());
+                assert!(found.first().is_multiple_of(2), "{what}");
+                assert!(found.written() >= durable && found.written() <= accepted + 1, "{what}");
+                let kept = found.written() - found.first();
+                // What is written counts, and under this policy a loss of power takes some of it.
+                assert!(policy == SyncPolicy::None || kept >= 3.min(found.written()), "{what}: {kept}");
+                let expected: Vec<_> =
+                    (found.first()..found.written()).map(|n| payload(n << 20, HALF)).collect();
+                assert!(contents(&found) == expected, "{what}");
+            }
+            if !disk.crashed() {
+                ended = true;
+                break;
+            }
+        }
+        assert!(ended);
+    }
+}

@@ -1,0 +1,214 @@
+//! Ending a segment by hand, and by age.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
+
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use common::bytes::{linked, segments};
+use common::ledger::payload;
+use common::{
+    Acknowledged, FEW_IMAGES, LOSSES, Ledger, check_images, check_power_cut, contents, cut_everywhere,
+    enospc, eventually, every_setup, fault, holds_all, open, refused, small, view, within,
+};
+use wal::{ErrorKind, SyncPolicy};
+use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
+
+const POLICY: SyncPolicy = SyncPolicy::Immediate;
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_next_append_goes_into_another_segment_and_what_was_there_is_durable() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            let disk = SimDisk::new(1);
+            let options = small(policy).background(background);
+            let wal = open(&disk, &options);
+            let mut ledger = Ledger::new(policy);
+            wal.roll().expect("there is nothing to end");
+            assert!(linked(&disk).is_empty());
+            ledger.append(&wal, 10).expect("nothing fails");
+            let commit = wal.submit(&payload(1 << 20, 20)).expect("nothing fails");
+            wal.roll().expect("nothing fails");
+            commit.outcome().expect("it is written, and synced").expect("nothing fails");
+            assert_eq!((wal.durable(), linked(&disk).len()), (2, 1), "{policy:?}");
+            let file = linked(&disk).pop().expect("one");
+            let info = view(&disk).segments().next().expect("one");
+            assert!(info.sealed);
+            assert_eq!(
+                disk.contents(&file).map(|bytes| bytes.len() as u64),
+                Some(info.bytes),
+                "no space is kept"
+            );
+
+            let before = disk.operations();
+            wal.roll().expect("it has ended");
+            assert!(background || disk.operations() == before, "nothing is done");
+            wal.append(b"next").expect("nothing fails");
+            assert_eq!(linked(&disk).len(), 2);
+            wal.truncate_after(0).expect("nothing fails");
+            wal.roll().expect("the segment of the cut has no entry");
+            assert_eq!(wal.append(b"again").expect("nothing fails"), 1);
+            let shown = contents(&wal);
+            wal.close().expect("nothing fails");
+            assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &options)), shown);
+        }
+    });
+}
+
+#[test]
+fn a_log_that_is_closed_or_poisoned_is_not_rolled() {
+    let disk = SimDisk::new(2);
+    let wal = open(&disk, &small(POLICY));
+    wal.append(b"a").expect("nothing fails");
+    let other = wal.clone();
+    wal.close().expect("nothing fails");
+    refused(other.roll(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_sync_that_fails_in_a_roll_poisons() {
+    for policy in [POLICY, SyncPolicy::None] {
+        // The last one shows at a later sync.
+        for loss in &LOSSES[..3] {
+            let disk = SimDisk::new(3);
+            let wal = open(&disk, &small(policy));
+            let mut ledger = Ledger::new(policy);
+            ledger.append(&wal, 10).expect("nothing fails");
+            wal.sync().expect("nothing fails");
+            let synced = contents(&wal);
+            disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(*loss)));
+            refused(wal.roll(), ErrorKind::Poisoned);
+            refused(wal.roll(), ErrorKind::Poisoned);
+            refused(wal.append(b"more"), ErrorKind::Poisoned);
+            drop(wal);
+            assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &small(policy))), synced);
+        }
+    }
+}
+
+#[test]
+fn on_a_full_disk_a_roll_is_refused_or_not_needed_and_the_log_goes_on() {
+    for (policy, background) in every_setup() {
+        for stored in [0, 30, 5000] {
+            let disk = SimDisk::new(4);
+            let options = small(policy).background(background);
+            let wal = open(&disk, &options);
+            let mut ledger = Ledger::new(policy);
+            ledger.append(&wal, 10).expect("nothing fails");
+            wal.sync().expect("nothing fails");
+            disk.fail(fault(
+                CallKind::Write,
+                0,
+                Times::Once,
+                FaultEffect::PartialThenError(stored, enospc()),
+            ));
+            // The anchor may have met it, in the background.
+            if let Err(error) = wal.roll() {
+                assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+                wal.roll().expect("no segment is open");
+            }
+            disk.heal();
+            ledger.append(&wal, 20).expect("there is space again");
+            ledger.roll(&wal).expect("there is space again");
+            assert_eq!(contents(&wal), ledger.entries());
+            drop(wal);
+            check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_anywhere_in_a_roll_loses_nothing_that_was_acknowledged() {
+    for policy in [POLICY, SyncPolicy::None] {
+        let options = small(policy);
+        let rolls = |disk: &SimDisk, ledger: &mut Ledger| {
+            let Ok(wal) = common::try_open(disk, &options) else { return };
+            for bytes in [10, 1500, 20] {
+                if ledger.append(&wal, bytes).is_err() || ledger.roll(&wal).is_err() {
+                    return;
+                }
+            }
+        };
+        cut_everywhere(
+            || Ledger::new(policy),
+            |_, _| {},
+            rolls,
+            |disk, ledger| check_images(disk, ledger, &options, FEW_IMAGES, 5),
+        );
+    }
+}
+
+#[test]
+fn appends_go_on_while_others_roll() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            let disk = SimDisk::new(6);
+            let options = small(policy).background(background);
+            let wal = open(&disk, &options);
+            let acknowledged: Acknowledged = thread::scope(|scope| {
+                let appenders: Vec<_> = (0..3_u64)
+                    .map(|appender| {
+                        let wal = wal.clone();
+                        scope.spawn(move || {
+                            let append = |n| {
+                                let payload = payload((appender * 100 + n) << 20, 200);
+                                (wal.append(&payload).expect("nothing fails"), payload)
+                            };
+                            (0..60).map(append).collect::<Acknowledged>()
+                        })
+                    })
+                    .collect();
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        for _ in 0..25 {
+                            let before = wal.written();
+                            wal.roll().expect("nothing fails");
+                            assert!(wal.durable() >= before);
+                        }
+                    });
+                }
+                appenders.into_iter().flat_map(|appender| appender.join().expect("nobody panics")).collect()
+            });
+            wal.roll().expect("nothing fails");
+            drop(wal);
+            let shown = contents(&open(&disk.power_cut_losing_everything(), &options));
+            assert_eq!(shown.len(), 180);
+            holds_all(&shown, &acknowledged);
+        }
+    });
+}
+
+#[test]
+fn a_segment_that_has_had_its_first_entry_for_long_is_ended_and_one_without_an_entry_is_not() {
+    within(LIMIT, || {
+        for background in [false, true] {
+            let disk = SimDisk::new(7);
+            let wal =
+                open(&disk, &small(POLICY).background(background).roll_after(Duration::from_millis(20)));
+            wal.append(b"a").expect("nothing fails");
+            wal.append(b"b").expect("nothing fails");
+            eventually("it is sealed", LIMIT, || {
+                wal.flush().expect("nothing fails");
+                view(&disk).segments().last().is_some_and(|segment| segment.sealed)
+            });
+            wal.append(b"c").expect("nothing fails");
+            assert_eq!(linked(&disk).len(), 2);
+            wal.truncate_after(1).expect("nothing fails");
+            let names = segments(&disk);
+            thread::sleep(Duration::from_millis(50));
+            wal.flush().expect("nothing fails");
+            assert_eq!(segments(&disk), names);
+            assert!(!view(&disk).segments().last().expect("the cut").sealed, "it has no entry");
+            wal.append(b"d").expect("nothing fails");
+            eventually("it is sealed", LIMIT, || {
+                wal.flush().expect("nothing fails");
+                view(&disk).segments().last().is_some_and(|segment| segment.sealed)
+            });
+            assert_eq!(wal.stats().keeping_errors, 0);
+            wal.close().expect("the thread is joined");
+        }
+    });
+}
