@@ -214,7 +214,9 @@ fn a_log_shows_what_is_in_force() {
             "max_batch_bytes": 256 << 20, "zero_ahead": false,
             "sync": { "policy": "grouped", "window_ms": 1 }, "max_entry_bytes": 500,
             "max_in_flight_bytes": 16 << 20, "buffered_bytes": null, "background": false,
-            "mapped_reads": true, "slow_sync_ms": 1000,
+            "mapped_reads": true, "slow_sync_ms": 1000, "first_sequence": null, "recycle": true, "spares": 1,
+            "retain_bytes": null, "retain_entries": null, "retain_age_ms": null, "max_log_bytes": null,
+            "when_full": "refuse", "hold_limit_bytes": null, "roll_after_ms": null,
         })
     );
 }
