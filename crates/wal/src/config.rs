@@ -290,9 +290,10 @@ impl Setting for WhenFull {
     }
 
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WhenFull, D::Error> {
+        const NAMES: &[&str] = &[WhenFull::Refuse.name(), WhenFull::Wait.name()];
         let name = String::deserialize(deserializer)?;
         let named = WhenFull::ALL.into_iter().find(|what| what.name() == name);
-        named.ok_or_else(|| D::Error::unknown_variant(&name, &[WhenFull::Refuse.name(), WhenFull::Wait.name()]))
+        named.ok_or_else(|| D::Error::unknown_variant(&name, NAMES))
     }
 }
 

@@ -58,7 +58,8 @@ impl Core {
         at_least: u64,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { mut writer, anchor, pool, recovery } = wal_segment::open(&directory, options.wanted(at_least))?;
+        let Opened { mut writer, anchor, pool, recovery } =
+            wal_segment::open(&directory, options.wanted(at_least))?;
         options.keeping.check_cap(writer.segment_bytes())?;
         writer.limit(options.keeping.max_log_bytes);
         let keeper = Arc::new(Keeper::new(options.keeping, &writer.snapshot(), directory.now_unix_ns()));
@@ -88,7 +89,16 @@ impl Core {
         };
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
-        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, Arc::clone(&keeper), room, options);
+        let tail = Tail::new(
+            writer,
+            library.directory_handle(),
+            shared,
+            metered,
+            listener,
+            Arc::clone(&keeper),
+            room,
+            options,
+        );
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),

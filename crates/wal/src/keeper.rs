@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_segment::{Snapshot, Lingering};
+use wal_segment::{Lingering, Snapshot};
 use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
 
 use crate::core::Core;

@@ -50,15 +50,15 @@
 
 mod append_at;
 mod commit;
-mod copy;
 #[cfg(feature = "config")]
 mod config;
+mod copy;
 mod core;
 mod crew;
 mod error;
 mod events;
-mod health;
 mod follower;
+mod health;
 mod histogram;
 mod hold;
 mod keeper;
@@ -78,9 +78,9 @@ mod salvage;
 mod stats;
 mod stores;
 mod tail;
+mod tally;
 #[cfg(feature = "tracing")]
 mod trace;
-mod tally;
 mod truncate;
 #[cfg(feature = "serde")]
 mod typed;
@@ -89,8 +89,8 @@ mod view_follower;
 
 pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
-pub use health::{Health, InHand, SlowSync, Space, Stall};
 pub use follower::Follower;
+pub use health::{Health, InHand, SlowSync, Space, Stall};
 pub use hold::Hold;
 pub use keeping::WhenFull;
 pub use log::Wal;

@@ -111,7 +111,9 @@ const DOINGS: [(&str, Doing); 6] = [
         wal.sync().expect("nothing fails");
     }),
     ("roll over", |wal| (0..3).for_each(|_| append(wal, HALF))),
-    ("drop the front", |wal| wal.truncate_before(wal.written()).expect("nothing fails")),
+    ("drop the front", |wal| {
+        wal.truncate_before(wal.written()).expect("nothing fails");
+    }),
     ("drop some of the front", |wal| {
         wal.truncate_before((wal.first() + 3).min(wal.written())).expect("nothing fails");
         append(wal, 10);

@@ -647,7 +647,9 @@ fn beside_truncations_there_is_no_false_alarm() {
             append(&open, 20);
             let (first, written) = (open.first(), open.written());
             match round % 4 {
-                0 if written > first + 60 => open.truncate_before(written - 30).expect("nothing fails"),
+                0 if written > first + 60 => {
+                    open.truncate_before(written - 30).expect("nothing fails");
+                }
                 1 => open.truncate_after(written - 7).expect("nothing fails"),
                 2 if round % 8 == 2 => {
                     open.close().expect("nothing fails");

@@ -39,8 +39,8 @@ use wal_format::{
 use self::excess::Long;
 pub use self::excess::{Excess, give_back};
 use self::open_segment::OpenSegment;
-use self::truncate::Unneeded;
 pub use self::truncate::Lingering;
+use self::truncate::Unneeded;
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::frame_buffer::FrameBuffer;
