@@ -15,7 +15,8 @@ pub struct Rollover {
     pub from: Option<u64>,
     /// The number of the segment that it goes on in.
     pub to: u64,
-    /// The number of the first entry there.
+    /// The number of the first entry that is appended there. What small segments held in front of it may have been
+    /// merged into this one.
     pub first: u64,
 }
 

@@ -114,7 +114,7 @@ pub struct Rolled {
     pub from: Option<SegmentNumber>,
     /// The segment that it goes on in.
     pub to: SegmentNumber,
-    /// The number of the first entry there.
+    /// The number of the first entry that is appended there, behind what was merged into it.
     pub first: Sequence,
 }
 
