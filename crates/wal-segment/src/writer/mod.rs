@@ -122,7 +122,7 @@ pub struct Rolled {
     pub from: Option<SegmentNumber>,
     /// The segment that it goes on in.
     pub to: SegmentNumber,
-    /// The number of the first entry there.
+    /// The number of the first entry that is appended there, behind what was merged into it.
     pub first: Sequence,
     /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
     pub cut: bool,
