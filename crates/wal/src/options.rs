@@ -52,8 +52,8 @@ pub struct Options {
     pub(crate) rules: Rules,
 }
 
-/// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space; without
-/// mappings they are as many open files.
+/// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space. They are
+/// as many open files, with mappings and without: the file has the lock.
 const OPEN_SEGMENTS: usize = 64;
 
 /// More than any burst that a disk keeps up with; and each takes the space of a segment.

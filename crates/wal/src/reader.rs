@@ -18,8 +18,8 @@ use crate::tally::Tally;
 ///
 /// It borrows nothing, so it may outlive the reader and the log, and go to another thread; a clone costs the
 /// increment of a counter. In return it keeps the bytes that it lies in: an entry of a closed segment the
-/// mapping of that whole segment (address space, and the space of its file if that is removed meanwhile, but
-/// no memory of its own), any other entry the stretch of its segment that was read with it, up to 256 KiB or
+/// mapping of that whole segment (address space, an open file, and the space of that file if it is removed
+/// meanwhile, but no memory of its own), any other entry the stretch of its segment that was read with it, up to 256 KiB or
 /// the frame that it is part of. Whoever keeps a few small entries for long copies them: `entry.to_vec()`.
 #[derive(Clone)]
 pub struct Entry(wal_segment::Entry);

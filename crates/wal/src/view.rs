@@ -10,7 +10,7 @@ use wal_segment::{Recovery, Shelf, Snapshot, Verification, look, verify};
 use crate::error::Error;
 use crate::reader::{Entries, Entry, Library};
 
-/// A log as it was when it was looked at. Has no `append`, takes no lock, changes nothing.
+/// A log as it was when it was looked at. Has no `append`, does not need the log's lock, changes nothing.
 #[derive(Clone, Debug)]
 pub struct View {
     pub(crate) library: Arc<Library>,
