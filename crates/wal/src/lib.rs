@@ -34,7 +34,8 @@
 //! that is not yet written or durable, and ranges exclude their end, as ranges in Rust do.
 //!
 //! [`Wal::truncate_before`] drops the front of the log and [`Wal::truncate_after`] its end; each is whole or
-//! nothing after a crash. Numbers behind a cut are given again.
+//! nothing after a crash. Numbers behind a cut are given again. [`Wal::hold`] keeps the front from being dropped,
+//! [`Options::retain_bytes`] and the others drop it without being asked, [`Options::max_log_bytes`] bounds it all.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
