@@ -59,7 +59,7 @@ pub struct SegmentHeader {
     /// Whether the file was new in this life, so that whatever is not zero behind the last frame was
     /// written in it. Not so for a file that was used before under another salt.
     pub fresh: bool,
-    /// When the header was written, in nanoseconds since 1970. Information only.
+    /// When the header was written, in nanoseconds since 1970. No promise about what is durable rests on it.
     pub created_unix_ns: u64,
 }
 

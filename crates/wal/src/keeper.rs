@@ -386,6 +386,9 @@ impl Core {
     fn keep(&self) -> Duration {
         let tail = self.commits.target();
         let mut sleep = LONGEST_SLEEP;
+        if self.commits.check().is_err() {
+            return sleep;
+        }
         match self.keeper.until_ended() {
             Some(left) if left.is_zero() => {
                 if let Err(error) = self.roll() {

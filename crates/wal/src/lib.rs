@@ -37,6 +37,9 @@
 //! nothing after a crash. Numbers behind a cut are given again. [`Wal::append_at`] appends under the number that the
 //! caller expects, or not at all.
 //!
+//! [`Wal::hold`] keeps the front from being dropped, [`Options::retain_bytes`] and the others drop it without being
+//! asked, [`Options::max_log_bytes`] bounds it all.
+//!
 //! [`Wal::follow`] reads on as the log grows, and [`View::follow`] does so beside a writer in another process.
 //!
 //! # When something is wrong with the directory

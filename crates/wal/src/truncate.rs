@@ -23,7 +23,8 @@ impl Wal {
     /// [`Stats::lowest_hold`](crate::Stats::lowest_hold) tells.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] when `first` is beyond the next entry. After any other error but
+    /// [`ErrorKind::OutOfRange`] when `first` is beyond the next entry; or beyond those that are written, while
+    /// others [wait for room](crate::WhenFull::Wait). After any other error but
     /// [`ErrorKind::Poisoned`] the log begins where it did and goes on; after a crash it may begin at `first`
     /// all the same, until the anchor was written again, as by a close.
     ///
