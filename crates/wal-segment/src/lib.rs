@@ -71,6 +71,7 @@ pub use error::{Damage, DamageKind, Error, Fullness, Lost, Operation};
 pub use find::find;
 pub use frame_buffer::FrameBuffer;
 pub use leftovers::remove_leftovers;
+pub use mmap::ForkMark;
 pub use open::{DEFAULT_SEGMENT_BYTES, Opened, Wanted, look, open};
 pub use reader::Entries;
 pub use recovery::{Ending, Recovery};

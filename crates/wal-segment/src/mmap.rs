@@ -1,10 +1,12 @@
-//! Read-only memory mappings: the only unsafe code of the shipped crates.
+//! Read-only memory mappings, and memory that a fork finds empty: the only unsafe code of the shipped crates.
 //!
-//! Invariant: a mapping is never writable, never longer than its file was when it was made, and
+//! Invariant: a mapping of a file is never writable, never longer than its file was when it was made, and
 //! covers only bytes that nobody writes any more (the log maps segments whose end a LINK in a later
 //! segment has fixed, and locks their files against being used again).
 
 use std::fmt;
+#[cfg(target_os = "linux")]
+use std::hint::black_box;
 use std::io;
 use std::ops::Deref;
 
@@ -59,4 +61,58 @@ impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mapping({} bytes)", self.len())
     }
+}
+
+/// Memory that says whether this is the process that made it: the kernel empties it in a fork.
+#[derive(Debug)]
+pub struct ForkMark {
+    #[cfg(target_os = "linux")]
+    page: Option<memmap2::MmapMut>,
+}
+
+/// What is in it where it was made.
+#[cfg(target_os = "linux")]
+const MADE_HERE: u8 = 1;
+
+impl ForkMark {
+    /// A mark of this process.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn new() -> ForkMark {
+        ForkMark { page: wiped_on_fork().ok() }
+    }
+
+    /// A mark that cannot tell.
+    #[cfg(not(target_os = "linux"))]
+    #[must_use]
+    pub fn new() -> ForkMark {
+        ForkMark {}
+    }
+
+    /// Whether this is the process that made it; `None` where the system cannot tell. Costs a load from memory.
+    #[must_use]
+    pub fn is_here(&self) -> Option<bool> {
+        #[cfg(target_os = "linux")]
+        return self.page.as_ref().map(|page| black_box(&page[..])[0] == MADE_HERE);
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+}
+
+impl Default for ForkMark {
+    fn default() -> ForkMark {
+        ForkMark::new()
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "no safe call sets this; the reasons stand beside the block")]
+fn wiped_on_fork() -> io::Result<memmap2::MmapMut> {
+    let mut page = memmap2::MmapMut::map_anon(1)?;
+    page[0] = MADE_HERE;
+    let (start, len) = (page.as_mut_ptr().cast(), page.len());
+    // SAFETY: the range is the mapping that was just made, whole, and nobody has a reference into it. The advice
+    // changes nothing in this process; in a child of it the byte, which nobody writes again, reads as zero.
+    unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxWipeOnFork)? };
+    Ok(page)
 }

@@ -144,7 +144,7 @@ impl Core {
     }
 
     /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
-    pub(crate) fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> &Owner {
         self.commits.target().owner()
     }
 

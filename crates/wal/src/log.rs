@@ -343,7 +343,7 @@ impl Wal {
         let submitted = core.commits.submit_at(expected, batch, asked, patience, fill);
         core.call_back();
         let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));
-        Ok(Commit::new(submitted?, batch.entries, driver, core.owner()))
+        Ok(Commit::new(submitted?, batch.entries, driver, core.owner().clone()))
     }
 
     /// Without a buffer nothing is less than written.

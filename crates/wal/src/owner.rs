@@ -16,34 +16,40 @@
 //! An append may find a lock that another thread had at the moment of the fork, and waits for ever, as in any
 //! process with threads.
 
+use std::sync::Arc;
+
+use wal_segment::ForkMark;
 use wal_sync::primitives::process_id;
 
 use crate::error::{Error, ErrorKind};
 
 /// The process that opened the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner(u32);
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    process: u32,
+    mark: Arc<ForkMark>,
+}
 
 impl Owner {
     /// This process.
     pub(crate) fn here() -> Owner {
-        Owner(process_id())
+        Owner { process: process_id(), mark: Arc::new(ForkMark::new()) }
     }
 
-    /// Whether it is still this process that asks. Costs a system call.
-    pub(crate) fn is_here(self) -> bool {
-        process_id() == self.0
+    /// Whether it is still this process that asks. Costs a load from memory, or a system call where there is no mark.
+    pub(crate) fn is_here(&self) -> bool {
+        self.mark.is_here().unwrap_or_else(|| process_id() == self.process)
     }
 
     /// Refuses every other process.
-    pub(crate) fn check(self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_here() { Ok(()) } else { Err(self.forked()) }
     }
 
-    fn forked(self) -> Error {
+    fn forked(&self) -> Error {
         let message = format!(
             "process {} opened the log and was forked: process {} cannot use it, and has written nothing",
-            self.0,
+            self.process,
             process_id()
         );
         Error::new(ErrorKind::Forked, message)

@@ -94,8 +94,8 @@ impl Tail {
     }
 
     /// Who may write.
-    pub(crate) fn owner(&self) -> Owner {
-        self.owner
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Lets `act` change where the log begins or ends. For whoever has both turns.
