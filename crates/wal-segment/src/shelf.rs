@@ -64,6 +64,16 @@ impl Snapshot {
         Snapshot { damage, ..self }
     }
 
+    /// The same for whoever opens no file: what is dropped need not wait for them.
+    #[must_use]
+    pub fn without_lease(&self) -> Snapshot {
+        let spans = Arc::clone(&self.spans);
+        Snapshot {
+            damage: self.damage.clone(),
+            ..Snapshot::new(spans, self.first, self.end, self.seal_offset, self.closed_below)
+        }
+    }
+
     /// The first entry that is kept.
     #[must_use]
     pub fn first(&self) -> Sequence {

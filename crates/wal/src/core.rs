@@ -205,7 +205,7 @@ impl Core {
 
     /// What was counted, and how the log stands.
     pub(crate) fn stats(&self) -> Stats {
-        let snapshot = self.commits.target().snapshot();
+        let snapshot = self.commits.target().layout();
         let stock = self.stores.stock();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
@@ -227,7 +227,7 @@ impl Core {
     /// What is not urgent behind a truncation, once others may go on.
     pub(crate) fn tidy(&self) {
         let tail = self.commits.target();
-        self.library.keep(&tail.snapshot());
+        self.library.keep(&tail.layout());
         tail.retire_unneeded();
     }
 

@@ -24,7 +24,7 @@ use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering,
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::keeping::Keeping;
-use crate::retention::{Piece, dropped, expires_unix_ns, kept_bytes};
+use crate::retention::{Piece, closed, dropped, expires_unix_ns, kept_bytes};
 use crate::stats::{LowestHold, Stats};
 
 /// The holds of one log, and what is due.
@@ -58,6 +58,8 @@ struct State {
     overruns: u64,
     errors: u64,
     last_error: Option<String>,
+    /// More would be dropped if its end were durable, which nobody tells.
+    awaits_link: bool,
     /// Somebody is about to wait for room.
     starved: bool,
     due: bool,
@@ -71,11 +73,11 @@ struct Held {
     overrun: bool,
 }
 
-/// A clock that was set, or a LINK that became durable, is noticed after this at the latest.
+/// A clock that was set is noticed after this at the latest.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// While appends wait for room, it is looked for this often.
 const POLL: Duration = Duration::from_millis(20);
-/// What failed is tried again after this.
+/// What failed is tried again after this, and what waits for a LINK to become durable.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Keeper {
@@ -94,6 +96,7 @@ impl Keeper {
             overruns: 0,
             errors: 0,
             last_error: None,
+            awaits_link: false,
             starved: false,
             due: true,
             over: false,
@@ -213,8 +216,10 @@ impl Keeper {
         }
         let pieces = Piece::all(snapshot);
         let mut state = self.lock();
-        let count =
-            dropped(&pieces, snapshot.next().value(), &self.keeping, now_unix_ns, |at| state.ended(at));
+        let next = snapshot.next().value();
+        let unwanted = dropped(&pieces, next, &self.keeping, now_unix_ns, |at| state.ended(at));
+        let count = unwanted.min(closed(&pieces));
+        state.awaits_link = count < unwanted;
         let wanted = pieces.get(count).filter(|_| count > 0)?.first;
         let holds = state.holds.values().filter(|held| !held.overrun);
         let holds = holds.filter(|held| !self.is_too_much(&pieces, held.sequence, wanted));
@@ -251,6 +256,11 @@ impl Keeper {
         let mut state = self.lock();
         state.starved = true;
         self.ring(state);
+    }
+
+    /// Whether more is to be dropped once a LINK is durable.
+    fn awaits_link(&self) -> bool {
+        self.lock().awaits_link
     }
 
     /// Whether somebody has begun to wait, which may not show yet.
@@ -399,7 +409,7 @@ impl Core {
             Some(left) => sleep = sleep.min(left),
             None => {}
         }
-        if self.keeper.retains_from(&tail.snapshot(), tail.now_unix_ns()).is_some() {
+        if self.keeper.retains_from(&tail.layout(), tail.now_unix_ns()).is_some() {
             let retained = self.commits.drop_before(0, crate::tail::Tail::retain);
             self.tidy();
             if let Err(error) = retained {
@@ -414,7 +424,10 @@ impl Core {
         if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_stalled() {
             sleep = sleep.min(POLL);
         }
-        let expires = self.keeper.until_expired(&tail.snapshot(), tail.now_unix_ns());
+        if self.keeper.awaits_link() {
+            sleep = sleep.min(PAUSE);
+        }
+        let expires = self.keeper.until_expired(&tail.layout(), tail.now_unix_ns());
         expires.map_or(sleep, |left| sleep.min(left))
     }
 }

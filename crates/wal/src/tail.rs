@@ -88,6 +88,11 @@ impl Tail {
         self.shown.lock_whole().clone()
     }
 
+    /// The log as it is now, for looking at its segments: no file waits for it.
+    pub(crate) fn layout(&self) -> Snapshot {
+        self.shown.lock_whole().without_lease()
+    }
+
     /// The number of the first entry that is kept.
     pub(crate) fn first(&self) -> u64 {
         self.shown.lock_whole().first().value()

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::bytes::segments;
 use common::ledger::payload;
-use common::{EVERY_POLICY, HALF, Ledger, SMALL, contents, every_setup, open, refused, small, within};
+use common::{
+    EVERY_POLICY, HALF, Ledger, SMALL, contents, eventually, every_setup, open, refused, small, within,
+};
 use wal::{ErrorKind, Options, SyncPolicy, Wal, WhenFull};
 use wal_segment::io::sim::SimDisk;
 
@@ -191,10 +193,13 @@ fn whoever_waits_for_room_is_told_when_the_log_is_closed() {
             thread::scope(|scope| {
                 let waiting =
                     [scope.spawn(|| wal.append(&[9; HALF])), scope.spawn(|| wal.append(&[9; HALF]))];
-                thread::sleep(Duration::from_millis(10));
+                eventually("one has joined", LIMIT, || wal.stats().pending_bytes > 0);
+                thread::sleep(Duration::from_millis(2));
                 refused(wal.clone().close(), ErrorKind::NoSpace);
                 for append in waiting {
-                    refused(append.join().expect("nobody panics"), ErrorKind::Closed);
+                    // The other one when it had only joined when the log was closed.
+                    let error = append.join().expect("nobody panics").expect_err("there is no room");
+                    assert!([ErrorKind::Closed, ErrorKind::NoSpace].contains(&error.kind()), "{error}");
                 }
             });
             assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &small(policy))).len(), 6);
@@ -246,7 +251,8 @@ fn a_cut_drops_what_waits_for_room() {
             let wal = full(policy, background, &disk);
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| wal.append(&[9; HALF]));
-                thread::sleep(Duration::from_millis(10));
+                eventually("it has joined", LIMIT, || wal.stats().pending_bytes > 0);
+                thread::sleep(Duration::from_millis(2));
                 wal.truncate_after(3).expect("nothing fails");
                 refused(waiting.join().expect("nobody panics"), ErrorKind::Truncated);
             });
