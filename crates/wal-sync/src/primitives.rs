@@ -1,5 +1,9 @@
-//! The one place that names mutexes, condition variables, atomics, the futex, threads, processes, clocks and
-//! channels, so that a model checker can replace them: a build with `--cfg loom` takes loom's.
+//! The one place that names mutexes, condition variables, atomics, the futex, threads, processes, clocks
+//! and channels, so that a model checker can replace them: a build with `--cfg loom` takes loom's, one with `--cfg shuttle`
+//! shuttle's.
+//!
+//! In both, time goes on whenever somebody looks at it, a limit passes as soon as others had an occasion to
+//! run, and a word is a condition variable. Shuttle is given channels of its own mutexes.
 
 #![allow(
     clippy::disallowed_methods,
@@ -12,15 +16,22 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 #[cfg(loom)]
-use loom::sync;
-#[cfg(not(loom))]
+use loom::{sync, thread};
+#[cfg(shuttle)]
+use shuttle::{sync, thread};
+#[cfg(not(any(loom, shuttle)))]
 use std::sync;
+#[cfg(not(any(loom, shuttle)))]
+use std::thread;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+#[cfg(shuttle)]
+pub use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Not replaced: what is modelled does not rest on when a count drops to zero.
 pub use std::sync::Arc;
@@ -75,7 +86,7 @@ impl Condvar {
     }
 
     /// As [`Condvar::wait`], for at most `limit`. `_mutex` is the one that the guard is of.
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub fn wait_for<'a, T>(
         &self,
         _mutex: &'a Mutex<T>,
@@ -88,8 +99,8 @@ impl Condvar {
         waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
     }
 
-    /// Loom's limits never pass. This one does, after others had an occasion to run.
-    #[cfg(loom)]
+    /// The limits of model checkers never pass. This one does, after others had an occasion to run.
+    #[cfg(any(loom, shuttle))]
     pub fn wait_for<'a, T>(
         &self,
         mutex: &'a Mutex<T>,
@@ -97,7 +108,7 @@ impl Condvar {
         _limit: Duration,
     ) -> Guard<'a, T> {
         drop(guard);
-        loom::thread::yield_now();
+        thread::yield_now();
         mutex.lock_whole()
     }
 
@@ -139,7 +150,7 @@ pub use word::Word;
 /// Only those are woken who sleep on a value that is no more. So nobody who has looked and sleeps again is
 /// woken in place of one who has not, and it ends: while such a one is asleep, somebody is awake who will
 /// wake it or one of the others.
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 mod word {
     use std::num::NonZeroU32;
 
@@ -230,7 +241,7 @@ mod word {
 }
 
 /// Where there is no futex, a condition variable for each word.
-#[cfg(any(not(target_os = "linux"), loom))]
+#[cfg(any(not(target_os = "linux"), loom, shuttle))]
 mod word {
     use super::{Condvar, Duration, Mutex};
 
@@ -323,7 +334,7 @@ pub fn block_on<T>(
 pub use std::time::Instant;
 
 /// The time, for intervals and measurements.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
@@ -337,6 +348,18 @@ pub fn now() -> Instant {
     static SECONDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let seconds = SECONDS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     *BEGINNING.get_or_init(Instant::now) + Duration::from_secs(seconds)
+}
+
+/// Under shuttle by a millisecond. All threads of an execution are one thread of the system's.
+#[cfg(shuttle)]
+#[must_use]
+pub fn now() -> Instant {
+    static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    std::thread_local! {
+        static MILLISECONDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+    let milliseconds = MILLISECONDS.replace(MILLISECONDS.get() + 1);
+    *BEGINNING.get_or_init(Instant::now) + Duration::from_millis(milliseconds)
 }
 
 /// How long ago that was.
@@ -356,7 +379,7 @@ pub fn process_id() -> u32 {
 pub use threads::{ThreadHandle, is_current, spawn};
 
 /// Channels. Not under loom: what is modelled hands work over by condition variables.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub mod channel {
     pub use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -373,10 +396,14 @@ pub mod channel {
     }
 }
 
+#[cfg(shuttle)]
+pub mod channel;
+
 #[cfg(not(loom))]
 mod threads {
     use std::io;
-    use std::thread;
+
+    use super::thread;
 
     /// A thread that runs.
     pub type ThreadHandle = thread::JoinHandle<()>;
@@ -396,7 +423,7 @@ mod threads {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;

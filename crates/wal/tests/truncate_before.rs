@@ -285,6 +285,47 @@ fn a_reader_keeps_the_log_that_it_has_and_its_files_until_it_is_gone() {
     }
 }
 
+/// What `stats` says of the disk is what the log is made of: files that only a reader keeps are not in it, or a
+/// log that is truncated beside slow readers would seem not to shrink.
+#[test]
+fn stats_count_the_log_that_is_left_and_not_the_files_that_a_reader_keeps() {
+    let disk = SimDisk::new(17);
+    let (wal, entries) = log_of_six(&disk, &small(POLICY).background(false));
+    let before = wal.stats();
+    let reader = wal.read_from(0).expect("the log is open");
+    wal.truncate_before(5).expect("nothing fails");
+    assert_eq!(linked(&disk).len(), 3, "the reader has not come to them yet");
+    let held = wal.stats();
+    assert_eq!((before.segments, held.segments), (3, 1));
+    assert!(held.disk_bytes < before.disk_bytes, "{} bytes, then {}", before.disk_bytes, held.disk_bytes);
+    assert_eq!((held.first, held.last, held.written, held.durable), (5, Some(5), 6, 6));
+    assert!(read(reader).0 == entries);
+    wal.truncate_before(6).expect("nothing fails");
+    assert_eq!(wal.stats().disk_bytes, held.disk_bytes, "what is removed late is not taken off twice");
+}
+
+/// A log that is closed and opened again knows nothing of the readers of the one before. They have what they
+/// have opened; the log that is opened is whole, and goes on.
+#[test]
+fn readers_from_before_a_restart_show_the_log_as_it_was_and_the_new_log_goes_on() {
+    for mapped in [true, false] {
+        let disk = SimDisk::new(18);
+        let options = small(POLICY).mapped_reads(mapped);
+        let (wal, entries) = log_of_six(&disk, &options);
+        let mut reader = wal.read_from(0).expect("the log is open");
+        let first = reader.next().expect("six entries").expect("it is read");
+        wal.close().expect("nothing fails");
+        let wal = open(&disk, &options);
+        for number in 6..10 {
+            wal.append(&payload(number << 20, HALF)).expect("nothing fails");
+        }
+        let (rest, error) = read(reader);
+        assert!(error.is_none(), "{error:?}");
+        assert!(first.payload() == entries[0] && rest == entries[1..]);
+        assert_eq!(shown(&wal).1.len(), 10);
+    }
+}
+
 #[test]
 fn what_a_truncation_could_not_remove_is_removed_by_the_next_open_and_foreign_files_are_not() {
     let disk = SimDisk::new(8);

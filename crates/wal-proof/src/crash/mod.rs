@@ -74,15 +74,16 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     arguments.skip_faulty || every_wrong_log_is_caught(arguments)
 }
 
-/// Each policy by itself; what each of them finds depends on nothing else.
+/// Each setup by itself; what each of them finds depends on nothing else. The setups of one policy share
+/// no image, because the settings of a segment are written in it.
 fn every_policy(arguments: &Arguments) -> Result<Ledger, Box<Violation>> {
     let policies = Policy::ALL.len() as u64;
     let states = arguments.states_per_policy.unwrap_or(arguments.states.div_ceil(policies));
-    let outcomes = on_all_cores(Policy::ALL.to_vec(), |policy| {
+    let all: Vec<_> = setups(Faulty::Nothing).into_iter().enumerate().collect();
+    let outcomes = on_all_cores(all.clone(), |(index, setup)| {
+        let sharers = all.iter().filter(|(_, other)| other.policy == setup.policy).count() as u64;
         let mut ledger = Ledger::default();
-        let setups = setups(Faulty::Nothing).into_iter().enumerate();
-        let setups: Vec<_> = setups.filter(|(_, setup)| setup.policy == policy).collect();
-        enumerate(arguments, &setups, states, &mut ledger).map(|()| ledger)
+        enumerate(arguments, &[(index, setup)], states.div_ceil(sharers), &mut ledger).map(|()| ledger)
     });
     let mut all = Ledger::default();
     for outcome in outcomes {
@@ -251,7 +252,14 @@ fn enumerate(
     let short = short.map(|script| (nothing.clone(), script, THOROUGH));
     let longer = script::all(&Operation::CORE, 3).map(|script| (nothing.clone(), script, QUICK));
     let random = (0..).map(|number| (nothing.clone(), random_script(arguments.seed, number), THOROUGH));
-    for (prelude, script, model) in lives.chain(directed).chain(short).chain(longer).chain(random) {
+    let all = lives.chain(directed).chain(short).chain(longer).chain(random).enumerate();
+    let all = all.flat_map(|(place, one)| {
+        let number = place as u64;
+        let long = number.is_multiple_of(LONG_LIVES) && place >= SHORT_LIVES.len() + DIRECTED.len();
+        let long = long.then(|| (nothing.clone(), long_script(arguments.seed, number), QUICK));
+        std::iter::once(one).chain(long)
+    });
+    for (prelude, script, model) in all {
         let mut all_done = prelude.0.is_empty();
         let most = if all_done { states_per_policy } else { states_per_policy / SHORT_LIVES_SHARE };
         for &(index, setup) in setups {
@@ -274,6 +282,17 @@ fn enumerate(
         }
     }
     Ok(())
+}
+
+/// Behind one script in so many a long life is tried, so that no budget is too small for a few.
+const LONG_LIVES: u64 = 32;
+
+/// A log that lives long: segment after segment is filled, dropped and found again. For what a file that is
+/// used again, or made of others, may still hold.
+fn long_script(seed: u64, number: u64) -> Script {
+    let mut draw = Draw::of(seed, number);
+    let length = 12 + draw.below(9);
+    Script((0..length).map(|_| Operation::LONG_LIVED[draw.below(Operation::LONG_LIVED.len())]).collect())
 }
 
 fn random_script(seed: u64, number: u64) -> Script {
@@ -305,6 +324,16 @@ mod tests {
         assert!(outcome.as_ref().is_ok_and(|ledger| ledger.all_states() >= 5000), "{outcome:?}");
         let merges = |merge| outcome.as_ref().map_or(0, |ledger| ledger.merges(merge));
         assert!(Merge::ALL.into_iter().all(|merge| merges(merge) > 0), "power cuts in every step of a merge");
+    }
+
+    #[test]
+    fn a_long_life_rolls_over_truncates_and_opens_again() {
+        let all: Vec<Script> = (0..20).map(|number| long_script(1, number)).collect();
+        for operation in [Operation::Roll, Operation::TruncateBefore, Operation::Close, Operation::Kill] {
+            let with = all.iter().filter(|script| script.0.contains(&operation)).count();
+            assert!(with > 10, "{} in {with} of 20 scripts", operation.name());
+        }
+        assert!(all.iter().all(|script| (12..=20).contains(&script.0.len())));
     }
 
     #[test]

@@ -83,6 +83,26 @@ impl Operation {
         Operation::EndSegment,
     ];
 
+    /// What a log does that lives long; those that stand twice are drawn twice as often.
+    pub(crate) const LONG_LIVED: [Operation; 16] = [
+        Operation::Roll,
+        Operation::Roll,
+        Operation::Roll,
+        Operation::Roll,
+        Operation::TruncateBefore,
+        Operation::TruncateBefore,
+        Operation::TruncateBefore,
+        Operation::TruncateAfter,
+        Operation::Close,
+        Operation::Close,
+        Operation::Kill,
+        Operation::Kill,
+        Operation::Drop,
+        Operation::Append,
+        Operation::Submit,
+        Operation::Sync,
+    ];
+
     pub(crate) fn all() -> impl Iterator<Item = Operation> {
         Operation::SCRIPTED.into_iter().chain([Operation::Open])
     }

@@ -1,0 +1,270 @@
+//! One life of a log on a simulated disk: runs a script until it ends or the power is cut, and tells the
+//! oracle everything that a caller was told.
+//!
+//! The log runs without threads, so everything happens in the call that asks for it and happens again.
+//! What was submitted gathers in one frame, as with several writers who meet, until somebody needs it.
+
+mod append;
+mod fail;
+mod restart;
+mod truncate;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use wal::sim::SimDisk;
+use wal::{Checksum, Commit, Directory, Durability, Error, ErrorKind, Options, Wal};
+
+use crate::crash::faulty::Faulty;
+use crate::crash::policy::Policy;
+use crate::crash::script::{Operation, Script};
+use crate::crash::world::{After, Broken, Promise, Shown, World};
+
+/// The smallest segments that are explored; the others are a third longer.
+pub(crate) const SMALLEST_SEGMENT: u64 = 12 << 10;
+
+/// How the logs of an exploration are opened, and what is wrong with them on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    pub(crate) policy: Policy,
+    pub(crate) segment_bytes: u64,
+    pub(crate) checksum: Checksum,
+    /// The anchor is written only where a rule asks for it (in builds that can switch rules off).
+    pub(crate) anchor_lags: bool,
+    /// The number of the first entry.
+    pub(crate) first: u64,
+    pub(crate) faulty: Faulty,
+}
+
+impl Setup {
+    pub(crate) fn options(&self) -> Options {
+        let lies = self.policy.waits() && self.faulty == Faulty::AcknowledgesBeforeSync;
+        let policy = if lies { Policy::None } else { self.policy };
+        let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum);
+        let options = options.first_sequence(self.first);
+        let options = policy.options(options).background(false).zero_ahead(self.zeroes_ahead());
+        self.faulty.options(options, self.anchor_lags)
+    }
+
+    /// Half of the setups, one under each policy: zeros are operations more, in which a power cut meets
+    /// nothing else.
+    fn zeroes_ahead(&self) -> bool {
+        self.segment_bytes > SMALLEST_SEGMENT
+    }
+
+    pub(crate) fn directory(&self, disk: &SimDisk) -> Arc<dyn Directory> {
+        self.faulty.wrap(Arc::new(disk.clone()))
+    }
+
+    pub(crate) fn open(&self, disk: &SimDisk) -> Result<Wal, Error> {
+        self.options().open_in(self.directory(disk))
+    }
+}
+
+/// How a life ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The script ran to its end; the log is still open.
+    Ran(Box<Wal>),
+    /// The power was cut in this operation.
+    Cut(Operation),
+}
+
+/// A log as its own reader shows it.
+pub(crate) fn shown(wal: &Wal) -> Result<Shown, Error> {
+    shown_from(wal.first(), wal.range(..)?)
+}
+
+/// The entries of a log that begins at `first`.
+pub(crate) fn shown_from(first: u64, entries: wal::Entries) -> Result<Shown, Error> {
+    let payloads = entries.map(|entry| Ok(entry?.payload().to_vec())).collect::<Result<_, Error>>()?;
+    Ok(Shown { first, payloads })
+}
+
+/// More calls than any operation on these small logs needs.
+const MOST_OPERATIONS: u64 = 400;
+
+/// Runs `script` on `disk`, cut at operation `cut_at` of the disk if there is one.
+pub(crate) fn live(
+    setup: &Setup,
+    disk: &SimDisk,
+    world: &mut World,
+    after: After,
+    script: &Script,
+    cut_at: Option<u64>,
+) -> Result<End, Broken> {
+    if let Some(cut_at) = cut_at {
+        disk.crash_at(cut_at);
+    }
+    let doing = Operation::Open;
+    let mut life = Life { setup, disk, world, wal: None, submitted: Vec::new(), faulted: false, doing };
+    let mut step = life.open(after)?;
+    for &operation in &script.0 {
+        if step == Step::Cut {
+            break;
+        }
+        life.doing = operation;
+        let before = disk.operations();
+        step = life.perform(operation)?;
+        if disk.operations() - before > MOST_OPERATIONS {
+            return Err(Broken::new(Promise::EveryCallReturns, format!("{} does not end", operation.name())));
+        }
+    }
+    match (step, life.wal) {
+        (Step::Done, Some(wal)) => Ok(End::Ran(Box::new(wal))),
+        (_, wal) => {
+            drop(wal);
+            Ok(End::Cut(life.doing))
+        }
+    }
+}
+
+struct Life<'a> {
+    setup: &'a Setup,
+    disk: &'a SimDisk,
+    world: &'a mut World,
+    wal: Option<Wal>,
+    /// What was submitted and is not known to have come to an end.
+    submitted: Vec<Commit>,
+    /// A fault is armed.
+    faulted: bool,
+    doing: Operation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Done,
+    Cut,
+}
+
+type Stepped = Result<Step, Broken>;
+
+/// What a caller was told.
+type Told = Result<Result<(), Error>, Broken>;
+
+impl Life<'_> {
+    fn perform(&mut self, operation: Operation) -> Stepped {
+        let segment_bytes = usize::try_from(self.setup.segment_bytes).unwrap_or(usize::MAX);
+        match operation {
+            Operation::Append => self.append(&[40]),
+            Operation::Batch => self.append(&[30, 0, 600]),
+            Operation::Roll => self.append(&[segment_bytes / 4]),
+            Operation::Giant => self.append(&[segment_bytes + 3000]),
+            Operation::Durable => {
+                let told = self.try_append(&[50], Durability::Durable)?;
+                self.step(told)
+            }
+            Operation::Submit => {
+                let told = self.try_submit()?;
+                self.step(told)
+            }
+            Operation::Wait => {
+                let told = self.try_wait()?;
+                self.step(told)
+            }
+            Operation::Flush => {
+                let told = self.try_flush()?;
+                self.step(told)
+            }
+            Operation::Sync => {
+                let told = self.try_sync()?;
+                self.step(told)
+            }
+            Operation::EndSegment => {
+                let told = self.try_end_segment()?;
+                self.step(told)
+            }
+            Operation::Close => self.close(),
+            Operation::Kill => self.kill(),
+            Operation::Drop => self.drop_log(),
+            Operation::FailSync => self.fail_sync(),
+            Operation::FailWrite => self.fail_write(),
+            Operation::TruncateAfter => match self.cut() {
+                Some(cut) => self.truncate(cut),
+                None => Ok(Step::Done),
+            },
+            Operation::TruncateBefore => self.truncate(self.new_beginning()),
+            Operation::FailTruncate => self.fail_truncate(),
+            Operation::Open => Ok(Step::Done),
+        }
+    }
+
+    fn step(&mut self, told: Result<(), Error>) -> Stepped {
+        match told {
+            Ok(()) => Ok(Step::Done),
+            Err(_) if self.disk.crashed() => Ok(Step::Cut),
+            // A fault that an earlier operation left behind, on its way through.
+            Err(error) if error.kind() == ErrorKind::Poisoned => self.restart(),
+            Err(_) => Ok(Step::Done),
+        }
+    }
+
+    fn wal(&self) -> &Wal {
+        self.wal.as_ref().expect("the log is open between operations")
+    }
+
+    /// Tells the oracle what callers can know by now. With `last_joined` the group that was begun last has
+    /// its numbers, whatever became of those in front of it.
+    fn settle(&mut self, last_joined: bool) -> Result<(), Broken> {
+        if !self.disk.crashed() {
+            self.settle_failed(last_joined)?;
+        }
+        let (written, durable) = (self.wal().written(), self.wal().durable());
+        self.world.wrote(written)?;
+        self.promised(durable, Durability::Durable)?;
+        for commit in std::mem::take(&mut self.submitted) {
+            match commit.outcome() {
+                None => self.submitted.push(commit),
+                Some(Err(_)) => {}
+                Some(Ok(number)) => self.promised(number + 1, self.setup.policy.promise())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A failed write takes back everything that is numbered behind it.
+    fn settle_failed(&mut self, last_joined: bool) -> Result<(), Broken> {
+        let passing = |kind| !matches!(kind, ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Truncated);
+        let Some(first) = self.submitted.iter().find(|commit| failed(commit).is_some_and(passing)) else {
+            return Ok(());
+        };
+        let first = first.sequence();
+        if self.submitted.iter().any(|commit| commit.sequence() >= first && failed(commit).is_none()) {
+            let how = format!("entry {first} failed, and one behind it did not");
+            return Err(Broken::new(Promise::LogIsAPrefix, how));
+        }
+        // Where an append has failed with them, they are taken back already.
+        if first < self.world.entries() {
+            self.world.wrote(first)?;
+            self.world.take_back(last_joined);
+        }
+        Ok(())
+    }
+
+    /// This is true of everything in front of `entries`, a caller was told.
+    fn promised(&mut self, entries: u64, promise: Durability) -> Result<(), Broken> {
+        let written = self.world.written_entries();
+        if promise > Durability::Buffered && entries > written {
+            let how = format!("{entries} entries are {promise:?}, and {written} are written");
+            return Err(Broken::new(Promise::AcknowledgedIsThere, how));
+        }
+        if promise == Durability::Durable {
+            self.world.acknowledge(entries);
+        }
+        Ok(())
+    }
+
+    /// Now this, now that, the same in the same place.
+    fn choose(&self, of: u64) -> u64 {
+        self.disk.operations() % of
+    }
+}
+
+fn lone(number: u64) -> Range<u64> {
+    number..number + 1
+}
+
+/// How a commit failed, if it did.
+fn failed(commit: &Commit) -> Option<ErrorKind> {
+    commit.outcome()?.err().map(|error| error.kind())
+}

@@ -1,0 +1,331 @@
+//! A scene: who does what to one log. To add an operation is to add a role.
+
+use std::sync::Arc;
+
+use shuttle::thread;
+use wal::{Commit, Durability, Entries, Error, ErrorKind, Options, Wal};
+use wal_segment::io::sim::{CrashModel, SimDisk};
+
+use crate::history::{Drops, History, Look, Moment, Shown};
+use crate::stage::{Lie, Stage};
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Appends single entries and batches.
+    Write,
+    /// Submits, and waits for some of it later.
+    Submit,
+    /// Reads forward, backward and single entries.
+    Read,
+    /// Flushes and syncs.
+    Sync,
+    /// Drops the front.
+    Purge,
+    /// Drops the end.
+    Cut,
+    /// Looks at what a power cut and a kill would leave at this moment.
+    Witness,
+    /// Closes the log under everybody.
+    Close,
+}
+
+/// How the log is opened, and what an append that returned has promised.
+#[derive(Clone)]
+pub(crate) struct Log {
+    pub(crate) options: Options,
+    pub(crate) promise: Durability,
+}
+
+/// Roles on a fresh log.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    log: Log,
+    roles: Vec<Role>,
+    lie: Lie,
+}
+
+/// What each thread does this often.
+const TURNS: usize = 3;
+/// Four of them fill a segment.
+const ENTRY_BYTES: usize = 2000;
+
+impl Scene {
+    pub(crate) fn new(log: &Log, roles: &[Role], lie: Lie) -> Scene {
+        Scene { log: log.clone(), roles: roles.to_vec(), lie }
+    }
+
+    pub(crate) fn play(&self) {
+        let disk = SimDisk::new(7);
+        let stage = Arc::new(Stage::new(disk.clone(), self.lie));
+        let wal = self
+            .log
+            .options
+            .open_in(Arc::clone(&stage) as Arc<dyn wal::Directory>)
+            .expect("an empty directory opens");
+        let history = Arc::new(History::default());
+        let promise = self.log.promise;
+        // There is something to read, and to drop, from the first.
+        let mut first = Actor::new(&wal, &disk, &history, promise, 0, &self.roles);
+        first.append(Durability::Durable);
+        first.append(promise);
+        stage.begin_to_lie();
+        let threads: Vec<_> = (1..)
+            .zip(&self.roles)
+            .map(|(number, &role)| {
+                let mut actor = Actor::new(&wal, &disk, &history, promise, number, &self.roles);
+                thread::spawn(move || {
+                    actor.act(role);
+                    actor.images
+                })
+            })
+            .collect();
+        let mut images = Vec::new();
+        for thread in threads {
+            images.extend(thread.join().expect("no thread panics"));
+        }
+        drop(first);
+        let before = history.now();
+        match wal.close() {
+            Ok(()) => history.promised_before(before, Durability::Durable),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+        }
+        let now = history.now();
+        let at_the_end = Look { from: now, to: now, needs: Durability::Durable };
+        images.push(Image {
+            what: "closed, power cut",
+            disk: disk.power_cut_losing_everything(),
+            look: at_the_end,
+        });
+        images.push(Image { what: "closed", disk, look: Look { needs: Durability::Written, ..at_the_end } });
+        for image in images {
+            image.check(&history);
+        }
+    }
+}
+
+/// What the machine would find after a crash at some moment.
+struct Image {
+    what: &'static str,
+    disk: SimDisk,
+    look: Look,
+}
+
+impl Image {
+    fn check(self, history: &History) {
+        let opened = Options::new().background(false).open_in(Arc::new(self.disk));
+        let wal = opened.unwrap_or_else(|error| panic!("{}: a crash alone opens: {error}", self.what));
+        let entries = wal.range(..).expect("an open log is read");
+        let shown = Shown { first: wal.first(), payloads: payloads(entries) };
+        history.check(self.what, &shown, self.look);
+    }
+}
+
+fn payloads(entries: Entries) -> Vec<Vec<u8>> {
+    entries.map(|entry| entry.expect("what is shown is read to its end").payload().to_vec()).collect()
+}
+
+/// One thread.
+struct Actor {
+    wal: Wal,
+    disk: SimDisk,
+    history: Arc<History>,
+    promise: Durability,
+    number: u64,
+    appended: u64,
+    closes: bool,
+    cuts: bool,
+    images: Vec<Image>,
+}
+
+impl Actor {
+    fn new(
+        wal: &Wal,
+        disk: &SimDisk,
+        history: &Arc<History>,
+        promise: Durability,
+        number: u64,
+        roles: &[Role],
+    ) -> Actor {
+        Actor {
+            wal: wal.clone(),
+            disk: disk.clone(),
+            history: Arc::clone(history),
+            promise,
+            number,
+            appended: 0,
+            closes: roles.contains(&Role::Close),
+            cuts: roles.contains(&Role::Cut),
+            images: Vec::new(),
+        }
+    }
+
+    fn act(&mut self, role: Role) {
+        let mut commits = Vec::new();
+        for turn in 0..TURNS {
+            match role {
+                Role::Write if turn == 1 => self.batch(),
+                Role::Write => self.append(self.promise),
+                Role::Submit => commits.extend(self.submit()),
+                Role::Read => self.read(turn),
+                Role::Sync if turn == 1 => self.make(Wal::flush, Durability::Written),
+                Role::Sync => self.make(Wal::sync, Durability::Durable),
+                Role::Purge => self.purge(),
+                Role::Cut => self.cut(),
+                Role::Witness => self.witness(turn),
+                Role::Close if turn + 1 < TURNS => thread::yield_now(),
+                Role::Close => self.close(),
+            }
+        }
+        for (call, commit) in commits {
+            match commit.wait() {
+                Ok(_) => self.history.promised(call, self.promise),
+                Err(error) => self.expected(&error),
+            }
+        }
+    }
+
+    /// Nothing fails here but what others do to the log.
+    fn expected(&self, error: &Error) {
+        let expected = match error.kind() {
+            ErrorKind::Closed => self.closes,
+            ErrorKind::Truncated => self.cuts,
+            _ => false,
+        };
+        assert!(expected, "nothing was wrong, and yet: {error}");
+    }
+
+    fn payload(&mut self) -> Vec<u8> {
+        self.appended += 1;
+        let mut payload = vec![0; ENTRY_BYTES];
+        let stamp = self.number << 32 | self.appended;
+        payload.chunks_mut(8).for_each(|chunk| chunk.copy_from_slice(&stamp.to_le_bytes()));
+        payload
+    }
+
+    fn append(&mut self, promise: Durability) {
+        let payload = self.payload();
+        let call = self.history.begin(vec![payload.clone()]);
+        let appended = if promise == self.promise {
+            self.wal.append(&payload)
+        } else {
+            self.wal.append_with(&payload, promise)
+        };
+        match appended {
+            Ok(number) => self.history.numbered(call, number, promise),
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    fn batch(&mut self) {
+        let batch = vec![self.payload(), self.payload()];
+        let call = self.history.begin(batch.clone());
+        match self.wal.append_batch(&batch) {
+            Ok(numbers) => self.history.numbered(call, numbers.start, self.promise),
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    fn submit(&mut self) -> Option<(usize, Commit)> {
+        let payload = self.payload();
+        let call = self.history.begin(vec![payload.clone()]);
+        match self.wal.submit(&payload) {
+            Ok(commit) => {
+                self.history.numbered(call, commit.sequence(), Durability::Buffered);
+                Some((call, commit))
+            }
+            Err(error) => {
+                self.expected(&error);
+                None
+            }
+        }
+    }
+
+    fn make(&self, call: impl Fn(&Wal) -> Result<(), Error>, promise: Durability) {
+        let before = self.history.now();
+        match call(&self.wal) {
+            Ok(()) => self.history.promised_before(before, promise),
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    fn read(&self, turn: usize) {
+        let from = self.history.now();
+        let range = match self.wal.range(..) {
+            Ok(range) => range,
+            Err(error) => return self.expected(&error),
+        };
+        let to = self.history.now();
+        let look = Look { from, to, needs: Durability::Written };
+        let mut entries = Vec::new();
+        if turn == 1 {
+            entries.extend(range.rev());
+            entries.reverse();
+        } else {
+            entries.extend(range);
+        }
+        let entries: Vec<_> =
+            entries.into_iter().map(|entry| entry.expect("what is shown is read to its end")).collect();
+        let Some(first) = entries.first().map(wal::Entry::sequence) else { return };
+        for (number, entry) in (first..).zip(&entries) {
+            assert_eq!(entry.sequence(), number, "numbers have no gap");
+        }
+        let payloads = entries.iter().map(|entry| entry.payload().to_vec()).collect();
+        self.history.check("a reader", &Shown { first, payloads }, look);
+        self.read_one(first + entries.len() as u64 / 2);
+    }
+
+    fn read_one(&self, sequence: u64) {
+        match self.wal.read(sequence) {
+            Ok(entry) => self.history.check_entry(sequence, entry.payload()),
+            Err(error) if error.kind() == ErrorKind::OutOfRange => {}
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    fn purge(&self) {
+        let (first, next) = (self.wal.first(), self.wal.written());
+        self.truncate(Drops::Before((first + next).div_ceil(2)));
+    }
+
+    fn cut(&self) {
+        let next = self.wal.written();
+        self.truncate(Drops::From(next.saturating_sub(1).max(1)));
+    }
+
+    fn truncate(&self, drops: Drops) {
+        let truncation = self.history.begin_truncation(drops);
+        let told = match drops {
+            Drops::Before(first) => self.wal.truncate_before(first),
+            Drops::From(next) => self.wal.truncate_after(next - 1),
+        };
+        match told {
+            Ok(()) => self.history.truncated(truncation),
+            // Somebody else has truncated meanwhile.
+            Err(error) if error.kind() == ErrorKind::OutOfRange => {}
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    /// What was promised before the image is taken must be in it.
+    fn witness(&mut self, turn: usize) {
+        let from: Moment = self.history.now();
+        let durable = Look { from, to: from, needs: Durability::Durable };
+        let image = |what, disk, look| Image { what, disk, look };
+        self.images.push(image("power cut, nothing kept", self.disk.power_cut_losing_everything(), durable));
+        let model = CrashModel { exhaustive_up_to: 0, random: 1, tearing: 1, garbage: 1 };
+        let cuts = self.disk.crash_images(model, turn as u64);
+        self.images.extend(cuts.take(3).map(|disk| image("power cut", disk, durable)));
+        let written = Look { needs: Durability::Written, ..durable };
+        self.images.push(image("kill", self.disk.kill(), written));
+        thread::yield_now();
+    }
+
+    fn close(&self) {
+        let before = self.history.now();
+        match self.wal.clone().close() {
+            Ok(()) => self.history.promised_before(before, Durability::Durable),
+            Err(error) => self.expected(&error),
+        }
+    }
+}

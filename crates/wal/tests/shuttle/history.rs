@@ -1,0 +1,283 @@
+//! What everybody called and was told, and when: the oracle.
+//!
+//! Nobody knows the order of the calls but the log; but each call began and ended at a known time, and each
+//! entry has bytes of its own. So of whatever is shown it can be said:
+//!
+//! ```text
+//!  append     ├────────┤ told number 7, durable
+//!  truncate_after(5)         ├─────┤              over before that moment: 7 must be gone
+//!                        ├───┤                    not over: 7 may be there
+//!  shown                               at this moment
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wal::Durability;
+
+/// A moment: the number of a call's begin or end.
+pub(crate) type Moment = u64;
+
+/// One append, batch or submitted entry.
+#[derive(Clone, Debug)]
+struct Call {
+    payloads: Vec<Vec<u8>>,
+    begun: Moment,
+    /// The first number, and when the caller was told.
+    told: Option<(u64, Moment)>,
+    /// When it was promised to be written, and durable.
+    written: Option<Moment>,
+    durable: Option<Moment>,
+}
+
+/// One truncation: what is kept is in front of `Cut`, or from `Purge` on.
+#[derive(Clone, Copy, Debug)]
+struct Truncation {
+    drops: Drops,
+    begun: Moment,
+    /// When it was over with `Ok`.
+    done: Option<Moment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drops {
+    Before(u64),
+    From(u64),
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    now: Moment,
+    calls: Vec<Call>,
+    truncations: Vec<Truncation>,
+}
+
+/// What is known. Its lock is held for a moment, and no thread is switched under it.
+#[derive(Debug, Default)]
+pub(crate) struct History(Mutex<Told>);
+
+/// A log as it is shown, from this number on.
+pub(crate) struct Shown {
+    pub(crate) first: u64,
+    pub(crate) payloads: Vec<Vec<u8>>,
+}
+
+/// When something was looked at: it is as it was at a moment between these.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) from: Moment,
+    pub(crate) to: Moment,
+    /// What was promised up to here must be there.
+    pub(crate) needs: Durability,
+}
+
+impl History {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        let mut told = self.told();
+        told.now += 1;
+        told.now
+    }
+
+    /// A call begins; returns its place.
+    pub(crate) fn begin(&self, payloads: Vec<Vec<u8>>) -> usize {
+        let begun = self.now();
+        let mut told = self.told();
+        told.calls.push(Call { payloads, begun, told: None, written: None, durable: None });
+        told.calls.len() - 1
+    }
+
+    /// Its caller knows its number, and this is true of it.
+    pub(crate) fn numbered(&self, call: usize, first: u64, promise: Durability) {
+        let now = self.now();
+        self.told().calls[call].told = Some((first, now));
+        self.promised(call, promise);
+    }
+
+    pub(crate) fn promised(&self, call: usize, promise: Durability) {
+        let now = self.now();
+        self.told().calls[call].promise(promise, now);
+    }
+
+    /// This is true of every call that was told its number before `moment`.
+    pub(crate) fn promised_before(&self, moment: Moment, promise: Durability) {
+        let now = self.now();
+        let mut told = self.told();
+        let known = |call: &&mut Call| call.told.is_some_and(|(_, when)| when < moment);
+        told.calls.iter_mut().filter(known).for_each(|call| call.promise(promise, now));
+    }
+
+    pub(crate) fn begin_truncation(&self, drops: Drops) -> usize {
+        let begun = self.now();
+        let mut told = self.told();
+        told.truncations.push(Truncation { drops, begun, done: None });
+        told.truncations.len() - 1
+    }
+
+    pub(crate) fn truncated(&self, truncation: usize) {
+        let now = self.now();
+        self.told().truncations[truncation].done = Some(now);
+    }
+
+    /// Holds what is shown against all of it.
+    pub(crate) fn check(&self, what: &str, shown: &Shown, look: Look) {
+        let told = self.told();
+        let outcome = told.check(shown, look);
+        if let Err(how) = outcome {
+            panic!("{what}: {how}\n{look:?}\n{:?}\n{:#?}", told.truncations, told.brief());
+        }
+    }
+
+    /// Holds one entry that was read against it.
+    pub(crate) fn check_entry(&self, sequence: u64, payload: &[u8]) {
+        let told = self.told();
+        let is_it = |call: &Call| {
+            call.payloads
+                .iter()
+                .position(|own| own == payload)
+                .is_some_and(|place| call.told.is_none_or(|(first, _)| first + place as u64 == sequence))
+        };
+        assert!(told.calls.iter().any(is_it), "entry {sequence} was never appended there");
+    }
+}
+
+impl Call {
+    fn promise(&mut self, promise: Durability, now: Moment) {
+        if promise >= Durability::Written {
+            self.written.get_or_insert(now);
+        }
+        if promise >= Durability::Durable {
+            self.durable.get_or_insert(now);
+        }
+    }
+
+    fn needed(&self, look: Look) -> bool {
+        let since = match look.needs {
+            Durability::Durable => self.durable,
+            _ => self.written,
+        };
+        since.is_some_and(|since| since < look.from)
+    }
+}
+
+impl Told {
+    fn check(&self, shown: &Shown, look: Look) -> Result<(), String> {
+        self.check_first(shown, look)?;
+        let owners = self.owners();
+        let mut seen = vec![false; self.calls.len()];
+        let mut before: Option<(usize, usize)> = None;
+        let next = shown.first + shown.payloads.len() as u64;
+        for (sequence, payload) in (shown.first..).zip(&shown.payloads) {
+            let Some(&(call, place)) = owners.get(payload) else {
+                return Err(format!("entry {sequence} was never appended"));
+            };
+            let own = &self.calls[call];
+            if own.begun > look.to {
+                return Err(format!("entry {sequence} was appended later"));
+            }
+            if let Some((first, _)) = own.told
+                && first + place as u64 != sequence
+            {
+                return Err(format!("entry {sequence} was said to be entry {}", first + place as u64));
+            }
+            if self.surely_cut(own, sequence, look) {
+                return Err(format!("entry {sequence} was dropped, and is back"));
+            }
+            let goes_on = place > 0 && before == Some((call, place - 1));
+            if !goes_on && (place > 0 && sequence != shown.first || std::mem::replace(&mut seen[call], true))
+            {
+                return Err(format!("entry {sequence} is out of its batch, or there twice"));
+            }
+            let whole =
+                before.is_none_or(|(last, at)| last == call || at + 1 == self.calls[last].payloads.len());
+            if !whole && !self.may_be_cut_at(sequence, look) {
+                return Err(format!("the batch in front of entry {sequence} is not whole"));
+            }
+            before = Some((call, place));
+        }
+        let torn = before.is_some_and(|(last, at)| at + 1 < self.calls[last].payloads.len());
+        if torn && !self.may_be_cut_at(next, look) {
+            return Err(format!("the batch in front of {next} ends early"));
+        }
+        self.check_needed(shown, look)
+    }
+
+    fn check_needed(&self, shown: &Shown, look: Look) -> Result<(), String> {
+        for call in self.calls.iter().filter(|call| call.needed(look)) {
+            let Some((first, _)) = call.told else { continue };
+            for (sequence, payload) in (first..).zip(&call.payloads) {
+                if sequence < shown.first || self.may_be_cut(call, sequence, look) {
+                    continue;
+                }
+                let place = usize::try_from(sequence - shown.first).map_err(|error| error.to_string())?;
+                if shown.payloads.get(place) != Some(payload) {
+                    return Err(format!("entry {sequence} was promised, and is not there"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_first(&self, shown: &Shown, look: Look) -> Result<(), String> {
+        let begins = |truncation: &Truncation| match truncation.drops {
+            Drops::Before(first) => first,
+            Drops::From(_) => 0,
+        };
+        let over = self.truncations.iter().filter(|one| one.done.is_some_and(|done| done < look.from));
+        let least = over.map(begins).max().unwrap_or(0);
+        let may_have = |one: &Truncation| one.begun < look.to && begins(one) == shown.first;
+        if shown.first == least || shown.first > least && self.truncations.iter().any(may_have) {
+            return Ok(());
+        }
+        Err(format!("the log begins at {}, and not at {least}", shown.first))
+    }
+
+    fn owners(&self) -> BTreeMap<&Vec<u8>, (usize, usize)> {
+        let of_call = |(number, call)| {
+            let places = Call::places(call);
+            places.map(move |(place, payload)| (payload, (number, place)))
+        };
+        self.calls.iter().enumerate().flat_map(of_call).collect()
+    }
+
+    /// A truncation that began when the entry was known was over when this was looked at.
+    fn surely_cut(&self, call: &Call, sequence: u64, look: Look) -> bool {
+        let Some((_, told)) = call.told else { return false };
+        self.truncations.iter().any(|one| {
+            let over = one.begun > told && one.done.is_some_and(|done| done < look.from);
+            over && matches!(one.drops, Drops::From(next) if next <= sequence)
+        })
+    }
+
+    /// A truncation was not over when the entry came, and had begun when this was looked at.
+    fn may_be_cut(&self, call: &Call, sequence: u64, look: Look) -> bool {
+        self.truncations.iter().any(|one| {
+            let meets = one.begun < look.to && one.done.is_none_or(|done| done > call.begun);
+            meets && matches!(one.drops, Drops::From(next) if next <= sequence)
+        })
+    }
+
+    fn may_be_cut_at(&self, next: u64, look: Look) -> bool {
+        self.truncations.iter().any(|one| one.begun < look.to && one.drops == Drops::From(next))
+    }
+
+    fn brief(&self) -> Vec<String> {
+        let call = |call: &Call| {
+            let (begun, told, entries) = (call.begun, call.told, call.payloads.len());
+            format!(
+                "begun {begun}, told {told:?}, {entries} entries, written {:?}, durable {:?}",
+                call.written, call.durable
+            )
+        };
+        self.calls.iter().map(call).collect()
+    }
+}
+
+impl Call {
+    fn places(call: &Call) -> impl Iterator<Item = (usize, &Vec<u8>)> {
+        call.payloads.iter().enumerate()
+    }
+}
