@@ -83,12 +83,20 @@ fn appends_end_or_are_refused_when_the_log_is_closed() {
 #[test]
 fn the_front_is_dropped_beside_writers_and_readers() {
     explore(&none(), &[Write, Purge, Read, Witness]);
+}
+
+#[test]
+fn the_front_is_dropped_beside_writers_who_wait() {
     explore(&immediate(), &[Write, Purge, Read, Sync]);
 }
 
 #[test]
 fn the_end_is_dropped_beside_writers_and_readers() {
     explore(&grouped(), &[Write, Cut, Read, Witness]);
+}
+
+#[test]
+fn the_end_is_dropped_beside_what_is_submitted() {
     explore(&periodic(), &[Submit, Cut, Read, Sync]);
 }
 
