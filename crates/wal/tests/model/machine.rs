@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use wal::{Commit, Durability, ErrorKind, Wal};
+use wal::{Commit, Durability, ErrorKind, Hold, Wal};
 use wal_segment::io::sim::{CallKind, CrashModel, FaultEffect, SimDisk, Times};
 
 use crate::common::oracle::Oracle;
 use crate::common::{contents, enospc, fault, open};
+use crate::living::Following;
 use crate::reading::Kept;
 use crate::step::{Setup, Step};
 
@@ -24,6 +25,8 @@ pub(crate) struct Model {
     pub(crate) pending: Vec<(Commit, Durability)>,
     /// A reader that was made earlier.
     pub(crate) kept: Option<Kept>,
+    pub(crate) following: Option<Following>,
+    pub(crate) holds: Vec<Hold>,
     pub(crate) first: u64,
     pub(crate) written: u64,
     pub(crate) durable: u64,
@@ -48,6 +51,8 @@ impl Model {
             wal,
             pending,
             kept: None,
+            following: None,
+            holds: Vec::new(),
             first: 0,
             written: 0,
             durable: 0,
@@ -149,7 +154,7 @@ impl Model {
             Step::FailSync(nth, loss) => {
                 self.disk.fail(fault(CallKind::SyncFile, *nth, Times::Once, FaultEffect::SyncLoss(*loss)));
                 // What a reader comes to may be lost with it.
-                self.kept = None;
+                (self.kept, self.following) = (None, None);
                 // It may be one that a write needs.
                 (self.write_fails, self.sync_fails) = (true, true);
             }
@@ -157,11 +162,19 @@ impl Model {
                 drop(wal);
                 self.heal();
                 let wal = self.wal.take().expect("open between steps");
+                self.go_on_following();
                 wal.close().expect("nothing fails");
+                self.followers_end();
                 self.reopen(*setup, self.oracle.next());
             }
             Step::TruncateAfter(eighths) => self.truncate_after(*eighths),
             Step::TruncateBefore(eighths) => self.truncate_before(*eighths),
+            Step::Roll => self.roll(),
+            Step::Hold(eighths) => self.hold(*eighths),
+            Step::LetGo(which) => self.let_go(*which),
+            Step::Follow(eighths, mark) => self.follow(*eighths, *mark),
+            Step::GoOnFollowing => self.go_on_following(),
+            Step::AppendAt(beside, bytes) => self.append_at(*beside, *bytes),
             Step::Keep(entries) => self.keep_a_reader(*entries),
             Step::Continue => self.go_on_reading(),
             Step::End(setup) => {
@@ -234,6 +247,8 @@ impl Model {
         // What was joined and not written may be handed to the disk that is left behind.
         self.wal = None;
         self.pending.clear();
+        self.following = None;
+        self.holds.clear();
         self.setup = setup;
         (self.poisoned, self.write_fails, self.sync_fails) = (false, false, false);
         // To open a log takes no space.

@@ -11,6 +11,7 @@ mod common;
 
 mod appending;
 mod failures;
+mod living;
 mod machine;
 mod reading;
 mod step;

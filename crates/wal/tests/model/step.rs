@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use wal::{Checksum, Durability, Options, SyncPolicy};
+use wal::{Checksum, Durability, Mark, Options, SyncPolicy};
 use wal_segment::io::sim::SyncLoss;
 
 use crate::common;
@@ -38,6 +38,18 @@ pub(crate) enum Step {
     TruncateAfter(u64),
     /// So many eighths go.
     TruncateBefore(u64),
+    /// The segment is ended.
+    Roll,
+    /// What is behind so many eighths is held.
+    Hold(u64),
+    /// One of the holds is dropped.
+    LetGo(usize),
+    /// A follower is made behind so many eighths, in place of the one that there was.
+    Follow(u64, Mark),
+    /// It comes to all that there is.
+    GoOnFollowing,
+    /// An entry under a number that is so far beside the next one.
+    AppendAt(i64, usize),
     /// A reader is made, shows so many entries, and stays.
     Keep(usize),
     /// It goes on.
@@ -159,6 +171,13 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => setup().prop_map(Step::Close),
         3 => (0..=8_u64).prop_map(Step::TruncateAfter),
         3 => (0..=8_u64).prop_map(Step::TruncateBefore),
+        3 => Just(Step::Roll),
+        2 => (0..=8_u64).prop_map(Step::Hold),
+        2 => (0..9_usize).prop_map(Step::LetGo),
+        2 => (0..=8_u64, select(vec![Mark::Written, Mark::Durable]))
+            .prop_map(|(eighths, mark)| Step::Follow(eighths, mark)),
+        3 => Just(Step::GoOnFollowing),
+        3 => (select(vec![0_i64, 0, 0, -1, 1]), size()).prop_map(|(beside, bytes)| Step::AppendAt(beside, bytes)),
         2 => (0..9_usize).prop_map(Step::Keep),
         2 => Just(Step::Continue),
         1 => setup().prop_map(Step::End),

@@ -23,6 +23,7 @@ impl Model {
         assert_eq!((self.wal().written(), self.wal().durable()), (end, end), "all that stays is durable");
         self.oracle.truncated(end);
         (self.written, self.durable, self.gathered) = (end, end, self.gathered.min(end));
+        self.cut_followers(end);
         self.pending.retain(|(commit, _)| {
             let stays = commit.sequences().end <= end;
             let told = stays
@@ -37,10 +38,13 @@ impl Model {
 
     pub(crate) fn truncate_before(&mut self, eighths: u64) {
         self.heal();
-        let first = self.first + (self.oracle.next() - self.first) * eighths / 8;
-        if let Err(error) = self.wal().truncate_before(first) {
-            return self.failed(&error, None);
-        }
+        let wanted = self.first + (self.oracle.next() - self.first) * eighths / 8;
+        let first = wanted.min(self.held()).max(self.first);
+        let kept = match self.wal().truncate_before(wanted) {
+            Ok(kept) => kept,
+            Err(error) => return self.failed(&error, None),
+        };
+        assert_eq!(kept, first, "as much as is held stays");
         assert!(self.wal().durable() >= first, "what is dropped is made durable before");
         self.first = first;
     }
