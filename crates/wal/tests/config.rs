@@ -39,7 +39,7 @@ fn all_set() -> Value {
         "first_sequence": 7,
         "recycle": false,
         "spares": 3,
-        "retain_bytes": 1 << 31,
+        "retain_bytes": 1 << 30,
         "retain_entries": 1_000_000,
         "retain_age_ms": 86_400_000,
         "max_log_bytes": 1_u64 << 33,

@@ -428,7 +428,7 @@ fn is_pool(name: &std::ffi::OsStr) -> bool {
 }
 
 #[test]
-fn a_reader_that_comes_to_a_file_which_is_another_segment_by_now_is_told_that_its_own_is_missing() {
+fn a_reader_that_comes_to_a_file_which_is_another_segment_by_now_is_told_that_its_own_was_dropped() {
     let disk = SimDisk::new(1);
     let wal = open(&disk, &small(POLICY));
     fill(&wal, 3);
@@ -437,7 +437,7 @@ fn a_reader_that_comes_to_a_file_which_is_another_segment_by_now_is_told_that_it
     fill(&wal, 3);
     let (shown, error) = read(old.range(..));
     assert!(shown.is_empty());
-    assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Missing));
+    assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::OutOfRange));
     // Between opening the file and locking it, the file has become another one.
     let raced = disk.kill();
     let another = raced.contents(linked(&disk).last().expect("a segment")).expect("it is there");
@@ -496,7 +496,7 @@ fn readers_that_race_with_files_being_used_again_read_what_was_appended() {
                             match entry {
                                 Ok(entry) => check(&entry),
                                 // Its files may be gone before it comes to them.
-                                Err(error) => assert_eq!(error.kind(), ErrorKind::Missing, "{error}"),
+                                Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}"),
                             }
                         }
                     }

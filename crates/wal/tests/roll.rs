@@ -68,6 +68,21 @@ fn a_log_that_is_closed_or_poisoned_is_not_rolled() {
     refused(other.roll(), ErrorKind::Closed);
 }
 
+// A write had failed, so no segment was open, and in the last one lay an entry that was not synced. A roll found
+// nothing to end, and returned. A power cut took what it had promised.
+#[test]
+fn a_roll_behind_a_failed_write_makes_durable_what_was_there() {
+    let disk = SimDisk::new(1);
+    let wal = open(&disk, &small(SyncPolicy::None).background(false));
+    wal.append(b"one").expect("nothing fails");
+    disk.fail(fault(CallKind::Write, 0, Times::Once, FaultEffect::Error(enospc())));
+    refused(wal.append(b"two"), ErrorKind::NoSpace);
+    wal.roll().expect("there is nothing to end");
+    assert_eq!(wal.durable(), 1);
+    let left = open(&disk.power_cut_losing_everything(), &small(SyncPolicy::None));
+    assert_eq!(contents(&left), [b"one".to_vec()]);
+}
+
 #[test]
 fn a_sync_that_fails_in_a_roll_poisons() {
     for policy in [POLICY, SyncPolicy::None] {

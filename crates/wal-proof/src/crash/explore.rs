@@ -73,7 +73,12 @@ impl<'a> Explorer<'a> {
     pub(crate) fn script_behind(&mut self, prelude: &Script, script: &Script, model: CrashModel) -> Explored {
         let disk = SimDisk::new(self.seed);
         let origin = self.origin.clone();
-        let start = Start { disk, world: World::beginning_at(self.setup.first), after: After::PowerCut, trail: origin };
+        let start = Start {
+            disk,
+            world: World::beginning_at(self.setup.first),
+            after: After::PowerCut,
+            trail: origin,
+        };
         let stage = Stage { script: prelude.clone(), cut_at: None, pick: None, killed: true };
         let (disk, world, _) = self.run(&start, &stage)?;
         let trail = extended(&start.trail, stage);

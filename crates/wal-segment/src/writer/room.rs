@@ -42,7 +42,7 @@ impl Writer {
         segment_bytes.saturating_sub(Link::end_offset() + seal_frame_bytes(2))
     }
 
-    /// Ends the open segment, as a rollover does: the next append begins another. Nothing is done when none is
+    /// Ends the open segment, as a rollover does: the next append begins another. No segment is ended when none is
     /// open, or no frame is in it. What is there is durable when this returns. Space that was reserved behind it
     /// is given back, if the system can.
     ///
@@ -55,9 +55,10 @@ impl Writer {
     pub fn roll(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "no segment is ended beside a sync of it");
-        let Tail::Open(open) = &self.tail else { return Ok(()) };
+        // Behind a failed write no segment is open, and the last one may not be durable.
+        let Tail::Open(open) = &self.tail else { return self.sync_all(depot) };
         if self.has_empty_segment() {
-            return Ok(());
+            return self.sync_all(depot);
         }
         let file = open.file.clone();
         self.seal(depot)?;

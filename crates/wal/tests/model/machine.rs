@@ -161,8 +161,8 @@ impl Model {
             Step::Close(setup) => {
                 drop(wal);
                 self.heal();
-                let wal = self.wal.take().expect("open between steps");
                 self.go_on_following();
+                let wal = self.wal.take().expect("open between steps");
                 wal.close().expect("nothing fails");
                 self.followers_end();
                 self.reopen(*setup, self.oracle.next());
