@@ -109,18 +109,18 @@ pub struct Fullness {
     pub most_bytes: u64,
     /// What the segments take that are on the disk, in bytes.
     pub log_bytes: u64,
-    /// How much of that waits for readers before it is removed, in bytes.
-    pub waiting_bytes: u64,
+    /// How much of that lingers: dropped, and not removed before a reader is gone, in bytes.
+    pub lingering_bytes: u64,
     /// What the next segment would take, in bytes.
     pub wanted_bytes: u64,
 }
 
 impl fmt::Display for Fullness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fullness { most_bytes, log_bytes, waiting_bytes, wanted_bytes } = self;
+        let Fullness { most_bytes, log_bytes, lingering_bytes, wanted_bytes } = self;
         write!(f, "the log may take {most_bytes} bytes: its segments take {log_bytes}")?;
-        if *waiting_bytes > 0 {
-            write!(f, " ({waiting_bytes} of them wait for readers)")?;
+        if *lingering_bytes > 0 {
+            write!(f, " ({lingering_bytes} of them linger for readers)")?;
         }
         write!(f, ", and the next one would take {wanted_bytes}")
     }

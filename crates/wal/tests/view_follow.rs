@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::bytes::{frames, linked, segments};
 use common::seam::{Call, Seam};
-use common::{EVERY_POLICY, HALF, SMALL, eio, every_setup, fault, open, refused, small, view, within};
+use common::{EVERY_POLICY, SMALL, eio, every_setup, fault, large, open, refused, small, view, within};
 use wal::{Entry, Error, ErrorKind, Options, SyncPolicy, View, ViewFollower, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
 
@@ -587,12 +587,6 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
             }
         }
     });
-}
-
-fn large(number: u64) -> Vec<u8> {
-    let mut payload = number.to_le_bytes().to_vec();
-    payload.resize(HALF + usize::try_from(number % 7).expect("small"), 0x5a);
-    payload
 }
 
 /// Truncations at both ends, rollovers and reopenings beside followers that begin again when they are told: no
