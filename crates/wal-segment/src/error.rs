@@ -85,6 +85,13 @@ pub enum Error {
         /// The first number that is gone, or another entry's now.
         from: Sequence,
     },
+    /// A merge has moved an entry to another segment before it was read: its old one is gone.
+    Moved {
+        /// The file that it was to be read from.
+        file: PathBuf,
+        /// Its number.
+        sequence: Sequence,
+    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// The next segment would take the files of the log above the bound that was set.
@@ -109,18 +116,18 @@ pub struct Fullness {
     pub most_bytes: u64,
     /// What the segments take that are on the disk, in bytes.
     pub log_bytes: u64,
-    /// How much of that waits for readers before it is removed, in bytes.
-    pub waiting_bytes: u64,
+    /// How much of that lingers: dropped, and not removed before a reader is gone, in bytes.
+    pub lingering_bytes: u64,
     /// What the next segment would take, in bytes.
     pub wanted_bytes: u64,
 }
 
 impl fmt::Display for Fullness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fullness { most_bytes, log_bytes, waiting_bytes, wanted_bytes } = self;
+        let Fullness { most_bytes, log_bytes, lingering_bytes, wanted_bytes } = self;
         write!(f, "the log may take {most_bytes} bytes: its segments take {log_bytes}")?;
-        if *waiting_bytes > 0 {
-            write!(f, " ({waiting_bytes} of them wait for readers)")?;
+        if *lingering_bytes > 0 {
+            write!(f, " ({lingering_bytes} of them linger for readers)")?;
         }
         write!(f, ", and the next one would take {wanted_bytes}")
     }
@@ -347,6 +354,13 @@ impl fmt::Display for Error {
             }
             Error::CutOff { file, from } => {
                 write!(f, "{}: the entries from {from} on were cut off meanwhile", file.display())
+            }
+            Error::Moved { file, sequence } => {
+                let file = file.display();
+                write!(
+                    f,
+                    "{file}: entry {sequence} was merged into another segment meanwhile: look at the log anew"
+                )
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")

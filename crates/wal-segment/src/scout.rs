@@ -42,6 +42,8 @@ pub struct Scout {
     /// The last segment, once it was looked at.
     growing: Option<Growing>,
     durable: Sequence,
+    /// A merge was met, which leaves entries what they are and moves them.
+    merged: bool,
 }
 
 /// What a look at the names and LINKs has found.
@@ -62,7 +64,7 @@ impl Scout {
     /// Goes on behind what was found by a [`look`](crate::look).
     #[must_use]
     pub fn new(snapshot: Snapshot, durable: Sequence) -> Scout {
-        Scout { log: None, snapshot, growing: None, durable }
+        Scout { log: None, snapshot, growing: None, durable, merged: false }
     }
 
     /// The log as far as it is known.
@@ -168,7 +170,7 @@ impl Scout {
             if let Some(damage) = self.lost_above(directory, &anchor, &heads, next)? {
                 return Ok(Seen::Unsteady(Error::Damaged(damage)));
             }
-            match trail(directory, &catalog, &anchor, &last, &self.snapshot, next)? {
+            match trail(directory, &catalog, &anchor, &last, &self.snapshot, next, &mut self.merged)? {
                 Err(unsteady) => return Ok(Seen::Unsteady(unsteady)),
                 Ok(spans) => self.adopt(spans, last, &anchor),
             }
@@ -236,8 +238,8 @@ impl Scout {
     }
 }
 
-/// What is to be told when entry `next` of a snapshot could not be read: the error, or that a truncation has
-/// dropped the entry meanwhile. Only a snapshot without a lease is looked at.
+/// What is to be told when entry `next` of a snapshot could not be read: the error, or that meanwhile a truncation
+/// has dropped the entry, or a merge has moved it. Only a snapshot without a lease is looked at.
 pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
     if snapshot.is_leased() {
         return error;
@@ -246,7 +248,9 @@ pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequ
         Error::Damaged(damage) => damage.file.clone(),
         _ => return error,
     };
-    match Scout::new(snapshot.clone(), Sequence::ZERO).explain(directory, next, error) {
+    let mut scout = Scout::new(snapshot.clone(), Sequence::ZERO);
+    match scout.explain(directory, next, error) {
+        Ok(()) | Err(Error::CutOff { .. }) if scout.merged => Error::Moved { file, sequence: next },
         Err(explained) => explained,
         Ok(()) => Error::CutOff { file, from: next },
     }

@@ -6,6 +6,10 @@
 //!  newer            │ └─ 6 ─ 7     each LINK in between begins at `next` or behind it: nothing was taken back
 //!                   └─── 8         a LINK that begins in front of `next` has cut off what was handed out
 //! ```
+//!
+//! The LINK of a merge begins in front of what it has copied. When its segment is the next one behind those that
+//! are known, no cut lies in between, and what was handed out is in it, up to where the copies end. Otherwise the
+//! merge may have removed the LINK of a cut, and what was handed out counts as cut off.
 
 use std::sync::Arc;
 
@@ -16,12 +20,13 @@ use crate::chain::open_span;
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::inspect::{Inspected, Linked, inspect};
 use crate::io::{Access, Directory};
+use crate::last_segment::number_between;
 use crate::open::has_vanished;
 use crate::shelf::Snapshot;
 use crate::span::{Span, Tip};
 
 /// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
-/// The inner error says what does not fit, and may be changing.
+/// The inner error says what does not fit, and may be changing. `merged` becomes true when a merge lies on the way.
 ///
 /// # Errors
 /// When files cannot be read.
@@ -32,8 +37,10 @@ pub(crate) fn trail(
     last: &Arc<Linked>,
     known: &Snapshot,
     next: Sequence,
+    merged: &mut bool,
 ) -> Result<Result<Vec<Span>, Error>, Error> {
     let lowest = known.spans().next().map(|span| span.life.segment);
+    let highest = known.spans().next_back().map(|span| span.life.segment);
     let mut newer: Vec<Arc<Linked>> = Vec::new();
     let mut current = Arc::clone(last);
     let joined = loop {
@@ -41,9 +48,16 @@ pub(crate) fn trail(
         if let Some(at) = known.spans().position(|span| span.life == life) {
             break Some(at);
         }
-        if current.link.next < next {
+        let copied = current.link.durable_offset > current.start.offset;
+        *merged |= copied;
+        let kept = if copied && highest.and_then(SegmentNumber::next) == Some(life.segment) {
+            number_between(&current, current.start.offset, current.link.next, current.link.durable_offset)?
+        } else {
+            current.link.next
+        };
+        if kept < next {
             let file = current.file.path.to_path_buf();
-            return Ok(Err(Error::CutOff { file, from: current.link.next }));
+            return Ok(Err(Error::CutOff { file, from: kept }));
         }
         let predecessor = current.link.predecessor.map(|predecessor| predecessor.segment);
         let is_first = life.segment == anchor.first_segment;

@@ -37,12 +37,12 @@ pub struct Verification {
 /// read every byte once, and bounded memory.
 ///
 /// # Errors
-/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`] or [`Error::CutOff`] when the log
-/// was truncated meanwhile, again and again. Damage is what it reports, not an error.
+/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`], [`Error::CutOff`] or
+/// [`Error::Moved`] when the log was truncated or merged meanwhile, again and again. Damage is what it reports, not an error.
 pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
     for _ in 1..VERIFICATIONS {
         match verify_once(directory) {
-            Err(Error::Dropped { .. } | Error::CutOff { .. }) => {}
+            Err(Error::Dropped { .. } | Error::CutOff { .. } | Error::Moved { .. }) => {}
             verified => return verified,
         }
     }

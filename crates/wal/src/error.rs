@@ -22,7 +22,8 @@ pub enum ErrorKind {
     NoSpace,
     /// Acknowledged bytes are damaged. Nothing on disk was changed.
     Corrupt,
-    /// A segment is not there. Nothing on disk was changed.
+    /// A segment is not there. Nothing on disk was changed. To a [`View`](crate::View) it also tells, without
+    /// [damage](Error::damage), that a writer has merged the segment into another one meanwhile: look anew.
     Missing,
     /// The log was written by a later version, or with a checksum kind that this build lacks.
     Unsupported,
@@ -144,6 +145,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         full if full.is_out_of_space() => ErrorKind::NoSpace,
         Segment::Damaged(Damage { kind: DamageKind::Missing, .. }) => ErrorKind::Missing,
         Segment::Damaged(_) => ErrorKind::Corrupt,
+        Segment::Moved { .. } => ErrorKind::Missing,
         Segment::Unsupported { .. } => ErrorKind::Unsupported,
         Segment::Locked { .. } => ErrorKind::Locked,
         Segment::NoLog { .. } => ErrorKind::NoLog,

@@ -54,7 +54,7 @@ struct State {
     ended: VecDeque<(u64, u64)>,
     /// When the open segment got its first entry.
     begun: Option<Instant>,
-    waiting: Lingering,
+    lingering: Lingering,
     overruns: u64,
     errors: u64,
     last_error: Option<String>,
@@ -92,7 +92,7 @@ impl Keeper {
             opened: (last, now_unix_ns),
             ended: VecDeque::new(),
             begun: None,
-            waiting: Lingering::default(),
+            lingering: Lingering::default(),
             overruns: 0,
             errors: 0,
             last_error: None,
@@ -290,10 +290,10 @@ impl Keeper {
         Some(age.saturating_sub(since(begun)))
     }
 
-    /// Files that are dropped and still there; and segments from here on are the log's.
-    pub(crate) fn waiting(&self, waiting: Lingering, first_segment: u64) {
+    /// Files that are dropped and still there linger; and segments from here on are the log's.
+    pub(crate) fn lingers(&self, lingering: Lingering, first_segment: u64) {
         let mut state = self.lock();
-        state.waiting = waiting;
+        state.lingering = lingering;
         while state.ended.front().is_some_and(|&(segment, _)| segment < first_segment) {
             state.ended.pop_front();
         }
@@ -322,7 +322,7 @@ impl Keeper {
         stats.held_bytes = lowest.map_or(0, |held| kept_bytes(&pieces, held.sequence, u64::MAX));
         stats.lowest_hold = lowest.map(LowestHold::of);
         stats.hold_overruns = state.overruns;
-        (stats.waiting_files, stats.waiting_bytes) = (state.waiting.files, state.waiting.bytes);
+        (stats.lingering_files, stats.lingering_bytes) = (state.lingering.files, state.lingering.bytes);
         (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
     }
 
@@ -418,7 +418,7 @@ impl Core {
             }
         }
         if self.keeper.keeping().waits() && self.commits.is_stalled() {
-            // Nobody tells when a reader is gone that its files waited for.
+            // Nobody tells when a reader is gone for which files linger.
             self.commits.retry();
         }
         if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_stalled() {

@@ -74,7 +74,7 @@ impl Options {
     }
 
     /// Bounds what the segments take on the disk, in bytes: those of the log, those that are dropped and
-    /// wait for readers, and the one to be begun. An append that would begin a segment beyond that is
+    /// linger for readers, and the one to be begun. An append that would begin a segment beyond that is
     /// refused, or [waits](Options::when_full); what retention allows to drop is dropped first. Nothing is
     /// poisoned: once [`truncate_before`](crate::Wal::truncate_before) has made room, appends go on. A
     /// [`truncate_after`](crate::Wal::truncate_after) may begin one segment beyond the bound.
@@ -90,8 +90,8 @@ impl Options {
     /// What an append does that would take the log above [`Options::max_log_bytes`]. Default:
     /// [`WhenFull::Refuse`].
     ///
-    /// With [`WhenFull::Wait`] it keeps its number and waits for a truncation, retention, or a reader whose files
-    /// wait to be removed; so do what is behind it, a [`Commit`](crate::Commit) and a [`Wal::sync`](crate::Wal::sync).
+    /// With [`WhenFull::Wait`] it keeps its number and waits for a truncation, retention, or a reader for which files
+    /// linger; so do what is behind it, a [`Commit`](crate::Commit) and a [`Wal::sync`](crate::Wal::sync).
     /// At close they get [`ErrorKind::Closed`], and the close says why. Submits that do not wait, or not
     /// for so long, get [`ErrorKind::Full`] once as much is in flight as may be. Without
     /// [`background`](Options::background) threads nobody notices that a reader is gone before the next truncation.

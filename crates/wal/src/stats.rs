@@ -61,10 +61,10 @@ pub struct Stats {
     pub held_bytes: u64,
     /// Holds that were overrun.
     pub hold_overruns: u64,
-    /// Files that are no part of the log any more, and wait to be removed until a reader is gone.
-    pub waiting_files: u64,
+    /// Files that linger: they are no part of the log any more, and are not removed before a reader is gone.
+    pub lingering_files: u64,
     /// How long these are together, in bytes. Not part of `disk_bytes`.
-    pub waiting_bytes: u64,
+    pub lingering_bytes: u64,
     /// How often something failed that retention, or ending an old segment, took. It is tried again.
     pub keeping_errors: u64,
     /// What failed then last.

@@ -155,7 +155,7 @@ impl Tail {
     fn take_unneeded(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
         let unneeded = writer.take_unneeded();
         let first_segment = writer.snapshot().spans().next().map_or(0, |span| span.life.segment.value());
-        self.keeper.waiting(writer.waiting(), first_segment);
+        self.keeper.lingers(writer.lingering(), first_segment);
         unneeded
     }
 
@@ -194,7 +194,7 @@ impl Tail {
         };
         // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
         let place = self.keeper.clip(&Piece::all(&snapshot), from);
-        // Else the snapshot is one of the readers that the files wait for.
+        // Else the snapshot is one of the readers for which the files linger.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
         let done = writer.truncate_before(place, directory, stores);

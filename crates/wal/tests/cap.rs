@@ -91,11 +91,11 @@ fn a_full_log_says_what_the_cap_is_and_what_blocks_and_goes_on_behind_a_truncati
             let reader = wal.read_from(1).expect("the log is open");
             assert_eq!(wal.truncate_before(4).expect("nothing fails"), 4);
             let error = refused(wal.append(&[1; HALF]), ErrorKind::NoSpace);
-            assert!(error.to_string().contains("wait for readers"), "{error}");
-            assert_eq!((wal.stats().waiting_files, wal.stats().waiting_bytes), (2, 2 * SMALL));
+            assert!(error.to_string().contains("linger for readers"), "{error}");
+            assert_eq!((wal.stats().lingering_files, wal.stats().lingering_bytes), (2, 2 * SMALL));
             drop(reader);
             assert_eq!(wal.append(&[1; HALF]).expect("there is room, and nobody had to say so"), 6);
-            assert_eq!(wal.stats().waiting_bytes, 0);
+            assert_eq!(wal.stats().lingering_bytes, 0);
             assert!(!wal.stats().poisoned && file_bytes(&disk) <= CAP);
             wal.close().expect("nothing fails");
             assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &options)).len(), 3);

@@ -14,7 +14,7 @@ use common::bytes::segments;
 use common::gate::Gate;
 use common::seam::{Call, Seam};
 use common::task::block_on;
-use common::{HALF, SMALL, eio, every_setup, fault, open, refused, small, within};
+use common::{SMALL, eio, every_setup, fault, large, open, refused, small, within};
 use wal::{Durability, Entry, Error, ErrorKind, Follower, Mark, Options, SyncPolicy, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
 
@@ -507,12 +507,6 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
             }
         }
     });
-}
-
-fn large(number: u64) -> Vec<u8> {
-    let mut payload = number.to_le_bytes().to_vec();
-    payload.resize(HALF + usize::try_from(number % 7).expect("small"), 0x5a);
-    payload
 }
 
 /// Several threads append, truncate in front and behind, and follow, on a real disk and with threads.

@@ -370,38 +370,3 @@ fn space_that_cannot_be_given_back_is_no_error() {
     ledger.sync(&wal).expect("nothing needs it");
     assert_eq!(contents(&wal), ledger.entries());
 }
-
-/// What the first append of a life costs on a real disk, with and without a merge.
-#[test]
-#[ignore = "measures"]
-fn the_first_append_of_a_life_is_timed() {
-    for entry_bytes in [100, 4_000, 40_000] {
-        let scratch = tempfile::tempdir().expect("there is room");
-        let options = Options::new().sync(SyncPolicy::Immediate);
-        let (mut merging, mut other) = (Vec::new(), Vec::new());
-        for _ in 0..200 {
-            let wal = options.open(scratch.path()).expect("nothing fails");
-            let before = wal.stats().segments;
-            let begun = std::time::Instant::now();
-            wal.append(&vec![7; entry_bytes]).expect("nothing fails");
-            let took = begun.elapsed();
-            let merged = wal.stats().segments < before;
-            let like_it = if merged { &mut merging } else { &mut other };
-            like_it.push(took);
-            wal.append(&vec![8; entry_bytes]).expect("nothing fails");
-            drop(wal);
-        }
-        for (what, mut took) in [("with a merge", merging), ("without", other)] {
-            took.sort();
-            let of = |part: usize| took.get(took.len() * part / 10).copied().unwrap_or_default();
-            println!(
-                "{entry_bytes} bytes, {what}: {} lives, median {:?}, 9 of 10 below {:?}",
-                took.len(),
-                of(5),
-                of(9)
-            );
-        }
-        let names = std::fs::read_dir(scratch.path()).expect("it is there").count();
-        println!("{entry_bytes} bytes: {names} names in the directory after 200 lives");
-    }
-}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::bytes::{frames, linked, segments};
 use common::seam::{Call, Seam};
-use common::{EVERY_POLICY, HALF, SMALL, eio, every_setup, fault, open, refused, small, view, within};
+use common::{EVERY_POLICY, SMALL, eio, every_setup, fault, large, open, refused, small, view, within};
 use wal::{Entry, Error, ErrorKind, Options, SyncPolicy, View, ViewFollower, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
 
@@ -277,7 +277,7 @@ fn a_reader_of_a_view_is_told_that_entries_were_dropped_or_cut_and_not_of_damage
 #[test]
 fn a_file_that_was_made_anew_under_a_view_says_that_the_front_was_dropped() {
     let disk = SimDisk::new(1);
-    let wal = open(&disk, &small(SyncPolicy::Immediate));
+    let wal = open(&disk, &small(SyncPolicy::Immediate).recycle(false));
     append(&wal, 100);
     let unmapped = Options::new().mapped_reads(false);
     let before = unmapped.open_read_only_in(Arc::new(disk.clone())).expect("there is a log");
@@ -589,10 +589,71 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
     });
 }
 
-fn large(number: u64) -> Vec<u8> {
-    let mut payload = number.to_le_bytes().to_vec();
-    payload.resize(HALF + usize::try_from(number % 7).expect("small"), 0x5a);
-    payload
+/// Segments of which many lives of an entry each are merged into one.
+fn mergeable() -> Options {
+    Options::new().segment_bytes(64 << 10).sync(SyncPolicy::Immediate).background(false)
+}
+
+/// A life that appends an entry, and merges when there are enough in front of it.
+fn live(disk: &SimDisk, payload: &[u8]) {
+    let wal = open(disk, &mergeable());
+    wal.append(payload).expect("nothing fails");
+}
+
+/// A merge begins with a LINK in front of what it has copied, which looked like a cut to a follower: it was told
+/// that entries were taken back which are all there. Once in eight lives, that was.
+#[test]
+fn a_merge_takes_nothing_back_from_a_follower_that_has_seen_the_lives_before_it() {
+    let disk = SimDisk::new(5);
+    live(&disk, &payload(0));
+    let mut follower = follow(&disk, 0);
+    is_entry(&mut follower, 0);
+    let mut merges = 0;
+    for number in 1..40 {
+        let before = linked(&disk).len();
+        live(&disk, &payload(number));
+        merges += usize::from(linked(&disk).len() < before);
+        is_entry(&mut follower, number);
+        is_pending(&mut follower);
+    }
+    assert!(merges > 2, "only {merges} merges");
+}
+
+/// The LINK of the cut is gone with the segments that were merged. Whoever has not seen it before must not go on.
+#[test]
+fn a_cut_that_a_merge_has_removed_is_told() {
+    let disk = SimDisk::new(5);
+    (0..4).for_each(|number| live(&disk, &payload(number)));
+    let mut follower = follow(&disk, 0);
+    (0..4).for_each(|number| is_entry(&mut follower, number));
+    let wal = open(&disk, &mergeable());
+    wal.truncate_after(1).expect("nothing fails");
+    drop(wal);
+    let before = linked(&disk).len();
+    (0..20).for_each(|_| live(&disk, &other(0)));
+    assert!(linked(&disk).len() < before + 20, "they were merged");
+    let error = item(&mut follower).expect("it is told").expect_err("of the cut");
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+#[test]
+fn a_view_says_that_a_merge_has_moved_what_it_had_not_opened_and_a_new_one_has_it() {
+    let disk = SimDisk::new(5);
+    (0..9).for_each(|number| live(&disk, &payload(number)));
+    let before = view(&disk);
+    live(&disk, &payload(9));
+    assert_eq!(before.read(0).expect("the first segment stays").payload(), payload(0));
+    for number in 1..9 {
+        let error = refused(before.read(number), ErrorKind::Missing);
+        assert!(error.damage().is_none() && error.to_string().contains("merged"), "{error}");
+    }
+    let error = before.range(..).find_map(Result::err).expect("an error");
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(before.verify().expect("it looks anew").damages.is_empty());
+    let after = view(&disk);
+    for number in 0..10 {
+        assert_eq!(after.read(number).expect("it is there").payload(), payload(number));
+    }
 }
 
 /// Truncations at both ends, rollovers and reopenings beside followers that begin again when they are told: no

@@ -4,7 +4,7 @@
 //! roll   SEAL ─▶ sync ─▶ the file shortened to what it holds        the next append begins another
 //! ```
 //!
-//! The bound counts the segments as long as they are on the disk, those that wait for readers with them, and
+//! The bound counts the segments as long as they are on the disk, those that linger for readers with them, and
 //! the one to be begun, prepared or not. A truncation may begin one beyond it: it is on its way to give
 //! others back.
 
@@ -27,7 +27,7 @@ impl Writer {
     /// What the segments take that are on the disk, in bytes.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
-        file_bytes(&self.spans).saturating_add(self.waiting().bytes)
+        file_bytes(&self.spans).saturating_add(self.lingering().bytes)
     }
 
     /// Whether a segment is open, and no frame in it: it was begun by a LINK alone.
@@ -84,7 +84,7 @@ impl Writer {
         let most_bytes = self.most_bytes?;
         let (log_bytes, wanted_bytes) = (self.log_bytes(), order.bytes);
         let fits = log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes);
-        let waiting_bytes = self.waiting().bytes;
-        (!fits).then_some(Fullness { most_bytes, log_bytes, waiting_bytes, wanted_bytes })
+        let lingering_bytes = self.lingering().bytes;
+        (!fits).then_some(Fullness { most_bytes, log_bytes, lingering_bytes, wanted_bytes })
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Unneeded {
     /// Of the snapshots that are taken now.
     lease: Option<Arc<Lease>>,
     /// By age. What readers of the first may need, nobody of the others does without.
-    waiting: VecDeque<(Weak<Lease>, Vec<SegmentNumber>, u64)>,
+    lingering: VecDeque<(Weak<Lease>, Vec<SegmentNumber>, u64)>,
 }
 
 /// Files that are no part of the log any more, and not removed yet.
@@ -50,7 +50,7 @@ pub struct Lingering {
 impl Unneeded {
     /// A new one, whose lease the snapshots hold.
     pub(super) fn new() -> Unneeded {
-        Unneeded { lease: Some(Arc::new(Lease)), waiting: VecDeque::new() }
+        Unneeded { lease: Some(Arc::new(Lease)), lingering: VecDeque::new() }
     }
 
     pub(super) fn lease(&self) -> Option<Arc<Lease>> {
@@ -63,11 +63,11 @@ impl Unneeded {
             return;
         }
         let before = self.lease.replace(Arc::new(Lease));
-        self.waiting.push_back((before.as_ref().map(Arc::downgrade).unwrap_or_default(), segments, bytes));
+        self.lingering.push_back((before.as_ref().map(Arc::downgrade).unwrap_or_default(), segments, bytes));
     }
 
-    fn waiting(&self) -> Lingering {
-        self.waiting.iter().fold(Lingering::default(), |sum, (_, segments, bytes)| Lingering {
+    fn lingering(&self) -> Lingering {
+        self.lingering.iter().fold(Lingering::default(), |sum, (_, segments, bytes)| Lingering {
             files: sum.files + segments.len() as u64,
             bytes: sum.bytes + bytes,
         })
@@ -76,8 +76,8 @@ impl Unneeded {
     /// Those that no reader of this process can come to any more.
     fn take_free(&mut self) -> Vec<SegmentNumber> {
         let mut free = Vec::new();
-        while self.waiting.front().is_some_and(|(lease, ..)| lease.strong_count() == 0) {
-            free.extend(self.waiting.pop_front().into_iter().flat_map(|(_, segments, _)| segments));
+        while self.lingering.front().is_some_and(|(lease, ..)| lease.strong_count() == 0) {
+            free.extend(self.lingering.pop_front().into_iter().flat_map(|(_, segments, _)| segments));
         }
         free
     }
@@ -175,10 +175,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Segments that no snapshot to come has, and that are still to be [taken](Writer::take_unneeded).
+    /// Segments that linger: no snapshot to come has them, and they are still to be [taken](Writer::take_unneeded).
     #[must_use]
-    pub fn waiting(&self) -> Lingering {
-        self.unneeded.waiting()
+    pub fn lingering(&self) -> Lingering {
+        self.unneeded.lingering()
     }
 
     /// Segments that no reader of this process needs any more. They are to be

@@ -48,6 +48,13 @@ pub(crate) const LOSSES: [SyncLoss; 4] =
 pub(crate) const FEW_IMAGES: CrashModel =
     CrashModel { exhaustive_up_to: 64, random: 24, tearing: 6, garbage: 6 };
 
+/// A payload that tells its number, two of which fill a [`SMALL`] segment.
+pub(crate) fn large(number: u64) -> Vec<u8> {
+    let mut payload = number.to_le_bytes().to_vec();
+    payload.resize(HALF + usize::try_from(number % 7).expect("small"), 0x5a);
+    payload
+}
+
 /// A log of the smallest segments.
 pub(crate) fn small(policy: SyncPolicy) -> Options {
     Options::new().segment_bytes(SMALL).sync(policy).background(false)
