@@ -41,14 +41,15 @@ struct Shared<T> {
 #[derive(Debug)]
 struct Queue<T> {
     messages: VecDeque<T>,
-    sends: bool,
+    /// How many may still send.
+    senders: usize,
     receives: bool,
 }
 
 /// A channel that holds at most so many messages.
 #[must_use]
 pub fn bounded<T>(most: usize) -> (Sender<T>, Receiver<T>) {
-    let queue = Queue { messages: VecDeque::new(), sends: true, receives: true };
+    let queue = Queue { messages: VecDeque::new(), senders: 1, receives: true };
     let shared = Arc::new(Shared { queue: Mutex::new(queue), changed: Condvar::new(), most });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -95,7 +96,7 @@ impl<T> Receiver<T> {
             if let Some(message) = queue.messages.pop_front() {
                 return Ok(message);
             }
-            if !queue.sends {
+            if queue.senders == 0 {
                 return Err(RecvError);
             }
             queue = self.0.changed.wait(queue);
@@ -109,14 +110,14 @@ impl<T> Receiver<T> {
     pub fn recv_timeout(&self, limit: Duration) -> Result<T, RecvTimeoutError> {
         let queue = self.0.queue.lock_whole();
         let take = |queue: &mut Guard<'_, Queue<T>>| queue.messages.pop_front();
-        let mut queue = if queue.messages.is_empty() && queue.sends {
+        let mut queue = if queue.messages.is_empty() && queue.senders > 0 {
             self.0.changed.wait_for(&self.0.queue, queue, limit)
         } else {
             queue
         };
         match take(&mut queue) {
             Some(message) => Ok(message),
-            None if queue.sends => Err(RecvTimeoutError::Timeout),
+            None if queue.senders > 0 => Err(RecvTimeoutError::Timeout),
             None => Err(RecvTimeoutError::Disconnected),
         }
     }
@@ -136,9 +137,16 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Sender<T> {
+        self.0.queue.lock_whole().senders += 1;
+        Sender(Arc::clone(&self.0))
+    }
+}
+
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.0.queue.lock_whole().sends = false;
+        self.0.queue.lock_whole().senders -= 1;
         self.0.changed.notify_all();
     }
 }

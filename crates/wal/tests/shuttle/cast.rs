@@ -1,9 +1,10 @@
 //! A scene: who does what to one log. To add an operation is to add a role.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use shuttle::thread;
-use wal::{Commit, Durability, Entries, Error, ErrorKind, Options, Wal};
+use wal::{Commit, Directory, Durability, Entries, Error, ErrorKind, Options, Wal};
 use wal_segment::io::sim::{CrashModel, SimDisk};
 
 use crate::history::{Drops, History, Look, Moment, Shown};
@@ -24,6 +25,14 @@ pub(crate) enum Role {
     Purge,
     /// Drops the end.
     Cut,
+    /// Reads as another process does, without the log's lock.
+    View,
+    /// Ends the segment.
+    Roll,
+    /// Holds the front, reads what it holds, moves on, lets go.
+    Hold,
+    /// Follows what becomes durable, until the log is closed.
+    Follow,
     /// Looks at what a power cut and a kill would leave at this moment.
     Witness,
     /// Closes the log under everybody.
@@ -43,6 +52,8 @@ pub(crate) struct Scene {
     log: Log,
     roles: Vec<Role>,
     lie: Lie,
+    /// Files of dropped segments that became others, in all schedules so far.
+    used_again: Arc<AtomicU64>,
 }
 
 /// What each thread does this often.
@@ -52,7 +63,11 @@ const ENTRY_BYTES: usize = 2000;
 
 impl Scene {
     pub(crate) fn new(log: &Log, roles: &[Role], lie: Lie) -> Scene {
-        Scene { log: log.clone(), roles: roles.to_vec(), lie }
+        Scene { log: log.clone(), roles: roles.to_vec(), lie, used_again: Arc::default() }
+    }
+
+    pub(crate) fn used_again(&self) -> u64 {
+        self.used_again.load(Ordering::Relaxed)
     }
 
     pub(crate) fn play(&self) {
@@ -61,34 +76,46 @@ impl Scene {
         let wal = self
             .log
             .options
-            .open_in(Arc::clone(&stage) as Arc<dyn wal::Directory>)
+            .open_in(Arc::clone(&stage) as Arc<dyn Directory>)
             .expect("an empty directory opens");
         let history = Arc::new(History::default());
         let promise = self.log.promise;
         // There is something to read, and to drop, from the first.
-        let mut first = Actor::new(&wal, &disk, &history, promise, 0, &self.roles);
+        let mut first = Actor::new(&wal, &stage, &disk, &history, promise, 0, &self.roles);
         first.append(Durability::Durable);
         first.append(promise);
         stage.begin_to_lie();
-        let threads: Vec<_> = (1..)
-            .zip(&self.roles)
-            .map(|(number, &role)| {
-                let mut actor = Actor::new(&wal, &disk, &history, promise, number, &self.roles);
-                thread::spawn(move || {
+        let (mut threads, mut followers) = (Vec::new(), Vec::new());
+        for (number, &role) in (1..).zip(&self.roles) {
+            let mut actor = Actor::new(&wal, &stage, &disk, &history, promise, number, &self.roles);
+            if role == Role::Follow {
+                followers.push(thread::spawn(move || actor.follow()));
+            } else {
+                threads.push(thread::spawn(move || {
                     actor.act(role);
                     actor.images
-                })
-            })
-            .collect();
+                }));
+            }
+        }
         let mut images = Vec::new();
         for thread in threads {
             images.extend(thread.join().expect("no thread panics"));
         }
         drop(first);
         let before = history.now();
-        match wal.close() {
+        match wal.clone().close() {
             Ok(()) => history.promised_before(before, Durability::Durable),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+        }
+        let (again, told) = (stage.used_again(), wal.stats().recycled_segments);
+        // A spare that was made twice is told, too.
+        assert!(again <= told, "{again} files are used again, and {told} are told");
+        self.used_again.fetch_add(again, Ordering::Relaxed);
+        drop(wal);
+        for follower in followers {
+            if let Some(position) = follower.join().expect("no follower panics") {
+                assert_eq!(position, disk_next(&disk), "a follower ends where the log does");
+            }
         }
         let now = history.now();
         let at_the_end = Look { from: now, to: now, needs: Durability::Durable };
@@ -121,6 +148,12 @@ impl Image {
     }
 }
 
+/// The number of the next entry of a log that was closed.
+fn disk_next(disk: &SimDisk) -> u64 {
+    let view = Options::new().open_read_only_in(Arc::new(disk.clone()));
+    view.expect("a log that was closed can be looked at").written()
+}
+
 fn payloads(entries: Entries) -> Vec<Vec<u8>> {
     entries.map(|entry| entry.expect("what is shown is read to its end").payload().to_vec()).collect()
 }
@@ -128,6 +161,7 @@ fn payloads(entries: Entries) -> Vec<Vec<u8>> {
 /// One thread.
 struct Actor {
     wal: Wal,
+    directory: Arc<dyn Directory>,
     disk: SimDisk,
     history: Arc<History>,
     promise: Durability,
@@ -135,12 +169,14 @@ struct Actor {
     appended: u64,
     closes: bool,
     cuts: bool,
+    purges: bool,
     images: Vec<Image>,
 }
 
 impl Actor {
     fn new(
         wal: &Wal,
+        stage: &Arc<Stage>,
         disk: &SimDisk,
         history: &Arc<History>,
         promise: Durability,
@@ -149,6 +185,7 @@ impl Actor {
     ) -> Actor {
         Actor {
             wal: wal.clone(),
+            directory: Arc::clone(stage) as Arc<dyn Directory>,
             disk: disk.clone(),
             history: Arc::clone(history),
             promise,
@@ -156,6 +193,7 @@ impl Actor {
             appended: 0,
             closes: roles.contains(&Role::Close),
             cuts: roles.contains(&Role::Cut),
+            purges: roles.contains(&Role::Purge),
             images: Vec::new(),
         }
     }
@@ -172,6 +210,10 @@ impl Actor {
                 Role::Sync => self.make(Wal::sync, Durability::Durable),
                 Role::Purge => self.purge(),
                 Role::Cut => self.cut(),
+                Role::View => self.view(),
+                Role::Roll => self.make(Wal::roll, Durability::Durable),
+                Role::Hold => self.hold(),
+                Role::Follow => unreachable!("followers are joined behind the close"),
                 Role::Witness => self.witness(turn),
                 Role::Close if turn + 1 < TURNS => thread::yield_now(),
                 Role::Close => self.close(),
@@ -190,6 +232,8 @@ impl Actor {
         let expected = match error.kind() {
             ErrorKind::Closed => self.closes,
             ErrorKind::Truncated => self.cuts,
+            // Numbers that were looked up a moment ago may be gone.
+            ErrorKind::OutOfRange => self.cuts || self.purges,
             _ => false,
         };
         assert!(expected, "nothing was wrong, and yet: {error}");
@@ -278,8 +322,92 @@ impl Actor {
     fn read_one(&self, sequence: u64) {
         match self.wal.read(sequence) {
             Ok(entry) => self.history.check_entry(sequence, entry.payload()),
-            Err(error) if error.kind() == ErrorKind::OutOfRange => {}
             Err(error) => self.expected(&error),
+        }
+    }
+
+    /// What another process is shown was appended there, or it is told that it is gone.
+    fn view(&self) {
+        let view = Options::new().open_read_only_in(Arc::clone(&self.directory));
+        let view = view.expect("a log that somebody writes can be looked at");
+        let mut before = None;
+        for entry in view.range(..) {
+            match entry {
+                Ok(entry) => {
+                    let sequence = entry.sequence();
+                    assert!(before.is_none_or(|before| before + 1 == sequence), "numbers have no gap");
+                    before = Some(sequence);
+                    self.history.check_entry(sequence, entry.payload());
+                }
+                Err(error) => {
+                    let gone = [ErrorKind::OutOfRange, ErrorKind::Truncated].contains(&error.kind());
+                    assert!(gone && (self.cuts || self.purges), "nothing is damaged, and yet: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What is held stays, until it is let go.
+    fn hold(&self) {
+        let first = self.wal.first();
+        let place = self.history.begin_hold(first);
+        let hold = match self.wal.hold("held", first) {
+            Ok(hold) => hold,
+            Err(error) => return self.expected(&error),
+        };
+        self.history.holds(place);
+        self.read_held(hold.sequence());
+        let further = (first + self.wal.durable()).div_ceil(2);
+        let next_place = self.history.begin_hold(further);
+        self.history.lets_go(place);
+        match hold.advance(further) {
+            Ok(()) => {
+                self.history.holds(next_place);
+                self.read_held(further);
+                self.history.lets_go(next_place);
+            }
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    fn read_held(&self, sequence: u64) {
+        assert!(self.wal.first() <= sequence, "entry {sequence} is held");
+        if sequence >= self.wal.durable() {
+            // Nothing is there yet.
+            return;
+        }
+        match self.wal.read(sequence) {
+            Ok(entry) => self.history.check_entry(sequence, entry.payload()),
+            Err(error) if error.kind() == ErrorKind::OutOfRange => {
+                assert!(self.cuts, "entry {sequence} is held, and yet: {error}");
+            }
+            Err(error) => self.expected(&error),
+        }
+    }
+
+    /// Where it ended with the log; `None` when it could not go on before.
+    fn follow(&self) -> Option<u64> {
+        let mut follower = match self.wal.follow(self.wal.first()) {
+            Ok(follower) => follower,
+            Err(error) => {
+                self.expected(&error);
+                return None;
+            }
+        };
+        loop {
+            let next = follower.position();
+            match follower.next() {
+                Some(Ok(entry)) => {
+                    assert_eq!(entry.sequence(), next, "each entry once, and in order");
+                    self.history.followed(next, entry.payload());
+                }
+                Some(Err(error)) => {
+                    self.expected(&error);
+                    return None;
+                }
+                None => return Some(next),
+            }
         }
     }
 
@@ -295,14 +423,13 @@ impl Actor {
 
     fn truncate(&self, drops: Drops) {
         let truncation = self.history.begin_truncation(drops);
-        let told = match drops {
-            Drops::Before(first) => self.wal.truncate_before(first),
-            Drops::From(next) => self.wal.truncate_after(next - 1),
+        let dropped = match drops {
+            Drops::Before(first) => self.wal.truncate_before(first).map(Drops::Before),
+            Drops::From(next) => self.wal.truncate_after(next - 1).map(|()| drops),
         };
-        match told {
-            Ok(()) => self.history.truncated(truncation),
-            // Somebody else has truncated meanwhile.
-            Err(error) if error.kind() == ErrorKind::OutOfRange => {}
+        match dropped {
+            Ok(dropped) => self.history.truncated(truncation, dropped),
+            // Somebody else has truncated meanwhile, or so it seems.
             Err(error) => self.expected(&error),
         }
     }

@@ -33,7 +33,10 @@ pub(crate) fn explore(log: &Log, roles: &[Role]) {
     let begun = Instant::now();
     run(RandomScheduler::new_from_seed(seed, iterations.div_ceil(2)), &scene, FailurePersistence::Print);
     run(PctScheduler::new_from_seed(seed, DEPTH, iterations / 2), &scene, FailurePersistence::Print);
-    println!("{roles:?}: {iterations} schedules, seed {seed}, {:.1} s", begun.elapsed().as_secs_f64());
+    let (again, seconds) = (scene.used_again(), begun.elapsed().as_secs_f64());
+    println!("{roles:?}: {iterations} schedules, seed {seed}, {again} files used again, {seconds:.1} s");
+    let drops = roles.contains(&Role::Purge) && iterations >= ITERATIONS;
+    assert!(!drops || again > 0, "files of dropped segments are never used again");
 }
 
 /// Whether the scene on a disk that is wrong breaks a promise in some schedule.

@@ -39,6 +39,15 @@ struct Truncation {
     done: Option<Moment>,
 }
 
+/// One place of one hold.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    sequence: u64,
+    /// When its owner had it, and when it began to give it up.
+    from: Option<Moment>,
+    until: Option<Moment>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drops {
     Before(u64),
@@ -50,6 +59,7 @@ struct Told {
     now: Moment,
     calls: Vec<Call>,
     truncations: Vec<Truncation>,
+    holds: Vec<Held>,
 }
 
 /// What is known. Its lock is held for a moment, and no thread is switched under it.
@@ -93,8 +103,22 @@ impl History {
     /// Its caller knows its number, and this is true of it.
     pub(crate) fn numbered(&self, call: usize, first: u64, promise: Durability) {
         let now = self.now();
-        self.told().calls[call].told = Some((first, now));
+        self.told().calls[call].tell(first, now);
         self.promised(call, promise);
+    }
+
+    /// A follower of what is durable was handed this out.
+    pub(crate) fn followed(&self, sequence: u64, payload: &[u8]) {
+        let now = self.now();
+        let mut told = self.told();
+        let placed = |(number, call): (usize, &Call)| {
+            call.payloads.iter().position(|own| own == payload).map(|place| (number, place as u64))
+        };
+        let Some((number, place)) = told.calls.iter().enumerate().find_map(placed) else {
+            panic!("a follower: entry {sequence} was never appended");
+        };
+        told.calls[number].tell(sequence.wrapping_sub(place), now);
+        told.calls[number].promise(Durability::Durable, now);
     }
 
     pub(crate) fn promised(&self, call: usize, promise: Durability) {
@@ -117,9 +141,28 @@ impl History {
         told.truncations.len() - 1
     }
 
-    pub(crate) fn truncated(&self, truncation: usize) {
+    /// It is over, and dropped this.
+    pub(crate) fn truncated(&self, truncation: usize, drops: Drops) {
         let now = self.now();
-        self.told().truncations[truncation].done = Some(now);
+        let truncation = &mut self.told().truncations[truncation];
+        (truncation.drops, truncation.done) = (drops, Some(now));
+    }
+
+    /// Somebody is about to hold what begins here.
+    pub(crate) fn begin_hold(&self, sequence: u64) -> usize {
+        let mut told = self.told();
+        told.holds.push(Held { sequence, from: None, until: None });
+        told.holds.len() - 1
+    }
+
+    pub(crate) fn holds(&self, hold: usize) {
+        let now = self.now();
+        self.told().holds[hold].from = Some(now);
+    }
+
+    pub(crate) fn lets_go(&self, hold: usize) {
+        let now = self.now();
+        self.told().holds[hold].until = Some(now);
     }
 
     /// Holds what is shown against all of it.
@@ -127,7 +170,8 @@ impl History {
         let told = self.told();
         let outcome = told.check(shown, look);
         if let Err(how) = outcome {
-            panic!("{what}: {how}\n{look:?}\n{:?}\n{:#?}", told.truncations, told.brief());
+            let Told { truncations, holds, .. } = &*told;
+            panic!("{what}: {how}\n{look:?}\n{truncations:?}\n{holds:?}\n{:#?}", told.brief());
         }
     }
 
@@ -145,6 +189,12 @@ impl History {
 }
 
 impl Call {
+    /// From the first time on that somebody knew.
+    fn tell(&mut self, first: u64, now: Moment) {
+        let (known, _) = *self.told.get_or_insert((first, now));
+        assert_eq!(known, first, "one entry has one number");
+    }
+
     fn promise(&mut self, promise: Durability, now: Moment) {
         if promise >= Durability::Written {
             self.written.get_or_insert(now);
@@ -228,7 +278,20 @@ impl Told {
         };
         let over = self.truncations.iter().filter(|one| one.done.is_some_and(|done| done < look.from));
         let least = over.map(begins).max().unwrap_or(0);
-        let may_have = |one: &Truncation| one.begun < look.to && begins(one) == shown.first;
+        // One that is not over may have stopped at any hold; the log is where the last one left it.
+        let may_have = |one: &Truncation| {
+            let stops = one.done.is_none() && shown.first <= begins(one);
+            one.begun < look.to
+                && (begins(one) == shown.first
+                    || stops && self.holds.iter().any(|held| held.sequence == shown.first))
+        };
+        let kept = |held: &&Held| {
+            let had = held.from.is_some_and(|from| from < look.from);
+            had && held.until.is_none_or(|until| until > look.to)
+        };
+        if let Some(held) = self.holds.iter().filter(kept).find(|held| held.sequence < shown.first) {
+            return Err(format!("the log begins at {}, and {} was held", shown.first, held.sequence));
+        }
         if shown.first == least || shown.first > least && self.truncations.iter().any(may_have) {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! The whole log under schedules that shuttle picks: its own threads, writers, readers, truncations and a
-//! close against each other, over the simulated disk.
+//! The whole log under schedules that shuttle picks: its own threads, writers, readers, followers, holds, truncations,
+//! rolls and a close against each other, over the simulated disk.
 //!
 //! ```sh
 //! RUSTFLAGS='--cfg shuttle' cargo test --release --target-dir target/shuttle -p wal --test shuttle -- --nocapture
@@ -25,7 +25,7 @@ use std::time::Duration;
 use wal::{Durability, Options, SyncPolicy};
 
 use cast::Log;
-use cast::Role::{Close, Cut, Purge, Read, Submit, Sync, Witness, Write};
+use cast::Role::{Close, Cut, Follow, Hold, Purge, Read, Roll, Submit, Sync, View, Witness, Write};
 use explore::{explore, is_caught};
 use stage::Lie;
 
@@ -110,6 +110,56 @@ fn everything_meets_everything() {
     explore(&periodic(), &[Write, Submit, Cut, Purge, Read, Sync, Close]);
 }
 
+#[test]
+fn segments_end_by_hand_beside_writers_and_a_reader() {
+    explore(&immediate(), &[Write, Roll, Read, Witness]);
+}
+
+#[test]
+fn files_are_used_again_while_others_read_and_look_for_what_is_left() {
+    explore(&periodic(), &[Write, Roll, Purge, Read, Witness]);
+}
+
+#[test]
+fn another_process_reads_what_was_appended_while_files_are_used_again() {
+    explore(&none(), &[Write, Write, Roll, Purge, View, View]);
+}
+
+#[test]
+fn another_process_reads_what_was_appended_while_both_ends_are_dropped() {
+    explore(&immediate(), &[Write, Purge, Cut, Roll, View]);
+}
+
+#[test]
+fn what_is_held_stays_while_the_front_is_dropped() {
+    explore(&immediate(), &[Write, Hold, Purge, Purge, Roll, Witness]);
+}
+
+#[test]
+fn a_follower_sees_each_entry_once_over_every_rollover() {
+    explore(&grouped(), &[Write, Submit, Roll, Follow, Witness]);
+}
+
+#[test]
+fn followers_beside_a_front_that_is_dropped_go_on_or_are_told() {
+    explore(&none(), &[Write, Sync, Purge, Roll, Follow, Witness]);
+}
+
+#[test]
+fn followers_beside_an_end_that_is_dropped_go_on_or_are_told() {
+    explore(&immediate(), &[Write, Cut, Roll, Follow, Witness]);
+}
+
+#[test]
+fn followers_end_with_a_log_that_is_closed_under_everybody() {
+    explore(&periodic(), &[Write, Roll, Purge, Read, Follow, Close]);
+}
+
+#[test]
+fn everything_that_a_long_life_brings_meets() {
+    explore(&grouped(), &[Write, Cut, Purge, Hold, Roll, Read, Follow, Close]);
+}
+
 // The exploration bites: each of these is wrong.
 
 /// What an append waits for is less than what is promised.
@@ -127,4 +177,9 @@ fn a_disk_that_does_not_sync_is_caught() {
 #[test]
 fn a_disk_whose_reads_come_from_elsewhere_is_caught() {
     assert!(is_caught(Lie::StaleReads, &none(), &[Write, Cut, Read]));
+}
+
+#[test]
+fn a_disk_that_shows_a_follower_other_bytes_is_caught() {
+    assert!(is_caught(Lie::StaleReads, &immediate(), &[Write, Roll, Follow]));
 }

@@ -1,8 +1,9 @@
 //! The simulated disk, with a switch of threads possible in front of every call; wrong on request.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shuttle::sync::atomic::{AtomicU64, Ordering};
@@ -44,11 +45,30 @@ impl Steps {
 pub(crate) struct Stage {
     disk: SimDisk,
     steps: Steps,
+    used: Mutex<Used>,
+}
+
+/// Files that were one segment and became another.
+#[derive(Debug, Default)]
+struct Used {
+    /// What those that wait were called as segments.
+    waiting: BTreeMap<String, String>,
+    again: u64,
 }
 
 impl Stage {
     pub(crate) fn new(disk: SimDisk, lie: Lie) -> Stage {
-        Stage { disk, steps: Steps { made: Arc::default(), lie, lies: Arc::default() } }
+        let steps = Steps { made: Arc::default(), lie, lies: Arc::default() };
+        Stage { disk, steps, used: Mutex::default() }
+    }
+
+    /// How many files of one segment became another one.
+    pub(crate) fn used_again(&self) -> u64 {
+        self.used().again
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until then the disk is right.
@@ -79,7 +99,14 @@ impl Directory for Stage {
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.steps.step();
-        self.disk.rename(from, to)
+        self.disk.rename(from, to)?;
+        let mut used = self.used();
+        if to.starts_with("pool-") {
+            used.waiting.insert(to.to_owned(), from.to_owned());
+        } else if used.waiting.remove(from).is_some_and(|before| before != to) {
+            used.again += 1;
+        }
+        Ok(())
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.steps.step();
@@ -91,6 +118,9 @@ impl Directory for Stage {
     }
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.disk.lock(name)
+    }
+    fn free_bytes(&self) -> io::Result<Option<u64>> {
+        self.disk.free_bytes()
     }
     fn salt(&self) -> u64 {
         self.disk.salt()
@@ -143,5 +173,13 @@ impl File for StageFile {
     fn map(&self, len: usize) -> io::Result<Mapping> {
         self.steps.step();
         self.file.map(len)
+    }
+    fn try_lock_shared(&self) -> io::Result<()> {
+        self.steps.step();
+        self.file.try_lock_shared()
+    }
+    fn try_lock(&self) -> io::Result<()> {
+        self.steps.step();
+        self.file.try_lock()
     }
 }
