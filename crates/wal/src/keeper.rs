@@ -417,11 +417,11 @@ impl Core {
                 sleep = sleep.min(PAUSE);
             }
         }
-        if self.keeper.keeping().waits() && self.commits.is_stalled() {
+        if self.keeper.keeping().waits() && self.commits.is_starved() {
             // Nobody tells when a reader is gone for which files linger.
             self.commits.retry();
         }
-        if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_stalled() {
+        if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_starved() {
             sleep = sleep.min(POLL);
         }
         if self.keeper.awaits_link() {

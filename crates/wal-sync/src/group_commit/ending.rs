@@ -79,7 +79,7 @@ impl<T: Target> GroupCommit<T> {
     /// written, or its write failed and whoever waited was told.
     fn write_rest<'a>(&'a self, locked: Locked<'a, T>) -> (Locked<'a, T>, Option<Error<T::Error>>) {
         let (end, last) = (locked.next, Arc::clone(&locked.open.group));
-        let (mut locked, full) = self.give_up_stall(locked);
+        let (mut locked, full) = self.give_up_starved(locked);
         while locked.failure.is_none() && (locked.writing || locked.has_unwritten()) {
             if locked.writing {
                 locked = self.turn.wait(locked);

@@ -44,7 +44,7 @@ mod company;
 mod cuts;
 mod ending;
 mod finished;
-mod stall;
+mod starved;
 mod state;
 mod ticker;
 mod truncate;
@@ -555,7 +555,7 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         while group.outcome(asked).is_none() && deadline.is_none_or(|deadline| now() < deadline) {
             locked = match deadline {
-                Some(deadline) if locked.stalled.is_some() => {
+                Some(deadline) if locked.starved.is_some() => {
                     let left = deadline.saturating_duration_since(now());
                     self.turn.wait_for(&self.state, locked, left)
                 }
@@ -576,7 +576,7 @@ impl<T: Target> GroupCommit<T> {
     /// Writes everything that has joined.
     fn write_all<'a>(&'a self, locked: Locked<'a, T>) -> Result<Locked<'a, T>, Error<T::Error>> {
         let end = locked.next;
-        self.write_up_to(locked, end, OnStall::Wait)
+        self.write_up_to(locked, end, OnStarved::Wait)
     }
 
     /// Writes everything that has joined in front of `end`.
@@ -584,7 +584,7 @@ impl<T: Target> GroupCommit<T> {
         &'a self,
         mut locked: Locked<'a, T>,
         end: u64,
-        on_stall: OnStall,
+        on_starved: OnStarved,
     ) -> Result<Locked<'a, T>, Error<T::Error>> {
         let (end, cuts) = (end.min(locked.next), locked.cuts.count());
         // A write that fails takes with it what is open behind it, and its numbers may be given again. So
@@ -598,7 +598,7 @@ impl<T: Target> GroupCommit<T> {
                 return Err(error);
             }
             locked.refuse_if_cut(cuts, end)?;
-            if locked.written >= end || on_stall == OnStall::Return && locked.stalled.is_some() {
+            if locked.written >= end || on_starved == OnStarved::Return && locked.starved.is_some() {
                 return Ok(locked);
             }
             locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
@@ -611,7 +611,7 @@ const SAMPLED_FRAMES: u64 = 16;
 
 /// What a caller does that meets a write which waits for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OnStall {
+enum OnStarved {
     Wait,
     Return,
 }

@@ -62,7 +62,7 @@ pub(super) struct State<T: Target> {
     pub(super) held_back: Option<(Gathering<T>, Error<T::Error>)>,
     /// What waits for room, and why. As long as it does, nobody has the turn to write and it counts as taken, so
     /// that all who want it wait; but for a truncation, which may make room.
-    pub(super) stalled: Option<(Gathering<T>, Error<T::Error>)>,
+    pub(super) starved: Option<(Gathering<T>, Error<T::Error>)>,
     /// The frame that is not in use.
     pub(super) idle_frame: Option<T::Frame>,
     /// The number of the next entry that joins.
@@ -117,7 +117,7 @@ impl<T: Target> State<T> {
         State {
             open: Gathering::new(frame, Group::new(), next),
             held_back: None,
-            stalled: None,
+            starved: None,
             idle_frame: None,
             next,
             written: next,
@@ -194,12 +194,12 @@ impl<T: Target> State<T> {
 
     /// Whether something joined that is not written, and nobody is writing it.
     pub(super) fn has_unwritten(&self) -> bool {
-        self.open.entries > 0 || self.held_back.is_some() || self.stalled.is_some()
+        self.open.entries > 0 || self.held_back.is_some() || self.starved.is_some()
     }
 
     /// Takes what is written next, and opens another group behind it.
     pub(super) fn take_next(&mut self, target: &T) -> Gathering<T> {
-        if let Some((first, _)) = self.stalled.take().or_else(|| self.held_back.take()) {
+        if let Some((first, _)) = self.starved.take().or_else(|| self.held_back.take()) {
             return first;
         }
         self.frames += 1;

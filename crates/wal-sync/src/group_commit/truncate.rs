@@ -9,7 +9,7 @@
 
 use super::finished::Finished;
 use super::turns::Turns;
-use super::{GroupCommit, Locked, OnStall};
+use super::{GroupCommit, Locked, OnStarved};
 use crate::error::Error;
 use crate::target::{Fault, Target};
 
@@ -53,7 +53,7 @@ impl<T: Target> GroupCommit<T> {
         act: impl FnOnce(&T) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(from)?;
-        if let Some((_, why)) = locked.stalled.as_ref().filter(|_| from > locked.written) {
+        if let Some((_, why)) = locked.starved.as_ref().filter(|_| from > locked.written) {
             // What is to stay waits for room.
             let why = why.clone();
             self.give_all_turns_back(locked);
@@ -81,9 +81,9 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         locked.refuse_if_closed()?;
         loop {
-            locked = self.write_up_to(locked, end, OnStall::Return)?;
+            locked = self.write_up_to(locked, end, OnStarved::Return)?;
             // What waits for room cannot be written in front of it, and may wait for this. It takes the turn over.
-            if locked.stalled.is_some() && !locked.truncating {
+            if locked.starved.is_some() && !locked.truncating {
                 break;
             }
             if locked.writing {
@@ -167,7 +167,7 @@ impl<T: Target> GroupCommit<T> {
         locked.cuts.add(next);
         self.cuts.advance(locked.cuts.count());
         self.fail_open(locked, &truncated, finished);
-        let behind = locked.stalled.take().into_iter().chain(locked.held_back.take());
+        let behind = locked.starved.take().into_iter().chain(locked.held_back.take());
         for (behind, _) in behind {
             self.fail(locked, behind, &truncated, finished);
         }

@@ -41,7 +41,7 @@ impl<T: Target> GroupCommit<T> {
         match (locked.failure.clone(), wrote) {
             (None, Some(Ok(wrote))) => self.wrote(&mut locked, next, wrote, &mut finished),
             (None, Some(Err(Fault::Full(error)))) if !locked.closed => {
-                self.stall(&mut locked, next, Error::Failed(error));
+                self.starve(&mut locked, next, Error::Failed(error));
             }
             (None, Some(Err(Fault::Passing(error) | Fault::Full(error)))) => {
                 self.take_back(&mut locked, next, &Error::Failed(error), &mut finished);
@@ -150,8 +150,8 @@ impl<T: Target> GroupCommit<T> {
         finished: &mut Finished<T::Error>,
     ) {
         self.fail_open(locked, failure, finished);
-        if let Some((stalled, _)) = locked.end_stall() {
-            self.fail(locked, stalled, failure, finished);
+        if let Some((starved, _)) = locked.end_starved() {
+            self.fail(locked, starved, failure, finished);
         }
         if let Some((held, _)) = locked.held_back.take() {
             self.fail(locked, held, failure, finished);
