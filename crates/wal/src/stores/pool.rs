@@ -51,9 +51,9 @@ impl Pool {
         let mut pool = Pool { supply, waiting: Vec::with_capacity(supply.waiting()), next_place };
         for &name in found {
             let Some(waiting) = Waiting::adopt(directory, name) else { continue };
-            if let Some(excess) = pool.put(waiting) {
+            if let Some(surplus) = pool.put(waiting) {
                 // What cannot be removed is found by the next open.
-                excess.discard(directory).ok();
+                surplus.discard(directory).ok();
             }
         }
         pool

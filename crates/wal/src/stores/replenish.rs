@@ -49,8 +49,8 @@ impl Stores {
     }
 
     fn put_back(&self, waiting: Waiting) {
-        let excess = self.wanted.lock_whole().pool.put(waiting);
-        excess.into_iter().for_each(|waiting| self.discard(waiting));
+        let surplus = self.wanted.lock_whole().pool.put(waiting);
+        surplus.into_iter().for_each(|waiting| self.discard(waiting));
     }
 
     fn discard(&self, waiting: Waiting) {
