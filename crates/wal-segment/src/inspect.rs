@@ -65,6 +65,14 @@ const _: () = assert!(COPY as u64 == HEADER_COPY_OFFSET);
 const _: () = assert!((HEAD_BYTES - LINK_FRAME_BYTES) as u64 == FIRST_FRAME_OFFSET);
 const _: () = assert!(ANCHOR_BYTES <= COPY && SEGMENT_HEADER_BYTES <= COPY);
 
+/// Reads the copy of the header that stands at `offset`.
+pub(crate) fn header_at(file: &Named, offset: u64) -> Result<Result<SegmentHeader, HeaderFault>, Error> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    let read =
+        file.read_at(&mut bytes, offset).place(Operation::Read, || file.path.to_path_buf(), Some(offset))?;
+    Ok(SegmentHeader::decode(&bytes[..read]))
+}
+
 /// Reads the first blocks of segment `number` of `log`. With `settle` the file is first synced and its
 /// cache dropped, so that what is read is what the device holds.
 pub(crate) fn inspect(

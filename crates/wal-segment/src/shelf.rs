@@ -3,12 +3,11 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use wal_format::{
-    HEADER_COPY_OFFSET, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber, Sequence,
-};
+use wal_format::{HEADER_COPY_OFFSET, SegmentName, SegmentNumber, Sequence};
 
 use crate::catalog::segment_path;
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::inspect::header_at;
 use crate::io::{Access, Directory};
 use crate::named::Named;
 use crate::source::Chunk;
@@ -174,13 +173,7 @@ pub(crate) fn open_span(directory: &dyn Directory, span: &Span) -> Result<Named,
 fn has_another_life(file: &Named, span: &Span) -> Result<bool, Error> {
     let mut another = false;
     for offset in [0, HEADER_COPY_OFFSET] {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let read = file.read_at(&mut bytes, offset).place(
-            Operation::Read,
-            || file.path.to_path_buf(),
-            Some(offset),
-        )?;
-        match SegmentHeader::decode(&bytes[..read]) {
+        match header_at(file, offset)? {
             Ok(header) if header.life == span.life => return Ok(false),
             decoded => another |= decoded.is_ok(),
         }

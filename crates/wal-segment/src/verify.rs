@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use wal_format::FrameFault;
+use wal_format::{FrameFault, HEADER_COPY_OFFSET};
 
 use crate::catalog::segment_path;
-use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::inspect::header_at;
 use crate::io::Directory;
 use crate::named::Named;
 use crate::open::look;
@@ -114,20 +115,13 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
 
 /// Both copies of the header: an open is content with one.
 fn check_head(directory: &dyn Directory, span: &Span, file: &Named) -> Result<(), Error> {
-    use wal_format::{HEADER_COPY_OFFSET, SEGMENT_HEADER_BYTES, SegmentHeader};
     for offset in [0, HEADER_COPY_OFFSET] {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let read = file.read_at(&mut bytes, offset).place(
-            Operation::Read,
-            || file.path.to_path_buf(),
-            Some(offset),
-        )?;
         let damaged = |kind| {
             let file = segment_path(directory, span.life.segment);
             // The other copy was readable, so no entry is lost yet.
             Err(Error::Damaged(Damage { file, offset, sequences: None, kind }))
         };
-        match SegmentHeader::decode(&bytes[..read]) {
+        match header_at(file, offset)? {
             Ok(header) if header.life == span.life => {}
             Ok(header) if header.life.segment == span.life.segment => return damaged(DamageKind::OtherLife),
             Ok(header) => return damaged(DamageKind::Misnamed { found: header.life.segment }),
