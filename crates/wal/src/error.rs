@@ -17,27 +17,32 @@ pub struct Error {
 pub enum ErrorKind {
     /// The operating system refused; what was asked for did not happen.
     Io,
-    /// There is no space left, or a quota is used up, or the bound that the options set. The log stays readable and takes appends again
-    /// once there is space.
+    /// There is no space left, or a quota is used up, or the bound that the options set. The log stays readable and
+    /// takes appends again once there is space: truncate it, or make room.
     NoSpace,
-    /// Acknowledged bytes are damaged. Nothing on disk was changed.
+    /// Acknowledged bytes are damaged. Nothing on disk was changed: [`Options::open_salvage`](crate::Options::open_salvage)
+    /// reads what verifies.
     Corrupt,
-    /// A segment is not there. Nothing on disk was changed. To a [`View`](crate::View) it also tells, without
-    /// [damage](Error::damage), that a writer has merged the segment into another one meanwhile: look anew.
+    /// A segment is not there. Nothing on disk was changed.
     Missing,
-    /// The log was written by a later version, or with a checksum kind that this build lacks.
+    /// The log was written by a later version, or with a checksum kind that this build lacks: use a build that has it.
     Unsupported,
     /// The entry or batch is larger than the options allow; nothing was written.
     TooLarge,
-    /// Another writer has the log open.
+    /// Another writer has the log open: wait until it is gone, or open a view, which needs no lock.
     Locked,
     /// There is no log in the directory.
     NoLog,
-    /// The numbers asked for are not in the log, or not any more: its front was dropped.
+    /// The numbers asked for are not in the log, or not any more: its front was dropped. Begin at
+    /// [`Wal::first`](crate::Wal::first).
     OutOfRange,
     /// The end of the log was cut off, by a truncation, and without the lock also by a failed write: the entry was
-    /// dropped before it was what was asked for, or after it was read. Another one gets its number.
+    /// dropped before it was what was asked for, or after it was read. Another one gets its number: undo what was
+    /// done with it.
     Truncated,
+    /// A writer has merged small segments meanwhile, and the entry is not where this [`View`](crate::View) saw it.
+    /// Nothing is damaged: look at the log anew.
+    Moved,
     /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
     /// is on the disk, and nothing more is accepted: drop the log and open it again.
     Poisoned,
@@ -55,16 +60,16 @@ pub enum ErrorKind {
     /// The log ends in front of what the caller knows to have been acknowledged, as [`Error::next_sequence`]
     /// tells: an older state of the directory, or its end is lost. Nothing on disk was changed.
     RolledBack,
-    /// The directory that a copy was to go to is not empty. Nothing was changed.
+    /// The directory that a copy was to go to is not empty. Nothing was changed: name another one.
     NotEmpty,
     /// An entry is there and good, and its bytes are no value of the type that was asked for.
     Undecodable,
     /// A value refuses to be encoded; nothing was written.
     Unencodable,
     /// A hold kept more than the options allow, and the log went on without it: what it should have kept may be
-    /// gone.
+    /// gone. Take another one, where the log begins now.
     Overrun,
-    /// An option has a value that cannot work.
+    /// An option has a value that cannot work; nothing was opened. The message names it.
     InvalidOptions,
 }
 
@@ -145,7 +150,6 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         full if full.is_out_of_space() => ErrorKind::NoSpace,
         Segment::Damaged(Damage { kind: DamageKind::Missing, .. }) => ErrorKind::Missing,
         Segment::Damaged(_) => ErrorKind::Corrupt,
-        Segment::Moved { .. } => ErrorKind::Missing,
         Segment::Unsupported { .. } => ErrorKind::Unsupported,
         Segment::Locked { .. } => ErrorKind::Locked,
         Segment::NoLog { .. } => ErrorKind::NoLog,
@@ -153,6 +157,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::NotEmpty { .. } => ErrorKind::NotEmpty,
         Segment::OutOfRange { .. } | Segment::Dropped { .. } => ErrorKind::OutOfRange,
         Segment::CutOff { .. } => ErrorKind::Truncated,
+        Segment::Moved { .. } => ErrorKind::Moved,
         Segment::Full(_) => ErrorKind::NoSpace,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
         Segment::Poisoned(_) => ErrorKind::Poisoned,

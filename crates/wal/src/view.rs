@@ -105,14 +105,15 @@ impl View {
     /// # Errors
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when the log does not hold it; the damage, when
     /// it or all behind the view's end is damaged; [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) when it was cut off
-    /// meanwhile.
+    /// meanwhile, [`ErrorKind::Moved`](crate::ErrorKind::Moved) when it was merged into another segment.
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
         self.library.read(&self.snapshot, sequence)
     }
 
     /// The entries from `first` on. At damage it says what is damaged, and ends. Nothing keeps the files of a view: where
     /// a truncation has dropped them meanwhile, it says [`OutOfRange`](crate::ErrorKind::OutOfRange) (the front) or
-    /// [`Truncated`](crate::ErrorKind::Truncated) (the end), and ends.
+    /// [`Truncated`](crate::ErrorKind::Truncated) (the end), and where small segments were merged
+    /// [`Moved`](crate::ErrorKind::Moved), and ends: a new view has what the log holds.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when `first` is in front of the first

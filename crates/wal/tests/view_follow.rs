@@ -644,11 +644,11 @@ fn a_view_says_that_a_merge_has_moved_what_it_had_not_opened_and_a_new_one_has_i
     live(&disk, &payload(9));
     assert_eq!(before.read(0).expect("the first segment stays").payload(), payload(0));
     for number in 1..9 {
-        let error = refused(before.read(number), ErrorKind::Missing);
+        let error = refused(before.read(number), ErrorKind::Moved);
         assert!(error.damage().is_none() && error.to_string().contains("merged"), "{error}");
     }
     let error = before.range(..).find_map(Result::err).expect("an error");
-    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert_eq!(error.kind(), ErrorKind::Moved);
     assert!(before.verify().expect("it looks anew").damages.is_empty());
     let after = view(&disk);
     for number in 0..10 {
