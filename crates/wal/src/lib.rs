@@ -42,6 +42,11 @@
 //!
 //! [`Wal::follow`] reads on as the log grows, and [`View::follow`] does so beside a writer in another process.
 //!
+//! # How it stands
+//!
+//! [`Wal::stats`] counts, and [`Wal::health`] answers a probe, also while a disk hangs. What to set and what to watch
+//! is in `docs/operations.md`.
+//!
 //! # When something is wrong with the directory
 //!
 //! [`Options::open`] refuses a damaged log and leaves it as it is; [`Options::open_salvage`] reads what verifies in it.

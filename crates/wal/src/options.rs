@@ -26,8 +26,8 @@ use crate::view::View;
 ///
 /// With the feature `config` it is also a value for serde: a section of a configuration file becomes options, and
 /// options can be shown. The names are those of the methods, with the unit where there is one
-/// (`segment_bytes`, `slow_sync_ms`, `buffered_bytes`); times are milliseconds and may have a fraction; what is absent has its default,
-/// and an unknown name is an error. A policy is `{ policy = "periodic", entries = 1000, interval_ms = 10 }`,
+/// (`segment_bytes`, `slow_sync_ms`, `buffered_bytes`); times are milliseconds and may have a fraction; what is
+/// absent has its default, and an unknown name is an error. A policy is `{ policy = "periodic", entries = 1000, interval_ms = 10 }`,
 /// `{ policy = "grouped", window_ms = 1 }`, or `none` or `immediate` alone. Whether values can work is checked at `open`, as for any others.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -148,8 +148,8 @@ impl Options {
     }
 
     /// Whether segments are filled with zeros before they are used, while there is time. A sync of a few
-    /// entries has less to write then, because the file system has nothing of its own to note; each byte of the log is written twice for it. It is only done while syncs are
-    /// small. No use on file systems that never write in place, such as btrfs and ZFS. Default: with
+    /// entries has less to write then, because the file system has nothing of its own to note; each byte of the
+    /// log is written twice for it. It is only done while syncs are small. No use on file systems that never write in place, such as btrfs and ZFS. Default: with
     /// [`background`](Options::background) threads. Without them the append that orders a segment waits
     /// until it is zeroed.
     pub fn zero_ahead(mut self, zero: bool) -> Options {
@@ -184,7 +184,8 @@ impl Options {
     /// close does not wait for it. No
     /// lock is held: the callback may append, sync and close. A callback that keeps a [`Wal`] keeps the log open
     /// until somebody closes it. A panic in it is contained and changes
-    /// nothing. At close those that are outstanding are called first, unless the callback itself closes.
+    /// nothing. At close those that are outstanding are called first, unless the callback itself closes. Default:
+    /// nobody is called.
     pub fn on_rollover(mut self, call: impl Fn(&Rollover) + Send + Sync + 'static) -> Options {
         self.callbacks.on_rollover = Some(Callback::new(call));
         self
@@ -199,7 +200,7 @@ impl Options {
 
     /// Calls back once for each slow sync, when it has ended, also when it failed; else as
     /// [`on_rollover`](Options::on_rollover), on the same thread. The syncs of a rollover, a truncation and a
-    /// close do not count.
+    /// close do not count. Default: nobody is called.
     pub fn on_slow_sync(mut self, call: impl Fn(&SlowSync) + Send + Sync + 'static) -> Options {
         self.callbacks.on_slow_sync = Some(Callback::new(call));
         self

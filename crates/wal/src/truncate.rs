@@ -13,8 +13,8 @@ impl Wal {
     /// The new beginning is exact, also within a segment, and durable when this returns: an older one never
     /// comes back. What is in front of it is made durable before, if it is not. Segments that are not
     /// needed any more are removed then, or wait to be [used again](crate::Options::recycle); the files that a
-    /// reader of this process may still come to are let go by a later rollover, truncation, close or open. Appends wait meanwhile for two syncs of the
-    /// anchor.
+    /// reader of this process may still come to linger, until a later rollover, truncation, close or open. Appends
+    /// wait meanwhile for two syncs of the anchor.
     ///
     /// A `first` that is gone already is no error, and changes nothing.
     ///

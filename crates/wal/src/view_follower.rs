@@ -72,7 +72,8 @@ impl View {
 /// again. After an error it has ended:
 ///
 /// - [`Truncated`](crate::ErrorKind::Truncated): entries that were handed out were taken back, by
-///   [`Wal::truncate_after`](crate::Wal::truncate_after), a failed write or a crash of the machine.
+///   [`Wal::truncate_after`](crate::Wal::truncate_after), a failed write or a crash of the machine. Also when that
+///   cannot be told: small segments were merged, and the follower has not looked for a whole life of the writer.
 /// - [`OutOfRange`](crate::ErrorKind::OutOfRange): entries that were not handed out yet were dropped from the
 ///   front of the log. No lease keeps their files, so a follower that is slow has to be started again.
 /// - damage, and what the system reports.

@@ -4,6 +4,7 @@
 //!            append: LINK and frame in one write
 //!            append after a cut: LINK alone, synced, anchored
 //!            truncate_after: the same
+//!            append behind many small segments: a merge, LINK alone, in front of copied frames
 //!          ┌────────────────────────────────────────┐
 //!          │                                        ▼
 //!     ┌──────────┐   full: SEAL, sync           ┌──────┐
