@@ -120,6 +120,24 @@ fn on_a_full_disk_a_roll_is_refused_or_not_needed_and_the_log_goes_on() {
     }
 }
 
+/// A write fails, so the segment takes no more frames. A roll finds no open segment, has nothing to end and says so. What
+/// was written in front of the failure was never synced, and a power cut lost what the roll had promised.
+#[test]
+fn a_roll_behind_a_failed_write_makes_durable_what_was_written_before() {
+    for (_, background) in every_setup() {
+        let disk = SimDisk::new(4);
+        let options = small(SyncPolicy::None).background(background);
+        let wal = open(&disk, &options);
+        wal.append(b"written").expect("nothing fails");
+        disk.fail(fault(CallKind::Write, 0, Times::Forever, FaultEffect::Error(enospc())));
+        refused(wal.append(b"never"), ErrorKind::NoSpace);
+        wal.roll().expect("there is nothing to be written");
+        assert_eq!(wal.durable(), 1);
+        let cut = disk.power_cut_losing_everything();
+        assert_eq!(contents(&open(&cut, &options)), [b"written"]);
+    }
+}
+
 #[test]
 fn a_power_cut_anywhere_in_a_roll_loses_nothing_that_was_acknowledged() {
     for policy in [POLICY, SyncPolicy::None] {

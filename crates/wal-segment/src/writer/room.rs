@@ -55,7 +55,8 @@ impl Writer {
     pub fn roll(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "no segment is ended beside a sync of it");
-        let Tail::Open(open) = &self.tail else { return Ok(()) };
+        // Behind a failed write the segment has ended, and what is in it may not be durable.
+        let Tail::Open(open) = &self.tail else { return self.sync_all(depot) };
         if self.has_empty_segment() {
             return Ok(());
         }
