@@ -74,6 +74,35 @@ fn every_link_in_the_documents_leads_to_a_file_and_a_heading() {
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
 }
 
+#[test]
+fn every_test_that_is_named_for_a_failure_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let document = read(&root.join("docs/reliability.md"));
+    let rows = document.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut sources = String::new();
+    collect_sources(&root.join("crates"), &mut sources);
+    let (mut names, mut missing) = (0, Vec::new());
+    for row in rows {
+        let in_row: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert!(!in_row.is_empty(), "a failure that nothing holds: {row}");
+        names += in_row.len();
+        missing.extend(in_row.into_iter().filter(|name| !sources.contains(&format!("fn {name}("))));
+    }
+    assert!(names > 0 && missing.is_empty(), "of {names} tests these do not exist: {missing:?}");
+}
+
+/// All that is compiled below a folder.
+fn collect_sources(folder: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("a name in it").path();
+        if path.is_dir() {
+            collect_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&read(&path));
+        }
+    }
+}
+
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
     let (_, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{begin:?} is there"));
     let (found, _) = rest.split_once(end).unwrap_or_else(|| panic!("{end:?} is there"));
