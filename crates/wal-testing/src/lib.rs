@@ -1,5 +1,5 @@
-//! An allocator that counts, by thread: for tests that say "this thread allocates nothing here". And a fork of
-//! the process.
+//! An allocator that counts, by thread: for tests that say "this thread allocates nothing here". A fork of
+//! the process. And an oracle of what several threads were told.
 //!
 //! The only unsafe code outside of `wal-segment/src/mmap.rs`, and part of nothing that is shipped.
 
@@ -7,6 +7,7 @@
 
 #[cfg(unix)]
 pub mod fork;
+pub mod history;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -12,7 +12,7 @@ use crate::crash::life::{End, Setup, live, shown, shown_from};
 use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
 use crate::crash::trail::{Stage, Trail};
-use crate::crash::world::{After, Broken, Promise, Shown, World};
+use crate::crash::world::{After, Broken, Oracle, Promise, Shown, World};
 
 /// A promise that was not kept, and how to see it again.
 #[derive(Clone, Debug)]
@@ -258,7 +258,7 @@ const NESTED_MODEL: CrashModel = CrashModel { exhaustive_up_to: 8, random: 3, te
 const BOTH_ENDS: CrashModel = CrashModel { exhaustive_up_to: 4, random: 0, tearing: 0, garbage: 0 };
 
 /// Opens an image and holds it against every promise that a power cut puts to the test.
-pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64) -> Result<(), Broken> {
+pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &impl Oracle, counter: u64) -> Result<(), Broken> {
     let disk = image.kill();
     if counter.is_multiple_of(SAMPLE_VIEW) {
         looks(setup, &disk, world)?;
@@ -290,7 +290,7 @@ pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &World, counter: u64)
 }
 
 /// A reader without the lock sees a prefix, no alarm, and changes nothing.
-fn looks(setup: &Setup, disk: &SimDisk, world: &World) -> Result<(), Broken> {
+fn looks(setup: &Setup, disk: &SimDisk, world: &impl Oracle) -> Result<(), Broken> {
     let before = disk.hash();
     match setup.options().open_read_only_in(setup.directory(disk)) {
         Err(error) if error.kind() == ErrorKind::NoLog => {

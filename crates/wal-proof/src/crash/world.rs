@@ -137,6 +137,25 @@ pub(crate) enum After {
     PowerCut,
 }
 
+/// Knows what an open may show.
+pub(crate) trait Oracle {
+    /// Where an empty log begins.
+    fn first(&self) -> u64;
+
+    /// Holds a log that an open or a reader shows against what it may be.
+    fn check(&self, shown: &Shown, after: After) -> Result<(), Broken>;
+}
+
+impl Oracle for World {
+    fn first(&self) -> u64 {
+        self.first
+    }
+
+    fn check(&self, shown: &Shown, after: After) -> Result<(), Broken> {
+        World::check(self, shown, after)
+    }
+}
+
 impl World {
     /// A log that is to be made, and whose first entry gets this number: as if those in front of it had been
     /// there, and were dropped.

@@ -7,7 +7,8 @@ use shuttle::thread;
 use wal::{Commit, Directory, Durability, Entries, Error, ErrorKind, Options, Wal};
 use wal_segment::io::sim::{CrashModel, SimDisk};
 
-use crate::history::{Drops, History, Look, Moment, Shown};
+use wal_testing::history::{Drops, History, Look, Moment, Shown, Wrong};
+
 use crate::stage::{Lie, Stage};
 
 /// What a thread does.
@@ -131,6 +132,10 @@ impl Scene {
     }
 }
 
+fn kept(outcome: Result<(), Wrong>) {
+    outcome.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
 /// What the machine would find after a crash at some moment.
 struct Image {
     what: &'static str,
@@ -144,7 +149,7 @@ impl Image {
         let wal = opened.unwrap_or_else(|error| panic!("{}: a crash alone opens: {error}", self.what));
         let entries = wal.range(..).expect("an open log is read");
         let shown = Shown { first: wal.first(), payloads: payloads(entries) };
-        history.check(self.what, &shown, self.look);
+        kept(history.check(self.what, &shown, self.look));
     }
 }
 
@@ -315,13 +320,13 @@ impl Actor {
             assert_eq!(entry.sequence(), number, "numbers have no gap");
         }
         let payloads = entries.iter().map(|entry| entry.payload().to_vec()).collect();
-        self.history.check("a reader", &Shown { first, payloads }, look);
+        kept(self.history.check("a reader", &Shown { first, payloads }, look));
         self.read_one(first + entries.len() as u64 / 2);
     }
 
     fn read_one(&self, sequence: u64) {
         match self.wal.read(sequence) {
-            Ok(entry) => self.history.check_entry(sequence, entry.payload()),
+            Ok(entry) => kept(self.history.check_entry(sequence, entry.payload())),
             Err(error) => self.expected(&error),
         }
     }
@@ -337,7 +342,7 @@ impl Actor {
                     let sequence = entry.sequence();
                     assert!(before.is_none_or(|before| before + 1 == sequence), "numbers have no gap");
                     before = Some(sequence);
-                    self.history.check_entry(sequence, entry.payload());
+                    kept(self.history.check_entry(sequence, entry.payload()));
                 }
                 Err(error) => {
                     let gone = [ErrorKind::OutOfRange, ErrorKind::Truncated].contains(&error.kind());
@@ -378,7 +383,7 @@ impl Actor {
             return;
         }
         match self.wal.read(sequence) {
-            Ok(entry) => self.history.check_entry(sequence, entry.payload()),
+            Ok(entry) => kept(self.history.check_entry(sequence, entry.payload())),
             Err(error) if error.kind() == ErrorKind::OutOfRange => {
                 assert!(self.cuts, "entry {sequence} is held, and yet: {error}");
             }
@@ -400,7 +405,7 @@ impl Actor {
             match follower.next() {
                 Some(Ok(entry)) => {
                     assert_eq!(entry.sequence(), next, "each entry once, and in order");
-                    self.history.followed(next, entry.payload());
+                    kept(self.history.followed(next, entry.payload()));
                 }
                 Some(Err(error)) => {
                     self.expected(&error);

@@ -9,7 +9,7 @@
 //!
 //! Another thread may run at every lock, atomic and channel of the log, and in front of every call to the
 //! disk. Half of the schedules of a scene are random, half are drawn with few changes of priority. What
-//! everybody was told is kept in a [`history`], and whatever is shown is held against it: to each reader, in
+//! everybody was told is kept in a [`History`](wal_testing::history::History), and whatever is shown is held against it: to each reader, in
 //! images of a power cut and of a kill in the middle, and behind the close. That everybody returns is
 //! shuttle's to say. Not modelled: weak memory, the futex and how it passes wake-ups on, time.
 #![cfg(shuttle)]
@@ -17,7 +17,6 @@
 
 mod cast;
 mod explore;
-mod history;
 mod stage;
 
 use std::time::Duration;

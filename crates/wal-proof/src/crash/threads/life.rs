@@ -36,14 +36,21 @@ pub(crate) struct Life {
 /// Lives on a fresh disk, up to this operation behind the open if it comes that far. A life that does not
 /// end breaks a promise; its threads are left behind.
 pub(crate) fn live(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<Life, Broken> {
+    in_time(move || write_until_the_cut(setup, seed, cut_at))
+}
+
+/// Lives on a thread that can be left behind.
+pub(crate) fn in_time<T: Send + 'static>(
+    live: impl FnOnce() -> Result<T, Broken> + Send + 'static,
+) -> Result<T, Broken> {
     let (tells, told) = channel();
     let thread = thread::spawn(move || {
-        let life = write_until_the_cut(setup, seed, cut_at);
+        let life = live();
         tells.send(()).ok();
         life
     });
     if told.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-        let how = format!("not all of {WRITERS} writers came back within {PATIENCE:?}");
+        let how = format!("not all threads came back within {PATIENCE:?}");
         return Err(Broken::new(Promise::EveryCallReturns, how));
     }
     thread.join().unwrap_or_else(|_| Err(Broken::new(Promise::NoPanic, "a writer panicked")))

@@ -2,11 +2,13 @@
 //!
 //! Writers append, submit, wait, flush and sync on the simulated disk; at some disk operation the power is
 //! cut. What every caller was told up to then is collected, and a sample of what the cut may leave is
-//! opened and held against it, as in the enumeration. The seed decides what the writers do and where the
+//! opened and held against it, as in the enumeration. In every other run both ends of the log are dropped
+//! meanwhile, segments are ended by hand, and files used again, beside a reader and a follower. The seed decides what the writers do and where the
 //! cut is, not who comes first: so a failure prints everything that is known of its run.
 
 mod calls;
 mod life;
+mod long_life;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -22,7 +24,8 @@ use crate::crash::life::{Setup, shown};
 use crate::crash::policy::Policy;
 use crate::crash::threads::calls::Calls;
 use crate::crash::threads::life::{Life, live};
-use crate::crash::world::{Broken, Promise, World};
+use crate::crash::threads::long_life::{LongLife, Seen, Testimony, live_long};
+use crate::crash::world::{After, Broken, Oracle, Promise, World};
 use crate::crash::{on_all_cores, setups};
 
 /// How much to try.
@@ -64,6 +67,9 @@ struct Tally {
     acknowledged: u64,
     /// The same, once for each image that they were looked for in.
     compared: u64,
+    /// Lives in which both ends are dropped beside readers; counted in `runs`, too.
+    long: u64,
+    seen: Seen,
 }
 
 /// A broken promise, with all that is known about how it came to be.
@@ -123,6 +129,19 @@ fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<
     let mut longest = 0;
     for run in 0.. {
         let setup = setups[draw.below(setups.len())];
+        if run % 2 == 1 {
+            let cut_at = draw.below(longest.max(1)) as u64;
+            let lived = long_run(&mut tally, setup, seed.wrapping_add(run), cut_at);
+            let operations = lived.map_err(|(broken, disk, image)| {
+                let cut_at = Some(cut_at);
+                Box::new(Finding { broken, policy, seed, run, cut_at, calls: None, disk, image })
+            })?;
+            longest = longest.max(usize::try_from(operations).unwrap_or(usize::MAX));
+            if tally.states.len() as u64 >= states {
+                break;
+            }
+            continue;
+        }
         let cut_at = (longest > 0).then(|| draw.below(longest) as u64);
         let finding = |broken, calls, disk, image| {
             Box::new(Finding { broken, policy, seed, run, cut_at, calls, disk, image })
@@ -155,6 +174,34 @@ fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<
     Ok(tally)
 }
 
+type Failed = (Broken, Option<SimDisk>, Option<SimDisk>);
+
+/// One life in which the log is dropped at both ends. Returns how many operations it took.
+fn long_run(tally: &mut Tally, setup: Setup, seed: u64, cut_at: u64) -> Result<u64, Failed> {
+    let lived = live_long(setup, seed, Some(cut_at));
+    let LongLife { disk, history, operations, cut_short, seen } =
+        lived.map_err(|broken| (broken, None, None))?;
+    tally.runs += 1;
+    tally.long += 1;
+    tally.cut_short += u64::from(cut_short);
+    tally.seen.add(seen);
+    let testimony = Testimony { history: &history, at: history.now() };
+    let killed = guarded(|| {
+        let opened = setup.open(&disk.kill()).and_then(|wal| shown(&wal));
+        let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("after a kill: {error}"));
+        testimony.check(&opened.map_err(alarm)?, After::Kill)
+    });
+    killed.map_err(|broken| (broken, Some(disk.clone()), None))?;
+    for image in disk.crash_images(MODEL, seed) {
+        if tally.states.insert(image.hash()) {
+            let counter = tally.states.len() as u64;
+            guarded(|| opens(&setup, &image, &testimony, counter))
+                .map_err(|broken| (broken, Some(disk.clone()), Some(image)))?;
+        }
+    }
+    Ok(operations)
+}
+
 /// What the machine shows if only the process dies at the cut.
 fn after_a_kill(setup: &Setup, disk: &SimDisk, calls: &Calls) -> Result<World, Broken> {
     let log = guarded(|| {
@@ -182,6 +229,10 @@ fn print(tallies: &Tallies) {
     line("distinct states (by the hash of the image)", &|policy| {
         count(policy, &|tally| tally.states.len() as u64)
     });
+    line("runs that drop both ends, beside readers", &|policy| count(policy, &|tally| tally.long));
+    line("  truncations that were over", &|policy| count(policy, &|tally| tally.seen.truncations));
+    line("  segments made of used files", &|policy| count(policy, &|tally| tally.seen.recycled));
+    line("  entries handed to readers and followers", &|policy| count(policy, &|tally| tally.seen.read));
     line("entries acknowledged as durable", &|policy| count(policy, &|tally| tally.acknowledged));
     line("the same, looked for in every state", &|policy| count(policy, &|tally| tally.compared));
     let all: u64 = tallies.values().map(|tally| tally.states.len() as u64).sum();
@@ -203,6 +254,8 @@ mod tests {
             let tally = &tallies[&policy];
             assert!(tally.states.len() >= 500 && tally.cut_short * 4 > tally.runs, "{policy:?}");
             assert!(tally.acknowledged > 0 && tally.compared > tally.acknowledged, "{policy:?}");
+            let Seen { truncations, read, recycled } = tally.seen;
+            assert!(tally.long > 0 && truncations > 0 && read > 0 && recycled > 0, "{policy:?}: {tally:?}");
         }
     }
 

@@ -10,13 +10,19 @@
 //!  shown                               at this moment
 //! ```
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "tests stand outside the seams, and no thread is switched under this lock"
+)]
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wal::Durability;
 
 /// A moment: the number of a call's begin or end.
-pub(crate) type Moment = u64;
+pub type Moment = u64;
 
 /// One append, batch or submitted entry.
 #[derive(Clone, Debug)]
@@ -28,6 +34,8 @@ struct Call {
     /// When it was promised to be written, and durable.
     written: Option<Moment>,
     durable: Option<Moment>,
+    /// Its caller was told so: what others are promised is not true of it.
+    failed: bool,
 }
 
 /// One truncation: what is kept is in front of `Cut`, or from `Purge` on.
@@ -48,9 +56,12 @@ struct Held {
     until: Option<Moment>,
 }
 
+/// What a truncation drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Drops {
+pub enum Drops {
+    /// What is in front of this entry.
     Before(u64),
+    /// This entry, and what is behind it.
     From(u64),
 }
 
@@ -64,21 +75,60 @@ struct Told {
 
 /// What is known. Its lock is held for a moment, and no thread is switched under it.
 #[derive(Debug, Default)]
-pub(crate) struct History(Mutex<Told>);
+pub struct History(Mutex<Told>);
 
 /// A log as it is shown, from this number on.
-pub(crate) struct Shown {
-    pub(crate) first: u64,
-    pub(crate) payloads: Vec<Vec<u8>>,
+#[derive(Debug)]
+pub struct Shown {
+    /// The first number.
+    pub first: u64,
+    /// From there on.
+    pub payloads: Vec<Vec<u8>>,
+}
+
+/// How something cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// What was promised is not there.
+    Lost,
+    /// What was dropped is there.
+    Back,
+    /// The log begins where it should not.
+    Beginning,
+    /// It is not what was appended, in its order.
+    Order,
+}
+
+/// What cannot be, by all that is known.
+#[derive(Clone, Debug)]
+pub struct Wrong {
+    /// In a word.
+    pub breach: Breach,
+    /// In all words.
+    pub how: String,
+}
+
+impl Wrong {
+    fn new(breach: Breach, how: String) -> Wrong {
+        Wrong { breach, how }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.how)
+    }
 }
 
 /// When something was looked at: it is as it was at a moment between these.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) from: Moment,
-    pub(crate) to: Moment,
+pub struct Look {
+    /// Not earlier.
+    pub from: Moment,
+    /// Not later.
+    pub to: Moment,
     /// What was promised up to here must be there.
-    pub(crate) needs: Durability,
+    pub needs: Durability,
 }
 
 impl History {
@@ -86,55 +136,67 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn now(&self) -> Moment {
+    /// A new moment, later than all before it.
+    pub fn now(&self) -> Moment {
         let mut told = self.told();
         told.now += 1;
         told.now
     }
 
     /// A call begins; returns its place.
-    pub(crate) fn begin(&self, payloads: Vec<Vec<u8>>) -> usize {
+    pub fn begin(&self, payloads: Vec<Vec<u8>>) -> usize {
         let begun = self.now();
         let mut told = self.told();
-        told.calls.push(Call { payloads, begun, told: None, written: None, durable: None });
+        told.calls.push(Call { payloads, begun, told: None, written: None, durable: None, failed: false });
         told.calls.len() - 1
     }
 
     /// Its caller knows its number, and this is true of it.
-    pub(crate) fn numbered(&self, call: usize, first: u64, promise: Durability) {
+    pub fn numbered(&self, call: usize, first: u64, promise: Durability) {
         let now = self.now();
         self.told().calls[call].tell(first, now);
         self.promised(call, promise);
     }
 
     /// A follower of what is durable was handed this out.
-    pub(crate) fn followed(&self, sequence: u64, payload: &[u8]) {
+    ///
+    /// # Errors
+    /// It was never appended there.
+    pub fn followed(&self, sequence: u64, payload: &[u8]) -> Result<(), Wrong> {
+        self.check_entry(sequence, payload)?;
         let now = self.now();
         let mut told = self.told();
         let placed = |(number, call): (usize, &Call)| {
             call.payloads.iter().position(|own| own == payload).map(|place| (number, place as u64))
         };
-        let Some((number, place)) = told.calls.iter().enumerate().find_map(placed) else {
-            panic!("a follower: entry {sequence} was never appended");
-        };
-        told.calls[number].tell(sequence.wrapping_sub(place), now);
-        told.calls[number].promise(Durability::Durable, now);
+        if let Some((number, place)) = told.calls.iter().enumerate().find_map(placed) {
+            told.calls[number].tell(sequence.wrapping_sub(place), now);
+            told.calls[number].promise(Durability::Durable, now);
+        }
+        Ok(())
     }
 
-    pub(crate) fn promised(&self, call: usize, promise: Durability) {
+    /// This is true of it from now on.
+    pub fn promised(&self, call: usize, promise: Durability) {
         let now = self.now();
         self.told().calls[call].promise(promise, now);
     }
 
+    /// Its caller had a number, and was told that it failed.
+    pub fn failed(&self, call: usize) {
+        self.told().calls[call].failed = true;
+    }
+
     /// This is true of every call that was told its number before `moment`.
-    pub(crate) fn promised_before(&self, moment: Moment, promise: Durability) {
+    pub fn promised_before(&self, moment: Moment, promise: Durability) {
         let now = self.now();
         let mut told = self.told();
         let known = |call: &&mut Call| call.told.is_some_and(|(_, when)| when < moment);
         told.calls.iter_mut().filter(known).for_each(|call| call.promise(promise, now));
     }
 
-    pub(crate) fn begin_truncation(&self, drops: Drops) -> usize {
+    /// A truncation begins; returns its place.
+    pub fn begin_truncation(&self, drops: Drops) -> usize {
         let begun = self.now();
         let mut told = self.told();
         told.truncations.push(Truncation { drops, begun, done: None });
@@ -142,41 +204,49 @@ impl History {
     }
 
     /// It is over, and dropped this.
-    pub(crate) fn truncated(&self, truncation: usize, drops: Drops) {
+    pub fn truncated(&self, truncation: usize, drops: Drops) {
         let now = self.now();
         let truncation = &mut self.told().truncations[truncation];
         (truncation.drops, truncation.done) = (drops, Some(now));
     }
 
     /// Somebody is about to hold what begins here.
-    pub(crate) fn begin_hold(&self, sequence: u64) -> usize {
+    pub fn begin_hold(&self, sequence: u64) -> usize {
         let mut told = self.told();
         told.holds.push(Held { sequence, from: None, until: None });
         told.holds.len() - 1
     }
 
-    pub(crate) fn holds(&self, hold: usize) {
+    /// It is held.
+    pub fn holds(&self, hold: usize) {
         let now = self.now();
         self.told().holds[hold].from = Some(now);
     }
 
-    pub(crate) fn lets_go(&self, hold: usize) {
+    /// It is about to be held no more.
+    pub fn lets_go(&self, hold: usize) {
         let now = self.now();
         self.told().holds[hold].until = Some(now);
     }
 
     /// Holds what is shown against all of it.
-    pub(crate) fn check(&self, what: &str, shown: &Shown, look: Look) {
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn check(&self, what: &str, shown: &Shown, look: Look) -> Result<(), Wrong> {
         let told = self.told();
-        let outcome = told.check(shown, look);
-        if let Err(how) = outcome {
+        told.check(shown, look).map_err(|Wrong { breach, how }| {
             let Told { truncations, holds, .. } = &*told;
-            panic!("{what}: {how}\n{look:?}\n{truncations:?}\n{holds:?}\n{:#?}", told.brief());
-        }
+            let how = format!("{what}: {how}\n{look:?}\n{truncations:?}\n{holds:?}\n{:#?}", told.brief());
+            Wrong { breach, how }
+        })
     }
 
     /// Holds one entry that was read against it.
-    pub(crate) fn check_entry(&self, sequence: u64, payload: &[u8]) {
+    ///
+    /// # Errors
+    /// It was never appended there.
+    pub fn check_entry(&self, sequence: u64, payload: &[u8]) -> Result<(), Wrong> {
         let told = self.told();
         let is_it = |call: &Call| {
             call.payloads
@@ -184,7 +254,10 @@ impl History {
                 .position(|own| own == payload)
                 .is_some_and(|place| call.told.is_none_or(|(first, _)| first + place as u64 == sequence))
         };
-        assert!(told.calls.iter().any(is_it), "entry {sequence} was never appended there");
+        if told.calls.iter().any(is_it) {
+            return Ok(());
+        }
+        Err(Wrong::new(Breach::Order, format!("entry {sequence} was never appended there")))
     }
 }
 
@@ -209,12 +282,12 @@ impl Call {
             Durability::Durable => self.durable,
             _ => self.written,
         };
-        since.is_some_and(|since| since < look.from)
+        !self.failed && since.is_some_and(|since| since < look.from)
     }
 }
 
 impl Told {
-    fn check(&self, shown: &Shown, look: Look) -> Result<(), String> {
+    fn check(&self, shown: &Shown, look: Look) -> Result<(), Wrong> {
         self.check_first(shown, look)?;
         let owners = self.owners();
         let mut seen = vec![false; self.calls.len()];
@@ -222,56 +295,68 @@ impl Told {
         let next = shown.first + shown.payloads.len() as u64;
         for (sequence, payload) in (shown.first..).zip(&shown.payloads) {
             let Some(&(call, place)) = owners.get(payload) else {
-                return Err(format!("entry {sequence} was never appended"));
+                return Err(Wrong::new(Breach::Order, format!("entry {sequence} was never appended")));
             };
             let own = &self.calls[call];
             if own.begun > look.to {
-                return Err(format!("entry {sequence} was appended later"));
+                return Err(Wrong::new(Breach::Order, format!("entry {sequence} was appended later")));
             }
             if let Some((first, _)) = own.told
                 && first + place as u64 != sequence
             {
-                return Err(format!("entry {sequence} was said to be entry {}", first + place as u64));
+                return Err(Wrong::new(
+                    Breach::Order,
+                    format!("entry {sequence} was said to be entry {}", first + place as u64),
+                ));
             }
             if self.surely_cut(own, sequence, look) {
-                return Err(format!("entry {sequence} was dropped, and is back"));
+                return Err(Wrong::new(Breach::Back, format!("entry {sequence} was dropped, and is back")));
             }
             let goes_on = place > 0 && before == Some((call, place - 1));
             if !goes_on && (place > 0 && sequence != shown.first || std::mem::replace(&mut seen[call], true))
             {
-                return Err(format!("entry {sequence} is out of its batch, or there twice"));
+                return Err(Wrong::new(
+                    Breach::Order,
+                    format!("entry {sequence} is out of its batch, or there twice"),
+                ));
             }
             let whole =
                 before.is_none_or(|(last, at)| last == call || at + 1 == self.calls[last].payloads.len());
             if !whole && !self.may_be_cut_at(sequence, look) {
-                return Err(format!("the batch in front of entry {sequence} is not whole"));
+                return Err(Wrong::new(
+                    Breach::Order,
+                    format!("the batch in front of entry {sequence} is not whole"),
+                ));
             }
             before = Some((call, place));
         }
         let torn = before.is_some_and(|(last, at)| at + 1 < self.calls[last].payloads.len());
         if torn && !self.may_be_cut_at(next, look) {
-            return Err(format!("the batch in front of {next} ends early"));
+            return Err(Wrong::new(Breach::Order, format!("the batch in front of {next} ends early")));
         }
         self.check_needed(shown, look)
     }
 
-    fn check_needed(&self, shown: &Shown, look: Look) -> Result<(), String> {
+    fn check_needed(&self, shown: &Shown, look: Look) -> Result<(), Wrong> {
         for call in self.calls.iter().filter(|call| call.needed(look)) {
             let Some((first, _)) = call.told else { continue };
             for (sequence, payload) in (first..).zip(&call.payloads) {
                 if sequence < shown.first || self.may_be_cut(call, sequence, look) {
                     continue;
                 }
-                let place = usize::try_from(sequence - shown.first).map_err(|error| error.to_string())?;
+                let place = usize::try_from(sequence - shown.first).unwrap_or(usize::MAX);
                 if shown.payloads.get(place) != Some(payload) {
-                    return Err(format!("entry {sequence} was promised, and is not there"));
+                    return Err(Wrong::new(
+                        Breach::Lost,
+                        format!("entry {sequence} was promised, and is not there"),
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    fn check_first(&self, shown: &Shown, look: Look) -> Result<(), String> {
+    fn check_first(&self, shown: &Shown, look: Look) -> Result<(), Wrong> {
         let begins = |truncation: &Truncation| match truncation.drops {
             Drops::Before(first) => first,
             Drops::From(_) => 0,
@@ -290,12 +375,14 @@ impl Told {
             had && held.until.is_none_or(|until| until > look.to)
         };
         if let Some(held) = self.holds.iter().filter(kept).find(|held| held.sequence < shown.first) {
-            return Err(format!("the log begins at {}, and {} was held", shown.first, held.sequence));
+            let how = format!("the log begins at {}, and {} was held", shown.first, held.sequence);
+            return Err(Wrong::new(Breach::Beginning, how));
         }
         if shown.first == least || shown.first > least && self.truncations.iter().any(may_have) {
             return Ok(());
         }
-        Err(format!("the log begins at {}, and not at {least}", shown.first))
+        let how = format!("the log begins at {}, and not at {least}", shown.first);
+        Err(Wrong::new(Breach::Beginning, how))
     }
 
     fn owners(&self) -> BTreeMap<&Vec<u8>, (usize, usize)> {

@@ -1,0 +1,292 @@
+//! One life of a log of which both ends are dropped, that is rolled, read and followed, all at once, until
+//! the power is cut.
+//!
+//! What was dropped is not there after a kill, so no order can be read off an image that would explain all the
+//! others. Each image by itself is held against what everybody was told, and when.
+
+use std::sync::Arc;
+use std::thread;
+
+use wal::sim::SimDisk;
+use wal::{Durability, Error, ErrorKind, Wal};
+use wal_testing::history::{Breach, Drops, History, Look, Wrong};
+
+use crate::crash::draw::Draw;
+use crate::crash::life::Setup;
+use crate::crash::paced::Paced;
+use crate::crash::threads::life::in_time;
+use crate::crash::world::{After, Broken, Oracle, Promise, Shown, payload};
+
+/// What each thread does at most.
+const TURNS: u64 = 24;
+
+/// What a life was.
+#[derive(Debug)]
+pub(crate) struct LongLife {
+    /// As the power cut found it.
+    pub(crate) disk: SimDisk,
+    pub(crate) history: Arc<History>,
+    /// Disk operations, from the end of the open.
+    pub(crate) operations: u64,
+    pub(crate) cut_short: bool,
+    pub(crate) seen: Seen,
+}
+
+/// What happened in a life.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Truncations that were over.
+    pub(crate) truncations: u64,
+    /// Entries that readers and followers were handed.
+    pub(crate) read: u64,
+    /// Segments that were made of used files.
+    pub(crate) recycled: u64,
+}
+
+impl Seen {
+    pub(crate) fn add(&mut self, other: Seen) {
+        self.truncations += other.truncations;
+        self.read += other.read;
+        self.recycled += other.recycled;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Write,
+    /// Drops both ends, and ends segments.
+    Drop,
+    Read,
+    Follow,
+}
+
+const ROLES: [Role; 6] = [Role::Write, Role::Write, Role::Write, Role::Drop, Role::Read, Role::Follow];
+
+/// Lives on a fresh disk, as [`live`](super::life::live) does.
+pub(crate) fn live_long(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLife, Broken> {
+    in_time(move || until_the_cut(setup, seed, cut_at))
+}
+
+fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLife, Broken> {
+    let disk = SimDisk::new(seed);
+    disk.keep_log(true);
+    let directory = Arc::new(Paced::new(setup.directory(&disk), seed));
+    let opened = setup.options().background(true).open_in(directory);
+    let wal = opened.map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("new: {error}")))?;
+    let at_open = disk.operations();
+    if let Some(cut_at) = cut_at {
+        disk.crash_at(at_open + cut_at);
+    }
+    let history = Arc::new(History::default());
+    let (mut threads, mut followers) = (Vec::new(), Vec::new());
+    for (number, role) in (1..).zip(ROLES) {
+        let actor = Actor {
+            wal: (role != Role::Follow).then(|| wal.clone()),
+            disk: disk.clone(),
+            history: Arc::clone(&history),
+            setup,
+            number,
+            draw: Draw::of(seed, number),
+            seen: Seen::default(),
+        };
+        if role == Role::Follow {
+            let follower = wal.follow(0).map_err(|error| unexpected(&error))?;
+            followers.push(thread::spawn(move || actor.follow(follower)));
+        } else {
+            threads.push(thread::spawn(move || actor.act(role)));
+        }
+    }
+    // All come back before anybody is judged.
+    let mut outcomes: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
+    let cut_short = disk.crashed();
+    disk.crash_at(0);
+    let operations = disk.operations() - at_open;
+    let mut seen = Seen { recycled: wal.stats().recycled_segments, ..Seen::default() };
+    // That ends the followers.
+    drop(wal);
+    outcomes.extend(followers.into_iter().map(thread::JoinHandle::join));
+    for outcome in outcomes {
+        seen.add(outcome.map_err(|_| Broken::new(Promise::NoPanic, "a thread panicked"))??);
+    }
+    Ok(LongLife { disk, history, operations, cut_short, seen })
+}
+
+fn unexpected(error: &Error) -> Broken {
+    Broken::new(Promise::LogIsAPrefix, format!("nothing has failed, and yet: {error}"))
+}
+
+/// One thread.
+struct Actor {
+    /// None for followers, who keep no log open.
+    wal: Option<Wal>,
+    disk: SimDisk,
+    history: Arc<History>,
+    setup: Setup,
+    number: u64,
+    draw: Draw,
+    seen: Seen,
+}
+
+impl Actor {
+    fn act(mut self, role: Role) -> Result<Seen, Broken> {
+        for turn in 0..TURNS {
+            let Some(wal) = self.wal.clone() else { break };
+            let went = match role {
+                Role::Write => self.write(&wal, turn),
+                Role::Drop => self.drop_some(&wal),
+                Role::Read | Role::Follow => self.read(&wal)?,
+            };
+            match went {
+                Ok(()) => {}
+                Err(_) if self.disk.crashed() => break,
+                // Others drop what was just looked up, or waited for.
+                Err(error) if matches!(error.kind(), ErrorKind::OutOfRange | ErrorKind::Truncated) => {}
+                Err(error) => return Err(unexpected(&error)),
+            }
+        }
+        Ok(self.seen)
+    }
+
+    fn group(&mut self, turn: u64, entries: u64) -> Vec<Vec<u8>> {
+        let number = self.number + 1;
+        let bytes = |draw: &mut Draw| [24, 130, 600, 1500, 3000][draw.below(5)];
+        (0..entries).map(|place| payload(number << 32 | turn << 8 | place, bytes(&mut self.draw))).collect()
+    }
+
+    fn write(&mut self, wal: &Wal, turn: u64) -> Result<(), Error> {
+        let promise = self.setup.policy.promise();
+        let before = self.history.now();
+        match self.draw.below(10) {
+            8 => {
+                wal.flush()?;
+                self.history.promised_before(before, Durability::Written);
+            }
+            9 => {
+                wal.sync()?;
+                self.history.promised_before(before, Durability::Durable);
+            }
+            6..=7 => {
+                let batch = self.group(turn, 3);
+                let call = self.history.begin(batch.clone());
+                self.history.numbered(call, wal.append_batch(&batch)?.start, promise);
+            }
+            what => {
+                let group = self.group(turn, 1);
+                let call = self.history.begin(group.clone());
+                match what {
+                    0..=2 => self.history.numbered(call, wal.append(&group[0])?, promise),
+                    3 => {
+                        let first = wal.append_with(&group[0], Durability::Durable)?;
+                        self.history.numbered(call, first, Durability::Durable);
+                    }
+                    _ => {
+                        let commit = wal.submit(&group[0])?;
+                        self.history.numbered(call, commit.sequence(), Durability::Buffered);
+                        commit.wait().inspect_err(|_| self.history.failed(call))?;
+                        self.history.promised(call, promise);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_some(&mut self, wal: &Wal) -> Result<(), Error> {
+        let (first, next) = (wal.first(), wal.written());
+        let drops = match self.draw.below(6) {
+            0..=1 => {
+                let before = self.history.now();
+                wal.roll()?;
+                self.history.promised_before(before, Durability::Durable);
+                return Ok(());
+            }
+            2..=4 => Drops::Before((first + next).div_ceil(2)),
+            _ => Drops::From(next.saturating_sub(1).max(1)),
+        };
+        let truncation = self.history.begin_truncation(drops);
+        let dropped = match drops {
+            Drops::Before(first) => Drops::Before(wal.truncate_before(first)?),
+            Drops::From(next) => wal.truncate_after(next - 1).map(|()| drops)?,
+        };
+        self.history.truncated(truncation, dropped);
+        self.seen.truncations += 1;
+        Ok(())
+    }
+
+    /// Forward, or backward.
+    fn read(&mut self, wal: &Wal) -> Result<Result<(), Error>, Broken> {
+        let from = self.history.now();
+        let entries = match wal.range(..) {
+            Ok(entries) => entries,
+            Err(error) => return Ok(Err(error)),
+        };
+        let look = Look { from, to: self.history.now(), needs: Durability::Written };
+        let backward = self.draw.below(2) == 0;
+        let read: Result<Vec<_>, Error> = if backward { entries.rev().collect() } else { entries.collect() };
+        let mut read = match read {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
+        if backward {
+            read.reverse();
+        }
+        let Some(first) = read.first().map(wal::Entry::sequence) else { return Ok(Ok(())) };
+        self.seen.read += read.len() as u64;
+        let payloads = read.iter().map(|entry| entry.payload().to_vec()).collect();
+        let shown = wal_testing::history::Shown { first, payloads };
+        self.history.check("a reader", &shown, look).map_err(broken)?;
+        Ok(Ok(()))
+    }
+
+    /// Until the log is over, or what comes next is dropped.
+    fn follow(mut self, follower: wal::Follower) -> Result<Seen, Broken> {
+        let mut next = follower.position();
+        for entry in follower {
+            match entry {
+                Ok(entry) if entry.sequence() == next => {
+                    self.history.followed(next, entry.payload()).map_err(broken)?;
+                    self.seen.read += 1;
+                    next += 1;
+                }
+                Ok(entry) => {
+                    let how = format!("a follower was handed {} in place of {next}", entry.sequence());
+                    return Err(Broken::new(Promise::LogIsAPrefix, how));
+                }
+                Err(_) if self.disk.crashed() => break,
+                Err(error) if matches!(error.kind(), ErrorKind::OutOfRange | ErrorKind::Truncated) => break,
+                Err(error) => return Err(unexpected(&error)),
+            }
+        }
+        Ok(self.seen)
+    }
+}
+
+fn broken(wrong: Wrong) -> Broken {
+    let promise = match wrong.breach {
+        Breach::Lost => Promise::AcknowledgedIsThere,
+        Breach::Back => Promise::GoneStaysGone,
+        Breach::Beginning => Promise::TruncationIsOldOrNew,
+        Breach::Order => Promise::LogIsAPrefix,
+    };
+    Broken::new(promise, wrong.how)
+}
+
+/// What an image may show, by what everybody was told up to the cut.
+pub(crate) struct Testimony<'a> {
+    pub(crate) history: &'a History,
+    /// When all of them were back.
+    pub(crate) at: u64,
+}
+
+impl Oracle for Testimony<'_> {
+    fn first(&self) -> u64 {
+        0
+    }
+
+    fn check(&self, shown: &Shown, after: After) -> Result<(), Broken> {
+        let needs = if after == After::Kill { Durability::Written } else { Durability::Durable };
+        let look = Look { from: self.at, to: self.at, needs };
+        let shown = wal_testing::history::Shown { first: shown.first, payloads: shown.payloads.clone() };
+        self.history.check(&format!("after {after:?}"), &shown, look).map_err(broken)
+    }
+}
