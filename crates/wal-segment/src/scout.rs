@@ -56,8 +56,10 @@ enum Seen {
     Unsteady(Error),
 }
 
-/// How often what does not fit is looked at, and how long is waited in between.
+/// How often what does not fit is looked at while the anchor stays the same, how often at all, and how long is waited
+/// in between.
 const LOOKS: u32 = 4;
+const MOST_LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Scout {
@@ -130,6 +132,7 @@ impl Scout {
 
     /// Finds the last segment, and the way to it when it is another one than was known, or when it is asked for.
     fn relink(&mut self, directory: &dyn Directory, next: Sequence, asked: bool) -> Result<(), Error> {
+        let (mut before, mut unchanged) = (None, 0);
         for look in 1.. {
             match self.try_relink(directory, next, asked)? {
                 Seen::Same => break,
@@ -137,8 +140,16 @@ impl Scout {
                     self.walk_on()?;
                     break;
                 }
-                Seen::Unsteady(error) if look >= LOOKS => return Err(error),
-                Seen::Unsteady(_) => directory.wait(PAUSE),
+                Seen::Unsteady(error) => {
+                    // As long as it changes, a writer drops segments faster than they are looked at.
+                    let anchor = anchor_of(directory)?.ok();
+                    unchanged = if anchor == before { unchanged + 1 } else { 1 };
+                    before = anchor;
+                    if unchanged >= LOOKS || look >= MOST_LOOKS {
+                        return Err(error);
+                    }
+                    directory.wait(PAUSE);
+                }
             }
         }
         Ok(())

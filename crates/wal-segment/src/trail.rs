@@ -9,7 +9,8 @@
 //!
 //! The LINK of a merge begins in front of what it has copied. When its segment is the next one behind those that
 //! are known, no cut lies in between, and what was handed out is in it, up to where the copies end. Otherwise the
-//! merge may have removed the LINK of a cut, and what was handed out counts as cut off.
+//! merge may have removed the LINK of a cut, and what was handed out counts as cut off. So it does where the front was
+//! dropped with everything that is known, and the oldest segment that is left does not follow on the last known one.
 
 use std::sync::Arc;
 
@@ -70,6 +71,13 @@ pub(crate) fn trail(
             Err(unsteady) => return Ok(Err(unsteady)),
         };
     };
+    if let Some(oldest) = newer.last().filter(|_| joined.is_none())
+        && oldest.link.next == next
+        && highest.is_some_and(|known| oldest.link.predecessor.is_some_and(|before| before.segment > known))
+    {
+        let file = oldest.file.path.to_path_buf();
+        return Ok(Err(Error::CutOff { file, from: next }));
+    }
     let mut spans: Vec<Span> = match joined {
         Some(at) => known.spans().take(at + 1).skip(known.find(next).min(at)).collect(),
         None => Vec::new(),

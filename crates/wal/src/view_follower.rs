@@ -73,14 +73,15 @@ impl View {
 ///
 /// - [`Truncated`](crate::ErrorKind::Truncated): entries that were handed out were taken back, by
 ///   [`Wal::truncate_after`](crate::Wal::truncate_after), a failed write or a crash of the machine. Also when that
-///   cannot be told: small segments were merged, and the follower has not looked for a whole life of the writer.
+///   cannot be told: small segments were merged, and the follower has not looked for a whole life of the writer; or
+///   the front was dropped, with all that it knew, up to the entry that comes next.
 /// - [`OutOfRange`](crate::ErrorKind::OutOfRange): entries that were not handed out yet were dropped from the
 ///   front of the log. No lease keeps their files, so a follower that is slow has to be started again.
 /// - damage, and what the system reports.
 ///
 /// Where nothing has come a look costs a small read, a read of the anchor and a list of the directory. What has
 /// come is read twice, once to check that it is whole; never a segment from its start. While files change under
-/// it, a call may take up to 40 ms to find out how.
+/// it, a call may take 40 ms to find out how, and up to a second while a writer truncates again and again.
 pub struct ViewFollower {
     library: Arc<Library>,
     scout: Scout,

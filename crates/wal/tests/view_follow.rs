@@ -656,6 +656,84 @@ fn a_view_says_that_a_merge_has_moved_what_it_had_not_opened_and_a_new_one_has_i
     }
 }
 
+/// A follower had read to the end. The end was cut off and written again, and then the front was dropped up to that
+/// very end, with the LINK that told of the cut. The follower went on as if what it had read were that log.
+#[test]
+fn a_cut_is_told_though_the_segments_that_said_so_are_dropped() {
+    let disk = SimDisk::new(1);
+    let wal = open(&disk, &small(SyncPolicy::Immediate));
+    append(&wal, 5);
+    let mut follower = follow(&disk, 0);
+    (0..5).for_each(|number| is_entry(&mut follower, number));
+    wal.truncate_after(2).expect("nothing fails");
+    (3..5).for_each(|number| assert_eq!(wal.append(&other(number)).expect("nothing fails"), number));
+    wal.roll().expect("nothing fails");
+    append(&wal, 1);
+    wal.truncate_before(5).expect("nothing fails");
+    assert_eq!(linked(&disk).len(), 1, "what was read and what was cut is gone");
+    fails(&mut follower, ErrorKind::Truncated);
+}
+
+#[test]
+fn a_front_that_is_dropped_up_to_the_place_is_no_cut() {
+    let disk = SimDisk::new(1);
+    let wal = open(&disk, &small(SyncPolicy::Immediate));
+    append(&wal, 5);
+    let mut follower = follow(&disk, 0);
+    (0..5).for_each(|number| is_entry(&mut follower, number));
+    wal.roll().expect("nothing fails");
+    append(&wal, 1);
+    wal.truncate_before(5).expect("nothing fails");
+    assert_eq!(linked(&disk).len(), 1, "what was read is gone");
+    is_entry(&mut follower, 5);
+    is_pending(&mut follower);
+}
+
+/// A writer truncated every few milliseconds, on a machine that was busy. Each time that a follower looked, a segment
+/// that it had just found in the list was gone when it opened it. After four looks it called that damage.
+#[test]
+fn segments_that_go_whenever_they_are_looked_at_are_no_damage() {
+    let disk = SimDisk::new(1);
+    let wal = open(&disk, &small(SyncPolicy::Immediate).recycle(false));
+    append(&wal, 3);
+    let left = Arc::new(AtomicU64::new(0));
+    let anew = {
+        let (wal, left) = (wal.clone(), Arc::clone(&left));
+        move || {
+            left.fetch_sub(1, Ordering::Relaxed);
+            wal.truncate_after(3).expect("nothing fails");
+            append(&wal, 1);
+            wal.roll().expect("nothing fails");
+            append(&wal, 1);
+        }
+    };
+    let seam = {
+        let (disk, left) = (disk.clone(), Arc::clone(&left));
+        Seam::new(disk.clone(), move |call| {
+            // What is read of the last segment says which one is in front of it, and that one is opened next.
+            let is_last = |name: &str| linked(&disk).last().is_some_and(|last| last == name);
+            if left.load(Ordering::Relaxed) > 0
+                && matches!(call, Call::Read { name, offset: 0, .. } if is_last(name))
+            {
+                anew();
+            }
+            Ok(())
+        })
+    };
+    let seen = Options::new().open_read_only_in(seam).expect("there is a log");
+    let mut follower = seen.follow(0).expect("it is there");
+    (0..3).for_each(|number| is_entry(&mut follower, number));
+    append(&wal, 1);
+    is_entry(&mut follower, 3);
+    for _ in 0..2 {
+        wal.roll().expect("nothing fails");
+        append(&wal, 1);
+    }
+    left.store(12, Ordering::Relaxed);
+    (4..6).for_each(|number| is_entry(&mut follower, number));
+    assert_eq!(left.load(Ordering::Relaxed), 0, "they went while it looked");
+}
+
 /// Truncations at both ends, rollovers and reopenings beside followers that begin again when they are told: no
 /// false alarm, and every payload is one that has had this number.
 #[test]
