@@ -12,6 +12,7 @@ use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentNam
 
 use crate::catalog::Catalog;
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
+use crate::held::HeldFile;
 use crate::io::{Access, Directory, FileKind};
 use crate::named::{Named, remove, sync_directory};
 use crate::rules::{Rule, Rules};
@@ -112,16 +113,17 @@ impl AnchorFile {
         Ok(file)
     }
 
-    /// Makes sure of its name before a first LINK stands on it.
+    /// Makes sure of its name before a first LINK stands on it. Returns the file when it was made anew.
     ///
     /// # Errors
     /// What the system reports; it is tried again by the next call.
-    pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
-        if !self.proven {
-            let catalog = Catalog::read(directory)?;
-            *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
+    pub fn prove(&mut self, directory: &dyn Directory) -> Result<Option<HeldFile>, Error> {
+        if self.proven {
+            return Ok(None);
         }
-        Ok(())
+        let catalog = Catalog::read(directory)?;
+        *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
+        self.held()
     }
 
     fn create(directory: &dyn Directory, anchor: Anchor, rules: Rules) -> Result<AnchorFile, Error> {
@@ -163,6 +165,14 @@ impl AnchorFile {
             gone_before: newest.first,
             rules,
         }
+    }
+
+    /// The file that is open; none as long as it is to be made anew before a first LINK stands on it.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn held(&self) -> Result<Option<HeldFile>, Error> {
+        self.proven.then(|| HeldFile::new(self.file.clone())).transpose()
     }
 
     /// What was written last.

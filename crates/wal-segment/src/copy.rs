@@ -21,6 +21,7 @@ use wal_format::{
 use crate::anchor_file::{self, AnchorFile, Slots};
 use crate::catalog::Catalog;
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
+use crate::held::WriterLock;
 use crate::io::{Access, Directory};
 use crate::named::{Named, remove, sync_directory};
 use crate::open::{LOOKS, PAUSE, has_vanished};
@@ -60,12 +61,7 @@ pub fn copy(
     }
     refuse_if_used(target)?;
     // Nobody makes a log there meanwhile.
-    let _lock = match target.lock(LOCK_FILE) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            return Err(Error::Locked { directory: target.path().to_path_buf() });
-        }
-        lock => lock.place(Operation::Lock, || target.path().join(LOCK_FILE), None)?,
-    };
+    let _lock = WriterLock::take(target, Rules::default())?;
     refuse_if_used(target)?;
     let mut begun = Vec::new();
     copy_locked(source, snapshot, target, &mut begun).inspect_err(|_| give_up(target, &begun))

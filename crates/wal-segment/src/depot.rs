@@ -6,6 +6,7 @@
 use wal_format::Anchor;
 
 use crate::error::Error;
+use crate::held::HeldFile;
 use crate::io::Directory;
 use crate::spare::{Order, Spare};
 
@@ -13,6 +14,16 @@ use crate::spare::{Order, Spare};
 pub trait Depot {
     /// The directory of the log.
     fn directory(&self) -> &dyn Directory;
+
+    /// Whether the names that the log stands on lead to the files that it has open. Asked before each new segment, and by this
+    /// depot before it writes the anchor.
+    ///
+    /// # Errors
+    /// [`Error::Exchanged`], and then nothing more may be accepted; what kept the system from telling.
+    fn check_names(&self) -> Result<(), Error>;
+
+    /// The log goes on in this segment, whose name must lead to it from now on.
+    fn entered(&self, segment: HeldFile);
 
     /// A segment of this number that has room for what was ordered.
     ///

@@ -96,7 +96,14 @@ pub enum Error {
     OutOfNumbers,
     /// The next segment would take the files of the log above the bound that was set.
     Full(Fullness),
-    /// An earlier sync failed, so nothing is known about what is on the device.
+    /// Another program has removed or replaced a file that the log has open. What is written to it has no name.
+    Exchanged {
+        /// The file.
+        file: PathBuf,
+        /// Nothing has its name.
+        gone: bool,
+    },
+    /// An earlier sync failed, so nothing is known about what is on the device; or a file was exchanged under the log.
     Poisoned(Arc<Error>),
 }
 
@@ -366,6 +373,10 @@ impl fmt::Display for Error {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")
             }
             Error::Full(fullness) => fullness.fmt(f),
+            Error::Exchanged { file, gone } => {
+                let how = if *gone { "was removed" } else { "was replaced by another file" };
+                write!(f, "{} {how} while the log had it open", file.display())
+            }
             Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
         }
     }

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::{
-    Anchor, ChecksumKind, LOCK_FILE, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, PoolName,
-    SegmentNumber, Sequence,
+    Anchor, ChecksumKind, LinkReason, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, PoolName, SegmentNumber,
+    Sequence,
 };
 
 use crate::anchor_file::AnchorFile;
 use crate::decide::Verdict;
-use crate::error::{Damage, DamageKind, Error, Operation, Place};
+use crate::error::{Damage, DamageKind, Error, Operation};
+use crate::held::{HeldFile, HeldNames, WriterLock};
 use crate::io::Directory;
 use crate::leftovers::{leftovers, remove_leftovers};
-use crate::named::sync_directory;
+use crate::named::{remove, sync_directory};
 use crate::recovery::{Ending, Recovery};
 use crate::rules::{Rule, Rules};
 use crate::settle::Purpose;
 use crate::shelf::Snapshot;
 use crate::span::Tip;
 use crate::survey::{Survey, survey};
+use crate::waiting::Waiting;
 use crate::writer::{Settings, Start, Writer};
 
 /// What an opener asks for; what is left open is taken from the log, or from the defaults for a new one.
@@ -48,6 +50,10 @@ pub struct Opened {
     pub writer: Writer,
     /// Its anchor, for a [`Depot`](crate::Depot).
     pub anchor: AnchorFile,
+    /// Which names lead to the files that it has open.
+    pub names: HeldNames,
+    /// Whether the directory itself is locked, and not a file in it alone that could be removed or replaced.
+    pub directory_locked: bool,
     /// Files that wait to become segments: to be [adopted](crate::Waiting::adopt), or removed.
     pub pool: Vec<PoolName>,
     /// What the open found.
@@ -66,12 +72,7 @@ pub struct Opened {
 /// the new one, ends in front of [`Wanted::at_least`], with nothing changed; [`Error::Io`],
 /// [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
-    let lock = match directory.lock(LOCK_FILE) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            return Err(Error::Locked { directory: directory.path().to_path_buf() });
-        }
-        lock => lock.place(Operation::Lock, || directory.path().join(LOCK_FILE), None)?,
-    };
+    let lock = WriterLock::take(directory.as_ref(), wanted.rules)?;
     if wanted.rules.keeps(Rule::OpenSyncsDirectory) {
         sync_directory(directory.as_ref())?;
     }
@@ -114,6 +115,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
             wanted.rules,
         )?,
     };
+    let last_file = last.as_ref().map(|last| HeldFile::new(last.file.clone())).transpose()?;
     let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
     if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
         spans.pop();
@@ -121,6 +123,8 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     }
     let rules = wanted.rules;
     let known = *anchor.last();
+    let names = HeldNames::new(&lock, anchor.held()?, last_file, rules);
+    let directory_locked = lock.covers_directory();
     let left = leftovers(directory.as_ref(), &catalog, known.log, &spans);
     let writer =
         Writer::new(Start { lock, rules, settings, anchor: known, spans, long, first, next, reason });
@@ -132,7 +136,12 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     if !writer.is_ahead_of(anchor.last()) {
         remove_leftovers(directory.as_ref(), &left);
     }
-    Ok(Opened { writer, anchor, pool: catalog.pool, recovery })
+    let (pool, shared) = Waiting::apart(directory.as_ref(), &catalog, rules);
+    for name in shared {
+        // What cannot be removed is found by the next open; the pool of this one does not have it.
+        remove(directory.as_ref(), name.as_str()).ok();
+    }
+    Ok(Opened { writer, anchor, names, directory_locked, pool, recovery })
 }
 
 /// Before anything is touched: a log that ends in front of what was acknowledged is left as it is.

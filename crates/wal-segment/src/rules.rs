@@ -57,6 +57,12 @@ pub enum Rule {
     HeadsBeforeName,
     /// And the salt in them is a new one, whatever the file was before.
     RecycledNewSalt,
+    /// A file that waits and shares its inode with another name is dropped: a rename reached the disk by half.
+    PoolSharesNoFile,
+    /// A writer locks the directory itself, which has no name that could be exchanged.
+    DirectoryLocked,
+    /// A new segment, and an anchor, are begun only while the names still lead to the files that the log has open.
+    NamesChecked,
     /// A failed sync is not tried again.
     NoSecondSync,
     /// The anchor follows once a segment. Not a rule of order but a precaution: without it the loss of
@@ -67,7 +73,7 @@ pub enum Rule {
 #[cfg(zoo)]
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 27] = [
+    pub const ALL: [Rule; 30] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
         Rule::CutAnchored,
@@ -93,6 +99,9 @@ impl Rule {
         Rule::HeadedBeforeNamed,
         Rule::HeadsBeforeName,
         Rule::RecycledNewSalt,
+        Rule::PoolSharesNoFile,
+        Rule::DirectoryLocked,
+        Rule::NamesChecked,
         Rule::NoSecondSync,
         Rule::AnchorPerSegment,
     ];

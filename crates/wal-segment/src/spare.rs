@@ -14,6 +14,7 @@ use wal_format::{
 };
 
 use crate::error::Error;
+use crate::held::HeldFile;
 use crate::io::{Access, Directory};
 use crate::named::{Named, remove, sync_directory};
 use crate::rules::{Rule, Rules};
@@ -57,6 +58,7 @@ impl Order {
 #[derive(Debug)]
 pub struct Spare {
     pub(crate) file: Named,
+    pub(crate) held: HeldFile,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
     /// Something is written up to here: zeros, or what an earlier segment has left.
@@ -77,10 +79,11 @@ impl Spare {
         capacity: u64,
         written_bytes: u64,
         spans: usize,
-    ) -> Spare {
+    ) -> Result<Spare, Error> {
         let points = usize::try_from(capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
         let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
-        Spare {
+        Ok(Spare {
+            held: HeldFile::new(file.clone())?,
             file,
             header,
             capacity,
@@ -88,7 +91,7 @@ impl Spare {
             index: Vec::with_capacity(points),
             seal: Vec::with_capacity(seal_bytes),
             spans: Arc::new(Vec::with_capacity(spans + 1)),
-        }
+        })
     }
 
     /// Whether it is what is asked for now.
@@ -154,14 +157,13 @@ pub fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<
         }
         Err(error) => return Err(error),
     };
-    match fill(directory, &file, order, fresh, rules) {
-        Ok((header, capacity)) => Ok(Spare::new(file, header, capacity, FIRST_FRAME_OFFSET, order.spans)),
-        Err(error) => {
-            // If even this fails, the file stays a prepared segment, which the next attempt uses.
-            directory.remove(name.as_str()).ok();
-            Err(error)
-        }
-    }
+    let filled = fill(directory, &file, order, fresh, rules);
+    let spare = filled
+        .and_then(|(header, capacity)| Spare::new(file, header, capacity, FIRST_FRAME_OFFSET, order.spans));
+    spare.inspect_err(|_| {
+        // If even this fails, the file stays a prepared segment, which the next attempt uses.
+        directory.remove(name.as_str()).ok();
+    })
 }
 
 fn fill(

@@ -13,10 +13,12 @@
 //! lock for as long, in whatever process. Without that lock the file is removed instead, and the reader goes on.
 
 use std::cmp::Ordering;
-use std::io::ErrorKind;
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
 
-use wal_format::{FIRST_FRAME_OFFSET, Life, PoolName, SegmentName, SegmentNumber};
+use wal_format::{ANCHOR_FILE, FIRST_FRAME_OFFSET, Life, PoolName, SegmentName, SegmentNumber};
 
+use crate::catalog::Catalog;
 use crate::error::{Error, Operation, Place};
 use crate::io::{Access, Directory};
 use crate::named::{Named, remove, rename, sync_directory};
@@ -69,6 +71,31 @@ impl Waiting {
         Ok(Waiting { name, bytes, written_bytes: FIRST_FRAME_OFFSET.min(bytes), fresh: true, renamed: false })
     }
 
+    /// The files that an earlier process has left waiting, and those of them that share their file with another name of
+    /// the log.
+    ///
+    /// A rename reaches the disk in two halves, and on a file system without a journal a power cut may leave both names.
+    /// The other one may be that of a prepared segment, and of one that is linked later: its entries would be written
+    /// over when this one is used. That a count of names does not show: a rename does not change it.
+    pub(crate) fn apart(
+        directory: &dyn Directory,
+        catalog: &Catalog,
+        rules: Rules,
+    ) -> (Vec<PoolName>, Vec<PoolName>) {
+        let mut taken = HashSet::new();
+        if !catalog.pool.is_empty() && rules.keeps(Rule::PoolSharesNoFile) {
+            let segments = catalog.segments.keys().map(|&number| SegmentName::of(number));
+            taken.extend(segments.filter_map(|name| directory.id_of(name.as_str()).ok().flatten()));
+            taken.extend(directory.id_of(ANCHOR_FILE).ok().flatten());
+        }
+        catalog.pool.iter().partition(|name| match directory.id_of(name.as_str()) {
+            Ok(Some(id)) => taken.insert(id) || !rules.keeps(Rule::PoolSharesNoFile),
+            Ok(None) => true,
+            // It costs nothing but a file to do without it.
+            Err(_) => false,
+        })
+    }
+
     /// Takes over a file that an earlier process has left waiting. None when it cannot be opened.
     pub fn adopt(directory: &dyn Directory, name: PoolName) -> Option<Waiting> {
         let file = Named::open(directory, name.as_str(), Access::ReadWrite).ok()?;
@@ -117,7 +144,7 @@ impl Waiting {
     /// unless there is no space for that and it is long enough.
     ///
     /// # Errors
-    /// A reader has it, or what the system reports. Either way the file is removed.
+    /// A reader has it, it has another name, or what the system reports. Either way this name of it is removed.
     pub fn prepare(self, directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
         let (waits, segment) = (self.name, SegmentName::of(order.number));
         let mut named = false;
@@ -140,6 +167,7 @@ impl Waiting {
         // after that look at them.
         let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
         file.try_lock().place(Operation::Lock, || file.path.to_path_buf(), None)?;
+        self.refuse_linked(&file)?;
         if self.renamed {
             sync_directory(directory)?;
         }
@@ -170,7 +198,17 @@ impl Waiting {
         }
         // The log writes through a handle that has no lock, beside readers who share one.
         let unlocked = Named::open(directory, segment.as_str(), Access::ReadWrite)?;
-        Ok(Spare::new(unlocked, header, capacity, self.written_bytes, order.spans))
+        Spare::new(unlocked, header, capacity, self.written_bytes, order.spans)
+    }
+
+    /// Refuses a file that has another name: a backup by hard links is not written over.
+    fn refuse_linked(&self, file: &Named) -> Result<(), Error> {
+        let names = file.file.names().place(Operation::Read, || file.path.to_path_buf(), None)?;
+        if names <= 1 {
+            return Ok(());
+        }
+        let linked = io::Error::other(format!("{names} names lead to this file"));
+        Err(linked).place(Operation::Rename, || file.path.to_path_buf(), None)
     }
 
     /// Makes the file as long as is ordered, if it can be, and returns how long it is.

@@ -323,3 +323,120 @@ fn a_file_is_locked_by_handles_not_by_processes_and_reads_and_writes_go_on() {
     drop(other);
     late.try_lock_shared().unwrap();
 }
+
+/// A log's directory, opened; and its parent, whose names are exchanged.
+#[cfg(unix)]
+fn nested() -> (tempfile::TempDir, std::path::PathBuf, Disk) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let path = home.path().join("log");
+    let disk = Disk::create(&path).expect("the parent exists");
+    (home, path, disk)
+}
+
+#[cfg(unix)]
+fn names(path: &std::path::Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(path)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").file_name().into_string().expect("ours"))
+        .collect();
+    names.sort();
+    names
+}
+
+// A directory was moved aside and a new one took its name while a log was open. New files were made in the new one and
+// the old one was synced for their names: neither was a log any more.
+#[cfg(unix)]
+#[test]
+fn every_call_goes_on_in_the_directory_that_was_opened_whatever_has_its_name() {
+    for exchange in 0..4 {
+        let (home, mut path, _) = nested();
+        let moved = home.path().join("moved");
+        if exchange == 3 {
+            // A symbolic link on the way leads elsewhere.
+            std::os::unix::fs::symlink(&path, home.path().join("current")).expect("free");
+            path = home.path().join("current/.");
+        }
+        let disk = Disk::open(&path).expect("it is there");
+        write(&*disk.create("old").expect("free"), b"old");
+        assert!(disk.is_at_path().expect("it is there"));
+        let held = match exchange {
+            // Moved; moved and made anew; hidden by another directory that takes its name.
+            0..=2 => {
+                fs::rename(&path, &moved).expect("one file system");
+                match exchange {
+                    1 => fs::create_dir(&path).expect("free"),
+                    2 => fs::write(&path, b"a file").expect("free"),
+                    _ => {}
+                }
+                moved
+            }
+            _ => {
+                fs::remove_file(home.path().join("current")).expect("it is there");
+                fs::create_dir(home.path().join("current")).expect("free");
+                home.path().join("log")
+            }
+        };
+        assert!(!disk.is_at_path().expect("the system tells"), "exchange {exchange}");
+        write(&*disk.create("new").expect("free"), b"new");
+        disk.rename("old", "older").expect("free");
+        drop(disk.open("older", Access::ReadWrite).expect("it is there"));
+        disk.remove("older").expect("it is there");
+        disk.sync().expect("directories can be synced");
+        drop(disk.lock("LOCK").expect("free"));
+        let mut listed: Vec<String> =
+            disk.list().expect("readable").into_iter().map(|listed| listed.name).collect();
+        listed.sort();
+        assert_eq!(listed, ["LOCK", "new"], "exchange {exchange}");
+        assert_eq!(names(&held), ["LOCK", "new"], "exchange {exchange}");
+        if exchange == 1 {
+            assert_eq!(names(&path), [""; 0], "exchange {exchange}");
+        }
+        assert_eq!(disk.free_bytes().expect("it is there").is_some(), cfg!(unix));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_was_removed_takes_no_new_file_and_says_that_it_has_no_path() {
+    let (_home, path, disk) = nested();
+    fs::remove_dir(&path).expect("it is empty");
+    assert!(!disk.is_at_path().expect("the system tells"));
+    assert_eq!(disk.create("file").expect_err("there is no directory").kind(), ErrorKind::NotFound);
+}
+
+// Somebody removed LOCK while a log was open. The next open made another file, locked that, and was let in.
+#[cfg(unix)]
+#[test]
+fn a_directory_is_locked_by_handles_whatever_becomes_of_its_path_and_its_files() {
+    let (home, path, disk) = nested();
+    let lock = disk.lock_directory().expect("free");
+    let moved = home.path().join("moved");
+    fs::rename(&path, &moved).expect("one file system");
+    for contender in [&disk, &Disk::open(&moved).expect("it is there")] {
+        assert_eq!(contender.lock_directory().expect_err("held").kind(), ErrorKind::WouldBlock);
+    }
+    drop(lock);
+    drop(disk.lock_directory().expect("given up"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_id_tells_a_file_from_its_copy_and_not_from_its_other_name() {
+    let (home, disk) = disk();
+    let file = disk.create("file").expect("free");
+    let id = file.id().expect("it is open");
+    assert!(id.is_some());
+    assert_eq!(disk.id_of("file").expect("it is there"), id);
+    assert_eq!(file.names().expect("it is open"), 1);
+    fs::hard_link(home.path().join("file"), home.path().join("other")).expect("free");
+    assert_eq!(disk.id_of("other").expect("it is there"), id);
+    assert_eq!(file.names().expect("it is open"), 2);
+    fs::copy(home.path().join("file"), home.path().join("copy")).expect("there is space");
+    fs::rename(home.path().join("copy"), home.path().join("file")).expect("one file system");
+    assert_ne!(disk.id_of("file").expect("it is there"), id);
+    std::os::unix::fs::symlink("other", home.path().join("link")).expect("free");
+    assert_ne!(disk.id_of("link").expect("it is there"), id, "a link is not followed");
+    assert_eq!(disk.id_of("nothing").expect_err("free").kind(), ErrorKind::NotFound);
+    let lock = disk.lock("LOCK").expect("free");
+    assert_eq!(lock.id(), disk.id_of("LOCK").expect("it is there"));
+}

@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) keeps_here: bool,
     meters: Arc<Meters>,
     stores: Arc<Stores>,
+    directory_locked: bool,
     crew: Crew,
     probe: Probe,
     /// As they are in force.
@@ -58,7 +59,7 @@ impl Core {
         at_least: u64,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
-        let Opened { mut writer, anchor, pool, recovery } =
+        let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
             wal_segment::open(&directory, options.wanted(at_least))?;
         options.keeping.check_cap(writer.segment_bytes())?;
         writer.limit(options.keeping.max_log_bytes);
@@ -69,11 +70,12 @@ impl Core {
         let background = options.background;
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
         let (stores, bell) =
-            Stores::new(directory, options.rules, anchor, &pool, options.supply(), background);
+            Stores::new(directory, options.rules, anchor, names, &pool, options.supply(), background);
         let (listener, caller) = Listener::new(&options.callbacks, library.directory_handle().path()).unzip();
         #[cfg(feature = "tracing")]
         let stores = stores.traced(listener.clone());
         let stores = Arc::new(stores);
+        note!(when false = directory_locked => &listener, DirectoryNotLocked {});
         note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
         #[cfg(feature = "config")]
         let in_force = options.in_force(&writer);
@@ -108,6 +110,7 @@ impl Core {
             keeps_here: !background && options.keeping.wants_a_thread(),
             meters,
             stores: Arc::clone(&stores),
+            directory_locked,
             crew: Crew::new(),
             probe,
             #[cfg(feature = "config")]
@@ -151,6 +154,11 @@ impl Core {
     /// What whoever asks for the health compares with.
     pub(crate) fn probe(&self) -> &Probe {
         &self.probe
+    }
+
+    /// Whether the path of the directory leads elsewhere, as far as was looked.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.stores.is_displaced()
     }
 
     /// Why the last spare, and the last anchor, could not be had.
@@ -210,6 +218,7 @@ impl Core {
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
         let mut stats = self.meters.fill(Gauges {
+            directory_locked: self.directory_locked,
             poisoned: self.commits.failure().is_some(),
             first: snapshot.first().value(),
             durable,

@@ -43,8 +43,9 @@ pub enum ErrorKind {
     /// A writer has merged small segments meanwhile, and the entry is not where this [`View`](crate::View) saw it.
     /// Nothing is damaged: look at the log anew.
     Moved,
-    /// A sync failed, now or earlier, or a thread panicked inside the log. Nothing is known about what
-    /// is on the disk, and nothing more is accepted: drop the log and open it again.
+    /// A sync failed, now or earlier, a thread panicked inside the log, or another program removed or replaced a file
+    /// that the log had open. Nothing is known about what is on the disk, and nothing more is accepted: drop the log and
+    /// open it again.
     Poisoned,
     /// The log was opened by another process, of which this one is a fork. Nothing was written: open the log in
     /// this process, once the other one has closed it.

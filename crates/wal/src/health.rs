@@ -28,6 +28,11 @@ pub struct Health {
     pub poisoned: Option<Error>,
     /// Whether it was closed.
     pub closed: bool,
+    /// Whether the path that the log was opened under leads elsewhere: its directory was moved, replaced, hidden by a
+    /// mount or removed, or a symbolic link on the path was changed. The log goes on in the directory that it opened.
+    /// It is looked at before each new segment and each write of the anchor: within about a second of an append that
+    /// was synced.
+    pub displaced: bool,
     /// What has not ended for longer than [`slow_sync`](crate::Options::slow_sync) allows.
     pub stalled: Option<Stall>,
     /// What the file system has left.
@@ -87,6 +92,7 @@ impl Health {
     pub fn is_healthy(&self) -> bool {
         self.poisoned.is_none()
             && !self.closed
+            && !self.displaced
             && self.stalled.is_none()
             && !self.space.is_low()
             && self.space.failure.is_none()
@@ -111,6 +117,11 @@ impl fmt::Display for Health {
         }
         if self.closed {
             tell(format_args!("the log is closed"))?;
+        }
+        if self.displaced {
+            tell(format_args!(
+                "the path of the log leads elsewhere: it goes on in the directory that it opened"
+            ))?;
         }
         if let Some(stall) = &self.stalled {
             let what = if stall.what == InHand::Sync { "sync" } else { "write" };
@@ -235,6 +246,7 @@ impl Core {
             stalled: stalled.filter(|_| poisoned.is_none()),
             poisoned,
             closed,
+            displaced: self.is_displaced(),
             space: self.space(probe.needed_bytes),
             spare_failure: spare_failure.map(Error::from),
             anchor_failure: anchor_failure.map(Error::from),

@@ -60,6 +60,7 @@ struct Recovery {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gauges {
     pub(crate) poisoned: bool,
+    pub(crate) directory_locked: bool,
     pub(crate) first: u64,
     /// Read before `written`, so that nobody sees more durable than written.
     pub(crate) durable: u64,
@@ -172,6 +173,7 @@ impl Meters {
             slow_syncs: read(&syncing.slow),
             rollovers: rollover_duration.count,
             poisoned: gauges.poisoned,
+            directory_locked: gauges.directory_locked,
             first: gauges.first,
             last: (gauges.written > gauges.first).then(|| gauges.written - 1),
             durable: gauges.durable,
@@ -213,6 +215,7 @@ mod tests {
 
     const EMPTY: Gauges = Gauges {
         poisoned: false,
+        directory_locked: true,
         first: 0,
         durable: 0,
         written: 0,
@@ -275,6 +278,7 @@ mod tests {
 
         let stats = meters.fill(Gauges {
             poisoned: false,
+            directory_locked: true,
             first: 1,
             durable: 5,
             written: 6,

@@ -160,10 +160,9 @@ impl Options {
     /// Whether the files of segments that a truncation has left are used again for later segments. That
     /// saves making and zeroing a new file, and a sync into space that is in use already has less to write; it
     /// takes no space that the log did not have. As many as [`spares`](Options::spares) wait; the others
-    /// are removed. A file that a reader still has, in this process or in another, is
-    /// removed and never used again. Switch it off where segment files are kept by hard links, where a network
-    /// file system lets readers in that do not see locks, and on file systems that never write in place, such
-    /// as btrfs and ZFS, where it is of no use. Without effect on Windows. Default: true.
+    /// are removed. A file that a reader still has, in this process or in another, or
+    /// that has another name, is removed and never used again. Switch it off where a network file system lets readers in
+    /// that do not see locks, and on file systems that never write in place, such as btrfs and ZFS, where it is of no use. Without effect on Windows. Default: true.
     pub fn recycle(mut self, recycle: bool) -> Options {
         self.recycle = recycle;
         self

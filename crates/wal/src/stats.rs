@@ -30,6 +30,9 @@ pub struct Stats {
 
     /// Whether a sync failed: nothing more is accepted until the log is opened again.
     pub poisoned: bool,
+    /// Whether the directory itself is locked against other writers. Where it cannot be, as on NFS, the file `LOCK` alone
+    /// keeps them out, and not any more once it was removed or replaced.
+    pub directory_locked: bool,
     /// The number of the first entry that is kept; of the next one in an empty log.
     pub first: u64,
     /// The number of the last entry; `None` in an empty log.

@@ -15,7 +15,8 @@
 //! Space: files that wait are tried before a new one is made, and one that does not serve is removed. So when
 //! there is no space for a new one none waits any more.
 //!
-//! Locks: `wanted` for a moment; `anchor` while the anchor is written. Neither is taken under the other.
+//! Locks: `wanted` and `names` for a moment; `anchor` while the anchor is written. None is taken under another, but
+//! `names` under `anchor`.
 
 mod pool;
 mod replenish;
@@ -27,9 +28,11 @@ use std::time::Duration;
 
 use wal_format::{Anchor, PoolName};
 use wal_segment::io::Directory;
-use wal_segment::{AnchorFile, Depot, Error as SegmentError, Operation, Order, Rules, Spare, prepare};
+use wal_segment::{
+    AnchorFile, Depot, Error as SegmentError, HeldFile, HeldNames, Operation, Order, Rules, Spare, prepare,
+};
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use wal_sync::primitives::{Condvar, Mutex};
+use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
 
 #[cfg(feature = "tracing")]
 use crate::events::Listener;
@@ -44,6 +47,11 @@ pub(crate) struct Stores {
     directory: Arc<dyn Directory>,
     rules: Rules,
     supply: Supply,
+    names: Mutex<HeldNames>,
+    /// The path of the directory leads elsewhere.
+    displaced: AtomicBool,
+    /// A name was found to lead elsewhere: `Wanted::exchanged` says which.
+    has_exchanged: AtomicBool,
     anchor: Mutex<AnchorFile>,
     wanted: Mutex<Wanted>,
     /// The slot of the spare has changed.
@@ -71,6 +79,8 @@ struct Wanted {
     /// The thread sleeps until the bell rings.
     asleep: bool,
     over: bool,
+    /// A file was removed or replaced under the log: nothing more may be accepted.
+    exchanged: Option<SegmentError>,
     /// Why the last attempt at a spare, or at the anchor, has failed, if it has.
     spare_failure: Option<SegmentError>,
     anchor_failure: Option<SegmentError>,
@@ -108,6 +118,7 @@ impl Stores {
         directory: Arc<dyn Directory>,
         rules: Rules,
         anchor: AnchorFile,
+        names: HeldNames,
         found: &[PoolName],
         supply: Supply,
         background: bool,
@@ -128,6 +139,7 @@ impl Stores {
             leisurely: None,
             asleep: false,
             over: false,
+            exchanged: None,
             spare_failure: None,
             anchor_failure: None,
         };
@@ -135,6 +147,9 @@ impl Stores {
             directory,
             rules,
             supply,
+            names: Mutex::new(names),
+            displaced: AtomicBool::new(false),
+            has_exchanged: AtomicBool::new(false),
             anchor: Mutex::new(anchor),
             wanted: Mutex::new(wanted),
             changed: Condvar::new(),
@@ -236,6 +251,20 @@ impl Stores {
         (wanted.spare_failure.clone(), wanted.anchor_failure.clone())
     }
 
+    /// Whether the path of the directory leads elsewhere, as far as was looked.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing more may be accepted: a file was exchanged under the log. Costs a load where none was.
+    pub(crate) fn exchanged(&self) -> Option<SegmentError> {
+        if self.has_exchanged.load(Ordering::Acquire) {
+            self.wanted.lock_whole().exchanged.clone()
+        } else {
+            None
+        }
+    }
+
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
         let made = self.reuse_or_prepare(order);
         note!(when Err(error) = &made => &self.listener, SpareFailed { error: error.clone().into() });
@@ -245,7 +274,7 @@ impl Stores {
     /// From a file that waits, if there is one that serves.
     fn reuse_or_prepare(&self, order: Order) -> Result<Spare, SegmentError> {
         let directory = self.directory.as_ref();
-        self.anchor.lock_whole().prove(directory)?;
+        self.prove_anchor()?;
         let mut next = self.reclaim(order).or_else(|| self.wanted.lock_whole().pool.take());
         while let Some(waiting) = next {
             // What does not serve is removed, and its space is free.
@@ -256,6 +285,14 @@ impl Stores {
             next = self.wanted.lock_whole().pool.take();
         }
         prepare(directory, order, self.rules)
+    }
+
+    fn prove_anchor(&self) -> Result<(), SegmentError> {
+        let mut anchor = self.anchor.lock_whole();
+        if let Some(held) = anchor.prove(self.directory.as_ref())? {
+            self.names.lock_whole().set_anchor(held);
+        }
+        Ok(())
     }
 
     fn made(&self, order: Order) -> Slot {
@@ -295,7 +332,7 @@ impl Stores {
     }
 
     fn write(&self, anchor: Anchor) -> Result<(), SegmentError> {
-        let written = self.anchor.lock_whole().write(anchor);
+        let written = self.check_names().and_then(|()| self.anchor.lock_whole().write(anchor));
         self.wanted.lock_whole().anchor_failure = written.as_ref().err().cloned();
         note!(when Err(error) = &written => &self.listener, AnchorFailed { error: error.clone().into() });
         written
@@ -371,6 +408,29 @@ impl Wanted {
 impl Depot for Stores {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
+    }
+
+    fn check_names(&self) -> Result<(), SegmentError> {
+        let names = self.names.lock_whole().clone();
+        match names.check(self.directory.as_ref()) {
+            Ok(at_path) => {
+                if !self.displaced.swap(!at_path, Ordering::Relaxed) && !at_path {
+                    note!(&self.listener, Displaced {});
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, SegmentError::Exchanged { .. }) {
+                    self.wanted.lock_whole().exchanged = Some(error.clone());
+                    self.has_exchanged.store(true, Ordering::Release);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn entered(&self, segment: HeldFile) {
+        self.names.lock_whole().enter(segment);
     }
 
     fn spare(&self, order: Order) -> Result<Spare, SegmentError> {

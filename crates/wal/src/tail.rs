@@ -287,15 +287,24 @@ impl Tail {
     /// more is asked.
     fn fault(&self, error: SegmentError) -> Fault<Error> {
         match error {
-            SegmentError::Poisoned(_) => {
-                self.meters.sync_failed();
-                note!(&self.listener, SyncFailed { error: error.clone().into() });
-                Fault::Final(error.into())
-            }
+            SegmentError::Poisoned(_) => Fault::Final(self.poisoned(error)),
             SegmentError::Full(fullness) if self.keeper.keeping().waits() => Fault::Full(self.full(fullness)),
             SegmentError::Full(fullness) => Fault::Passing(self.full(fullness)),
             error => Fault::Passing(error.into()),
         }
+    }
+
+    /// Tells why nothing more is accepted.
+    fn poisoned(&self, error: SegmentError) -> Error {
+        let exchanged = matches!(&error, SegmentError::Poisoned(cause) if matches!(**cause, SegmentError::Exchanged { .. }));
+        let error = Error::from(error);
+        if exchanged {
+            note!(&self.listener, Exchanged { error: error.clone() });
+        } else {
+            self.meters.sync_failed();
+            note!(&self.listener, SyncFailed { error: error.clone() });
+        }
+        error
     }
 
     /// What takes the space under the cap.
@@ -334,6 +343,9 @@ impl Target for Tail {
         self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
+        if let Some(exchanged) = self.stores.exchanged() {
+            return Err(self.fault(writer.poison(exchanged)));
+        }
         let turns_over = writer.turns_over(frame.frame_bytes());
         let begins = turns_over || writer.has_empty_segment();
         let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
@@ -385,6 +397,9 @@ impl Target for Tail {
         let (job, durable) = {
             let mut guard = self.lock();
             let writer = guard.as_mut().ok_or_else(closed)?;
+            if let Some(exchanged) = self.stores.exchanged() {
+                return Err(self.poisoned(writer.poison(exchanged)));
+            }
             match writer.sync_job()? {
                 None => return Ok(writer.durable().value()),
                 Some(job) => (job, writer.durable().value()),
@@ -416,11 +431,9 @@ impl Target for Tail {
                 Ok(covered)
             }
             Err(error) => {
-                self.meters.sync_failed();
-                let error = Error::from(writer.poison(error));
+                let poison = writer.poison(error);
                 drop(guard);
-                note!(&self.listener, SyncFailed { error: error.clone() });
-                Err(error)
+                Err(self.poisoned(poison))
             }
         }
     }

@@ -23,6 +23,12 @@ pub(crate) enum Trace {
     WriteFailed { first: u64, error: Error },
     /// A sync failed: the log is poisoned.
     SyncFailed { error: Error },
+    /// The directory itself cannot be locked.
+    DirectoryNotLocked {},
+    /// The path of the directory leads elsewhere.
+    Displaced {},
+    /// A file was exchanged under the log: it is poisoned.
+    Exchanged { error: Error },
     /// Everything in front of `first` was to be dropped.
     TruncatedBefore { first: u64, failed: Option<Error> },
     /// Everything behind `last` was to be dropped.
@@ -59,9 +65,11 @@ impl Trace {
             | Trace::TruncatedAfter { failed: Some(_), .. }
             | Trace::Closed { failed: Some(_), .. }
             | Trace::WriteFailed { .. }
+            | Trace::DirectoryNotLocked {}
+            | Trace::Displaced {}
             | Trace::SpareFailed { .. }
             | Trace::AnchorFailed { .. } => Level::WARN,
-            Trace::SyncFailed { .. } => Level::ERROR,
+            Trace::SyncFailed { .. } | Trace::Exchanged { .. } => Level::ERROR,
             Trace::Opened { .. }
             | Trace::TruncatedBefore { .. }
             | Trace::TruncatedAfter { .. }
@@ -115,6 +123,15 @@ fn tell_trace(log: &str, trace: &Trace) {
         }
         Trace::WriteFailed { first, error } => warn!(target: "wal", log, first, %error, "write failed"),
         Trace::SyncFailed { error } => error!(target: "wal", log, %error, "sync failed: the log is poisoned"),
+        Trace::DirectoryNotLocked {} => {
+            warn!(target: "wal", log, "the directory cannot be locked: LOCK alone keeps another writer out");
+        }
+        Trace::Displaced {} => {
+            warn!(target: "wal", log, "the path leads elsewhere: the log goes on in the directory that it opened");
+        }
+        Trace::Exchanged { error } => {
+            error!(target: "wal", log, %error, "a file was exchanged: the log is poisoned");
+        }
         Trace::TruncatedBefore { first, failed: None } => {
             info!(target: "wal", log, first, "truncated the front");
         }

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use wal::sim::SimDisk;
 use wal::{Directory, Options};
-use wal_segment::io::{Access, File, Listed, Lock, Mapping, Residency};
+use wal_segment::io::{Access, File, FileId, Listed, Lock, Mapping, Residency};
 
 /// What is wrong with a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,9 @@ pub(crate) enum Faulty {
     SyncsOneCallLate,
     /// A read error is taken for the end of the file.
     ReadErrorIsTheEnd,
+    /// Names are looked up by the path of the directory, whatever that leads to; only syncs go to the one that was
+    /// opened.
+    GoesByPath,
     /// A rule is not kept.
     #[cfg(zoo)]
     Without(wal::Rule),
@@ -39,6 +43,7 @@ impl Faulty {
             Faulty::AcknowledgesBeforeSync,
             Faulty::SyncsOneCallLate,
             Faulty::ReadErrorIsTheEnd,
+            Faulty::GoesByPath,
         ];
         #[cfg(zoo)]
         all.extend(
@@ -56,8 +61,10 @@ impl Faulty {
             Faulty::NeverSyncsDirectory
             | Faulty::NeverSyncsFiles
             | Faulty::SyncsOneCallLate
-            | Faulty::ReadErrorIsTheEnd => {
-                Arc::new(Wrapped { directory, faulty: self, late: Arc::default() })
+            | Faulty::ReadErrorIsTheEnd
+            | Faulty::GoesByPath => {
+                let at_path = Arc::new(SimDisk::new(0));
+                Arc::new(Wrapped { directory, at_path, faulty: self, late: Arc::default() })
             }
             _ => directory,
         }
@@ -105,6 +112,8 @@ fn catch_up(late: &Late) {
 #[derive(Debug)]
 struct Wrapped {
     directory: Arc<dyn Directory>,
+    /// What the path leads to once the directory was moved away.
+    at_path: Arc<dyn Directory>,
     faulty: Faulty,
     late: Late,
 }
@@ -113,6 +122,15 @@ impl Wrapped {
     fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
         Arc::new(WrappedFile { file, faulty: self.faulty, late: Arc::clone(&self.late) })
     }
+
+    fn is_elsewhere(&self) -> bool {
+        self.faulty == Faulty::GoesByPath && !self.directory.is_at_path().unwrap_or(true)
+    }
+
+    /// Where names are looked up.
+    fn place(&self) -> &dyn Directory {
+        if self.is_elsewhere() { self.at_path.as_ref() } else { self.directory.as_ref() }
+    }
 }
 
 impl Directory for Wrapped {
@@ -120,22 +138,22 @@ impl Directory for Wrapped {
         self.directory.path()
     }
     fn list(&self) -> io::Result<Vec<Listed>> {
-        self.directory.list()
+        self.place().list()
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
-        self.directory.open(name, access).map(|file| self.file(file))
+        self.place().open(name, access).map(|file| self.file(file))
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         catch_up(&self.late);
-        self.directory.create(name).map(|file| self.file(file))
+        self.place().create(name).map(|file| self.file(file))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         catch_up(&self.late);
-        self.directory.rename(from, to)
+        self.place().rename(from, to)
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         catch_up(&self.late);
-        self.directory.remove(name)
+        self.place().remove(name)
     }
     fn sync(&self) -> io::Result<()> {
         catch_up(&self.late);
@@ -143,6 +161,16 @@ impl Directory for Wrapped {
     }
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.directory.lock(name)
+    }
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        self.directory.lock_directory()
+    }
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        // A log that goes by the path does not ask which files it leads to.
+        if self.is_elsewhere() { Ok(None) } else { self.directory.id_of(name) }
+    }
+    fn is_at_path(&self) -> io::Result<bool> {
+        self.directory.is_at_path()
     }
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.directory.free_bytes()
@@ -166,6 +194,9 @@ struct WrappedFile {
 }
 
 impl File for WrappedFile {
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.file.id()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use wal::Directory;
-use wal_segment::io::{Access, File, Listed, Lock, Mapping, Residency};
+use wal_segment::io::{Access, File, FileId, Listed, Lock, Mapping, Residency};
 
 use crate::crash::draw::Draw;
 
@@ -80,6 +80,15 @@ impl Directory for Paced {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.directory.lock(name)
     }
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        self.directory.lock_directory()
+    }
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.directory.id_of(name)
+    }
+    fn is_at_path(&self) -> io::Result<bool> {
+        self.directory.is_at_path()
+    }
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.directory.free_bytes()
     }
@@ -101,6 +110,9 @@ struct PacedFile {
 }
 
 impl File for PacedFile {
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.file.id()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

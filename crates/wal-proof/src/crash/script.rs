@@ -42,6 +42,12 @@ pub(crate) enum Operation {
     FailTruncate,
     /// The segment is ended by hand.
     EndSegment,
+    /// The file of the lock is removed or replaced, and another writer comes.
+    SecondWriter,
+    /// Files of the log are replaced by copies; then an entry that needs a new segment.
+    Replace,
+    /// The directory is moved away; then an entry that needs a new segment.
+    Displace,
     /// Opening, in front of everything else. Not part of scripts.
     Open,
 }
@@ -62,7 +68,7 @@ impl Operation {
     ];
 
     /// Those of which all pairs are tried, and random scripts are made.
-    pub(crate) const SCRIPTED: [Operation; 18] = [
+    pub(crate) const SCRIPTED: [Operation; 21] = [
         Operation::Append,
         Operation::Batch,
         Operation::Sync,
@@ -81,6 +87,9 @@ impl Operation {
         Operation::TruncateBefore,
         Operation::FailTruncate,
         Operation::EndSegment,
+        Operation::SecondWriter,
+        Operation::Replace,
+        Operation::Displace,
     ];
 
     /// What a log does that lives long; those that stand twice are drawn twice as often.
@@ -127,6 +136,9 @@ impl Operation {
             Operation::TruncateBefore => 'h',
             Operation::FailTruncate => 'u',
             Operation::EndSegment => 'e',
+            Operation::SecondWriter => 'z',
+            Operation::Replace => 'q',
+            Operation::Displace => 'y',
             Operation::Open => 'o',
         }
     }
@@ -151,6 +163,9 @@ impl Operation {
             Operation::TruncateBefore => "truncate before",
             Operation::FailTruncate => "truncation in which something fails",
             Operation::EndSegment => "segment ended by hand",
+            Operation::SecondWriter => "LOCK exchanged, second writer",
+            Operation::Replace => "files replaced by copies",
+            Operation::Displace => "directory moved away",
             Operation::Open => "open (recovery)",
         }
     }
@@ -163,8 +178,9 @@ pub(crate) struct Script(pub(crate) Vec<Operation>);
 impl Script {
     /// Calls of `append` that no fault of this script comes before.
     pub(crate) fn appends_before_a_fault(&self) -> usize {
-        let faults = [Operation::FailSync, Operation::FailWrite, Operation::FailTruncate];
-        let appends = [Operation::Append, Operation::Batch, Operation::Roll, Operation::Giant];
+        let faults = [Operation::FailSync, Operation::FailWrite, Operation::FailTruncate, Operation::Replace];
+        let appends =
+            [Operation::Append, Operation::Batch, Operation::Roll, Operation::Giant, Operation::Displace];
         let quiet = self.0.iter().take_while(|operation| !faults.contains(operation));
         quiet.filter(|operation| appends.contains(operation)).count()
     }
@@ -221,7 +237,7 @@ mod tests {
     #[test]
     fn every_script_of_a_length_comes_once() {
         for (operations, length, count) in
-            [(&Operation::CORE[..], 1, 10), (&Operation::CORE, 3, 1000), (&Operation::SCRIPTED, 2, 324)]
+            [(&Operation::CORE[..], 1, 10), (&Operation::CORE, 3, 1000), (&Operation::SCRIPTED, 2, 441)]
         {
             let scripts: Vec<Script> = all(operations, length).collect();
             assert_eq!(scripts.len(), count);

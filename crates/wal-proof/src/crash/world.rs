@@ -74,10 +74,11 @@ pub(crate) enum Promise {
     NoPanic,
     OneWriter,
     ReadErrorIsAnError,
+    ExchangeIsTold,
 }
 
 impl Promise {
-    pub(crate) const ALL: [Promise; 14] = [
+    pub(crate) const ALL: [Promise; 15] = [
         Promise::AcknowledgedIsThere,
         Promise::LogIsAPrefix,
         Promise::CrashNeverCorrupts,
@@ -92,6 +93,7 @@ impl Promise {
         Promise::NoPanic,
         Promise::OneWriter,
         Promise::ReadErrorIsAnError,
+        Promise::ExchangeIsTold,
     ];
 
     /// The promise in words.
@@ -110,6 +112,9 @@ impl Promise {
             Promise::EveryCallReturns => "every call returns after a bounded number of steps",
             Promise::NoPanic => "no panic",
             Promise::OneWriter => "one writer at a time",
+            Promise::ExchangeIsTold => {
+                "a log whose files or directory were exchanged says so, and accepts nothing that it loses"
+            }
             Promise::ReadErrorIsAnError => "a read error is an error, never the end of the log",
         }
     }

@@ -6,7 +6,10 @@
 //!
 //! - A write that returned is visible to later reads, and survives the death of the process. It
 //!   survives a power cut only after [`File::sync`] returned `Ok`.
-//! - A created, renamed or removed name survives a power cut only after [`Directory::sync`].
+//! - A created, renamed or removed name survives a power cut only after [`Directory::sync`]. Of a rename before that
+//!   either half may survive alone: both names lead to the file then, or none.
+//! - A [`Directory`] is the directory that was opened, not its path: when that is moved, replaced or hidden by a mount,
+//!   every call goes on in the one that was opened.
 //! - A read returns fewer bytes than asked for only at the end of the file. An error is never the
 //!   end of the file, and the end of the file is never an error.
 //! - A write may be short. It may also have stored any part of its bytes when it fails.
@@ -36,6 +39,16 @@ pub enum FileKind {
     Symlink,
     /// A FIFO, a socket, a device.
     Other,
+}
+
+/// Which file of the system a name or a handle leads to. Two that are equal are one file, as long as a handle to it
+/// is open; the number of a file that is gone may be given to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The device, or the file system.
+    pub device: u64,
+    /// The file on it: on unix the inode.
+    pub file: u64,
 }
 
 /// One name of a directory.
@@ -71,8 +84,17 @@ pub enum Residency {
 
 /// The directory of one log.
 pub trait Directory: Send + Sync + fmt::Debug {
-    /// Where it is, for messages.
+    /// Where it was opened, for messages.
     fn path(&self) -> &Path;
+
+    /// Whether its path still leads to it. It does not when the directory was moved or removed, when another one has
+    /// taken its name, when a mount hides it, or when a symbolic link on the path leads elsewhere now.
+    ///
+    /// # Errors
+    /// What kept the system from telling.
+    fn is_at_path(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 
     /// All names in it, in no particular order.
     ///
@@ -118,6 +140,25 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// `WouldBlock` at once when somebody else holds it; or what the system reports.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
 
+    /// Locks the directory itself, as [`Directory::lock`] locks a file. It has no name that could be exchanged, so this
+    /// lock holds when the file of the other one was removed or replaced.
+    ///
+    /// # Errors
+    /// `WouldBlock` at once when another handle holds it; `Unsupported` where a directory cannot be locked, as on NFS
+    /// and on Windows; or what the system reports.
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Which file the name leads to, without following a symbolic link; `None` where the system does not tell.
+    ///
+    /// # Errors
+    /// `NotFound` when the name is free; or what the system reports.
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        let _ = name;
+        Ok(None)
+    }
+
     /// How much the file system of the directory still takes from this process, in bytes; `None` where the
     /// system does not tell.
     ///
@@ -146,6 +187,23 @@ pub trait File: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the system reports.
     fn len(&self) -> io::Result<u64>;
+
+    /// Which file this is; `None` where the system does not tell.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+
+    /// How many names lead to this file, as its file system counts them; 1 where it does not tell. After a power cut the
+    /// count may be less than the names that there are.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn names(&self) -> io::Result<u64> {
+        Ok(1)
+    }
 
     /// Reads at `offset` until `buffer` is full or the file ends; returns how many bytes came.
     ///
@@ -214,4 +272,9 @@ pub trait File: Send + Sync + fmt::Debug {
 }
 
 /// A held lock; dropping it gives it up.
-pub trait Lock: Send + Sync + fmt::Debug {}
+pub trait Lock: Send + Sync + fmt::Debug {
+    /// Which file is locked; `None` where the system does not tell.
+    fn id(&self) -> Option<FileId> {
+        None
+    }
+}

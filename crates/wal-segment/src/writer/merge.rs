@@ -74,7 +74,7 @@ impl Writer {
             remove_leftovers(depot.directory(), &merged);
         }
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
-        self.go_on_merged(kept, is_cut, open, &encoded, spans, end);
+        self.go_on_merged(kept, is_cut, open, &encoded, spans, end, depot);
         self.owe_anchor(merged, merged_bytes, is_cut, depot)?;
         Ok(true)
     }
@@ -113,7 +113,7 @@ impl Writer {
         if let Some(fullness) = self.fullness(order) {
             return Err(Error::Full(fullness));
         }
-        let (mut open, spans) = OpenSegment::begin(depot.spare(order)?);
+        let (mut open, spans) = OpenSegment::begin(self.take_spare(order, depot)?);
         let before = self.spans[kept - 1];
         let link = Link {
             reason: LinkReason::Reopen,
@@ -158,6 +158,7 @@ impl Writer {
         encoded: &[u8; wal_format::LINK_FRAME_BYTES],
         spans: Arc<Vec<Span>>,
         end: Tip,
+        depot: &dyn Depot,
     ) {
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
@@ -165,7 +166,7 @@ impl Writer {
         self.spans = Arc::new(self.spans[..kept].to_vec());
         (self.end, self.seal_offset) = (before.end, before.seal_offset);
         let after_link = self.behind(encoded);
-        self.enter(open, after_link, spans);
+        self.enter(open, after_link, spans, depot);
         self.rolled = Some(Rolled { from, to, first: end.next, cut });
         self.end = end;
     }

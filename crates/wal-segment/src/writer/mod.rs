@@ -45,7 +45,7 @@ use self::truncate::Unneeded;
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::frame_buffer::FrameBuffer;
-use crate::io::Lock;
+use crate::held::WriterLock;
 use crate::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::shelf::Snapshot;
@@ -98,7 +98,7 @@ pub struct Writer {
     unneeded: Unneeded,
     /// What the files of the log may take, in bytes.
     most_bytes: Option<u64>,
-    _lock: Box<dyn Lock>,
+    _lock: WriterLock,
 }
 
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl SyncJob {
 
 /// What an open hands to the writer.
 pub(crate) struct Start {
-    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) lock: WriterLock,
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
     /// What the anchor says.
@@ -295,6 +295,7 @@ impl Writer {
             if let Tail::Detached(detached) = &self.tail {
                 let is_cut = detached.reason.is_cut();
                 self.refuse_if_full(frame_bytes)?;
+                self.check_names(depot)?;
                 if self.merge(frame_bytes, depot)? {
                     // The log goes on behind what was merged.
                 } else if is_cut && self.rules.keeps(Rule::CutSynced) {

@@ -7,6 +7,7 @@ use wal_format::{
     Sequence, seal_frame_bytes,
 };
 
+use crate::held::HeldFile;
 use crate::named::Named;
 use crate::span::{Span, Tip};
 use crate::spare::Spare;
@@ -15,6 +16,7 @@ use crate::spare::Spare;
 #[derive(Debug)]
 pub(super) struct OpenSegment {
     pub(super) file: Named,
+    pub(super) held: HeldFile,
     pub(super) header: SegmentHeader,
     pub(super) capacity: u64,
     /// Has room for a point for each stretch.
@@ -29,8 +31,8 @@ pub(super) struct OpenSegment {
 impl OpenSegment {
     /// A spare that takes frames from now on; and the room that came with it for the log's spans.
     pub(super) fn begin(spare: Spare) -> (OpenSegment, Arc<Vec<Span>>) {
-        let Spare { file, header, capacity, index, seal, spans, .. } = spare;
-        (OpenSegment { file, header, capacity, index, seal, unsynced: true, syncs: 0 }, spans)
+        let Spare { file, held, header, capacity, index, seal, spans, .. } = spare;
+        (OpenSegment { file, held, header, capacity, index, seal, unsynced: true, syncs: 0 }, spans)
     }
 
     /// Whether a frame fits, and behind it the SEAL with all index points.

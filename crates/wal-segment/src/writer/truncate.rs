@@ -106,6 +106,7 @@ impl Writer {
     ) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "the log is not cut beside a sync of it");
+        self.check_names(depot)?;
         let next = last.advance(1);
         if self.rest_in_doubt && next == Some(self.end.next) {
             return self.publish_cut(0, depot);
@@ -125,7 +126,7 @@ impl Writer {
             self.sync_all(depot)?;
         }
         let (kept, cut) = self.kept_with(last, directory)?;
-        let spare = depot.spare(self.next_order(0)?)?;
+        let spare = self.take_spare(self.next_order(0)?, depot)?;
         self.publish_truncation(kept, cut, spare, directory, depot)
     }
 
@@ -257,7 +258,7 @@ impl Writer {
         }
         self.spans = Arc::new(kept);
         let after_link = self.behind(&encoded);
-        self.enter(open, after_link, spans);
+        self.enter(open, after_link, spans, depot);
         self.rolled = self.rolled.map(|rolled| Rolled { cut: true, ..rolled });
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
             remove_leftovers(directory, &dropped);

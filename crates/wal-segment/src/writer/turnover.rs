@@ -24,7 +24,7 @@ use crate::frame_buffer::FrameBuffer;
 use crate::named::Named;
 use crate::rules::Rule;
 use crate::span::{Span, Tip};
-use crate::spare::Order;
+use crate::spare::{Order, Spare};
 
 /// The first segment of a log is no longer than this, and each later one at most four times as long as
 /// what its predecessor held, until they reach the configured size: a log of one line stays small.
@@ -114,7 +114,7 @@ impl Writer {
         }
         let first = self.end.next;
         open.note(after_link.offset, first);
-        self.enter(open, after_link, spans);
+        self.enter(open, after_link, spans, depot);
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         self.end = Tip { offset: after_link.offset + frame_bytes, chain, next };
         if !self.rules.keeps(Rule::SpareAfterLink) {
@@ -135,7 +135,7 @@ impl Writer {
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
         let after_link = self.behind(&encoded);
         let segment = open.header.life.segment;
-        self.enter(open, after_link, spans);
+        self.enter(open, after_link, spans, depot);
         self.anchor_owed = self.rules.keeps(Rule::CutAnchored);
         self.synced(point(segment, after_link), depot);
         if self.anchor_owed { self.write_owed_anchor(depot) } else { Ok(()) }
@@ -179,7 +179,7 @@ impl Writer {
         };
         let (reason, unsynced) = (*reason, unsynced.clone());
         self.sync_end(unsynced, depot)?;
-        let spare = depot.spare(self.next_order(frame_bytes)?)?;
+        let spare = self.take_spare(self.next_order(frame_bytes)?, depot)?;
         let link = Link {
             reason,
             predecessor: self.spans.last().map(|span| Predecessor {
@@ -193,6 +193,24 @@ impl Writer {
         };
         let (open, spans) = OpenSegment::begin(spare);
         Ok(Begun { link, open, spans })
+    }
+
+    /// Before a segment is begun: the names still lead to what the log has open.
+    pub(super) fn check_names(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+        depot.check_names().map_err(|error| match error {
+            Error::Exchanged { .. } => self.poison(error),
+            error => error,
+        })
+    }
+
+    /// Takes the prepared segment, by a name that leads to it.
+    pub(super) fn take_spare(&self, order: Order, depot: &dyn Depot) -> Result<Spare, Error> {
+        let spare = depot.spare(order)?;
+        if self.rules.keeps(Rule::NamesChecked) && spare.held.check(depot.directory()).is_err() {
+            // Nothing stands on it yet: another one is made.
+            return depot.spare(order);
+        }
+        Ok(spare)
     }
 
     /// Makes the end of the log durable, in `unsynced`, before a LINK stands on it.
@@ -238,7 +256,14 @@ impl Writer {
     }
 
     /// The LINK of `open` is written: the log goes on there.
-    pub(super) fn enter(&mut self, open: OpenSegment, start: Tip, mut spans: Arc<Vec<Span>>) {
+    pub(super) fn enter(
+        &mut self,
+        open: OpenSegment,
+        start: Tip,
+        mut spans: Arc<Vec<Span>>,
+        depot: &dyn Depot,
+    ) {
+        depot.entered(open.held.clone());
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
         let cut = matches!(&self.tail, Tail::Detached(detached) if detached.reason.is_cut());

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use wal_format::Anchor;
 use wal_segment::io::Directory;
-use wal_segment::{AnchorFile, Depot, Error, Order, Rules, Spare, prepare};
+use wal_segment::{AnchorFile, Depot, Error, HeldFile, Order, Rules, Spare, prepare};
 
 /// Does everything at once, in the caller.
 pub(crate) struct Here {
@@ -22,6 +22,12 @@ impl Depot for Here {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
+
+    fn check_names(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn entered(&self, _segment: HeldFile) {}
 
     fn spare(&self, order: Order) -> Result<Spare, Error> {
         self.anchor.lock().unwrap().prove(self.directory.as_ref())?;

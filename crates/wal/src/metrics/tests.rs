@@ -79,6 +79,7 @@ impl Log {
 
 const EMPTY: Gauges = Gauges {
     poisoned: false,
+    directory_locked: true,
     first: 0,
     durable: 0,
     written: 0,
@@ -91,6 +92,7 @@ const EMPTY: Gauges = Gauges {
 
 const BUSY: Gauges = Gauges {
     poisoned: true,
+    directory_locked: true,
     first: 10,
     durable: 12,
     written: 13,

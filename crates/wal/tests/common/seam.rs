@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_segment::io::{Access, Directory, File, Listed, Lock, Mapping, Residency};
+use wal_segment::io::{Access, Directory, File, FileId, Listed, Lock, Mapping, Residency};
 
 /// A call that is about to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,15 @@ impl Directory for Seam {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.inner.lock(name)
     }
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock_directory()
+    }
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.inner.id_of(name)
+    }
+    fn is_at_path(&self) -> io::Result<bool> {
+        self.inner.is_at_path()
+    }
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.inner.free_bytes()
     }
@@ -100,6 +109,9 @@ impl fmt::Debug for SeamFile {
 }
 
 impl File for SeamFile {
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.file.id()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

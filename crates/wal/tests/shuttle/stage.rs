@@ -9,7 +9,7 @@ use std::time::Duration;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use wal::Directory;
 use wal_segment::io::sim::SimDisk;
-use wal_segment::io::{Access, File, Listed, Lock, Mapping, Residency};
+use wal_segment::io::{Access, File, FileId, Listed, Lock, Mapping, Residency};
 
 /// How the disk is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,15 @@ impl Directory for Stage {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         self.disk.lock(name)
     }
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        self.disk.lock_directory()
+    }
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.disk.id_of(name)
+    }
+    fn is_at_path(&self) -> io::Result<bool> {
+        self.disk.is_at_path()
+    }
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.disk.free_bytes()
     }
@@ -140,6 +149,9 @@ struct StageFile {
 }
 
 impl File for StageFile {
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.file.id()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

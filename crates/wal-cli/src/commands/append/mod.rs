@@ -45,6 +45,12 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
     // Whatever ended it, what was appended is acknowledged, and the log closed.
     let closed = wal.clone().close();
     let next = wal.written();
+    if wal.health().displaced {
+        say(format!(
+            "{} leads elsewhere now: the entries are in the directory that was opened, wherever it is",
+            common.dir.display()
+        ));
+    }
     if let (Err(_), Err(error)) = (&passed, &closed)
         && error.kind() != ErrorKind::Poisoned
     {

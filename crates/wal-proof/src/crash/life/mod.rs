@@ -5,6 +5,7 @@
 //! What was submitted gathers in one frame, as with several writers who meet, until somebody needs it.
 
 mod append;
+mod exchange;
 mod fail;
 mod restart;
 mod truncate;
@@ -170,6 +171,9 @@ impl Life<'_> {
                 let told = self.try_sync()?;
                 self.step(told)
             }
+            Operation::SecondWriter => self.second_writer(),
+            Operation::Replace => self.replace(),
+            Operation::Displace => self.displace(),
             Operation::EndSegment => {
                 let told = self.try_end_segment()?;
                 self.step(told)

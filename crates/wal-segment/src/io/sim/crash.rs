@@ -5,8 +5,8 @@
 //!
 //! - each 4 KiB block that was written: as it was, or any version that it had since then;
 //! - the length of each file: as it was, or any that it had since then;
-//! - each change of a name. Changes of one name keep their order: a change is without effect when what
-//!   it builds on is missing.
+//! - each change of a name: that it was added, or that it is gone. A rename is both, and either may be kept without the
+//!   other. Changes of one name keep their order: a change is without effect when what it builds on is missing.
 //!
 //! On top, in samples: the 512-byte sectors of a pending block come from different versions (*torn*),
 //! or hold anything at all in the bytes in which a version differs from what was there (*garbage*).
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::SimDisk;
 use super::inode::{BLOCK_BYTES, Image, Inode, SECTOR_BYTES, Version};
 use super::random::Random;
-use super::state::{Entry, NameChange, Names, State};
+use super::state::{Change, Entry, NameChange, Names, State};
 
 /// How many images to draw from all that a power cut may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +162,9 @@ impl fmt::Display for Kept<'_> {
             }
             Item::Name { change } => {
                 let happened = if version == 0 { "not " } else { "" };
-                match &self.pending.state.changes[*change] {
-                    NameChange::Create { name, .. } => write!(f, "{happened}created {name}"),
-                    NameChange::Rename { from, to, .. } => write!(f, "{happened}renamed {from} to {to}"),
-                    NameChange::Remove { name, .. } => write!(f, "{happened}removed {name}"),
-                }
+                let NameChange { name, what, .. } = &self.pending.state.changes[*change];
+                let what = if *what == Change::Added { "added" } else { "removed" };
+                write!(f, "{happened}{what} {name}")
             }
         }
     }
@@ -181,7 +179,7 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn of(state: &State) -> Pending {
         let mut inodes: Vec<u64> = (state.durable.values().copied())
-            .chain(state.changes.iter().map(NameChange::entry))
+            .chain(state.changes.iter().map(|change| change.entry))
             .filter_map(|entry| if let Entry::File(inode) = entry { Some(inode) } else { None })
             .collect();
         inodes.sort_unstable();
@@ -227,12 +225,7 @@ impl Pending {
         let entry = Entry::File(inode);
         let State { cached, durable, changes, .. } = &self.state;
         let named = cached.iter().chain(durable).find(|(_, named)| **named == entry).map(|(name, _)| name);
-        let changed = || {
-            changes.iter().find(|change| change.entry() == entry).map(|change| match change {
-                NameChange::Create { name, .. } | NameChange::Remove { name, .. } => name,
-                NameChange::Rename { to, .. } => to,
-            })
-        };
+        let changed = || changes.iter().find(|change| change.entry == entry).map(|change| &change.name);
         named.or_else(changed).map_or("(nameless)", |name| &**name)
     }
 
@@ -278,6 +271,9 @@ impl Pending {
         let mut inodes = BTreeMap::new();
         for entry in names.values() {
             let Entry::File(number) = entry else { continue };
+            if inodes.contains_key(number) {
+                continue; // Of a rename both names are there.
+            }
             let shared = self.state.shared_inode(*number);
             let inode = match durables.remove(number) {
                 Some(durable) => Arc::new(shared.cut(durable)),

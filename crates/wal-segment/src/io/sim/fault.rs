@@ -29,8 +29,10 @@ pub enum CallKind {
     Remove,
     /// `Directory::list`.
     List,
-    /// `Directory::lock`.
+    /// `Directory::lock` and `Directory::lock_directory`.
     Lock,
+    /// `Directory::id_of`.
+    IdOf,
     /// `File::map`.
     Map,
     /// `File::drop_cache`.

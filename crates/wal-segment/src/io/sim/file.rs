@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::SimDisk;
 use super::fault::{CallKind, FaultEffect, eio, enospc, erofs};
-use crate::io::{Access, File, Lock, Mapping, Residency};
+use super::state::Locked;
+use crate::io::{Access, File, FileId, Lock, Mapping, Residency};
 
 /// An opened file; it lives on when its name is removed.
 pub(super) struct SimFile {
@@ -44,6 +45,10 @@ impl File for SimFile {
         let mut state = self.disk.state();
         state.begin(CallKind::Len, String::new)?;
         Ok(state.inode(self.inode).cache.len)
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(id_of(self.inode)))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -157,26 +162,40 @@ impl fmt::Debug for SimFile {
 /// A held lock.
 pub(super) struct SimLock {
     disk: SimDisk,
-    name: Arc<str>,
+    locked: Locked,
+    /// A file that is locked stays, also without a name.
+    _file: Option<SimFile>,
 }
 
 impl SimLock {
     /// The caller has entered the lock.
-    pub(super) fn new(disk: SimDisk, name: Arc<str>) -> SimLock {
-        SimLock { disk, name }
+    pub(super) fn new(disk: SimDisk, locked: Locked, file: Option<SimFile>) -> SimLock {
+        SimLock { disk, locked, _file: file }
     }
 }
 
-impl Lock for SimLock {}
+impl Lock for SimLock {
+    fn id(&self) -> Option<FileId> {
+        match self.locked {
+            Locked::Directory => None,
+            Locked::File(inode) => Some(id_of(inode)),
+        }
+    }
+}
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.disk.state().locks.remove(&self.name);
+        self.disk.state().locks.remove(&self.locked);
     }
 }
 
 impl fmt::Debug for SimLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimLock({})", self.name)
+        f.write_str("SimLock")
     }
+}
+
+/// A simulated disk is one device.
+pub(super) fn id_of(inode: u64) -> FileId {
+    FileId { device: 0, file: inode }
 }

@@ -46,7 +46,7 @@
 //!
 //!   process ─ create ──▶ cached ── sync ──▶ durable     the directory: names
 //!             rename       │                  ▲
-//!             remove       └───── changes ────┘ any of them, at a power cut
+//!             remove       └───── changes ────┘ any of them, at a power cut; a rename is two
 //! ```
 //!
 //! One lock guards all; no call waits while it holds it.
@@ -57,6 +57,7 @@
     reason = "a disk that exists in memory is shared by its handles; no algorithm of the log waits here"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -64,7 +65,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Access, Directory, File, FileKind, Listed, Lock};
+use super::{Access, Directory, File, FileId, FileKind, Listed, Lock};
 
 mod crash;
 mod fault;
@@ -79,10 +80,10 @@ pub use state::Calls;
 
 use crash::{Origin, Pending};
 use fault::{Armed, erofs};
-use file::{SimFile, SimLock};
+use file::{SimFile, SimLock, id_of};
 use inode::{BLOCK_BYTES, Inode};
 use random::Hash;
-use state::{Entry, State};
+use state::{Entry, Locked, State};
 
 /// A simulated disk with one directory. A clone is another handle to the same disk; images, and the
 /// disk after a [`kill`](SimDisk::kill), are disks of their own.
@@ -184,16 +185,20 @@ impl SimDisk {
         }
     }
 
-    /// A hash of what the device holds: names, lengths, contents. For counting different states.
+    /// A hash of what the device holds: names, which of them lead to one file, lengths, contents. For counting different states.
     #[must_use]
     pub fn hash(&self) -> u64 {
         let state = self.state();
         let mut hash = Hash::new();
+        let mut first_names = BTreeMap::new();
         for (name, entry) in &state.durable {
             hash.bytes(name.as_bytes());
             match entry {
                 Entry::Other(kind) => hash.word(*kind as u64 + 1),
                 Entry::File(number) => {
+                    // Two names of one file are not two equal files.
+                    let first_name = first_names.entry(number).or_insert(name);
+                    hash.bytes(first_name.as_bytes());
                     let durable = &state.inode(*number).durable;
                     hash.word(0);
                     hash.word(durable.len);
@@ -300,6 +305,32 @@ impl SimDisk {
     }
 }
 
+/// # Exchange
+///
+/// What other programs do to the names under a log that is open. As with damage, all of it is durable at once, and none
+/// is an operation.
+impl SimDisk {
+    /// Puts a copy of a file in its place: the name leads to another file with the same bytes, and a handle that is open
+    /// keeps the file without a name. Returns whether there is such a file.
+    pub fn replace(&self, name: &str) -> bool {
+        let Some(bytes) = self.contents(name) else { return false };
+        self.delete(name);
+        self.put(name, &bytes);
+        true
+    }
+
+    /// From now on the path of the directory leads to another one, until this disk is opened by another process: as when
+    /// it was moved and is then found where it is. Handles go on in this one.
+    pub fn displace(&self) {
+        self.state().displaced = true;
+    }
+
+    /// Whether the directory itself can be locked; it can by default.
+    pub fn set_directory_lockable(&self, lockable: bool) {
+        self.state().directory_lockable = lockable;
+    }
+}
+
 /// # Looking on
 impl SimDisk {
     /// The bytes of a file, as a process reads them.
@@ -348,6 +379,10 @@ impl Directory for SimDisk {
         Path::new("/sim")
     }
 
+    fn is_at_path(&self) -> io::Result<bool> {
+        Ok(!self.state().displaced)
+    }
+
     fn list(&self) -> io::Result<Vec<Listed>> {
         let mut state = self.state();
         state.begin(CallKind::List, String::new)?;
@@ -394,14 +429,39 @@ impl Directory for SimDisk {
         if state.read_only {
             return Err(erofs());
         }
-        if regular(&state, name)?.is_none() {
-            state.create(name)?;
-        }
-        let name: Arc<str> = name.into();
-        if !state.locks.insert(Arc::clone(&name)) {
+        let inode = match regular(&state, name)? {
+            Some(inode) => inode,
+            None => state.create(name)?,
+        };
+        if !state.locks.insert(Locked::File(inode)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(SimLock::new(self.clone(), name)))
+        let handle = state.hold(inode);
+        let file = SimFile::new(self.clone(), inode, handle, name, Access::ReadWrite);
+        Ok(Box::new(SimLock::new(self.clone(), Locked::File(inode), Some(file))))
+    }
+
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        let mut state = self.state();
+        state.begin(CallKind::Lock, String::new)?;
+        if !state.directory_lockable {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if !state.locks.insert(Locked::Directory) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimLock::new(self.clone(), Locked::Directory, None)))
+    }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        let mut state = self.state();
+        state.begin(CallKind::IdOf, String::new)?;
+        match state.cached.get(name) {
+            Some(Entry::File(inode)) => Ok(Some(id_of(*inode))),
+            // Whatever it is, no handle of a file leads to it.
+            Some(Entry::Other(_)) => Ok(Some(FileId { device: 1, file: 0 })),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {

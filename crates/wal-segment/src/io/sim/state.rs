@@ -39,6 +39,7 @@ pub struct Calls {
     /// Of files; those of the directory are `locks`.
     pub file_locks: u64,
     pub lens: u64,
+    pub ids_of: u64,
 }
 
 impl Calls {
@@ -60,6 +61,7 @@ impl Calls {
             CallKind::DropCache => &mut self.cache_drops,
             CallKind::LockFile => &mut self.file_locks,
             CallKind::Len => &mut self.lens,
+            CallKind::IdOf => &mut self.ids_of,
             CallKind::Any => unreachable!("no call is of every kind"),
         };
         *counter += 1;
@@ -75,51 +77,52 @@ pub(super) enum Entry {
 
 pub(super) type Names = BTreeMap<Arc<str>, Entry>;
 
-/// A change of the directory that no sync has covered.
+/// A change of the directory that no sync has covered. A rename is two of them: a file system without a journal may
+/// keep either half alone.
 #[derive(Clone)]
-pub(super) enum NameChange {
-    Create { name: Arc<str>, entry: Entry },
-    Rename { from: Arc<str>, to: Arc<str>, entry: Entry },
-    Remove { name: Arc<str>, entry: Entry },
+pub(super) struct NameChange {
+    pub(super) name: Arc<str>,
+    pub(super) entry: Entry,
+    pub(super) what: Change,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Added,
+    Gone,
 }
 
 impl NameChange {
+    fn added(name: &str, entry: Entry) -> NameChange {
+        NameChange { name: name.into(), entry, what: Change::Added }
+    }
+
+    fn gone(name: &str, entry: Entry) -> NameChange {
+        NameChange { name: name.into(), entry, what: Change::Gone }
+    }
+
     /// Applies the change if what it builds on is there: a file system may lose a change, but it does
     /// not put a name over another file that it has not moved away.
     pub(super) fn apply(&self, names: &mut Names) {
-        match self {
-            NameChange::Create { name, entry } => {
-                names.entry(Arc::clone(name)).or_insert(*entry);
+        match self.what {
+            Change::Added => {
+                names.entry(Arc::clone(&self.name)).or_insert(self.entry);
             }
-            NameChange::Rename { from, to, entry } => {
-                if names.get(from) == Some(entry) && !names.contains_key(to) {
-                    names.remove(from);
-                    names.insert(Arc::clone(to), *entry);
-                }
-            }
-            NameChange::Remove { name, entry } => {
-                if names.get(name) == Some(entry) {
-                    names.remove(name);
+            Change::Gone => {
+                if names.get(&self.name) == Some(&self.entry) {
+                    names.remove(&self.name);
                 }
             }
         }
     }
+}
 
-    /// What is different afterwards.
-    fn names(&self) -> [Option<&Arc<str>>; 2] {
-        match self {
-            NameChange::Create { name, .. } | NameChange::Remove { name, .. } => [Some(name), None],
-            NameChange::Rename { from, to, .. } => [Some(from), Some(to)],
-        }
-    }
-
-    pub(super) fn entry(&self) -> Entry {
-        match self {
-            NameChange::Create { entry, .. }
-            | NameChange::Rename { entry, .. }
-            | NameChange::Remove { entry, .. } => *entry,
-        }
-    }
+/// What the lock on a log is on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Locked {
+    Directory,
+    /// The file of this inode, whatever its name.
+    File(u64),
 }
 
 /// Who has a lock on a file.
@@ -146,9 +149,13 @@ pub(super) struct State {
     pub(super) cached: Names,
     pub(super) changes: Vec<NameChange>,
     late_error: bool,
-    pub(super) locks: BTreeSet<Arc<str>>,
-    /// By inode.
+    /// Files that a log is locked by, and the directory itself.
+    pub(super) locks: BTreeSet<Locked>,
+    /// Files of the log that are locked against being used again, by inode.
     file_locks: BTreeMap<u64, Held>,
+    pub(super) directory_lockable: bool,
+    /// The path leads to another directory.
+    pub(super) displaced: bool,
     next_handle: u64,
 
     pub(super) operations: u64,
@@ -179,6 +186,8 @@ impl State {
             late_error: false,
             locks: BTreeSet::new(),
             file_locks: BTreeMap::new(),
+            directory_lockable: true,
+            displaced: false,
             next_handle: 0,
             operations: 0,
             calls: Calls::default(),
@@ -198,6 +207,7 @@ impl State {
             handles: BTreeMap::new(),
             locks: BTreeSet::new(),
             file_locks: BTreeMap::new(),
+            displaced: false,
             operations: 0,
             calls: Calls::default(),
             log: self.log.as_ref().map(|_| Vec::new()),
@@ -223,6 +233,7 @@ impl State {
             cached: names,
             log: self.log.as_ref().map(|_| Vec::new()),
             read_only: self.read_only,
+            directory_lockable: self.directory_lockable,
             capacity_blocks: self.capacity_blocks,
             names_need_space: self.names_need_space,
             ..State::new(0)
@@ -303,9 +314,7 @@ impl State {
             return Err(enospc());
         }
         let inode = self.add(Inode::default());
-        let (name, entry) = (Arc::<str>::from(name), Entry::File(inode));
-        self.cached.insert(Arc::clone(&name), entry);
-        self.changes.push(NameChange::Create { name, entry });
+        self.change(NameChange::added(name, Entry::File(inode)));
         Ok(inode)
     }
 
@@ -316,10 +325,15 @@ impl State {
         if self.cached.contains_key(to) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let change = NameChange::Rename { from: from.into(), to: to.into(), entry };
+        self.change(NameChange::added(to, entry));
+        self.change(NameChange::gone(from, entry));
+        Ok(())
+    }
+
+    /// The process sees it at once.
+    fn change(&mut self, change: NameChange) {
         change.apply(&mut self.cached);
         self.changes.push(change);
-        Ok(())
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
@@ -329,8 +343,7 @@ impl State {
         if entry == Entry::Other(FileKind::Directory) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        self.cached.remove(name);
-        self.changes.push(NameChange::Remove { name: name.into(), entry });
+        self.change(NameChange::gone(name, entry));
         self.forget_unreachable();
         Ok(())
     }
@@ -359,13 +372,11 @@ impl State {
     /// Name changes become durable, without a call. As with a block that is written again, a name that
     /// was changed is now what the cache shows, also where an earlier sync lost what the change built on.
     pub(super) fn settle_names(&mut self) {
-        for change in std::mem::take(&mut self.changes) {
-            for name in change.names().into_iter().flatten() {
-                match self.cached.get(name) {
-                    Some(&entry) => self.durable.insert(Arc::clone(name), entry),
-                    None => self.durable.remove(name),
-                };
-            }
+        for NameChange { name, .. } in std::mem::take(&mut self.changes) {
+            match self.cached.get(&name) {
+                Some(&entry) => self.durable.insert(name, entry),
+                None => self.durable.remove(&name),
+            };
         }
     }
 
@@ -449,7 +460,7 @@ impl State {
     pub(super) fn forget_unreachable(&mut self) {
         let named = self.durable.values().chain(self.cached.values()).copied();
         let reachable: BTreeSet<u64> = named
-            .chain(self.changes.iter().map(NameChange::entry))
+            .chain(self.changes.iter().map(|change| change.entry))
             .filter_map(|entry| if let Entry::File(inode) = entry { Some(inode) } else { None })
             .chain(self.handles.keys().copied())
             .collect();

@@ -1,14 +1,12 @@
 //! The real disk: [`Directory`] over `std::fs`, with rustix where std has no call.
 //!
-//! Invariant: nothing is reached but regular files that stand in the directory under their own name.
-//! A link is never followed, a FIFO never waited for, and what a name turned out to be is asked of the
-//! opened file, not of the name, so that nobody can exchange it in between.
-//!
-//! The directory is kept as an absolute path, fixed when it is opened, so that a relative path goes on
-//! working when the process changes its working directory. Calls relative to a held directory (`openat`
-//! and its kin) would also survive a rename of the directory, but Windows has none: every method would
-//! exist twice, and the second copy would be the untested one. Whoever moves the directory of an open
-//! log gets `NotFound`.
+//! Invariants:
+//! - Nothing is reached but regular files that stand in the directory under their own name. A link is never followed, a
+//!   FIFO never waited for, and what a name turned out to be is asked of the opened file, not of the name, so that
+//!   nothing can be exchanged in between.
+//! - All calls reach the directory that was opened ([`HeldDirectory`]): on unix they are relative to its handle
+//!   (`openat` and its kin), so a directory that is moved, replaced or hidden by a mount is still the same one. Elsewhere
+//!   they go by its path with all links resolved, and Windows does not rename a directory that is open.
 //!
 //! What the systems do for [`File::sync`]: `fdatasync` on Linux, `F_FULLFSYNC` on macOS (where `fsync`
 //! leaves the bytes in the cache of the device), `FlushFileBuffers` on Windows.
@@ -28,14 +26,37 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Access, Directory, File, FileKind, Listed, Lock, Mapping, Residency};
+#[cfg(not(unix))]
+mod other;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+use self::other::{
+    HeldDirectory, create_directory, file_id, file_names, read_once, sync_directory, write_once,
+};
+#[cfg(unix)]
+use self::unix::{
+    HeldDirectory, create_directory, file_id, file_names, read_once, sync_directory, write_once,
+};
+use super::{Access, Directory, File, FileId, FileKind, Listed, Lock, Mapping, Residency};
 
 /// A directory of the file system.
 pub struct Disk {
+    /// Absolute, so that messages and [`Directory::is_at_path`] mean the same one when the process changes its working
+    /// directory.
     path: PathBuf,
-    /// Held open so that a sync needs no free file descriptor. Windows cannot sync a directory.
-    #[cfg(unix)]
-    handle: fs::File,
+    held: HeldDirectory,
+}
+
+/// How a name is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Existing(Access),
+    /// The name must be free.
+    New,
+    /// For reading and writing, and made when it is not there.
+    Any,
 }
 
 impl Disk {
@@ -64,11 +85,7 @@ impl Disk {
         if !fs::metadata(&path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Disk {
-            #[cfg(unix)]
-            handle: fs::File::open(&path)?,
-            path,
-        })
+        Ok(Disk { held: HeldDirectory::open(&path)?, path })
     }
 
     fn create_absolute(path: &Path) -> io::Result<Disk> {
@@ -87,15 +104,13 @@ impl Disk {
         }
     }
 
-    /// Opens what `options` say and refuses whatever is not a regular file.
-    fn regular(&self, name: &str, options: &mut fs::OpenOptions) -> io::Result<fs::File> {
-        let path = self.path.join(name);
-        stay_on_the_name(options);
-        let file = match options.open(&path) {
+    /// Opens a name and refuses what is not a regular file.
+    fn regular(&self, name: &str, opening: Opening) -> io::Result<fs::File> {
+        let file = match self.held.open_file(name, opening) {
             Ok(file) => file,
             // A link, a directory and a socket each fail with an error of their own, if they fail.
-            Err(error) => match fs::symlink_metadata(&path) {
-                Ok(found) if !found.is_file() && error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error) => match self.held.kind_of(name) {
+                Ok(kind) if kind != FileKind::Regular && error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(not_regular());
                 }
                 _ => return Err(error),
@@ -110,61 +125,56 @@ impl Directory for Disk {
         &self.path
     }
 
+    fn is_at_path(&self) -> io::Result<bool> {
+        self.held.is_at(&self.path)
+    }
+
     fn list(&self) -> io::Result<Vec<Listed>> {
-        fs::read_dir(&self.path)?
-            .map(|entry| {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                Ok(Listed { name, kind: kind_of(entry.file_type()?) })
-            })
-            .collect()
+        self.held.list()
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
-        let write = access == Access::ReadWrite;
-        let file = self.regular(name, fs::OpenOptions::new().read(true).write(write))?;
-        Ok(Arc::new(DiskFile(file)))
+        Ok(Arc::new(DiskFile(self.regular(name, Opening::Existing(access))?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let file = self.regular(name, fs::OpenOptions::new().read(true).write(true).create_new(true))?;
-        Ok(Arc::new(DiskFile(file)))
+        Ok(Arc::new(DiskFile(self.regular(name, Opening::New)?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        rename_to_free(&self.path.join(from), &self.path.join(to))
+        self.held.rename_to_free(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        self.held.remove(name)
     }
 
     fn sync(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        return self.handle.sync_all();
-        // Windows has no such call for a directory; NTFS journals names in order.
-        #[cfg(not(unix))]
-        return Ok(());
+        self.held.sync()
     }
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        let mut options = fs::OpenOptions::new();
-        let file = self.regular(name, options.read(true).write(true).create(true).truncate(false))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(DiskLock { _held: file })),
-            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+        let file = self.regular(name, Opening::Any)?;
+        lock_whole(&file)?;
+        Ok(Box::new(DiskLock { id: file_id(&file)?, _held: file }))
+    }
+
+    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
+        let Some(own_handle) = self.held.reopen()? else { return Err(io::ErrorKind::Unsupported.into()) };
+        match lock_whole(&own_handle) {
+            Ok(()) => Ok(Box::new(DiskLock { id: file_id(&own_handle)?, _held: own_handle })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            // NFS turns the lock into one that only a handle for writing may have: EBADF. Others have words of their own.
+            Err(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.held.id_of(name)
+    }
+
     fn free_bytes(&self) -> io::Result<Option<u64>> {
-        #[cfg(unix)]
-        {
-            let found = rustix::fs::fstatvfs(&self.handle)?;
-            Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
-        }
-        #[cfg(not(unix))]
-        Ok(None)
+        self.held.free_bytes()
     }
 
     fn salt(&self) -> u64 {
@@ -199,6 +209,14 @@ impl File for DiskFile {
         Ok(self.0.metadata()?.len())
     }
 
+    fn id(&self) -> io::Result<Option<FileId>> {
+        file_id(&self.0)
+    }
+
+    fn names(&self) -> io::Result<u64> {
+        file_names(&self.0)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
@@ -213,10 +231,7 @@ impl File for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        #[cfg(unix)]
-        return std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset);
-        #[cfg(windows)]
-        return std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset);
+        write_once(&self.0, bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -269,10 +284,23 @@ fn locked(outcome: Result<(), fs::TryLockError>) -> io::Result<()> {
 /// The system gives the lock up when the file is closed.
 #[derive(Debug)]
 struct DiskLock {
+    id: Option<FileId>,
     _held: fs::File,
 }
 
-impl Lock for DiskLock {}
+impl Lock for DiskLock {
+    fn id(&self) -> Option<FileId> {
+        self.id
+    }
+}
+
+fn lock_whole(file: &fs::File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
 
 fn naming(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("directory {}: {error}", path.display()))
@@ -280,49 +308,6 @@ fn naming(path: &Path, error: &io::Error) -> io::Error {
 
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
-}
-
-fn kind_of(found: fs::FileType) -> FileKind {
-    if found.is_file() {
-        FileKind::Regular
-    } else if found.is_dir() {
-        FileKind::Directory
-    } else if found.is_symlink() {
-        FileKind::Symlink
-    } else {
-        FileKind::Other
-    }
-}
-
-/// Opening must neither follow a link nor wait for the other end of a FIFO.
-#[cfg(unix)]
-fn stay_on_the_name(options: &mut fs::OpenOptions) {
-    use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    options.mode(0o600).custom_flags(flags.bits().cast_signed());
-}
-
-#[cfg(windows)]
-fn stay_on_the_name(options: &mut fs::OpenOptions) {
-    use std::os::windows::fs::OpenOptionsExt;
-    /// Opens the link itself, which is then refused as no regular file.
-    const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
-    options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-}
-
-fn create_directory(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700).create(path);
-    #[cfg(not(unix))]
-    return fs::create_dir(path);
-}
-
-fn read_once(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
-    #[cfg(windows)]
-    return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
 }
 
 /// One call. std's `sync_data` repeats an interrupted one, and a second try after a failure may be
@@ -336,33 +321,6 @@ fn sync_data(file: &fs::File) -> io::Result<()> {
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]
 fn sync_data(file: &fs::File) -> io::Result<()> {
     file.sync_data()
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    return fs::File::open(path)?.sync_all();
-    #[cfg(not(unix))]
-    return fs::metadata(path).map(|_| ());
-}
-
-/// Lets the system refuse a taken name where it can; elsewhere the lock on the log keeps others from
-/// taking the name between the question and the rename.
-fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        use rustix::io::Errno;
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // File systems that do not know the flag.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            answered => return answered.map_err(io::Error::from),
-        }
-    }
-    match fs::symlink_metadata(to) {
-        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(target_os = "linux")]
