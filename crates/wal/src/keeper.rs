@@ -2,12 +2,17 @@
 //!
 //! ```text
 //!  rolled over, a hold moved or went, time ──▶ due ──▶ wal-keeper: ends an old segment, drops what no limit wants
+//!  Wal::start_retention ─────────────────────┘ from then on
+//!
 //!  truncation, retention ──▶ clip: not past the lowest hold, unless it is overrun
 //! ```
 //!
 //! The thread `wal-keeper` exists when an option asks for it. It takes the turns as any other caller does, and so
 //! it is not `wal-files`, for which an append may wait that has the turn to write. Without threads, whoever
 //! comes next when something is due does it.
+//!
+//! Retention waits for the application to start it: holds are kept in memory, and only the application knows when it
+//! has taken again those that it had before a restart.
 //!
 //! Invariant: the floor is never above a hold that is not overrun. Whoever drops the front has both turns, and
 //! lifts the floor under the lock before it does; a hold in front of the floor is refused.
@@ -24,6 +29,7 @@ use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering,
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::keeping::Keeping;
+use crate::log::Wal;
 use crate::retention::{Piece, closed, dropped, expires_unix_ns, kept_bytes};
 use crate::stats::{LowestHold, Stats};
 
@@ -58,6 +64,8 @@ struct State {
     overruns: u64,
     errors: u64,
     last_error: Option<String>,
+    /// The application has taken its holds: what the limits let go may be dropped.
+    retention_started: bool,
     /// More would be dropped if its end were durable, which nobody tells.
     awaits_link: bool,
     /// Somebody is about to wait for room.
@@ -96,6 +104,7 @@ impl Keeper {
             overruns: 0,
             errors: 0,
             last_error: None,
+            retention_started: false,
             awaits_link: false,
             starved: false,
             due: true,
@@ -208,6 +217,19 @@ impl Keeper {
         state.floor = first;
     }
 
+    /// Lets retention drop what the limits let go, from now on.
+    fn start_retention(&self) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.retention_started, true) {
+            self.ring(state);
+        }
+    }
+
+    /// Whether limits are set that drop nothing, because retention has not been started.
+    pub(crate) fn retention_awaits_start(&self) -> bool {
+        self.keeping.retains() && !self.lock().retention_started
+    }
+
     /// The beginning of the segment up to which retention drops the front now, if it drops anything. Changes no
     /// hold.
     pub(crate) fn retains_from(&self, snapshot: &Snapshot, now_unix_ns: u64) -> Option<u64> {
@@ -216,6 +238,9 @@ impl Keeper {
         }
         let pieces = Piece::all(snapshot);
         let mut state = self.lock();
+        if !state.retention_started {
+            return None;
+        }
         let next = snapshot.next().value();
         let unwanted = dropped(&pieces, next, &self.keeping, now_unix_ns, |at| state.ended(at));
         let count = unwanted.min(closed(&pieces));
@@ -238,6 +263,9 @@ impl Keeper {
         let pieces = Piece::all(snapshot);
         pieces.get(1)?;
         let state = self.lock();
+        if !state.retention_started {
+            return None;
+        }
         let expires = expires_unix_ns(&pieces, 0, &self.keeping, |at| state.ended(at))?;
         expires.checked_sub(now_unix_ns).filter(|left| *left > 0).map(Duration::from_nanos)
     }
@@ -322,6 +350,7 @@ impl Keeper {
         stats.held_bytes = lowest.map_or(0, |held| kept_bytes(&pieces, held.sequence, u64::MAX));
         stats.lowest_hold = lowest.map(LowestHold::of);
         stats.hold_overruns = state.overruns;
+        stats.retention_started = state.retention_started;
         (stats.lingering_files, stats.lingering_bytes) = (state.lingering.files, state.lingering.bytes);
         (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
     }
@@ -373,6 +402,32 @@ impl State {
 impl LowestHold {
     fn of(held: &Held) -> LowestHold {
         LowestHold { name: held.name.to_string(), sequence: held.sequence }
+    }
+}
+
+impl Wal {
+    /// Starts retention: from now on the oldest segments are dropped that
+    /// [`retain_bytes`](crate::Options::retain_bytes), [`retain_entries`](crate::Options::retain_entries) and
+    /// [`retain_age`](crate::Options::retain_age) let go. Until this is called they drop nothing, also not under
+    /// [`max_log_bytes`](crate::Options::max_log_bytes); [`Wal::truncate_before`] does not depend on it.
+    ///
+    /// Call it after every open, once each [`Wal::hold`] is taken that has to be there. Holds are kept in memory, so
+    /// after a restart the log does not know which entries consumers still need.
+    ///
+    /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
+    /// returns at once, and a thread drops what is to be dropped. Without them this call does, and later calls that
+    /// append, sync or truncate do. An error of a drop is counted in
+    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors) in either case.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Poisoned`](ErrorKind::Poisoned) and [`Forked`](ErrorKind::Forked).
+    pub fn start_retention(&self) -> Result<(), Error> {
+        let core = self.core();
+        core.owner().check()?;
+        core.commits.check()?;
+        core.keeper.start_retention();
+        core.call_back();
+        Ok(())
     }
 }
 

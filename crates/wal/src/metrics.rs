@@ -225,6 +225,11 @@ const FAMILIES: [Family; 29] = [
         value: Value::Counter(|stats| stats.hold_overruns),
     },
     Family {
+        name: "wal_retention_started",
+        help: "1 once the application has started retention, else 0: until then no limit drops anything.",
+        value: Value::Gauge(|stats| Some(f64::from(u8::from(stats.retention_started)))),
+    },
+    Family {
         name: "wal_lingering_bytes",
         help: "Bytes of files that linger: dropped, and not removed before a reader is gone.",
         value: Value::Gauge(|stats| Some(stats.lingering_bytes as f64)),

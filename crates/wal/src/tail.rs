@@ -304,7 +304,12 @@ impl Tail {
         let held = self.keeper.lowest_hold().map_or_else(String::new, |hold| {
             format!("; the hold {:?} keeps entries from {} on", hold.name, hold.sequence)
         });
-        let message = format!("{directory}: max_log_bytes is reached: {fullness}{held}");
+        let waits = if self.keeper.retention_awaits_start() {
+            "; retention has not been started, so the retain_ limits drop nothing: call Wal::start_retention"
+        } else {
+            ""
+        };
+        let message = format!("{directory}: max_log_bytes is reached: {fullness}{held}{waits}");
         Error::new(ErrorKind::NoSpace, message)
     }
 
