@@ -4,7 +4,8 @@
 //!  rolled over, a hold moved or went, time ──▶ due ──▶ wal-keeper: ends an old segment, drops what no limit wants
 //!  Wal::start_retention ─────────────────────┘ from then on
 //!
-//!  truncation, retention ──▶ clip: not past the lowest hold, unless it is overrun
+//!  truncation, retention ──▶ limit_to_holds ──▶ anchor ──▶ begins_at: holds below it are overrun
+//!                            no new hold below      └─ failed ──▶ begins_at: where it did, and so no hold is
 //! ```
 //!
 //! The thread `wal-keeper` exists when an option asks for it. It takes the turns as any other caller does, and so
@@ -14,8 +15,9 @@
 //! Retention waits for the application to start it: holds are kept in memory, and only the application knows when it
 //! has taken again those that it had before a restart.
 //!
-//! Invariant: the floor is never above a hold that is not overrun. Whoever drops the front has both turns, and
-//! lifts the floor under the lock before it does; a hold in front of the floor is refused.
+//! Invariant: a hold that is not overrun is never below where the log begins. The thread that drops the front has both
+//! turns, and lifts the floor under the lock before it does, so a hold below the floor is refused. A hold that keeps too
+//! much is below the floor meanwhile, and is overrun only once the log begins above it.
 //!
 //! Lock: `state`, for a moment; a leaf.
 
@@ -191,30 +193,30 @@ impl Keeper {
         }
     }
 
-    /// How far the front may be dropped when it is to be dropped up to `wanted`. Holds that keep too much are
-    /// overrun now. For whoever has both turns; followed by [`Keeper::begins_at`].
-    pub(crate) fn clip(&self, pieces: &[Piece], wanted: u64) -> u64 {
+    /// How far the front may be dropped when it is to be dropped up to `wanted`: to the lowest hold that does not
+    /// keep too much. Changes no hold, as nothing is dropped yet; but none can be taken below that place. For the
+    /// thread that has both turns; followed by [`Keeper::begins_at`].
+    pub(crate) fn limit_to_holds(&self, pieces: &[Piece], wanted: u64) -> u64 {
         let mut state = self.lock();
-        let mut overrun = 0;
-        for held in state.holds.values_mut() {
-            if !held.overrun && self.is_too_much(pieces, held.sequence, wanted) {
-                held.overrun = true;
-                overrun += 1;
-            }
-        }
-        state.overruns += overrun;
-        let place = state.lowest().map_or(wanted, |lowest| lowest.sequence.min(wanted));
+        let place = self.lowest_allowed(&state, pieces, wanted);
         state.floor = state.floor.max(place);
-        if overrun > 0 {
-            self.overrun.notify_all();
-        }
         place
     }
 
-    /// Where the log begins, now that something was dropped, or could not be.
+    /// Where the log begins, now that something was dropped, or could not be. Holds below that were passed, and are
+    /// overrun.
     pub(crate) fn begins_at(&self, first: u64) {
         let mut state = self.lock();
         state.floor = first;
+        let mut overrun = 0;
+        for held in state.holds.values_mut().filter(|held| !held.overrun && held.sequence < first) {
+            held.overrun = true;
+            overrun += 1;
+        }
+        state.overruns += overrun;
+        if overrun > 0 {
+            self.overrun.notify_all();
+        }
     }
 
     /// Lets retention drop what the limits let go, from now on.
@@ -246,12 +248,17 @@ impl Keeper {
         let count = unwanted.min(closed(&pieces));
         state.awaits_link = count < unwanted;
         let wanted = pieces.get(count).filter(|_| count > 0)?.first;
-        let holds = state.holds.values().filter(|held| !held.overrun);
-        let holds = holds.filter(|held| !self.is_too_much(&pieces, held.sequence, wanted));
-        let place = holds.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted));
+        let place = self.lowest_allowed(&state, &pieces, wanted);
         let kept = pieces.partition_point(|piece| piece.first <= place).saturating_sub(1);
         state.wakes_at = (place < wanted).then(|| pieces.get(kept + 1).map(|piece| piece.first)).flatten();
         (kept > 0).then(|| pieces[kept].first)
+    }
+
+    /// The lowest hold that does not keep too much, or `wanted` if that is lower.
+    fn lowest_allowed(&self, state: &State, pieces: &[Piece], wanted: u64) -> u64 {
+        let holds = state.holds.values().filter(|held| !held.overrun);
+        let allowed = holds.filter(|held| !self.is_too_much(pieces, held.sequence, wanted));
+        allowed.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted))
     }
 
     fn is_too_much(&self, pieces: &[Piece], sequence: u64, wanted: u64) -> bool {
