@@ -471,7 +471,10 @@ impl Core {
             Some(left) => sleep = sleep.min(left),
             None => {}
         }
-        if self.keeper.retains_from(&tail.layout(), tail.now_unix_ns()).is_some() {
+        // One time for both questions: a segment that grows too old between them would be dropped after the longest
+        // sleep only.
+        let now_unix_ns = tail.now_unix_ns();
+        if self.keeper.retains_from(&tail.layout(), now_unix_ns).is_some() {
             let retained = self.commits.drop_before(0, crate::tail::Tail::retain);
             self.tidy();
             if let Err(error) = retained {
@@ -489,7 +492,7 @@ impl Core {
         if self.keeper.awaits_link() {
             sleep = sleep.min(PAUSE);
         }
-        let expires = self.keeper.until_expired(&tail.layout(), tail.now_unix_ns());
+        let expires = self.keeper.until_expired(&tail.layout(), now_unix_ns);
         expires.map_or(sleep, |left| sleep.min(left))
     }
 }
