@@ -17,6 +17,12 @@ pub enum Error<E> {
         /// The number of the first entry that was dropped.
         from: u64,
     },
+    /// The write of the entries from this number on failed, and their numbers are given again: the entry that
+    /// was waited for will never be there.
+    WriteFailed {
+        /// The number of the first entry whose write failed.
+        from: u64,
+    },
     /// As much is in flight as is allowed, and the caller did not want to wait longer.
     Full,
     /// The next entry gets another number than the caller expected. Nothing was appended.
@@ -45,6 +51,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::Panicked => f.write_str("a thread panicked while it wrote or synced"),
             Error::Closed => f.write_str("the log is closed"),
             Error::Truncated { from } => write!(f, "a truncation dropped the entries from {from} on"),
+            Error::WriteFailed { from } => {
+                write!(f, "the write of the entries from {from} on failed, and their numbers are given again")
+            }
             Error::Full => f.write_str("as much is in flight as is allowed"),
             Error::Conflict { expected, next } => {
                 write!(f, "the next entry gets number {next}, and not {expected}")

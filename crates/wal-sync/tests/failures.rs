@@ -355,3 +355,27 @@ fn the_end_tells_what_could_not_be_written() {
         }
     });
 }
+
+/// A close writes what has joined. When that write fails, no entry gets the number later, and the watch of it is
+/// told that the log is closed.
+#[test]
+fn a_watch_of_an_entry_whose_last_write_failed_is_told_that_the_log_is_closed() {
+    watched(|| {
+        for mark in [Mark::Written, Mark::Durable] {
+            for deed in [Deed::FailPassing, Deed::FailFull] {
+                let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+                let ticket = log.submit_one(1, Written).unwrap();
+                let task = Counts::new();
+                let (mut polled, mut unpolled) = (log.watch(mark, 0), log.watch(mark, 0));
+                assert!(task.poll(|context| log.poll_watch(&mut polled, context)).is_pending());
+                log.fake().change(|record| record.next_writes = [deed].into());
+                assert!(matches!(log.close_well(), Err(Error::Failed(_))));
+                assert!(matches!(ticket.outcome(), Some(Err(Error::Failed(_)))));
+                for watch in [&mut polled, &mut unpolled] {
+                    let told = task.poll(|context| log.poll_watch(watch, context));
+                    assert_eq!(told, Poll::Ready(Err(Error::Closed)));
+                }
+            }
+        }
+    });
+}

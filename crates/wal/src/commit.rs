@@ -113,7 +113,10 @@ impl fmt::Debug for Commit {
 }
 
 /// Waits until a watermark has passed an entry, by blocking or by `await`. It asks for no write and no
-/// sync: somebody else, or the policy, has to. Dropping it gives up.
+/// sync: another call, or the policy, has to. Dropping it gives up.
+///
+/// It is `Ok` for the entry that has the number when this is made, or that is the first to get it. When that entry is
+/// truncated, or its write fails, the wait ends with an error, also when another entry got the number since.
 #[must_use = "nothing is known before it was waited for"]
 pub struct Reached {
     core: Arc<Core>,
@@ -130,7 +133,11 @@ impl Reached {
     ///
     /// # Errors
     /// [`Poisoned`](crate::ErrorKind::Poisoned) or [`Closed`](crate::ErrorKind::Closed) when it never will;
-    /// [`Truncated`](crate::ErrorKind::Truncated) when the log was cut in front of the entry meanwhile.
+    /// [`Truncated`](crate::ErrorKind::Truncated) when a truncation dropped the entry meanwhile, or its write
+    /// failed: another entry gets the number. It is `Truncated` whatever the write failed with, which its appender
+    /// is told: here there is nothing to do but to forget the entry. A number that no entry had when the write
+    /// failed is waited for on; and a [buffered](crate::Options::buffered) entry keeps its number and is
+    /// waited for until a later call has written it.
     pub fn wait(mut self) -> Result<(), Error> {
         self.core.owner().check()?;
         let reached = block_on(|context| self.core.commits.poll_watch(&mut self.watch, context), None);

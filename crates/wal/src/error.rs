@@ -36,9 +36,9 @@ pub enum ErrorKind {
     /// The numbers asked for are not in the log, or not any more: its front was dropped. Begin at
     /// [`Wal::first`](crate::Wal::first).
     OutOfRange,
-    /// The end of the log was cut off, by a truncation, and without the lock also by a failed write: the entry was
-    /// dropped before it was what was asked for, or after it was read. Another one gets its number: undo what was
-    /// done with it.
+    /// The end of the log was cut off, by a truncation: the entry was dropped before it was what was asked for, or
+    /// after it was read. Another one gets its number: undo what was done with it. A failed write does the same to a
+    /// wait for a watermark ([`Reached`](crate::Reached)), and to a reader of a [`View`](crate::View).
     Truncated,
     /// A writer has merged small segments meanwhile, and the entry is not where this [`View`](crate::View) saw it.
     /// Nothing is damaged: look at the log anew.
@@ -130,6 +130,11 @@ impl From<wal_sync::Error<Error>> for Error {
             ),
             wal_sync::Error::Truncated { from } => {
                 Error::new(ErrorKind::Truncated, format!("a truncation dropped the entries from {from} on"))
+            }
+            // The kind of the failed write is for its appender, who can make room or stop. A caller that waits for
+            // the entry can do what it does after a truncation.
+            failed @ wal_sync::Error::WriteFailed { .. } => {
+                Error::new(ErrorKind::Truncated, failed.to_string())
             }
             wal_sync::Error::Conflict { expected, next } => {
                 Error { kind: ErrorKind::Conflict, cause: Cause::Conflict { expected, next } }

@@ -10,8 +10,9 @@ use crate::log::Wal;
 
 impl Wal {
     /// Keeps the entry `sequence` and everything behind it from being dropped at the front, by
-    /// [`Wal::truncate_before`] and by retention, until the [`Hold`] is dropped or moved. In memory, and of this
-    /// open of the log: whoever needs it again after a restart takes it again, before anything is dropped.
+    /// [`Wal::truncate_before`] and by retention, until the [`Hold`] is dropped or moved. It is kept in memory, for
+    /// this open of the log: after a restart the application takes it again, and then calls
+    /// [`Wal::start_retention`], before which retention drops nothing.
     ///
     /// The name is for people: [`Stats`](crate::Stats::lowest_hold) shows it. Several holds may have the same.
     /// A hold does not keep [`Wal::truncate_after`] from cutting the log in front of it; then it keeps what gets
@@ -44,8 +45,8 @@ fn refuse_beyond(core: &Core, name: &str, sequence: u64) -> Result<(), Error> {
 /// Keeps entries from being dropped at the front of the log, as long as it lives. It keeps neither the log
 /// open nor its lock.
 ///
-/// With [`Options::hold_limit_bytes`](crate::Options::hold_limit_bytes) a hold that keeps too much is overrun:
-/// it keeps nothing any more. Its owner is told by [`Hold::advance`] and [`Hold::overrun`]; one that does neither
+/// With [`Options::hold_limit_bytes`](crate::Options::hold_limit_bytes) a hold that keeps too much is overrun once
+/// entries that it kept are dropped: it keeps nothing any more. A drop that fails overruns none. Its owner is told by [`Hold::advance`] and [`Hold::overrun`]; one that does neither
 /// for long has a thread in [`Hold::wait_overrun`]. That is less than a callback: nobody's code runs
 /// where the front is dropped.
 #[must_use = "what it keeps may be dropped when it is"]

@@ -2,15 +2,22 @@
 //!
 //! ```text
 //!  rolled over, a hold moved or went, time ──▶ due ──▶ wal-keeper: ends an old segment, drops what no limit wants
-//!  truncation, retention ──▶ clip: not past the lowest hold, unless it is overrun
+//!  Wal::start_retention ─────────────────────┘ from then on
+//!
+//!  truncation, retention ──▶ limit_to_holds ──▶ anchor ──▶ begins_at: holds below it are overrun
+//!                            no new hold below      └─ failed ──▶ begins_at: where it did, and so no hold is
 //! ```
 //!
 //! The thread `wal-keeper` exists when an option asks for it. It takes the turns as any other caller does, and so
 //! it is not `wal-files`, for which an append may wait that has the turn to write. Without threads, whoever
 //! comes next when something is due does it.
 //!
-//! Invariant: the floor is never above a hold that is not overrun. Whoever drops the front has both turns, and
-//! lifts the floor under the lock before it does; a hold in front of the floor is refused.
+//! Retention waits for the application to start it: holds are kept in memory, and only the application knows when it
+//! has taken again those that it had before a restart.
+//!
+//! Invariant: a hold that is not overrun is never below where the log begins. The thread that drops the front has both
+//! turns, and lifts the floor under the lock before it does, so a hold below the floor is refused. A hold that keeps too
+//! much is below the floor meanwhile, and is overrun only once the log begins above it.
 //!
 //! Lock: `state`, for a moment; a leaf.
 
@@ -24,6 +31,7 @@ use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering,
 use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::keeping::Keeping;
+use crate::log::Wal;
 use crate::retention::{Piece, closed, dropped, expires_unix_ns, kept_bytes};
 use crate::stats::{LowestHold, Stats};
 
@@ -58,6 +66,8 @@ struct State {
     overruns: u64,
     errors: u64,
     last_error: Option<String>,
+    /// The application has taken its holds: what the limits let go may be dropped.
+    retention_started: bool,
     /// More would be dropped if its end were durable, which nobody tells.
     awaits_link: bool,
     /// Somebody is about to wait for room.
@@ -96,6 +106,7 @@ impl Keeper {
             overruns: 0,
             errors: 0,
             last_error: None,
+            retention_started: false,
             awaits_link: false,
             starved: false,
             due: true,
@@ -182,30 +193,43 @@ impl Keeper {
         }
     }
 
-    /// How far the front may be dropped when it is to be dropped up to `wanted`. Holds that keep too much are
-    /// overrun now. For whoever has both turns; followed by [`Keeper::begins_at`].
-    pub(crate) fn clip(&self, pieces: &[Piece], wanted: u64) -> u64 {
+    /// How far the front may be dropped when it is to be dropped up to `wanted`: to the lowest hold that does not
+    /// keep too much. Changes no hold, as nothing is dropped yet; but none can be taken below that place. For the
+    /// thread that has both turns; followed by [`Keeper::begins_at`].
+    pub(crate) fn limit_to_holds(&self, pieces: &[Piece], wanted: u64) -> u64 {
         let mut state = self.lock();
-        let mut overrun = 0;
-        for held in state.holds.values_mut() {
-            if !held.overrun && self.is_too_much(pieces, held.sequence, wanted) {
-                held.overrun = true;
-                overrun += 1;
-            }
-        }
-        state.overruns += overrun;
-        let place = state.lowest().map_or(wanted, |lowest| lowest.sequence.min(wanted));
+        let place = self.lowest_allowed(&state, pieces, wanted);
         state.floor = state.floor.max(place);
-        if overrun > 0 {
-            self.overrun.notify_all();
-        }
         place
     }
 
-    /// Where the log begins, now that something was dropped, or could not be.
+    /// Where the log begins, now that something was dropped, or could not be. Holds below that were passed, and are
+    /// overrun.
     pub(crate) fn begins_at(&self, first: u64) {
         let mut state = self.lock();
         state.floor = first;
+        let mut overrun = 0;
+        for held in state.holds.values_mut().filter(|held| !held.overrun && held.sequence < first) {
+            held.overrun = true;
+            overrun += 1;
+        }
+        state.overruns += overrun;
+        if overrun > 0 {
+            self.overrun.notify_all();
+        }
+    }
+
+    /// Lets retention drop what the limits let go, from now on.
+    fn start_retention(&self) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.retention_started, true) {
+            self.ring(state);
+        }
+    }
+
+    /// Whether limits are set that drop nothing, because retention has not been started.
+    pub(crate) fn retention_awaits_start(&self) -> bool {
+        self.keeping.retains() && !self.lock().retention_started
     }
 
     /// The beginning of the segment up to which retention drops the front now, if it drops anything. Changes no
@@ -216,17 +240,25 @@ impl Keeper {
         }
         let pieces = Piece::all(snapshot);
         let mut state = self.lock();
+        if !state.retention_started {
+            return None;
+        }
         let next = snapshot.next().value();
         let unwanted = dropped(&pieces, next, &self.keeping, now_unix_ns, |at| state.ended(at));
         let count = unwanted.min(closed(&pieces));
         state.awaits_link = count < unwanted;
         let wanted = pieces.get(count).filter(|_| count > 0)?.first;
-        let holds = state.holds.values().filter(|held| !held.overrun);
-        let holds = holds.filter(|held| !self.is_too_much(&pieces, held.sequence, wanted));
-        let place = holds.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted));
+        let place = self.lowest_allowed(&state, &pieces, wanted);
         let kept = pieces.partition_point(|piece| piece.first <= place).saturating_sub(1);
         state.wakes_at = (place < wanted).then(|| pieces.get(kept + 1).map(|piece| piece.first)).flatten();
         (kept > 0).then(|| pieces[kept].first)
+    }
+
+    /// The lowest hold that does not keep too much, or `wanted` if that is lower.
+    fn lowest_allowed(&self, state: &State, pieces: &[Piece], wanted: u64) -> u64 {
+        let holds = state.holds.values().filter(|held| !held.overrun);
+        let allowed = holds.filter(|held| !self.is_too_much(pieces, held.sequence, wanted));
+        allowed.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted))
     }
 
     fn is_too_much(&self, pieces: &[Piece], sequence: u64, wanted: u64) -> bool {
@@ -238,6 +270,9 @@ impl Keeper {
         let pieces = Piece::all(snapshot);
         pieces.get(1)?;
         let state = self.lock();
+        if !state.retention_started {
+            return None;
+        }
         let expires = expires_unix_ns(&pieces, 0, &self.keeping, |at| state.ended(at))?;
         expires.checked_sub(now_unix_ns).filter(|left| *left > 0).map(Duration::from_nanos)
     }
@@ -322,6 +357,7 @@ impl Keeper {
         stats.held_bytes = lowest.map_or(0, |held| kept_bytes(&pieces, held.sequence, u64::MAX));
         stats.lowest_hold = lowest.map(LowestHold::of);
         stats.hold_overruns = state.overruns;
+        stats.retention_started = state.retention_started;
         (stats.lingering_files, stats.lingering_bytes) = (state.lingering.files, state.lingering.bytes);
         (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
     }
@@ -376,6 +412,32 @@ impl LowestHold {
     }
 }
 
+impl Wal {
+    /// Starts retention: from now on the oldest segments are dropped that
+    /// [`retain_bytes`](crate::Options::retain_bytes), [`retain_entries`](crate::Options::retain_entries) and
+    /// [`retain_age`](crate::Options::retain_age) let go. Until this is called they drop nothing, also not under
+    /// [`max_log_bytes`](crate::Options::max_log_bytes); [`Wal::truncate_before`] does not depend on it.
+    ///
+    /// Call it after every open, once each [`Wal::hold`] is taken that has to be there. Holds are kept in memory, so
+    /// after a restart the log does not know which entries consumers still need.
+    ///
+    /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
+    /// returns at once, and a thread drops what is to be dropped. Without them this call does, and later calls that
+    /// append, sync or truncate do. An error of a drop is counted in
+    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors) in either case.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Poisoned`](ErrorKind::Poisoned) and [`Forked`](ErrorKind::Forked).
+    pub fn start_retention(&self) -> Result<(), Error> {
+        let core = self.core();
+        core.owner().check()?;
+        core.commits.check()?;
+        core.keeper.start_retention();
+        core.call_back();
+        Ok(())
+    }
+}
+
 impl Core {
     /// The body of the thread `wal-keeper`.
     pub(crate) fn keep_on(&self) {
@@ -409,7 +471,10 @@ impl Core {
             Some(left) => sleep = sleep.min(left),
             None => {}
         }
-        if self.keeper.retains_from(&tail.layout(), tail.now_unix_ns()).is_some() {
+        // One time for both questions: a segment that grows too old between them would be dropped after the longest
+        // sleep only.
+        let now_unix_ns = tail.now_unix_ns();
+        if self.keeper.retains_from(&tail.layout(), now_unix_ns).is_some() {
             let retained = self.commits.drop_before(0, crate::tail::Tail::retain);
             self.tidy();
             if let Err(error) = retained {
@@ -427,7 +492,7 @@ impl Core {
         if self.keeper.awaits_link() {
             sleep = sleep.min(PAUSE);
         }
-        let expires = self.keeper.until_expired(&tail.layout(), tail.now_unix_ns());
+        let expires = self.keeper.until_expired(&tail.layout(), now_unix_ns);
         expires.map_or(sleep, |left| sleep.min(left))
     }
 }

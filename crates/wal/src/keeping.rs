@@ -43,28 +43,49 @@ impl WhenFull {
     }
 }
 
-/// # What is kept
-/// Each limit that is set is an upper bound: while the log exceeds any of them, the oldest segment is dropped,
+/// # Retention and the cap
+/// The limits of retention (`retain_bytes`, `retain_entries`, `retain_age`) drop nothing before the application calls
+/// [`Wal::start_retention`](crate::Wal::start_retention), after every open. Holds are kept in memory, so an
+/// application first takes again those that its consumers need, and then starts retention:
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let scratch = tempfile::tempdir()?;
+/// # let directory = scratch.path();
+/// # let position = 0;
+/// let wal = wal::Options::new().retain_bytes(1 << 30).open(directory)?;
+/// // Where the consumer stopped, which it has stored itself.
+/// let hold = wal.hold("archive", position)?;
+/// wal.start_retention()?;
+/// # drop(hold);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// From then on each limit is an upper bound: while the log exceeds any of them, the oldest segment is dropped,
 /// whole. Never one that a [hold](crate::Wal::hold) needs, and never the last one. That happens in the
 /// background, on a thread of its own; without [`background`](Options::background) threads in the call that
 /// began a segment, or ended one, and errors of it are counted in
 /// [`Stats::keeping_errors`](crate::Stats::keeping_errors).
 impl Options {
-    /// Drops the oldest segment while the segments behind it hold this many bytes, counted up to where the log
+    /// Retention by size, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
+    /// while the segments after it hold this many bytes, counted up to where the log
     /// ends in each. So at least this much stays, and at most a segment more. At least 1. Default: no limit.
     pub fn retain_bytes(mut self, bytes: u64) -> Options {
         self.keeping.retain_bytes = Some(bytes);
         self
     }
 
-    /// Drops the oldest segment while the segments behind it hold this many entries. So at least this many stay,
+    /// Retention by number, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
+    /// while the segments after it hold this many entries. So at least this many stay,
     /// and at most those of a segment more. At least 1. Default: no limit.
     pub fn retain_entries(mut self, entries: u64) -> Options {
         self.keeping.retain_entries = Some(entries);
         self
     }
 
-    /// Drops the oldest segment when everything in it is older than this. A segment that was ended by an earlier
+    /// Retention by age, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
+    /// when everything in it is older than this. A segment that was ended by an earlier
     /// open counts from the time when the second one behind it was prepared, or from this open. The last
     /// segment stays; [`Options::roll_after`] sees to it that it ends. A clock that is set back makes this
     /// later, one that is set forward sooner. Default: no limit.
@@ -75,7 +96,8 @@ impl Options {
 
     /// Bounds what the segments take on the disk, in bytes: those of the log, those that are dropped and
     /// linger for readers, and the one to be begun. An append that would begin a segment beyond that is
-    /// refused, or [waits](Options::when_full); what retention allows to drop is dropped first. Nothing is
+    /// refused, or [waits](Options::when_full); what retention allows to drop is dropped first, once retention
+    /// [has been started](crate::Wal::start_retention), and the error says when it has not. Nothing is
     /// poisoned: once [`truncate_before`](crate::Wal::truncate_before) has made room, appends go on. A
     /// [`truncate_after`](crate::Wal::truncate_after) may begin one segment beyond the bound.
     ///
@@ -90,7 +112,8 @@ impl Options {
     /// What an append does that would take the log above [`Options::max_log_bytes`]. Default:
     /// [`WhenFull::Refuse`].
     ///
-    /// With [`WhenFull::Wait`] it keeps its number and waits for a truncation, retention, or a reader for which files
+    /// With [`WhenFull::Wait`] it keeps its number and waits for a truncation, retention (which the application may
+    /// have to [start](crate::Wal::start_retention)), or a reader for which files
     /// linger; so do what is behind it, a [`Commit`](crate::Commit) and a [`Wal::sync`](crate::Wal::sync).
     /// At close they get [`ErrorKind::Closed`], and the close says why; one that joins while the close is under way may
     /// get [`ErrorKind::NoSpace`] instead. Submits that do not wait, or not
@@ -102,8 +125,8 @@ impl Options {
     }
 
     /// How much a [`Hold`](crate::Hold) may keep of what would be dropped otherwise, in bytes of whole segment
-    /// files. One that keeps more when something is to be dropped is overrun: it keeps nothing any more, and
-    /// is told. Each is measured by itself, whatever others keep. Default: no limit.
+    /// files. One that keeps more when something is dropped is overrun: it keeps nothing any more, and
+    /// is told. When the drop fails, the hold stays valid. Each is measured by itself, whatever others keep. Default: no limit.
     pub fn hold_limit_bytes(mut self, bytes: u64) -> Options {
         self.keeping.hold_limit_bytes = Some(bytes);
         self

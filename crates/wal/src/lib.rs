@@ -38,7 +38,7 @@
 //! caller expects, or not at all.
 //!
 //! [`Wal::hold`] keeps the front from being dropped, [`Options::retain_bytes`] and the others drop it without being
-//! asked, [`Options::max_log_bytes`] bounds it all.
+//! asked once the application has called [`Wal::start_retention`], [`Options::max_log_bytes`] bounds it all.
 //!
 //! [`Wal::follow`] reads on as the log grows, and [`View::follow`] does so beside a writer in another process.
 //!

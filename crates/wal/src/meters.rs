@@ -187,6 +187,7 @@ impl Meters {
             lowest_hold: None,
             held_bytes: 0,
             hold_overruns: 0,
+            retention_started: false,
             lingering_files: 0,
             lingering_bytes: 0,
             keeping_errors: 0,

@@ -98,7 +98,7 @@ enum Value {
 }
 
 /// Everything that is promised. Add, never rename; the same table for people is in `docs/metrics.md`.
-const FAMILIES: [Family; 29] = [
+const FAMILIES: [Family; 30] = [
     Family {
         name: "wal_append_entry_total",
         help: "Entries written, whether durable yet or not.",
@@ -223,6 +223,11 @@ const FAMILIES: [Family; 29] = [
         name: "wal_hold_overruns_total",
         help: "Holds that kept more than is allowed, and keep nothing any more.",
         value: Value::Counter(|stats| stats.hold_overruns),
+    },
+    Family {
+        name: "wal_retention_started",
+        help: "1 once the application has started retention, else 0: until then no limit drops anything.",
+        value: Value::Gauge(|stats| Some(f64::from(u8::from(stats.retention_started)))),
     },
     Family {
         name: "wal_lingering_bytes",

@@ -64,6 +64,9 @@ pub struct Stats {
     pub held_bytes: u64,
     /// Holds that were overrun.
     pub hold_overruns: u64,
+    /// Whether [`Wal::start_retention`](crate::Wal::start_retention) was called: until then no limit of retention
+    /// drops anything.
+    pub retention_started: bool,
     /// Files that linger: they are no part of the log any more, and are not removed before a reader is gone.
     pub lingering_files: u64,
     /// How long these are together, in bytes. Not part of `disk_bytes`.

@@ -166,7 +166,11 @@ impl Tail {
         let dropped = self.truncate(|writer, directory, stores| {
             // What is beyond the end is refused, whatever is held.
             let within = first <= writer.next().value() && first > writer.first().value();
-            let place = if within { self.keeper.clip(&Piece::all(&writer.snapshot()), first) } else { first };
+            let place = if within {
+                self.keeper.limit_to_holds(&Piece::all(&writer.snapshot()), first)
+            } else {
+                first
+            };
             let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
             let done = writer.truncate_before(place, directory, stores);
             begins = writer.first().value();
@@ -193,7 +197,7 @@ impl Tail {
             return Ok(false);
         };
         // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
-        let place = self.keeper.clip(&Piece::all(&snapshot), from);
+        let place = self.keeper.limit_to_holds(&Piece::all(&snapshot), from);
         // Else the snapshot is one of the readers for which the files linger.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
@@ -313,7 +317,12 @@ impl Tail {
         let held = self.keeper.lowest_hold().map_or_else(String::new, |hold| {
             format!("; the hold {:?} keeps entries from {} on", hold.name, hold.sequence)
         });
-        let message = format!("{directory}: max_log_bytes is reached: {fullness}{held}");
+        let waits = if self.keeper.retention_awaits_start() {
+            "; retention has not been started, so the retain_ limits drop nothing: call Wal::start_retention"
+        } else {
+            ""
+        };
+        let message = format!("{directory}: max_log_bytes is reached: {fullness}{held}{waits}");
         Error::new(ErrorKind::NoSpace, message)
     }
 

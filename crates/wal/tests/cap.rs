@@ -110,6 +110,7 @@ fn retention_makes_room_before_anybody_is_refused() {
             let disk = SimDisk::new(4);
             let options = small(policy).background(background).max_log_bytes(CAP).retain_entries(2);
             let wal = open(&disk, &options);
+            wal.start_retention().expect("the log is open");
             for _ in 0..40 {
                 append(&wal).expect("there is room");
                 assert!(file_bytes(&disk) <= CAP);
@@ -120,6 +121,47 @@ fn retention_makes_room_before_anybody_is_refused() {
             drop(hold);
             append(&wal).expect("there is room");
             wal.close().expect("nothing fails");
+        }
+    });
+}
+
+// Holds are taken again after an open, so an append that meets the cap before that must not drop what they keep.
+#[test]
+fn an_append_that_meets_the_cap_drops_nothing_before_retention_is_started_and_says_so() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            for when_full in [WhenFull::Refuse, WhenFull::Wait] {
+                let disk = SimDisk::new(12);
+                let options = small(policy).background(background).max_log_bytes(CAP).when_full(when_full);
+                let wal = open(&disk, &options.retain_entries(2));
+                for _ in 0..6 {
+                    append(&wal).expect("there is room");
+                }
+                if when_full == WhenFull::Refuse {
+                    let error = refused(append(&wal), ErrorKind::NoSpace);
+                    assert!(error.to_string().contains("retention has not been started"), "{error}");
+                    drop(wal.hold("service", 0).expect("nothing was dropped"));
+                    wal.start_retention().expect("the log is open");
+                    assert_eq!(append(&wal).expect("there is room"), 6);
+                } else {
+                    thread::scope(|scope| {
+                        let waits = scope.spawn(|| append(&wal));
+                        thread::sleep(Duration::from_millis(5));
+                        assert!(!waits.is_finished() && wal.first() == 0);
+                        drop(wal.hold("service", 0).expect("nothing was dropped"));
+                        wal.start_retention().expect("the log is open");
+                        assert_eq!(waits.join().expect("it does not panic").expect("there is room"), 6);
+                    });
+                }
+                assert!(wal.first() > 0);
+                let hold = wal.hold("archive", wal.first()).expect("it is there");
+                if when_full == WhenFull::Refuse {
+                    let error = (0..9).find_map(|_| append(&wal).err()).expect("it is held");
+                    assert!(!error.to_string().contains("retention"), "{error}");
+                }
+                drop(hold);
+                wal.close().expect("nothing fails");
+            }
         }
     });
 }
@@ -282,6 +324,7 @@ fn appends_that_wait_go_on_by_themselves_when_a_hold_or_a_reader_is_gone() {
             let disk = SimDisk::new(11);
             let options = small(policy).background(true).max_log_bytes(CAP).when_full(WhenFull::Wait);
             let wal = open(&disk, &options.retain_entries(1));
+            wal.start_retention().expect("the log is open");
             append(&wal).expect("there is room");
             let hold = wal.hold("archive", 0).expect("it is there");
             for _ in 0..5 {

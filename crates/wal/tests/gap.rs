@@ -132,7 +132,7 @@ fn a_failed_write_takes_back_everything_that_joined_behind_it_and_nothing_else()
                     commit
                 })
                 .collect();
-            let watched = wal.until_written(5);
+            let (watched, mut beyond) = (wal.until_written(5), wal.until_written(10));
             gate.open_failing_one();
             let failed = common::refused(failing.join().expect("nobody panics"), ErrorKind::Io);
             for commit in behind {
@@ -144,8 +144,10 @@ fn a_failed_write_takes_back_everything_that_joined_behind_it_and_nothing_else()
                 let appended = wal.append_with(&[7], Durability::Durable);
                 assert_eq!(appended.expect("the fault is over"), number, "{what}");
             }
-            // Whoever waits for a number waits for it whatever fails on the way.
-            watched.wait().expect("the number was used again");
+            // What it waited for is not there, and entry 5 is another one.
+            common::refused(watched.wait(), ErrorKind::Truncated);
+            wal.until_written(5).wait().expect("it is the other one that is asked for now");
+            assert!(beyond.wait_timeout(Duration::ZERO).is_none(), "no entry had that number");
             assert_eq!(contents(&wal)[0], b"kept");
             drop(wal);
             let shown = contents(&open(&disk.kill(), &small(policy)));

@@ -4,13 +4,16 @@
 
 mod common;
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use common::bytes::linked;
 use common::ledger::payload;
-use common::{HALF, SMALL, contents, every_setup, open, read, refused, small, within};
+use common::seam::{Call, Seam};
+use common::{HALF, SMALL, contents, eventually, every_setup, open, read, refused, small, within};
 use wal::{ErrorKind, Options, SyncPolicy, Wal};
 use wal_segment::io::sim::SimDisk;
 
@@ -165,6 +168,149 @@ fn what_is_held_can_be_read_while_others_append_and_truncate() {
             let next = wal.written();
             assert_eq!(wal.truncate_before(next).expect("nothing fails"), next, "all are gone");
             assert!(contents(&wal).is_empty());
+        }
+    });
+}
+
+/// A simulated disk on which one call to the anchor fails, when that is asked for.
+struct FailingAnchor {
+    seam: Arc<Seam>,
+    /// How many calls to the anchor succeed before one fails; `u64::MAX` when none fails.
+    left: Arc<AtomicU64>,
+}
+
+impl FailingAnchor {
+    fn new(seed: u64) -> FailingAnchor {
+        let left = Arc::new(AtomicU64::new(u64::MAX));
+        let counts = Arc::clone(&left);
+        let seam = Seam::new(SimDisk::new(seed), move |call| match call {
+            Call::Write { name: "ANCHOR", .. } | Call::Sync { name: "ANCHOR" } => {
+                let before = counts.load(Ordering::Relaxed);
+                // Once one has failed, all go well again.
+                counts
+                    .store(if before == 0 { u64::MAX } else { before.saturating_sub(1) }, Ordering::Relaxed);
+                if before == 0 { Err(io::Error::other("on purpose")) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        });
+        FailingAnchor { seam, left }
+    }
+
+    fn fail_after(&self, calls: u64) {
+        self.left.store(calls, Ordering::Relaxed);
+    }
+
+    /// Whether the failure is still to come; it does not any more.
+    fn is_ahead(&self) -> bool {
+        self.left.swap(u64::MAX, Ordering::Relaxed) < 1 << 32
+    }
+}
+
+/// Everything that a hold promises is so.
+#[track_caller]
+fn keeps(wal: &Wal, hold: &wal::Hold, expected: &[Vec<u8>]) {
+    assert!(!hold.overrun(), "nothing was dropped");
+    assert!(!hold.wait_overrun(Duration::ZERO).expect("the log is open"));
+    hold.advance(hold.sequence()).expect("it is valid");
+    assert_eq!((wal.stats().hold_overruns, wal.stats().holds), (0, 1));
+    let (found, error) = read(wal.read_from(hold.sequence()).expect("it is held"));
+    assert!(error.is_none() && found == expected, "{error:?}");
+    drop(wal.hold("another", hold.sequence()).expect("the log begins where it did"));
+}
+
+/// The log wanted to pass a hold that kept too much, and told its owner so. Then the anchor could not be written,
+/// the log kept everything, and the owner had given up its position for nothing.
+#[test]
+fn a_truncation_that_fails_at_any_call_to_the_anchor_invalidates_no_hold() {
+    let mut failed = 0;
+    for calls in 0..100 {
+        let disk = FailingAnchor::new(calls);
+        let options = small(POLICY).hold_limit_bytes(2 * SMALL);
+        let wal = options.open_in(Arc::clone(&disk.seam) as _).expect("nothing fails");
+        for n in 0..12_u64 {
+            wal.append(&payload(n << 20, HALF)).expect("nothing fails");
+        }
+        let held: Vec<_> = (1..12_u64).map(|n| payload(n << 20, HALF)).collect();
+        let hold = wal.hold("archive", 1).expect("it is there");
+        disk.fail_after(calls);
+        let truncated = wal.truncate_before(12);
+        if disk.is_ahead() {
+            assert_eq!(truncated.expect("nothing fails"), 12);
+            assert!(hold.overrun(), "it kept too much");
+            break;
+        }
+        refused(truncated, ErrorKind::Io);
+        failed += 1;
+        assert_eq!(wal.first(), 0);
+        keeps(&wal, &hold, &held);
+        assert_eq!(wal.truncate_before(12).expect("the disk is well again"), 12);
+        assert!(hold.wait_overrun(LIMIT).expect("the log is open"));
+        refused(hold.advance(12), ErrorKind::Overrun);
+        assert_eq!(wal.stats().hold_overruns, 1);
+    }
+    assert!(failed >= 2, "a write and a sync");
+}
+
+#[test]
+fn retention_that_fails_at_any_call_to_the_anchor_invalidates_no_hold() {
+    within(LIMIT, || {
+        // Under the cap it runs within the append, otherwise after it.
+        for (background, capped) in [(false, false), (false, true), (true, false)] {
+            let mut failed = 0;
+            for calls in 0..100 {
+                let disk = FailingAnchor::new(calls);
+                let options = small(POLICY).background(background).retain_entries(2).hold_limit_bytes(SMALL);
+                let options = if capped { options.max_log_bytes(3 * SMALL) } else { options };
+                let wal = options.open_in(Arc::clone(&disk.seam) as _).expect("nothing fails");
+                wal.start_retention().expect("the log is open");
+                let payloads: Vec<_> = (0..8_u64).map(|n| payload(n << 20, HALF)).collect();
+                wal.append(&payloads[0]).expect("nothing fails");
+                let hold = wal.hold("archive", 0).expect("it is there");
+                for payload in &payloads[1..5] {
+                    wal.append(payload).expect("nothing fails");
+                }
+                if background {
+                    // Until the threads have done what the segments so far make due.
+                    thread::sleep(Duration::from_millis(20));
+                }
+                assert!(!hold.overrun(), "it keeps what it may");
+                disk.fail_after(calls);
+                wal.append(&payloads[5]).expect("it fills its segment");
+                // This begins the fourth segment, and the hold keeps two of those that are to be dropped.
+                let appended = wal.append(&payloads[6]);
+                eventually("retention has run", LIMIT, || wal.stats().keeping_errors > 0 || hold.overrun());
+                let is_ahead = disk.is_ahead();
+                if wal.stats().keeping_errors == 0 {
+                    appended.expect("nothing fails");
+                    if is_ahead {
+                        break;
+                    }
+                    // The rollover wrote the anchor, which it can do without, and retention comes after it.
+                    continue;
+                }
+                failed += 1;
+                if !background {
+                    // With threads, the next attempt may have come already.
+                    assert_eq!(wal.first(), 0);
+                    keeps(&wal, &hold, &payloads[..if capped { 6 } else { 7 }]);
+                }
+                if capped {
+                    refused(appended, ErrorKind::NoSpace);
+                } else {
+                    appended.expect("nothing fails");
+                }
+                for payload in &payloads[6..] {
+                    wal.append(payload).expect("nothing fails");
+                }
+                if !background && !capped {
+                    // The next attempt comes with the next segment.
+                    wal.append(&payloads[0]).expect("nothing fails");
+                }
+                assert!(hold.wait_overrun(LIMIT).expect("the log is open"), "the next attempt works");
+                eventually("and then shows", LIMIT, || wal.first() >= 4);
+                assert_eq!(wal.stats().hold_overruns, 1);
+            }
+            assert!(background || failed >= 2, "threads {background}, cap {capped}: a write and a sync");
         }
     });
 }

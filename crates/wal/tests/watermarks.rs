@@ -248,3 +248,59 @@ fn many_commits_are_awaited_by_one_task_in_any_order() {
         }
     });
 }
+
+/// A service waited for an entry that another thread had submitted. The disk was full and its write failed; the
+/// next entry got the number, and the service was told that its entry was durable.
+#[test]
+fn a_wait_for_an_entry_whose_write_failed_is_told_and_never_says_ok_for_another_entry() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            let gate = Gate::new();
+            let writes = Arc::clone(&gate);
+            let seam = Seam::new(SimDisk::new(1), move |call| match call {
+                Call::Write { name, .. } if name.ends_with(".wal") => writes.pass(),
+                _ => Ok(()),
+            });
+            // No segment begins here but the first, so the only write that the gate sees is the frame's.
+            let options = small(policy).segment_bytes(1 << 20).background(background).zero_ahead(false);
+            let wal = options.open_in(seam).expect("nothing fails");
+            wal.append_with(b"first", Durability::Durable).expect("nothing fails");
+            let mut follower = wal.follow(0).expect("it is there");
+
+            gate.shut();
+            // Without threads the write begins with the wait for the commit, and so in another thread.
+            let commit = wal.submit_with(b"lost", Durability::Written).expect("it joins");
+            assert_eq!(commit.sequence(), 1);
+            let writer = thread::spawn(move || commit.wait());
+            gate.until_somebody_waits();
+            let waiting: Vec<_> = WATERMARKS
+                .into_iter()
+                .flat_map(|watermark| WAYS.map(|way| (watermark(&wal, 1), way)))
+                .map(|(reached, way)| thread::spawn(move || way(reached)))
+                .collect();
+            let unpolled = WATERMARKS.map(|watermark| watermark(&wal, 1));
+            let beyond = WATERMARKS.map(|watermark| watermark(&wal, 2));
+            thread::sleep(Duration::from_millis(1));
+            gate.open_failing_one();
+            refused(writer.join().expect("it does not panic"), ErrorKind::Io);
+
+            assert_eq!(wal.append_with(b"second", Durability::Durable).expect("the disk is well"), 1);
+            for waiter in waiting {
+                let error = refused(waiter.join().expect("it does not panic"), ErrorKind::Truncated);
+                assert!(error.to_string().contains("write of the entries from 1 on failed"), "{error}");
+            }
+            for reached in unpolled {
+                refused(reached.wait(), ErrorKind::Truncated);
+            }
+            wal.until_durable(1).wait().expect("asked after the failure, it means the second");
+            assert_eq!(wal.append_with(b"third", Durability::Durable).expect("nothing fails"), 2);
+            for reached in beyond {
+                reached.wait().expect("no entry had that number when the write failed");
+            }
+            for expected in [&b"first"[..], b"second", b"third"] {
+                let entry = follower.next().expect("it goes on").expect("nothing was taken back");
+                assert_eq!(entry.payload(), expected);
+            }
+        }
+    });
+}

@@ -22,6 +22,7 @@
 //! - A write that failed takes with it everything that is numbered and not written, and those numbers are
 //!   given again. (Unless somebody was promised [`Durability::Buffered`] among them, and has gone on with
 //!   a number: then all stay, who waits is told, and they are written before anything else.)
+//!   So a watch of a number ends when the number is given back, as it does at a truncation.
 //! - What the target has no room for waits, with everything behind it, until somebody has made some.
 //! - A truncation has both turns, and nothing joins while it runs. Whoever waits for an entry that it
 //!   dropped is told so.
@@ -112,7 +113,7 @@ pub struct GroupCommit<T: Target> {
     calling_out: AtomicU32,
     written: Watermark,
     durable: Watermark,
-    /// How often the end was cut off.
+    /// How often the end was cut off, or a failed write gave numbers back.
     cuts: Watermark,
     turn: Condvar,
     room: Condvar,
@@ -180,7 +181,8 @@ impl<T: Target> GroupCommit<T> {
         self.durable.position()
     }
 
-    /// How often the end of the log was cut off.
+    /// How often numbers lost their entries, and are given to others: by a truncation of the end, or by a write
+    /// that failed.
     pub fn cuts(&self) -> u64 {
         self.cuts.position()
     }

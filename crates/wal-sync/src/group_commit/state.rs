@@ -79,7 +79,7 @@ pub(super) struct State<T: Target> {
     pub(super) syncing: bool,
     /// Nothing joins before a truncation has ended.
     pub(super) truncating: bool,
-    /// Where the end of the log was cut off.
+    /// Where the end of the log was cut off, and which numbers failed writes gave back.
     pub(super) cuts: Cuts,
     pub(super) unsynced: VecDeque<Unsynced<T::Error>>,
     /// Bytes that joined, and have not reached what was asked for.
@@ -175,7 +175,7 @@ impl<T: Target> State<T> {
         }
     }
 
-    /// Whether entries in front of `end` were cut off since there were so many cuts.
+    /// Whether entries in front of `end` were cut off by a truncation since there were so many cuts.
     pub(super) fn refuse_if_cut(&self, cuts: u64, end: u64) -> Result<(), Error<T::Error>> {
         match self.cuts.lowest_since(cuts) {
             Some(from) if end > from => Err(Error::Truncated { from }),

@@ -205,6 +205,10 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// A write failed: nothing that is numbered behind it can be part of the log under its number.
+    ///
+    /// Either the numbers are given back, and a watch of one of them ends; or entries among them were promised
+    /// to be buffered. Then all entries keep their numbers and are written later, so a watch of one waits on:
+    /// what it waits for is still this entry.
     pub(super) fn take_back(
         &self,
         locked: &mut State<T>,
@@ -226,6 +230,11 @@ impl<T: Target> GroupCommit<T> {
             // The ticker tries again in an interval.
             locked.pending_since = locked.pending_since.map(|_| now());
         } else {
+            if !locked.closed {
+                // After a close no other entry gets them, and a watch is told that the log ended.
+                let until = locked.next;
+                self.give_back_numbers(locked, next.first, until, finished);
+            }
             locked.next = next.first;
             locked.wanted = locked.wanted.min(next.first);
             locked.pending_since = locked.pending_since.filter(|_| locked.durable < locked.next);

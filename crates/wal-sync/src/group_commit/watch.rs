@@ -24,18 +24,19 @@ pub struct Watch {
     mark: Mark,
     sequence: u64,
     id: Option<u64>,
-    /// How often the log had been cut when this was made.
+    /// How many cuts and failed writes there had been when this was made.
     cuts: Option<u64>,
 }
 
 impl Watch {
-    /// For this entry, which need not exist yet. Truncations count from the first poll on.
+    /// For this entry, which need not exist yet. Truncations and failed writes count from the first poll on.
     #[must_use]
     pub fn new(mark: Mark, sequence: u64) -> Watch {
         Watch { mark, sequence, id: None, cuts: None }
     }
 
-    /// As [`Watch::new`]; is told of a truncation also when it came since there were so many.
+    /// As [`Watch::new`]; is told of a truncation or a failed write also when it came since
+    /// [`GroupCommit::cuts`] returned this.
     #[must_use]
     pub fn since(mark: Mark, sequence: u64, cuts: u64) -> Watch {
         Watch { cuts: Some(cuts), ..Watch::new(mark, sequence) }
@@ -47,16 +48,17 @@ impl Watch {
 pub struct Standing<E> {
     /// Where the watermark is.
     pub position: u64,
-    /// How often the end was cut off.
+    /// What [`GroupCommit::cuts`] returns.
     pub cuts: u64,
-    /// The furthest back that was cut since there were as many cuts as the asker knows of.
+    /// The furthest back that a truncation cut since there were as many cuts as the asker knows of. A failed
+    /// write is none: what it gave back was never in front of a watermark.
     pub cut_from: Option<u64>,
     /// Why the watermark will not move any more.
     pub over: Option<Error<E>>,
 }
 
 impl<T: Target> GroupCommit<T> {
-    /// A watch that is told of every truncation from now on.
+    /// A watch that is told of every truncation and every failed write from now on.
     pub fn watch(&self, mark: Mark, sequence: u64) -> Watch {
         Watch::since(mark, sequence, self.cuts())
     }
@@ -76,7 +78,9 @@ impl<T: Target> GroupCommit<T> {
     ///
     /// # Errors
     /// The latched failure, or [`Error::Closed`]: it never will. [`Error::Truncated`]: the log was cut in front
-    /// of the entry, and what gets its number later is another one.
+    /// of the entry, and what gets its number later is another one. [`Error::WriteFailed`]: the number had been
+    /// given out and the write failed, so another entry gets it. A number that had not been given out then is
+    /// waited for on.
     pub fn poll_watch(&self, watch: &mut Watch, context: &Context<'_>) -> Poll<Result<(), Error<T::Error>>> {
         // Wakers are foreign code: cloned and dropped under no lock.
         let waker = context.waker().clone();
@@ -85,6 +89,10 @@ impl<T: Target> GroupCommit<T> {
         if let Err(cut) = locked.refuse_if_cut(cuts, watch.sequence.saturating_add(1)) {
             drop(locked);
             return Poll::Ready(Err(cut));
+        }
+        if let Some(from) = locked.cuts.given_back_since(cuts, watch.sequence) {
+            drop(locked);
+            return Poll::Ready(Err(Error::WriteFailed { from }));
         }
         if position(&locked, watch.mark) > watch.sequence {
             drop(locked);
@@ -124,14 +132,42 @@ impl<T: Target> GroupCommit<T> {
 
     /// Takes out those whose watermark has passed their entry.
     pub(super) fn take_reached(&self, locked: &mut State<T>, finished: &mut Finished<T::Error>) {
-        let mut index = 0;
-        while index < locked.watchers.len() {
-            let watcher = &locked.watchers[index];
-            if position(locked, watcher.mark) > watcher.sequence {
-                finished.wakers.push(locked.watchers.swap_remove(index).waker);
-            } else {
-                index += 1;
-            }
+        let (written, durable) = (locked.written, locked.durable);
+        take_watchers(locked, finished, |watcher| {
+            let position = match watcher.mark {
+                Mark::Written => written,
+                Mark::Durable => durable,
+            };
+            position > watcher.sequence
+        });
+    }
+
+    /// The numbers from `from` to before `until` are given again, to other entries. Takes out those who wait for
+    /// one of them, and sees to it that a watch which is polled later is told, too.
+    pub(super) fn give_back_numbers(
+        &self,
+        locked: &mut State<T>,
+        from: u64,
+        until: u64,
+        finished: &mut Finished<T::Error>,
+    ) {
+        locked.cuts.add_given_back(from, until);
+        self.cuts.advance(locked.cuts.count());
+        take_watchers(locked, finished, |watcher| (from..until).contains(&watcher.sequence));
+    }
+}
+
+fn take_watchers<T: Target>(
+    locked: &mut State<T>,
+    finished: &mut Finished<T::Error>,
+    is_told: impl Fn(&Watcher) -> bool,
+) {
+    let mut index = 0;
+    while index < locked.watchers.len() {
+        if is_told(&locked.watchers[index]) {
+            finished.wakers.push(locked.watchers.swap_remove(index).waker);
+        } else {
+            index += 1;
         }
     }
 }
