@@ -33,6 +33,15 @@ fn append_over_a_rollover(wal: &Wal) -> (u64, Option<wal::Error>) {
     unreachable!("a small segment is full some time")
 }
 
+/// Puts a copy in the place of a file, or removes it.
+fn exchange(disk: &SimDisk, name: &str, replaced: bool) {
+    if replaced {
+        assert!(disk.replace(name), "{name} is there");
+    } else {
+        disk.delete(name);
+    }
+}
+
 /// Entries `0..count` as [`large`] made them, at least.
 #[track_caller]
 fn holds(wal: &Wal, count: u64) {
@@ -58,11 +67,7 @@ fn with_lock_removed_or_replaced_a_second_writer_is_refused() {
         let disk = SimDisk::new(1);
         let wal = open(&disk, &small(SyncPolicy::Immediate));
         for number in 0..9 {
-            if replaced {
-                assert!(disk.replace(LOCK))
-            } else {
-                disk.delete(LOCK)
-            }
+            exchange(&disk, LOCK, replaced);
             refused(try_open(&disk, &small(SyncPolicy::Immediate)), ErrorKind::Locked);
             assert_eq!(wal.append(&large(number)).expect("the first writer goes on"), number);
         }
@@ -84,11 +89,7 @@ fn where_a_directory_cannot_be_locked_the_first_writer_stops_before_its_next_seg
             let (before, refusal) = append_over_a_rollover(&wal);
             assert!(refusal.is_none(), "{refusal:?}");
             wal.sync().expect("nothing fails");
-            if replaced {
-                assert!(disk.replace(LOCK))
-            } else {
-                disk.delete(LOCK)
-            }
+            exchange(&disk, LOCK, replaced);
             let second = open(&disk, &small(policy));
             let (_, refusal) = append_over_a_rollover(&wal);
             is_exchanged(&refusal.expect("it looks before it begins a segment"), LOCK);
@@ -115,11 +116,7 @@ fn a_log_whose_segment_or_anchor_was_replaced_or_removed_accepts_nothing_behind_
                 assert!(refusal.is_none(), "{refusal:?}");
                 wal.sync().expect("nothing fails");
                 assert_eq!(view(&disk).segments().last().map(|segment| segment.number), Some(2));
-                if replaced {
-                    assert!(disk.replace(&file))
-                } else {
-                    disk.delete(&file)
-                }
+                exchange(&disk, &file, replaced);
                 let (_, refusal) = append_over_a_rollover(&wal);
                 is_exchanged(&refusal.expect("it looks before it begins a segment"), &file);
                 refused(wal.append(b"more"), ErrorKind::Poisoned);
@@ -181,11 +178,7 @@ fn a_spare_that_was_removed_or_replaced_is_made_anew() {
             acknowledged = wal.append(&large(acknowledged)).expect("nothing fails") + 1;
         }
         assert_eq!(wal.stats().rollovers, 1, "the spare is prepared ahead");
-        if replaced {
-            assert!(disk.replace(&spare))
-        } else {
-            disk.delete(&spare)
-        }
+        exchange(&disk, &spare, replaced);
         let (acknowledged, refusal) = append_over_a_rollover(&wal);
         assert!(refusal.is_none(), "{refusal:?}");
         drop(wal);

@@ -74,7 +74,7 @@ impl Writer {
             remove_leftovers(depot.directory(), &merged);
         }
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
-        self.go_on_merged(kept, is_cut, open, &encoded, spans, end, depot);
+        self.go_on_merged(kept, is_cut, (open, encoded, spans, end), depot);
         self.owe_anchor(merged, merged_bytes, is_cut, depot)?;
         Ok(true)
     }
@@ -150,22 +150,14 @@ impl Writer {
     }
 
     /// The log is the segments in front of `kept`, and the one with what the others held.
-    fn go_on_merged(
-        &mut self,
-        kept: usize,
-        cut: bool,
-        open: OpenSegment,
-        encoded: &[u8; wal_format::LINK_FRAME_BYTES],
-        spans: Arc<Vec<Span>>,
-        end: Tip,
-        depot: &dyn Depot,
-    ) {
+    fn go_on_merged(&mut self, kept: usize, cut: bool, copied: Copied, depot: &dyn Depot) {
+        let (open, encoded, spans, end) = copied;
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
         let before = self.spans[kept - 1];
         self.spans = Arc::new(self.spans[..kept].to_vec());
         (self.end, self.seal_offset) = (before.end, before.seal_offset);
-        let after_link = self.behind(encoded);
+        let after_link = self.behind(&encoded);
         self.enter(open, after_link, spans, depot);
         self.rolled = Some(Rolled { from, to, first: end.next, cut });
         self.end = end;
