@@ -99,6 +99,8 @@ pub struct HeldNames {
     anchor: Option<HeldFile>,
     /// The last segment, once there is one.
     last: Option<HeldFile>,
+    /// How often either was set anew.
+    changes: u64,
     rules: Rules,
 }
 
@@ -109,17 +111,26 @@ impl HeldNames {
         last: Option<HeldFile>,
         rules: Rules,
     ) -> HeldNames {
-        HeldNames { lock: lock.id(), anchor, last, rules }
+        HeldNames { lock: lock.id(), anchor, last, changes: 0, rules }
     }
 
     /// The log goes on in this segment.
     pub fn enter(&mut self, segment: HeldFile) {
         self.last = Some(segment);
+        self.changes += 1;
     }
 
     /// The anchor was made anew.
     pub fn set_anchor(&mut self, anchor: HeldFile) {
         self.anchor = Some(anchor);
+        self.changes += 1;
+    }
+
+    /// Whether these are the same names as before. The log takes the name of a segment away itself, but not before it has
+    /// gone on in another: what was seen of older names means nothing.
+    #[must_use]
+    pub fn is_current(&self, looked_at: &HeldNames) -> bool {
+        self.changes == looked_at.changes
     }
 
     /// Looks where the names lead. Costs a question to the system for each. Returns whether the path of the directory

@@ -411,8 +411,15 @@ impl Depot for Stores {
     }
 
     fn check_names(&self) -> Result<(), SegmentError> {
-        let names = self.names.lock_whole().clone();
-        match names.check(self.directory.as_ref()) {
+        let checked = loop {
+            // No lock is held while the system is asked: an append goes on in the next segment meanwhile.
+            let names = self.names.lock_whole().clone();
+            let checked = names.check(self.directory.as_ref());
+            if checked.is_ok() || self.names.lock_whole().is_current(&names) {
+                break checked;
+            }
+        };
+        match checked {
             Ok(at_path) => {
                 if !self.displaced.swap(!at_path, Ordering::Relaxed) && !at_path {
                     note!(&self.listener, Displaced {});

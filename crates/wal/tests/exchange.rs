@@ -12,7 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::bytes::segment_name;
-use common::{FEW_IMAGES, POLICIES, SMALL, contents, large, open, refused, small, try_open, view};
+use common::gate::Gate;
+use common::seam::{Call, Seam};
+use common::{
+    FEW_IMAGES, POLICIES, SMALL, contents, eventually, large, open, refused, small, try_open, view,
+};
 use wal::{ErrorKind, Options, SyncPolicy, Wal};
 use wal_segment::io::sim::SimDisk;
 use wal_segment::io::{Access, Directory};
@@ -454,6 +458,42 @@ fn on_a_real_disk_a_second_writer_is_refused_whatever_becomes_of_lock() {
     assert!(wal.stats().directory_locked);
     wal.close().expect("nothing fails");
     holds(&real(&path), 2);
+}
+
+// The background thread had taken down the names and was about to look, when the log went on in the next segment, dropped
+// the one before it, and let its file wait under another name. The name that was missing then was one that the log
+// itself had taken away, and the log was poisoned.
+#[test]
+fn a_segment_that_the_log_drops_while_another_thread_looks_at_names_counts_as_no_exchange() {
+    let disk = SimDisk::new(1);
+    let gate = Gate::new();
+    let held_back = Arc::clone(&gate);
+    let seam = Seam::new(disk.clone(), move |call| match call {
+        Call::IdOf { name } if name.ends_with(".wal") && thread::current().name() == Some("wal-files") => {
+            held_back.pass()
+        }
+        _ => Ok(()),
+    });
+    let wal = small(SyncPolicy::Immediate).background(true).open_in(seam).expect("a new log");
+    let (_, refusal) = append_over_a_rollover(&wal);
+    assert!(refusal.is_none(), "{refusal:?}");
+    // The next segment is prepared; then the thread looks, at the latest when it has had nothing to do for a second.
+    let last = wal.stats().segments;
+    eventually("a spare", Duration::from_secs(10), || {
+        wal.append(b"small").is_ok() && disk.names().contains(&segment_name(last + 1))
+    });
+    gate.shut();
+    gate.until_somebody_waits();
+    let (acknowledged, refusal) = append_over_a_rollover(&wal);
+    assert!(refusal.is_none(), "{refusal:?}");
+    wal.truncate_before(acknowledged).expect("nothing fails");
+    assert!(!disk.names().contains(&segment_name(last)), "{:?}", disk.names());
+    gate.open();
+    for _ in 0..3 {
+        let (_, refusal) = append_over_a_rollover(&wal);
+        assert!(refusal.is_none(), "{refusal:?}");
+    }
+    wal.close().expect("nothing fails");
 }
 
 /// What the files lead to is asked of the system only where something is begun.

@@ -17,6 +17,7 @@ pub(crate) enum Call<'a> {
     Synced { name: &'a str, ok: bool },
     Map { name: &'a str, bytes: usize },
     SyncDirectory,
+    IdOf { name: &'a str },
 }
 
 type Ask = dyn Fn(Call<'_>) -> io::Result<()> + Send + Sync;
@@ -77,6 +78,7 @@ impl Directory for Seam {
         self.inner.lock_directory()
     }
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        (self.ask)(Call::IdOf { name })?;
         self.inner.id_of(name)
     }
     fn is_at_path(&self) -> io::Result<bool> {

@@ -123,6 +123,7 @@ impl Directory for Stage {
         self.disk.lock_directory()
     }
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.steps.step();
         self.disk.id_of(name)
     }
     fn is_at_path(&self) -> io::Result<bool> {
