@@ -209,9 +209,9 @@ fn it_sees_each_entry_once_over_rollovers_closes_kills_and_merges_under_every_po
             append(&wal, if life % 10 == 9 { 40 } else { 1 });
             drain(&mut follower, &mut seen);
             if life % 2 == 0 {
-                drop(wal)
+                drop(wal);
             } else {
-                wal.close().expect("nothing fails")
+                wal.close().expect("nothing fails");
             }
             drain(&mut follower, &mut seen);
         }
