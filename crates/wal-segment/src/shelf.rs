@@ -85,7 +85,7 @@ impl Snapshot {
         self.end.next.max(self.first)
     }
 
-    /// Whoever asks for this number, or for one behind it, is told what is wrong behind the end. A log that ends before
+    /// A reader that asks for this number, or for a later one, is told what is wrong at the end. A log that ends before
     /// it begins is wrong as a whole.
     pub(crate) fn damaged_from(&self) -> Option<(Sequence, &Damage)> {
         let from = if self.is_contradictory() { Sequence::ZERO } else { self.end.next };
