@@ -11,7 +11,7 @@ use std::path::Path;
 use std::task::Poll;
 use std::time::Duration;
 
-use wal::Options;
+use wal::{Mark, Options};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(directory) = std::env::args_os().nth(1) else {
@@ -37,10 +37,10 @@ fn inspect(directory: &Path, patience: Duration) -> Result<u64, Box<dyn Error>> 
         None => println!("no entries"),
     }
 
-    let mut follower = view.follow(view.written())?;
+    // Only written as yet: to act on what comes, rather than to look at it, `follow` hands out what is durable.
+    let mut follower = view.follow_with(view.written(), Mark::Written)?;
     while let Poll::Ready(Some(entry)) = follower.next_timeout(patience) {
         let entry = entry?;
-        // Only written as yet, unless the disk states more: a power cut may take it away.
         let promise = if entry.sequence() < follower.durable() { "durable" } else { "written" };
         println!("{:>4}  {promise}  {}", entry.sequence(), entry.payload().escape_ascii());
     }

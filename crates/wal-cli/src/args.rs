@@ -186,9 +186,12 @@ pub(crate) struct Cat {
     /// Begin with the last entry.
     #[arg(long)]
     pub(crate) reverse: bool,
-    /// Go on with the entries that a writer appends, until interrupted.
+    /// Go on with the entries that a writer appends, as they become durable, until interrupted.
     #[arg(short, long, conflicts_with = "reverse")]
     pub(crate) follow: bool,
+    /// With --follow: print what is only written, too, which a loss of power may take back.
+    #[arg(long, requires = "follow")]
+    pub(crate) written: bool,
     /// End entries with a NUL rather than a newline.
     #[arg(long)]
     pub(crate) null: bool,

@@ -5,7 +5,9 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use support::{Log, lines, wait};
 
@@ -50,7 +52,7 @@ impl Drop for Follows {
     }
 }
 
-/// Over rollovers, closes and kills -9 of the writer, at once and without a repetition.
+/// Over rollovers, closes and kills -9 of the writer, at once and without a repetition; what is written.
 #[test]
 fn each_entry_is_printed_once_and_while_the_writer_waits_also_behind_kills() {
     for sync in ["none", "grouped", "immediate"] {
@@ -59,8 +61,9 @@ fn each_entry_is_printed_once_and_while_the_writer_waits_also_behind_kills() {
         let mut next = 0;
         let mut writer = log.writer(&args);
         writer.send_one_by_one(0..5);
-        let mut follows = Follows::begin(&log, &[]);
-        let mut behind = Follows::begin(&log, &["--from", "5"]);
+        let mut follows = Follows::begin(&log, &["--written"]);
+        let mut behind = Follows::begin(&log, &["--written", "--from", "5"]);
+        let mut durable = Follows::begin(&log, &[]);
         follows.prints(&lines(0..5));
         next += 5;
         for round in 0..6 {
@@ -80,6 +83,7 @@ fn each_entry_is_printed_once_and_while_the_writer_waits_also_behind_kills() {
         }
         assert_eq!(writer.close(), Some(0));
         behind.prints(&lines(5..next));
+        durable.prints(&lines(0..next));
         assert!(log.segments().len() > 3, "{sync}");
     }
 }
@@ -104,7 +108,7 @@ fn a_reader_who_leaves_ends_it_and_is_no_error() {
     let log = Log::new();
     let mut writer = log.writer(&[]);
     writer.send_one_by_one(0..3);
-    let mut follows = Follows::begin(&log, &[]);
+    let mut follows = Follows::begin(&log, &["--written"]);
     let mut line = String::new();
     follows.printed.as_mut().unwrap().read_line(&mut line).unwrap();
     assert_eq!(line, lines(0..1));
@@ -131,6 +135,7 @@ fn without_a_log_it_does_not_wait_for_one() {
     let log = Log::new();
     assert_eq!(log.run(&["cat", "--follow"]).code, Some(5));
     assert_eq!(log.run(&["cat", "--follow", "--reverse"]).code, Some(1));
+    assert_eq!(log.run(&["cat", "--written"]).code, Some(1), "only with --follow");
 }
 
 /// The writer is killed in the middle of whatever it does, over and over: what was printed is the log.
@@ -140,7 +145,8 @@ fn what_is_printed_beside_a_writer_that_is_killed_at_any_moment_is_the_log() {
         let log = Log::new();
         let args = ["--segment-size", "64KiB", "--sync", sync];
         log.append_one_by_one(&args, 0..1);
-        let mut follows = Follows::begin(&log, &[]);
+        let mut follows = Follows::begin(&log, &["--written"]);
+        let mut durable = Follows::begin(&log, &[]);
         for round in 0..8 {
             let mut writer = log.writer(&args);
             let mut stdin = writer.take_stdin();
@@ -157,8 +163,40 @@ fn what_is_printed_beside_a_writer_that_is_killed_at_any_moment_is_the_log() {
         // What a kill leaves half written is cut off by the next append.
         log.run_with(&["append"], b"the last line\n");
         let log_now = log.cat();
-        let mut printed = vec![0; log_now.len()];
-        follows.printed.as_mut().unwrap().read_exact(&mut printed).unwrap();
-        assert!(printed == log_now, "{sync}");
+        for follows in [&mut follows, &mut durable] {
+            let mut printed = vec![0; log_now.len()];
+            follows.printed.as_mut().unwrap().read_exact(&mut printed).unwrap();
+            assert!(printed == log_now, "{sync}");
+        }
     }
+}
+
+/// Under `none` nothing is durable before the writer ends; otherwise the disk states it within about a second.
+#[test]
+fn it_prints_what_is_durable_and_with_written_what_is_not_yet() {
+    let log = Log::new();
+    let mut writer = log.writer(&["--sync", "none"]);
+    writer.send_one_by_one(0..5);
+    let mut written = Follows::begin(&log, &["--written", "--limit", "5"]);
+    written.prints(&lines(0..5));
+    assert_eq!(written.end(), (Some(Some(0)), String::new()));
+    let mut durable = Follows::begin(&log, &["--limit", "8"]);
+    let printed = durable.printed.take().expect("the pipe is open");
+    let (send, prints) = mpsc::channel();
+    let reads = thread::spawn(move || printed.lines().for_each(|line| send.send(line.unwrap()).unwrap()));
+    let next = |number: usize| {
+        let line = prints.recv_timeout(Duration::from_secs(30)).expect("it prints");
+        assert_eq!(line, format!("entry {number}"));
+    };
+    assert!(prints.recv_timeout(Duration::from_millis(300)).is_err(), "nothing states that it is durable");
+    assert!(log.info()["durable"].is_null());
+    assert_eq!(writer.close(), Some(0));
+    (0..5).for_each(next);
+    let mut writer = log.writer(&["--sync", "immediate"]);
+    writer.send_one_by_one(5..8);
+    // The writer waits, and nothing comes behind the last entry.
+    (5..8).for_each(next);
+    assert_eq!(durable.end(), (Some(Some(0)), String::new()));
+    assert_eq!(writer.close(), Some(0));
+    reads.join().unwrap();
 }

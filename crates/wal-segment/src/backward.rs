@@ -145,6 +145,7 @@ impl Backward {
     fn walk(&mut self, shelf: &dyn Shelf, start: Edge, before: Sequence) -> Result<(), Error> {
         let until = self.until;
         let mut tip = start;
+        let mut last_first = start.next;
         let mut sealed = false;
         while tip.offset != until.offset && (self.whole || tip.next < before) {
             let lost = Lost::between(tip.next, until.next.max(tip.next));
@@ -166,11 +167,19 @@ impl Backward {
             if !sealed {
                 self.offsets.push(found.offset);
             }
+            last_first = found.header.first;
             tip = Edge { offset: found.end, chain: Some(found.chain), next: after };
         }
+        if tip.offset != until.offset {
+            return Ok(());
+        }
         let chained = tip.chain.is_none() || until.chain.is_none() || tip.chain == until.chain;
-        let reached = tip.offset != until.offset || (chained && tip.next >= until.next);
-        if reached {
+        if chained && until.offset == self.frames.span.end.offset {
+            let contradiction = self.frames.span.contradiction(last_first, tip.next);
+            return contradiction
+                .map_or(Ok(()), |(lost, kind)| Err(self.frames.damaged(shelf, tip.offset, lost, kind)));
+        }
+        if chained && tip.next >= until.next {
             return Ok(());
         }
         let lost = Lost::between(start.next, until.next.max(start.next));

@@ -8,7 +8,8 @@
 //! └───────┘    └───────┘   └───────┘
 //! ```
 //!
-//! Only headers and LINKs are read: a closed segment's frames are checked when they are read.
+//! Only headers and LINKs are read, and the header of the frame that ends where a LINK says: a closed segment's frames
+//! are checked when they are read.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::inspect::{Inspected, Linked, inspect};
 use crate::io::{Access, Directory};
 use crate::span::{Span, Tip};
+use crate::stated_end::{Contradicted, contradicted, stated_span};
 
 /// The segments of a log, oldest first. The last one's end is not known yet: it equals its start.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Chain {
     pub(crate) oldest_reason: LinkReason,
     /// Where the chain broke, if it did not reach the first segment.
     pub(crate) broken: Option<Damage>,
+    /// Where it broke because a LINK contradicts the frames before it: their segment, and where they end.
+    pub(crate) sound: Option<(Arc<Linked>, Tip)>,
     /// Segments whose files are longer than the log's part in them, and which nobody has mapped further.
     pub(crate) long: Vec<SegmentNumber>,
 }
@@ -43,6 +47,7 @@ pub(crate) fn trace(
     let mut spans = vec![open_span(last)];
     let mut current = Arc::clone(last);
     let mut broken = None;
+    let mut sound = None;
     let mut long = Vec::new();
     while current.header.life.segment != first_segment {
         let Some(predecessor) = current.link.predecessor else { break };
@@ -92,11 +97,16 @@ pub(crate) fn trace(
         if was_last && current.link.reason != LinkReason::Truncate && linked.file_bytes > end.offset {
             long.push(number);
         }
-        spans.push(Span { end, seal_offset: predecessor.seal_offset, ..open_span(&linked) });
+        let span = stated_span(&linked, &current.link, current.header.life.segment, open_span(&linked));
+        if let Some(Contradicted { damage, end }) = contradicted(&linked, &span) {
+            (broken, sound) = (Some(damage), Some((linked, end)));
+            break;
+        }
+        spans.push(span);
         current = linked;
     }
     spans.reverse();
-    Ok(Chain { spans, oldest_reason: current.link.reason, broken, long })
+    Ok(Chain { spans, oldest_reason: current.link.reason, broken, sound, long })
 }
 
 /// The longest chain below `hole` that reaches the first segment: what can still be read in front of
@@ -127,6 +137,7 @@ pub(crate) fn open_span(linked: &Linked) -> Span {
         checksum: linked.header.checksum,
         start: linked.start,
         end: linked.start,
+        cut_inside: false,
         seal_offset: None,
         file_bytes: linked.file_bytes,
         created_unix_ns: linked.header.created_unix_ns,

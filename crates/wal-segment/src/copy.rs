@@ -185,8 +185,10 @@ fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Er
     }
     let walked = scan::walk(to, span.life, span.checksum, span.start, span.end.offset)?;
     let (tip, end) = (walked.tip, span.end);
-    if (tip.offset, tip.chain) == (end.offset, end.chain) && tip.next >= end.next {
-        return Ok(());
+    if (tip.offset, tip.chain) == (end.offset, end.chain) {
+        let Some((lost, kind)) = span.contradiction(walked.last_first, tip.next) else { return Ok(()) };
+        let file = from.path.to_path_buf();
+        return Err(Error::Damaged(Damage { file, offset: tip.offset, sequences: Some(lost), kind }));
     }
     let kind = match walked.stop {
         Stop::Fault(fault) => DamageKind::Frame(fault),

@@ -33,9 +33,10 @@ impl Cursor {
     /// Takes over how the log is now, and moves to the segment that holds `next`.
     ///
     /// # Errors
-    /// When that segment cannot be opened.
+    /// When that segment cannot be opened; damage at the end of one that is left, or passed over.
     pub fn renew(&mut self, shelf: &dyn Shelf, snapshot: &Snapshot, next: Sequence) -> Result<(), Error> {
-        let Some(span) = snapshot.span(snapshot.find(next)) else {
+        let index = snapshot.find(next);
+        let Some(span) = snapshot.span(index) else {
             self.reading = None;
             return Ok(());
         };
@@ -45,8 +46,38 @@ impl Cursor {
             }
             _ => {
                 // The one that is left is closed before the next one is opened.
-                self.reading = None;
+                self.pass(shelf, snapshot, index, next)?;
                 self.reading = Some(Reading::begin_near(shelf, span, next)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the segment, and reads it, and those before the one at `index`, to the ends that the snapshot states:
+    /// nothing more may be in them.
+    fn pass(
+        &mut self,
+        shelf: &dyn Shelf,
+        snapshot: &Snapshot,
+        index: usize,
+        next: Sequence,
+    ) -> Result<(), Error> {
+        let Some(mut reading) = self.reading.take() else { return Ok(()) };
+        let left = snapshot.find_life(reading.span().life);
+        let Some((left, span)) = left.and_then(|left| Some((left, snapshot.span(left)?))) else {
+            return Ok(());
+        };
+        if left >= index {
+            return Ok(());
+        }
+        reading.extend(span);
+        if !reading.is_passed(next) {
+            reading.next(shelf, next)?;
+        }
+        drop(reading);
+        for span in (left + 1..index).filter_map(|passed| snapshot.span(passed)) {
+            if span.start.offset < span.end.offset {
+                Reading::begin(shelf, span, next)?.next(shelf, next)?;
             }
         }
         Ok(())

@@ -280,6 +280,13 @@ pub enum DamageKind {
         /// The end that the next segment states.
         expected: u64,
     },
+    /// The frames of the segment end with another number than the next segment states.
+    WrongNumber {
+        /// The number behind the last entry of the frame that ends there.
+        found: Sequence,
+        /// The number that the LINK of the next segment states.
+        expected: Sequence,
+    },
     /// No slot of the anchor can be read, though there are segments.
     Anchor(HeaderFault),
     /// Anchor and segments contradict each other.
@@ -316,6 +323,10 @@ impl fmt::Display for DamageKind {
             DamageKind::WrongEnd { expected } => {
                 write!(f, "the frames end here, but the next segment says {expected}")
             }
+            DamageKind::WrongNumber { found, expected } => write!(
+                f,
+                "the frames end here before entry {found}, but the next segment begins with entry {expected}"
+            ),
             DamageKind::Anchor(fault) => {
                 write!(f, "no readable anchor slot, though there are segments: {fault}")
             }

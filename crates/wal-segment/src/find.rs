@@ -58,11 +58,10 @@ const _: () = assert!(STEP as u64 == FRAME_ALIGN);
 /// # Errors
 /// What an iterator that begins there would report first.
 pub fn find(shelf: &dyn Shelf, snapshot: &Snapshot, sequence: Sequence) -> Result<Option<Entry>, Error> {
-    if sequence >= snapshot.next() {
-        return snapshot.damage().map_or(Ok(None), |damage| Err(Error::Damaged(damage.clone())));
-    }
-    if sequence < snapshot.first() {
-        return Ok(None);
+    match snapshot.damaged_from() {
+        Some((from, damage)) if sequence >= from => return Err(Error::Damaged(damage.clone())),
+        _ if !(snapshot.first()..snapshot.next()).contains(&sequence) => return Ok(None),
+        _ => {}
     }
     let Some(span) = snapshot.span(snapshot.find(sequence)) else { return Ok(None) };
     let found = find_in(shelf, span, sequence);

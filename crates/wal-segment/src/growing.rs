@@ -32,7 +32,8 @@ const MOST_AHEAD_BYTES: u64 = 1 << 20;
 impl Growing {
     /// A segment whose frames are known up to `tip`.
     pub(crate) fn new(linked: Arc<Linked>, tip: Tip, seal_offset: Option<u64>) -> Growing {
-        let durable = (tip.offset, tip.next);
+        // Its LINK stands on all that was before. What is known of its frames may be written alone.
+        let durable = (linked.start.offset, linked.start.next);
         Growing { linked, tip, seal_offset, ahead_bytes: LEAST_AHEAD_BYTES, durable }
     }
 
@@ -40,8 +41,8 @@ impl Growing {
         self.linked.header.life
     }
 
-    /// The number in front of which all is stated to be durable. Says nothing of what was known from the
-    /// beginning.
+    /// Before this number all is stated to be durable, by the LINK, by the frames that were walked here, and by the
+    /// anchor.
     pub(crate) fn durable(&self) -> Sequence {
         self.durable.1
     }
@@ -56,6 +57,7 @@ impl Growing {
         if walked.tip == self.tip {
             return Ok(false);
         }
+        let known = (self.tip.offset, self.tip.next);
         let goes_on = walked.stop == Stop::Fault(FrameFault::Short) && limit < file_bytes;
         self.ahead_bytes =
             if goes_on { MOST_AHEAD_BYTES.min(2 * self.ahead_bytes) } else { LEAST_AHEAD_BYTES };
@@ -63,9 +65,10 @@ impl Growing {
         if let Stop::Sealed { offset, .. } = walked.stop {
             self.seal_offset = Some(offset);
         }
-        let stated = walked.stated_durable.min(walked.tip.offset);
+        let stated = walked.stated_durable.max(self.linked.link.durable_offset).min(walked.tip.offset);
         if stated > self.durable.0 {
-            let (offset, number) = self.durable;
+            // Mostly the frame states what was durable right before it, and then no header is read again.
+            let (offset, number) = if known.0 <= stated { known.max(self.durable) } else { self.durable };
             self.durable = (stated, number_between(&self.linked, offset, number, stated)?);
         }
         Ok(true)

@@ -55,10 +55,18 @@ impl LastSegment {
     pub(crate) fn damage(&self, anchor: &Anchor, last: &Linked) -> Damage {
         let Tip { offset, next, .. } = self.walked.tip;
         let anchored = anchor.durable.filter(|point| point.segment == last.header.life.segment);
-        let until =
-            self.evidence.resumes_at.or(anchored.map(|point| point.next).filter(|&number| number > next));
+        // Nothing is missing that was durable; and the log would begin behind its end.
+        let begins_later = (next < anchor.first && offset >= self.durable_offset).then_some(anchor.first);
+        let anchored = anchored.map(|point| point.next).filter(|&number| number > next);
+        let until = self.evidence.resumes_at.or(begins_later).or(anchored);
         let to_next_frame = until.map_or(Lost::from(next), |until| Lost::between(next, until));
         let (sequences, kind) = match self.walked.stop {
+            Stop::Sealed { .. } | Stop::Fault(FrameFault::Blank | FrameFault::Short)
+                if begins_later.is_some() && self.evidence.genuine_end.is_none() =>
+            {
+                let kind = "the log ends here, before the first entry that the anchor states";
+                (to_next_frame, DamageKind::Contradiction(kind))
+            }
             Stop::Sealed { .. } => (to_next_frame, DamageKind::Contradiction("frames follow a SEAL")),
             Stop::Fault(fault @ FrameFault::Payload { entry }) => {
                 let start = next.advance(u64::from(entry)).unwrap_or(Sequence::MAX);

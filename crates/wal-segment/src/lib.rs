@@ -55,6 +55,7 @@ mod shelf;
 mod source;
 mod span;
 mod spare;
+mod stated_end;
 mod survey;
 mod trail;
 mod verify;

@@ -26,6 +26,8 @@ pub struct Entries {
     shelf: Arc<dyn Shelf>,
     snapshot: Snapshot,
     wanted: Range<Sequence>,
+    /// Whether what is wrong behind the end of the snapshot is to be told.
+    wants_damage: bool,
     span_index: usize,
     reading: Option<Reading>,
     /// The span that is read backward, by its index.
@@ -37,16 +39,21 @@ impl Entries {
     /// The entries of `snapshot` whose numbers are `wanted`, as far as there are any.
     #[must_use]
     pub fn new(shelf: Arc<dyn Shelf>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
+        // A range without an end reaches beyond every number; one in which no number lies asks for nothing.
+        let is_open = wanted.end == Sequence::MAX;
+        let reaches = |(from, _)| is_open || from < wanted.end && !wanted.is_empty();
+        let wants_damage = snapshot.damaged_from().is_some_and(reaches);
         let wanted = wanted.start.max(snapshot.first())..wanted.end;
         let span_index = snapshot.find(wanted.start);
-        Entries { shelf, snapshot, wanted, span_index, reading: None, backward: None, done: false }
+        let (reading, backward) = (None, None);
+        Entries { shelf, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
     }
 
     /// The next entry; `None` at the end of the snapshot or of what is wanted.
     fn advance(&mut self) -> Result<Option<Entry>, Error> {
         loop {
             if self.wanted.is_empty() {
-                return Ok(None);
+                return self.end();
             }
             let Some(reading) = &mut self.reading else {
                 let Some(span) = self.snapshot.span(self.span_index) else { return self.end() };
@@ -70,10 +77,10 @@ impl Entries {
 
     /// The last entry; `None` at the start of what is wanted.
     fn retreat(&mut self) -> Result<Option<Entry>, Error> {
-        // Whoever names an end does not ask what lies behind it.
+        self.end()?;
+        // A reader that names an end does not ask what lies behind it.
         let whole = self.wanted.end > self.snapshot.next();
         if whole {
-            self.end()?;
             self.wanted.end = self.snapshot.next();
         }
         while !self.wanted.is_empty() {
@@ -109,7 +116,7 @@ impl Entries {
 
     fn end(&self) -> Result<Option<Entry>, Error> {
         match self.snapshot.damage() {
-            Some(damage) if self.wanted.end > self.snapshot.next() => Err(Error::Damaged(damage.clone())),
+            Some(damage) if self.wants_damage => Err(Error::Damaged(damage.clone())),
             _ => Ok(None),
         }
     }

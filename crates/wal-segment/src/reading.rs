@@ -17,6 +17,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub(crate) struct Reading {
     frames: Frames,
     tip: Tip,
+    /// The first number of the frame that ends at the tip, where it is known: not right after a jump.
+    last_first: Option<Sequence>,
     /// Whether the chain value of the tip is known: not right after a jump.
     chained: bool,
     frame: Option<OpenFrame>,
@@ -25,10 +27,15 @@ pub(crate) struct Reading {
 impl Reading {
     pub(crate) fn begin(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
         let frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
-        let mut reading = Reading { frames, tip: span.start, chained: true, frame: None };
+        let mut reading = Reading {
+            frames,
+            tip: span.start,
+            last_first: Some(span.start.next),
+            chained: true,
+            frame: None,
+        };
         if let Some(tip) = reading.indexed(from)? {
-            reading.tip = tip;
-            reading.chained = false;
+            reading.jump(tip);
         }
         Ok(reading)
     }
@@ -41,10 +48,13 @@ impl Reading {
             && span.start.next < from
             && let Some(tip) = place(shelf, span, from)?
         {
-            reading.tip = tip;
-            reading.chained = false;
+            reading.jump(tip);
         }
         Ok(reading)
+    }
+
+    fn jump(&mut self, tip: Tip) {
+        (self.tip, self.last_first, self.chained) = (tip, None, false);
     }
 
     /// The part of the log that is read.
@@ -106,6 +116,10 @@ impl Reading {
                     let kind = DamageKind::Frame(FrameFault::Order);
                     return Err(self.frames.damaged(shelf, offset, all, kind));
                 }
+                let stated = self.last_first.and_then(|first| self.frames.span.contradiction(first, next));
+                if let Some((lost, kind)) = stated {
+                    return Err(self.frames.damaged(shelf, offset, lost, kind));
+                }
                 return Ok(false);
             }
             let bad = |fault| (offset, DamageKind::Frame(fault));
@@ -117,6 +131,7 @@ impl Reading {
                     match (follows, header.next_sequence(), self.frames.check(&found)?) {
                         (true, Some(after), Ok(())) => {
                             self.tip = Tip { offset: found.end, chain: found.chain, next: after };
+                            self.last_first = Some(header.first);
                             self.chained = true;
                             if header.kind == FrameKind::Data {
                                 self.frame = Some(self.frames.entries(&found));

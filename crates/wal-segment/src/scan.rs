@@ -13,7 +13,7 @@
 //!     tip ← the frame's end; after a SEAL stop
 //! ```
 
-use wal_format::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life};
+use wal_format::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life, Sequence};
 
 use crate::error::Error;
 use crate::frame_check::{Checked, FrameCheck};
@@ -26,6 +26,8 @@ use crate::window::Window;
 pub(crate) struct Walked {
     /// The end of the last valid frame.
     pub(crate) tip: Tip,
+    /// The first number of that frame; that of the start, when there was none.
+    pub(crate) last_first: Sequence,
     /// Why the walk ended: a SEAL, or what stands at the tip.
     pub(crate) stop: Stop,
     /// The furthest durable point that any of the frames states.
@@ -63,7 +65,13 @@ pub(crate) fn walk(
     let mut walk = Walk {
         life,
         check: FrameCheck::new(checksum, Window::new(file, limit), Window::new(file, limit)),
-        walked: Walked { tip: start, stop: Stop::Fault(FrameFault::Blank), stated_durable: 0, frames: 0 },
+        walked: Walked {
+            tip: start,
+            last_first: start.next,
+            stop: Stop::Fault(FrameFault::Blank),
+            stated_durable: 0,
+            frames: 0,
+        },
     };
     loop {
         match walk.step()? {
@@ -119,6 +127,7 @@ impl Walk {
             }
         };
         self.walked.stated_durable = self.walked.stated_durable.max(frame.durable_offset);
+        self.walked.last_first = frame.first;
         self.walked.tip = Tip { offset: end, chain: own_chain, next: after };
         Ok(Ok(sealed))
     }

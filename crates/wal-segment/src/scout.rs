@@ -42,6 +42,8 @@ pub struct Scout {
     /// The last segment, once it was looked at.
     growing: Option<Growing>,
     durable: Sequence,
+    /// Only what is durable is wanted.
+    durable_only: bool,
     /// A merge was met, which leaves entries what they are and moves them.
     merged: bool,
 }
@@ -56,6 +58,9 @@ enum Seen {
     Unsteady(Error),
 }
 
+/// How often a look walks on over what is written and not durable, up to 1 MiB at a time: a writer may write as quickly.
+const MOST_WALKS: u32 = 32;
+
 /// How often what does not fit is looked at while the anchor stays the same, how often at all, and how long is waited
 /// in between.
 const LOOKS: u32 = 4;
@@ -66,7 +71,19 @@ impl Scout {
     /// Goes on behind what was found by a [`look`](crate::look).
     #[must_use]
     pub fn new(snapshot: Snapshot, durable: Sequence) -> Scout {
-        Scout { log: None, snapshot, growing: None, durable, merged: false }
+        Scout { log: None, snapshot, growing: None, durable, durable_only: false, merged: false }
+    }
+
+    /// The same for a reader that wants what is durable alone.
+    #[must_use]
+    pub fn durable_only(self) -> Scout {
+        Scout { durable_only: true, ..self }
+    }
+
+    /// Entries before this number can be handed out, as far as is known.
+    #[must_use]
+    pub fn limit(&self) -> Sequence {
+        if self.durable_only { self.durable() } else { self.snapshot.next() }
     }
 
     /// The log as far as it is known.
@@ -81,20 +98,30 @@ impl Scout {
         self.durable.min(self.snapshot.next())
     }
 
-    /// Looks for more than is known. `next` is the number behind the last entry that was handed out.
+    /// Looks for more than is known; tells whether the [limit](Scout::limit) lies behind `next`, the number behind the
+    /// last entry that was handed out. What was known before may have been cut off behind `next`.
     ///
     /// # Errors
     /// [`Error::Dropped`], [`Error::CutOff`]; damage that stays; what the system reports.
     pub fn look(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
         if let Some(damage) = self.snapshot.damage()
-            && next >= self.snapshot.next()
+            && next >= self.limit()
         {
             return Err(Error::Damaged(damage.clone()));
         }
-        if !self.walk_on()? {
-            self.relink(directory, next, false)?;
+        for round in 0.. {
+            if !self.walk_on()? {
+                // What was walked in this look may state nothing: the anchor is read by the next one.
+                if round == 0 {
+                    self.relink(directory, next, false)?;
+                }
+                break;
+            }
+            if self.limit() > next || round == MOST_WALKS {
+                break;
+            }
         }
-        Ok(self.snapshot.next() > next)
+        Ok(self.limit() > next)
     }
 
     /// Finds out why entry `next` could not be read: `Ok` when it lies elsewhere now, and reading can go on.

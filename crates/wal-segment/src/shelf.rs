@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use wal_format::{HEADER_COPY_OFFSET, SegmentName, SegmentNumber, Sequence};
+use wal_format::{HEADER_COPY_OFFSET, Life, SegmentName, SegmentNumber, Sequence};
 
 use crate::catalog::segment_path;
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
@@ -85,6 +85,19 @@ impl Snapshot {
         self.end.next.max(self.first)
     }
 
+    /// A reader that asks for this number, or for a later one, is told what is wrong at the end. A log that ends before
+    /// it begins is wrong as a whole.
+    pub(crate) fn damaged_from(&self) -> Option<(Sequence, &Damage)> {
+        let from = if self.is_contradictory() { Sequence::ZERO } else { self.end.next };
+        Some(from).zip(self.damage.as_ref())
+    }
+
+    /// Whether the log ends before it begins: then nothing that it holds can be believed.
+    #[must_use]
+    pub fn is_contradictory(&self) -> bool {
+        self.damage.is_some() && self.end.next < self.first
+    }
+
     /// What is wrong behind the end.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
@@ -101,6 +114,12 @@ impl Snapshot {
         let span = Span { closed: Some(span.life.segment) < self.closed_below, ..span };
         let is_last = index + 1 == self.spans.len();
         Some(if is_last { Span { end: self.end, seal_offset: self.seal_offset, ..span } } else { span })
+    }
+
+    /// The span of this life.
+    pub(crate) fn find_life(&self, life: Life) -> Option<usize> {
+        let index = self.spans.partition_point(|span| span.life.segment < life.segment);
+        (self.spans.get(index)?.life == life).then_some(index)
     }
 
     /// The span that holds the last entry in front of `sequence`, or the first one.

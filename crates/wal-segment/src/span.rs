@@ -1,6 +1,8 @@
 //! A segment's part of the log, and the end of a frame.
 
-use wal_format::{ChecksumKind, Life, Sequence};
+use wal_format::{ChecksumKind, Life, Link, LinkReason, SegmentNumber, Sequence};
+
+use crate::error::{DamageKind, Lost};
 
 /// The end of a frame: where the next one goes, and what it must say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,9 @@ pub struct Span {
     /// Where the log goes on in the next segment, or ends. Frames behind it are void, and so are
     /// entries at or beyond its number, even inside the last frame.
     pub end: Tip,
+    /// Whether the LINK that states this end may have cut the log inside the last frame. See
+    /// [`Span::contradiction`].
+    pub cut_inside: bool,
     /// Where the segment's SEAL stands, if it has one in front of the end.
     pub seal_offset: Option<u64>,
     /// How long its file was when it was opened or prepared, in bytes.
@@ -49,4 +54,34 @@ impl Span {
     pub fn entries(&self) -> u64 {
         self.end.next.distance_from(self.start.next)
     }
+    /// What is wrong when the log is said to end behind a frame that holds the entries from `first` to before `next`;
+    /// nothing when that is possible. Of a SEAL, and of the LINK of a segment without a frame, both are the number of
+    /// the next entry.
+    ///
+    /// ```text
+    ///         first          next
+    ///  frame  │ 15 │ 16 │ 17 │
+    ///                        18       the LINK of any reason
+    ///              16   17            a LINK that may have cut inside the frame
+    ///  ≤ 15                           never: entries that are there would be hidden
+    ///                            > 18 never: entries that are not there would be passed over
+    /// ```
+    ///
+    /// A writer states where its own frames end: exactly there, whether it goes on in the next segment, opens the
+    /// log again, or cuts off what is torn. Only a truncation may end the log inside a frame, which stays as it is; and a
+    /// merge repeats the end of the segment before what it has copied, however that was stated.
+    pub(crate) fn contradiction(&self, first: Sequence, next: Sequence) -> Option<(Lost, DamageKind)> {
+        let stated = self.end.next;
+        if stated == next || self.cut_inside && first < stated && stated < next {
+            return None;
+        }
+        let lost = Lost::between(stated.min(next), stated.max(next));
+        Some((lost, DamageKind::WrongNumber { found: next, expected: stated }))
+    }
+}
+
+/// Whether this LINK, which begins `segment`, may end the log inside the last frame of its predecessor.
+pub(crate) fn may_cut_inside(link: &Link, segment: SegmentNumber) -> bool {
+    let passes_over = link.predecessor.is_some_and(|before| before.segment.next() != Some(segment));
+    link.reason == LinkReason::Truncate || link.reason == LinkReason::Reopen && passes_over
 }

@@ -28,7 +28,7 @@ use crate::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::scan::Stop;
 use crate::settle::{Purpose, Settling};
-use crate::span::Span;
+use crate::span::{Span, Tip};
 
 /// Everything that a survey learned.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ fn judge(
         record(&end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
         if chain.broken.is_some() {
-            read_below(directory, catalog, anchor, last, &mut survey)?;
+            read_below(directory, catalog, anchor, last, chain.sound.as_ref(), &mut survey)?;
         }
         // What is good in front of the break says where the loss begins.
         let readable = survey.next.value();
@@ -296,12 +296,25 @@ fn read_below(
     catalog: &Catalog,
     anchor: &Anchor,
     last: &Linked,
+    sound: Option<&(Arc<Linked>, Tip)>,
     survey: &mut Survey,
 ) -> Result<(), Error> {
     let hole = survey.spans.first().map_or(last.header.life.segment, |span| span.life.segment);
     survey.spans.clear();
     survey.next = anchor.first;
     survey.durable = anchor.first;
+    if let Some((last, end)) = sound {
+        let mut chain = chain::trace(directory, catalog, anchor.log, anchor.first_segment, last)?;
+        if chain.broken.is_none() {
+            if let Some(span) = chain.spans.last_mut() {
+                span.end = *end;
+            }
+            survey.spans = chain.spans;
+            survey.next = end.next.max(anchor.first);
+            survey.durable = survey.next;
+            return Ok(());
+        }
+    }
     let below = chain::trace_below(directory, catalog, anchor.log, anchor.first_segment, hole)?;
     if let Some((chain, last)) = below {
         let walked = walk_linked(&last, last.start, last.file_bytes)?;

@@ -24,7 +24,8 @@ use crate::io::{Access, Directory};
 use crate::last_segment::number_between;
 use crate::open::has_vanished;
 use crate::shelf::Snapshot;
-use crate::span::{Span, Tip};
+use crate::span::{Span, Tip, may_cut_inside};
+use crate::stated_end::{contradicted, stated_span};
 
 /// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
 /// The inner error says what does not fit, and may be changing. `merged` becomes true when a merge lies on the way.
@@ -57,6 +58,13 @@ pub(crate) fn trail(
             current.link.next
         };
         if kept < next {
+            // Unless it is a lie: then nothing was cut off.
+            if let Some(before) = current.link.predecessor
+                && let Ok(before) = linked(directory, catalog, anchor, before.segment, next)?
+                && let Some(damage) = lie(&before, &current)
+            {
+                return Ok(Err(Error::Damaged(damage)));
+            }
             let file = current.file.path.to_path_buf();
             return Ok(Err(Error::CutOff { file, from: kept }));
         }
@@ -70,6 +78,9 @@ pub(crate) fn trail(
             Ok(linked) => linked,
             Err(unsteady) => return Ok(Err(unsteady)),
         };
+        if let Some(damage) = newer.last().and_then(|behind| lie(&current, behind)) {
+            return Ok(Err(Error::Damaged(damage)));
+        }
     };
     if let Some(oldest) = newer.last().filter(|_| joined.is_none())
         && oldest.link.next == next
@@ -97,6 +108,7 @@ pub(crate) fn trail(
             let (chain, next) = (linked.link.chain, linked.link.next);
             before.end = Tip { offset: predecessor.end_offset, chain, next };
             before.seal_offset = predecessor.seal_offset;
+            before.cut_inside = may_cut_inside(&linked.link, linked.header.life.segment);
         }
         spans.push(open_span(&linked));
     }
@@ -107,6 +119,12 @@ pub(crate) fn trail(
         }
         _ => Ok(Ok(spans)),
     }
+}
+
+/// What is wrong with the LINK of `behind`, held against the frames of the segment that it names.
+fn lie(before: &Linked, behind: &Linked) -> Option<Damage> {
+    let span = stated_span(before, &behind.link, behind.header.life.segment, open_span(before));
+    contradicted(before, &span).map(|found| found.damage)
 }
 
 /// A segment that a LINK names.

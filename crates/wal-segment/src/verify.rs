@@ -100,10 +100,12 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
             Stop::Fault(fault) => DamageKind::Frame(fault),
             Stop::Sealed { .. } => DamageKind::WrongEnd { expected: span.end.offset },
         }
-    } else if chain != span.end.chain || next < span.end.next {
+    } else if chain != span.end.chain {
         DamageKind::Frame(FrameFault::Order)
     } else {
-        return Ok(());
+        let Some((lost, kind)) = span.contradiction(walked.last_first, next) else { return Ok(()) };
+        let file = file.path.to_path_buf();
+        return Err(Error::Damaged(Damage { file, offset, sequences: Some(lost), kind }));
     };
     let start = match kind {
         DamageKind::Frame(FrameFault::Payload { entry }) => next.advance(u64::from(entry)).unwrap_or(next),

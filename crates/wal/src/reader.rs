@@ -170,6 +170,9 @@ impl Library {
 
     /// Refuses to begin in front of what a snapshot holds, or beyond the next entry.
     pub(crate) fn check_start(&self, snapshot: &Snapshot, verb: &str, first: u64) -> Result<(), Error> {
+        if let Some(damage) = snapshot.damage().filter(|_| snapshot.is_contradictory()) {
+            return Err(wal_segment::Error::Damaged(damage.clone()).into());
+        }
         let held = snapshot.first().value()..=snapshot.next().value();
         if held.contains(&first) {
             return Ok(());

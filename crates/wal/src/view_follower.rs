@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  poll ─▶ there is more? ── no ──▶ Directory::wait(interval) ──▶ poll …
-//!            │ yes: what is written, as far as its bytes are whole
+//!            │ yes: what the disk states to be durable; or what is written, as far as its bytes are whole
 //!            ▼
-//!          entry, and what the disk states to be durable
+//!          entry
 //! ```
 //!
 //! What is looked at, and how it is known that nothing was taken back, is `wal-segment`'s scout.
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use wal_format::Sequence;
 use wal_segment::{Cursor, Error as SegmentError, Scout, Shelf};
+use wal_sync::Mark;
 use wal_sync::primitives::{Instant, now};
 
 use crate::error::Error;
@@ -24,8 +25,7 @@ use crate::reader::{Entry, Library};
 use crate::tally::Tally;
 use crate::view::View;
 
-/// How often a follower looks that was not told: beside a sync of a disk it is soon, and a hundred looks a second
-/// cost a thousandth of a core.
+/// How often a follower looks that was not told: beside a sync of a disk it is soon.
 const INTERVAL: Duration = Duration::from_millis(10);
 const SHORTEST_INTERVAL: Duration = Duration::from_micros(100);
 
@@ -34,38 +34,50 @@ const EXPLANATIONS: u32 = 3;
 
 impl View {
     /// Reads the entries from `first` on and goes on as the writer appends, in whatever process it is, also when
-    /// it is started again. Looks for more every 10 ms; see [`View::follow_every`].
+    /// it is started again: those that are durable, so that none of them is taken back by a crash. To see those that are
+    /// only written, ask for [`follow_with`](View::follow_with) and [`Mark::Written`].
+    ///
+    /// What is durable is known from the disk alone, where a writer states it with the next frame, the next segment, or the
+    /// anchor. So an entry is handed out when something follows it, or about a second after its sync; under
+    /// [`SyncPolicy::None`](crate::SyncPolicy::None) after a sync, a rollover or a close.
+    ///
+    /// `first` may be the number of the next entry: then the follower begins with what comes. Looks for more every 10 ms
+    /// unless [told otherwise](ViewFollower::every).
     ///
     /// # Errors
     /// As [`View::read_from`].
     pub fn follow(&self, first: u64) -> Result<ViewFollower, Error> {
-        self.follow_every(first, INTERVAL)
+        self.follow_with(first, Mark::Durable)
     }
 
-    /// As [`View::follow`], with a look every `interval`, which is at least 100 us.
+    /// As [`View::follow`], up to this watermark. What is [`Mark::Written`] and not durable may be gone after
+    /// the next crash of the machine, and other entries get its numbers.
     ///
     /// # Errors
     /// As [`View::read_from`].
-    pub fn follow_every(&self, first: u64, interval: Duration) -> Result<ViewFollower, Error> {
+    pub fn follow_with(&self, first: u64, mark: Mark) -> Result<ViewFollower, Error> {
         self.library().check_start(self.snapshot(), "follow", first)?;
         let next = Sequence::try_from(first).unwrap_or(Sequence::MAX);
         let durable = Sequence::try_from(self.durable()).unwrap_or(Sequence::MAX);
+        let scout = Scout::new(self.snapshot().clone(), durable);
         Ok(ViewFollower {
             tally: Tally::new(Arc::clone(self.library())),
             library: Arc::clone(self.library()),
-            scout: Scout::new(self.snapshot().clone(), durable),
+            scout: if mark == Mark::Durable { scout.durable_only() } else { scout },
+            mark,
             cursor: Cursor::new(),
+            is_stale: true,
             next,
-            interval: interval.max(SHORTEST_INTERVAL),
+            interval: INTERVAL,
             ended: false,
         })
     }
 }
 
-/// Entries in order, from one on, as a writer in another process writes them. Made by [`View::follow`]. Takes no
-/// lock and changes nothing; read-only media and directories will do.
+/// Entries in order, from one on, as a writer in another process makes them durable or writes them. Made by
+/// [`View::follow`] and [`View::follow_with`]. Takes no lock and changes nothing; read-only media and directories will do.
 ///
-/// It sees what is *written*, which a loss of power may take away, and so may a failed sync or write of the
+/// What is only *written* may be taken away by a loss of power, and by a failed sync or write of the
 /// writer's; [`ViewFollower::durable`] says which of it is certain to stay.
 ///
 /// As an iterator it waits for the next entry. It never ends by itself: a log that is closed may be opened
@@ -85,7 +97,10 @@ impl View {
 pub struct ViewFollower {
     library: Arc<Library>,
     scout: Scout,
+    mark: Mark,
     cursor: Cursor,
+    /// The scout has looked since the cursor was told where the log is.
+    is_stale: bool,
     /// The number of the entry that comes next.
     next: Sequence,
     interval: Duration,
@@ -94,6 +109,19 @@ pub struct ViewFollower {
 }
 
 impl ViewFollower {
+    /// Looks for more every `interval` while it waits, at least 100 us. A hundred looks a second cost a thousandth of a
+    /// core.
+    #[must_use]
+    pub fn every(self, interval: Duration) -> ViewFollower {
+        ViewFollower { interval: interval.max(SHORTEST_INTERVAL), ..self }
+    }
+
+    /// Which entries it sees.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        self.mark
+    }
+
     /// The number of the entry that comes next.
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -154,12 +182,17 @@ impl ViewFollower {
                     self.next = self.next.advance(1).unwrap_or(Sequence::MAX);
                     return Ok(Some(self.tally.counted(entry)));
                 }
-                Ok(None) if self.scout.look(self.library.directory(), self.next)? => {}
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    self.is_stale = true;
+                    if !self.scout.look(self.library.directory(), self.next)? {
+                        return Ok(None);
+                    }
+                }
                 Err(error) if explained == EXPLANATIONS => return Err(error),
                 Err(error) => {
                     explained += 1;
                     self.cursor.leave();
+                    self.is_stale = true;
                     self.scout.explain(self.library.directory(), self.next, error)?;
                 }
             }
@@ -168,15 +201,19 @@ impl ViewFollower {
 
     /// The next entry, as far as the log is known.
     fn read(&mut self) -> Result<Option<wal_segment::Entry>, SegmentError> {
-        let shelf = self.library.as_ref();
-        if let Some(entry) = self.cursor.read(shelf, self.next)? {
-            return Ok(Some(entry));
-        }
-        if self.next >= self.scout.snapshot().next() {
+        if self.next >= self.scout.limit() {
             return Ok(None);
+        }
+        let shelf = self.library.as_ref();
+        // Behind a cut the cursor may hold entries that are no part of the log any more.
+        if !self.is_stale
+            && let Some(entry) = self.cursor.read(shelf, self.next)?
+        {
+            return Ok(Some(entry));
         }
         let before = self.cursor.life();
         self.cursor.renew(shelf, self.scout.snapshot(), self.next)?;
+        self.is_stale = false;
         if self.cursor.life() != before {
             // A file that was removed takes space for as long as it is open.
             self.library.keep(self.scout.snapshot());
@@ -202,6 +239,7 @@ impl FusedIterator for ViewFollower {}
 impl fmt::Debug for ViewFollower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ViewFollower")
+            .field("mark", &self.mark)
             .field("position", &self.position())
             .field("durable", &self.durable())
             .finish_non_exhaustive()

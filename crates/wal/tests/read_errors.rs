@@ -42,6 +42,7 @@ fn a_read_error_at_any_read_of_an_open_fails_the_open_and_changes_nothing() {
     for state in STATES {
         for call in [CallKind::Read, CallKind::List, CallKind::Open, CallKind::Len, CallKind::DropCache] {
             for times in [Times::Once, Times::Forever] {
+                let mut done_without = 0;
                 for nth in 0.. {
                     let (disk, ledger) = found(state);
                     let before = directory(&disk);
@@ -50,9 +51,19 @@ fn a_read_error_at_any_read_of_an_open_fails_the_open_and_changes_nothing() {
                     let opened = try_open(&disk, &small(SyncPolicy::Immediate));
                     let reads = disk.calls().reads - calls.reads;
                     assert!(reads < 100, "{state}, {call:?} {nth}: {reads} reads");
-                    let Err(error) = opened else {
-                        assert!(nth > 0, "{call:?} never happens in an open");
-                        break;
+                    let error = match opened {
+                        Err(error) => error,
+                        // An open does without the header of the frame that ends where a LINK says.
+                        Ok(wal) if call == CallKind::Read && nth < reads => {
+                            disk.heal();
+                            ledger.check_kill(&contents(&wal)).expect("all of it is there");
+                            done_without += 1;
+                            continue;
+                        }
+                        Ok(_) => {
+                            assert!(nth > 0, "{call:?} never happens in an open");
+                            break;
+                        }
                     };
                     assert_eq!(error.kind(), ErrorKind::Io, "{state}, {call:?} {nth}: {error}");
                     disk.heal();
@@ -66,6 +77,9 @@ fn a_read_error_at_any_read_of_an_open_fails_the_open_and_changes_nothing() {
                     let wal = open(&disk, &small(SyncPolicy::Immediate));
                     ledger.check_kill(&contents(&wal)).expect("all of it is there");
                 }
+                // One for each LINK but the first.
+                let most = if call == CallKind::Read && times == Times::Once { 1 } else { 0 };
+                assert_eq!(done_without, most, "{state}, {call:?}, {times:?}");
             }
         }
     }
@@ -139,6 +153,7 @@ fn a_read_error_while_iterating_ends_the_iterator_with_it() {
 #[test]
 fn verify_and_the_view_pass_a_read_error_on() {
     let (disk, _) = found("closed");
+    let mut done_without = 0;
     for nth in 0..40 {
         let view = common::view(&disk);
         let calls = disk.calls().reads;
@@ -148,7 +163,12 @@ fn verify_and_the_view_pass_a_read_error_on() {
         disk.heal();
         match verified {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{error}"),
-            Ok(found) => assert!(!struck && found.damages.is_empty(), "read {nth} failed unnoticed"),
+            Ok(found) => {
+                assert!(found.damages.is_empty());
+                done_without += u32::from(struck);
+            }
         }
     }
+    // The header of the frame that ends where a LINK says: it is read again with its segment.
+    assert_eq!(done_without, 1, "reads failed unnoticed");
 }

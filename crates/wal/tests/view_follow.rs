@@ -1,4 +1,4 @@
-//! Followers without the lock, as in another process: what the writer beside them does, they see; what it takes
+//! Followers of what is written without the lock, as in another process: what the writer beside them does, they see; what it takes
 //! back, they are told.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::bytes::{frames, linked, segments};
 use common::seam::{Call, Seam};
 use common::{EVERY_POLICY, SMALL, eio, every_setup, fault, large, open, refused, small, view, within};
-use wal::{Entry, Error, ErrorKind, Options, SyncPolicy, View, ViewFollower, Wal};
+use wal::{Entry, Error, ErrorKind, Mark, Options, SyncPolicy, View, ViewFollower, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -36,8 +36,9 @@ fn append(wal: &Wal, count: u64) {
     }
 }
 
+/// Sees what is written; those that see what is durable have tests of their own.
 fn follow(disk: &SimDisk, first: u64) -> ViewFollower {
-    view(disk).follow(first).expect("it is there")
+    view(disk).follow_with(first, Mark::Written).expect("it is there")
 }
 
 /// What comes within the time that a look takes.
@@ -110,6 +111,7 @@ fn it_begins_within_the_log_or_right_behind_it_also_in_an_empty_one() {
     wal.truncate_before(14).expect("nothing fails");
     for first in [0, 13, 41, u64::MAX] {
         refused(view(&disk).follow(first), ErrorKind::OutOfRange);
+        refused(view(&disk).follow_with(first, Mark::Written), ErrorKind::OutOfRange);
     }
     is_entry(&mut follow(&disk, 14), 14);
     is_pending(&mut follow(&disk, 40));
@@ -282,7 +284,7 @@ fn a_file_that_was_made_anew_under_a_view_says_that_the_front_was_dropped() {
     let unmapped = Options::new().mapped_reads(false);
     let before = unmapped.open_read_only_in(Arc::new(disk.clone())).expect("there is a log");
     assert_eq!(before.read(5).expect("it is there").payload(), payload(5));
-    let mut follower = before.follow(0).expect("it is there");
+    let mut follower = before.follow_with(0, Mark::Written).expect("it is there");
     is_entry(&mut follower, 0);
     let front = linked(&disk);
     disk.fail(fault(CallKind::Remove, 0, Times::Forever, FaultEffect::Error(eio())));
@@ -472,7 +474,7 @@ fn a_look_at_nothing_new_reads_little_and_what_is_new_is_read_twice() {
     let wal = open(&disk, &options);
     append(&wal, 1000);
     let beside = Options::new().open_read_only_in(seam).expect("a log");
-    let mut follower = beside.follow(0).expect("it is there");
+    let mut follower = beside.follow_with(0, Mark::Written).expect("it is there");
     (0..1000).for_each(|number| is_entry(&mut follower, number));
     is_pending(&mut follower);
     let so_far = || reads.swap(0, Ordering::SeqCst);
@@ -499,11 +501,12 @@ fn a_timeout_ends_a_wait_and_the_interval_is_kept() {
     let path = scratch.path().join("log");
     let wal = Options::new().sync(SyncPolicy::Immediate).open(&path).expect("a new log");
     let beside = Options::new().open_read_only(&path).expect("it is there");
-    let mut follower = beside.follow_every(0, Duration::from_secs(3600)).expect("it is there");
+    let mut follower =
+        beside.follow_with(0, Mark::Written).expect("it is there").every(Duration::from_secs(3600));
     let begun = Instant::now();
     assert!(follower.next_timeout(Duration::from_millis(30)).is_pending());
     assert!((30..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
-    let mut follower = beside.follow_every(0, Duration::ZERO).expect("it is there");
+    let mut follower = beside.follow_with(0, Mark::Written).expect("it is there").every(Duration::ZERO);
     let waits = thread::spawn(move || follower.next().map(|entry| entry.map(|entry| entry.sequence())));
     append(&wal, 1);
     assert!(matches!(waits.join().expect("it does not panic"), Some(Ok(0))));
@@ -527,7 +530,7 @@ fn a_read_only_directory_will_do() {
     };
     set(0o500, 0o400);
     let beside = Options::new().open_read_only(&path).expect("it is there");
-    let mut follower = beside.follow(0).expect("it is there");
+    let mut follower = beside.follow_with(0, Mark::Written).expect("it is there");
     (0..40).for_each(|number| is_entry(&mut follower, number));
     is_pending(&mut follower);
     assert_eq!(follower.durable(), 40);
@@ -560,7 +563,8 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
                             None => Options::new().open_read_only(&path).expect("it is there"),
                             Some(disk) => view(disk),
                         };
-                        let mut follower = beside.follow_every(from, OFTEN).expect("it is there");
+                        let mut follower =
+                            beside.follow_with(from, Mark::Written).expect("it is there").every(OFTEN);
                         thread::spawn(move || {
                             for number in from..to {
                                 let entry = follower.next().expect("it never ends").expect("nothing fails");
@@ -721,7 +725,7 @@ fn segments_that_go_whenever_they_are_looked_at_are_no_damage() {
         })
     };
     let seen = Options::new().open_read_only_in(seam).expect("there is a log");
-    let mut follower = seen.follow(0).expect("it is there");
+    let mut follower = seen.follow_with(0, Mark::Written).expect("it is there");
     (0..3).for_each(|number| is_entry(&mut follower, number));
     append(&wal, 1);
     is_entry(&mut follower, 3);
@@ -751,7 +755,10 @@ fn beside_truncations_there_is_no_false_alarm() {
                     let (mut seen, mut told) = (0_u64, 0_u64);
                     while !done.load(Ordering::Relaxed) {
                         let beside = Options::new().open_read_only(&path).expect("it is there");
-                        let mut follower = beside.follow_every(beside.first(), OFTEN).expect("it is there");
+                        let mut follower = beside
+                            .follow_with(beside.first(), Mark::Written)
+                            .expect("it is there")
+                            .every(OFTEN);
                         while !done.load(Ordering::Relaxed) {
                             let number = follower.position();
                             match follower.next_timeout(Duration::from_millis(5)) {

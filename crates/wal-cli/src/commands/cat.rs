@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::iter;
 use std::task::Poll;
 
-use wal::{Entry, Options, View};
+use wal::{Entry, Mark, Options, View};
 
 use crate::args::{Cat, Common, terminator};
 use crate::failure::{Exit, Failure};
@@ -54,7 +54,8 @@ fn print(view: &View, args: &Cat) -> Result<(), Stopped> {
 /// Prints what is there and what comes. What was printed is not kept back while it waits.
 fn follow(view: &View, args: &Cat) -> Result<(), Stopped> {
     let from = args.from.unwrap_or(0).max(view.first());
-    let mut follower = view.follow(from).map_err(Stopped::Log)?;
+    let mark = if args.written { Mark::Written } else { Mark::Durable };
+    let mut follower = view.follow_with(from, mark).map_err(Stopped::Log)?;
     let mut printer = Printer::new(args.null);
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 && args.to.is_none_or(|to| follower.position() <= to) {

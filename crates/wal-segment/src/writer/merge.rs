@@ -202,7 +202,7 @@ fn read_frames(
     let read = file.read_at(&mut bytes, span.start.offset);
     let read = read.place(Operation::Read, || file.path.to_path_buf(), Some(span.start.offset))?;
     let bytes = &bytes[..read];
-    let mut tip = span.start;
+    let (mut tip, mut last_first) = (span.start, span.start.next);
     while tip.offset < span.end.offset {
         let here = &bytes[in_memory(tip.offset - span.start.offset)?.min(read)..];
         let damaged = |fault| {
@@ -228,10 +228,11 @@ fn read_frames(
             }
         }
         let next = header.next_sequence().ok_or(Error::OutOfNumbers)?;
+        last_first = header.first;
         tip = Tip { offset: tip.offset + header.layout(span.checksum).end, chain, next };
     }
-    let ends = tip.offset == span.end.offset && tip.chain == span.end.chain && tip.next >= span.end.next;
-    if ends {
+    let ends = tip.offset == span.end.offset && tip.chain == span.end.chain;
+    if ends && span.contradiction(last_first, tip.next).is_none() {
         return Ok(());
     }
     Err(Error::Damaged(Damage {

@@ -211,7 +211,7 @@ impl Writer {
         }
         let cut = end_behind(directory, span, last)?;
         span.seal_offset = span.seal_offset.filter(|&seal_offset| seal_offset < cut.offset);
-        span.end = cut;
+        (span.end, span.cut_inside) = (cut, true);
         Ok((kept, cut))
     }
 

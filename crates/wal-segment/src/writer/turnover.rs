@@ -273,6 +273,7 @@ impl Writer {
             checksum: open.header.checksum,
             start,
             end: start,
+            cut_inside: false,
             seal_offset: None,
             file_bytes: open.capacity,
             created_unix_ns: open.header.created_unix_ns,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use shuttle::thread;
-use wal::{Commit, Directory, Durability, Entries, Error, ErrorKind, Options, Wal};
+use wal::{Commit, Directory, Durability, Entries, Error, ErrorKind, Options, View, Wal};
 use wal_segment::io::sim::{CrashModel, SimDisk};
 
 use wal_testing::history::{Drops, History, Look, Moment, Shown, Wrong};
@@ -26,7 +27,7 @@ pub(crate) enum Role {
     Purge,
     /// Drops the end.
     Cut,
-    /// Reads as another process does, without the log's lock.
+    /// Reads and follows as another process does, without the log's lock.
     View,
     /// Ends the segment.
     Roll,
@@ -344,13 +345,41 @@ impl Actor {
                     before = Some(sequence);
                     kept(self.history.check_entry(sequence, entry.payload()));
                 }
-                Err(error) => {
-                    let gone = [ErrorKind::OutOfRange, ErrorKind::Truncated].contains(&error.kind());
-                    assert!(gone && (self.cuts || self.purges), "nothing is damaged, and yet: {error}");
-                    return;
-                }
+                Err(error) => return self.is_gone(&error),
             }
         }
+        self.follow_beside(&view);
+    }
+
+    /// What a follower of what is durable has now, as in another process: no loss of power may take it back.
+    fn follow_beside(&self, view: &View) {
+        let mut follower = match view.follow(view.first()) {
+            Ok(follower) => follower,
+            Err(error) => return self.is_gone(&error),
+        };
+        loop {
+            let next = follower.position();
+            match follower.try_next() {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(entry))) => {
+                    assert_eq!(entry.sequence(), next, "each entry once, and in order");
+                    // What was cut off may still be handed out by a look that came before.
+                    if self.cuts {
+                        kept(self.history.check_entry(next, entry.payload()));
+                    } else {
+                        kept(self.history.followed(next, entry.payload()));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return self.is_gone(&error),
+                Poll::Ready(None) => unreachable!("it returns with the first error"),
+            }
+        }
+    }
+
+    /// Nothing is damaged, whatever others do to the log.
+    fn is_gone(&self, error: &Error) {
+        let gone = [ErrorKind::OutOfRange, ErrorKind::Truncated].contains(&error.kind());
+        assert!(gone && (self.cuts || self.purges), "nothing is damaged, and yet: {error}");
     }
 
     /// What is held stays, until it is let go.
