@@ -113,17 +113,16 @@ impl AnchorFile {
         Ok(file)
     }
 
-    /// Makes sure of its name before a first LINK stands on it. Returns the file when it was made anew.
+    /// Makes sure of its name before a first LINK stands on it.
     ///
     /// # Errors
     /// What the system reports; it is tried again by the next call.
-    pub fn prove(&mut self, directory: &dyn Directory) -> Result<Option<HeldFile>, Error> {
-        if self.proven {
-            return Ok(None);
+    pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
+        if !self.proven {
+            let catalog = Catalog::read(directory)?;
+            *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
         }
-        let catalog = Catalog::read(directory)?;
-        *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
-        self.held()
+        Ok(())
     }
 
     fn create(directory: &dyn Directory, anchor: Anchor, rules: Rules) -> Result<AnchorFile, Error> {
@@ -167,12 +166,18 @@ impl AnchorFile {
         }
     }
 
-    /// The file that is open; none as long as it is to be made anew before a first LINK stands on it.
+    /// The file that is open.
     ///
     /// # Errors
     /// What the system reports.
-    pub(crate) fn held(&self) -> Result<Option<HeldFile>, Error> {
-        self.proven.then(|| HeldFile::new(self.file.clone())).transpose()
+    pub fn held(&self) -> Result<HeldFile, Error> {
+        HeldFile::new(self.file.clone())
+    }
+
+    /// Whether its name is known to be durable; otherwise the file is made anew before a first LINK stands on it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven
     }
 
     /// What was written last.

@@ -95,7 +95,7 @@ impl HeldFile {
 #[derive(Clone, Debug)]
 pub struct HeldNames {
     lock: Option<FileId>,
-    /// None as long as it is to be made anew.
+    /// None while it is made anew, and when that has failed.
     anchor: Option<HeldFile>,
     /// The last segment, once there is one.
     last: Option<HeldFile>,
@@ -107,11 +107,11 @@ pub struct HeldNames {
 impl HeldNames {
     pub(crate) fn new(
         lock: &WriterLock,
-        anchor: Option<HeldFile>,
+        anchor: HeldFile,
         last: Option<HeldFile>,
         rules: Rules,
     ) -> HeldNames {
-        HeldNames { lock: lock.id(), anchor, last, changes: 0, rules }
+        HeldNames { lock: lock.id(), anchor: Some(anchor), last, changes: 0, rules }
     }
 
     /// The log goes on in this segment.
@@ -120,9 +120,9 @@ impl HeldNames {
         self.changes += 1;
     }
 
-    /// The anchor was made anew.
-    pub fn set_anchor(&mut self, anchor: HeldFile) {
-        self.anchor = Some(anchor);
+    /// The anchor was made anew; or it is about to be, and its name may lead anywhere.
+    pub fn set_anchor(&mut self, anchor: Option<HeldFile>) {
+        self.anchor = anchor;
         self.changes += 1;
     }
 

@@ -13,7 +13,7 @@
 
 use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link, SegmentNumber};
 
-use crate::error::{Damage, DamageKind, Lost};
+use crate::error::Damage;
 use crate::inspect::Linked;
 use crate::named::Named;
 use crate::span::{Span, Tip, may_cut_inside};
@@ -44,7 +44,7 @@ pub(crate) fn contradicted(before: &Linked, span: &Span) -> Option<Contradicted>
         let frame = last_frame(&before.file, span)?;
         (frame.first, frame.next_sequence()?)
     };
-    let (lost, kind): (Lost, DamageKind) = span.contradiction(first, next)?;
+    let (lost, kind) = span.contradiction(first, next)?;
     let file = before.file.path.to_path_buf();
     let damage = Damage { file, offset: stated.offset, sequences: Some(lost), kind };
     Some(Contradicted { damage, end: Tip { next, ..stated } })

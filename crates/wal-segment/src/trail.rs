@@ -61,7 +61,7 @@ pub(crate) fn trail(
             // Unless it is a lie: then nothing was cut off.
             if let Some(before) = current.link.predecessor
                 && let Ok(before) = linked(directory, catalog, anchor, before.segment, next)?
-                && let Some(damage) = lie(&before, &current)
+                && let Some(damage) = contradicted_end(&before, &current)
             {
                 return Ok(Err(Error::Damaged(damage)));
             }
@@ -78,7 +78,7 @@ pub(crate) fn trail(
             Ok(linked) => linked,
             Err(unsteady) => return Ok(Err(unsteady)),
         };
-        if let Some(damage) = newer.last().and_then(|behind| lie(&current, behind)) {
+        if let Some(damage) = newer.last().and_then(|behind| contradicted_end(&current, behind)) {
             return Ok(Err(Error::Damaged(damage)));
         }
     };
@@ -121,9 +121,9 @@ pub(crate) fn trail(
     }
 }
 
-/// What is wrong with the LINK of `behind`, held against the frames of the segment that it names.
-fn lie(before: &Linked, behind: &Linked) -> Option<Damage> {
-    let span = stated_span(before, &behind.link, behind.header.life.segment, open_span(before));
+/// What is wrong with the LINK of `after`, held against the frames of the segment that it names.
+fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
+    let span = stated_span(before, &after.link, after.header.life.segment, open_span(before));
     contradicted(before, &span).map(|found| found.damage)
 }
 

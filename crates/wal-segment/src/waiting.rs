@@ -85,8 +85,15 @@ impl Waiting {
         let mut taken = HashSet::new();
         if !catalog.pool.is_empty() && rules.keeps(Rule::PoolSharesNoFile) {
             let segments = catalog.segments.keys().map(|&number| SegmentName::of(number));
-            taken.extend(segments.filter_map(|name| directory.id_of(name.as_str()).ok().flatten()));
-            taken.extend(directory.id_of(ANCHOR_FILE).ok().flatten());
+            let ids = segments.map(|name| directory.id_of(name.as_str()));
+            for id in ids.chain([directory.id_of(ANCHOR_FILE)]) {
+                match id {
+                    Ok(id) => taken.extend(id),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    // Which files they share cannot be told.
+                    Err(_) => return (Vec::new(), catalog.pool.clone()),
+                }
+            }
         }
         catalog.pool.iter().partition(|name| match directory.id_of(name.as_str()) {
             Ok(Some(id)) => taken.insert(id) || !rules.keeps(Rule::PoolSharesNoFile),

@@ -67,7 +67,7 @@ pub enum ErrorKind {
     Undecodable,
     /// A value refuses to be encoded; nothing was written.
     Unencodable,
-    /// A hold kept more than the options allow, and the log went on without it: what it should have kept may be
+    /// A hold kept more than the options allow, and the log went on without it: what it kept is
     /// gone. Take another one, where the log begins now.
     Overrun,
     /// An option has a value that cannot work; nothing was opened. The message names it.
@@ -166,7 +166,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::Moved { .. } => ErrorKind::Moved,
         Segment::Full(_) => ErrorKind::NoSpace,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
-        Segment::Poisoned(_) => ErrorKind::Poisoned,
+        Segment::Poisoned(_) | Segment::Exchanged { .. } => ErrorKind::Poisoned,
         _ => ErrorKind::Io,
     }
 }

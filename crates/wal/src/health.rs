@@ -24,14 +24,14 @@ use crate::log::Wal;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why nothing is accepted until the log is opened again: a sync failed.
+    /// Why nothing is accepted until the log is opened again: a sync failed, or a file of the log was exchanged.
     pub poisoned: Option<Error>,
     /// Whether it was closed.
     pub closed: bool,
     /// Whether the path that the log was opened under leads elsewhere: its directory was moved, replaced, hidden by a
     /// mount or removed, or a symbolic link on the path was changed. The log goes on in the directory that it opened.
-    /// It is looked at before each new segment and each write of the anchor: within about a second of an append that
-    /// was synced.
+    /// It is looked at before each new segment and each write of the anchor: once a segment, and with background threads
+    /// also about a second after an append that was synced.
     pub displaced: bool,
     /// What has not ended for longer than [`slow_sync`](crate::Options::slow_sync) allows.
     pub stalled: Option<Stall>,

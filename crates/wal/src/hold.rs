@@ -78,7 +78,7 @@ impl Hold {
     /// Lets go of what is in front of `sequence`. A number that it has passed already changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Overrun`] when it was overrun: entries that it should have kept may be gone.
+    /// [`ErrorKind::Overrun`] when it was overrun: entries that it kept are gone.
     /// [`ErrorKind::OutOfRange`] when `sequence` is beyond the next entry; [`ErrorKind::Poisoned`],
     /// [`ErrorKind::Closed`].
     pub fn advance(&self, sequence: u64) -> Result<(), Error> {

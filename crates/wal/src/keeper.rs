@@ -5,7 +5,7 @@
 //!  Wal::start_retention ─────────────────────┘ from then on
 //!
 //!  truncation, retention ──▶ limit_to_holds ──▶ anchor ──▶ begins_at: holds below it are overrun
-//!                            no new hold below      └─ failed ──▶ begins_at: where it did, and so no hold is
+//!                            no new hold below      └─ failed ──▶ begins_at: the old beginning, no hold is overrun
 //! ```
 //!
 //! The thread `wal-keeper` exists when an option asks for it. It takes the turns as any other caller does, and so

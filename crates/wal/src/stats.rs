@@ -28,7 +28,7 @@ pub struct Stats {
     /// How often the log went on in the next segment.
     pub rollovers: u64,
 
-    /// Whether a sync failed: nothing more is accepted until the log is opened again.
+    /// Whether a sync failed, or a file of the log was exchanged: nothing more is accepted until the log is opened again.
     pub poisoned: bool,
     /// Whether the directory itself is locked against other writers. Where it cannot be, as on NFS, the file `LOCK` alone
     /// keeps them out, and not any more once it was removed or replaced.

@@ -289,9 +289,13 @@ impl Stores {
 
     fn prove_anchor(&self) -> Result<(), SegmentError> {
         let mut anchor = self.anchor.lock_whole();
-        if let Some(held) = anchor.prove(self.directory.as_ref())? {
-            self.names.lock_whole().set_anchor(held);
+        if anchor.is_proven() {
+            return Ok(());
         }
+        self.names.lock_whole().set_anchor(None);
+        anchor.prove(self.directory.as_ref())?;
+        let held = anchor.held()?;
+        self.names.lock_whole().set_anchor(Some(held));
         Ok(())
     }
 

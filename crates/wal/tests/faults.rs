@@ -106,6 +106,7 @@ fn total(calls: Calls) -> u64 {
         + calls.cache_drops
         + calls.lens
         + calls.file_locks
+        + calls.ids_of
 }
 
 fn effects() -> Vec<FaultEffect> {

@@ -38,7 +38,7 @@ const STATES: [&str; 3] = ["closed", "killed", "torn"];
 // rocksdb#6288 took a read error for the end of the log and opened without what followed; mrecordlog asks
 // for ever for a block that cannot be read.
 #[test]
-fn a_read_error_at_any_read_of_an_open_fails_the_open_and_changes_nothing() {
+fn a_read_error_that_an_open_cannot_do_without_fails_it_and_changes_nothing() {
     for state in STATES {
         for call in [CallKind::Read, CallKind::List, CallKind::Open, CallKind::Len, CallKind::DropCache] {
             for times in [Times::Once, Times::Forever] {
@@ -151,7 +151,7 @@ fn a_read_error_while_iterating_ends_the_iterator_with_it() {
 }
 
 #[test]
-fn verify_and_the_view_pass_a_read_error_on() {
+fn verify_and_the_view_pass_on_every_read_error_that_they_cannot_do_without() {
     let (disk, _) = found("closed");
     let mut done_without = 0;
     for nth in 0..40 {

@@ -207,14 +207,15 @@ const SPARSE: CrashModel = CrashModel { exhaustive_up_to: 6, random: 3, tearing:
 const QUICK: CrashModel = CrashModel { exhaustive_up_to: 12, random: 4, tearing: 1, garbage: 1 };
 
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
-/// in one group that is written, synced, failed, dropped and forgotten. Then files that become segments again.
+/// in one group that is written, synced, failed, dropped and forgotten. Then files that become segments again, and names
+/// that are exchanged.
 const DIRECTED: [&str; 68] = [
-    "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb", "mva", "mw", "mwmv", "mf", "amfa",
-    "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd", "abmsx", "aata", "bta", "rrta",
-    "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv", "rrhta", "aaua", "rruas", "rrtk",
-    "wau", "mtmtv", "rrhtas", "bthb", "rrukta", "rrrhrr", "rrrhrrhr", "rrrhrwa", "rrrhkrr", "rrrhrkrr",
-    "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr", "rrrhrmv", "krra", "wkw", "fwa", "az", "zrra", "aq", "rrqr",
-    "wq", "tqa", "ayk", "ryrk", "rrrhyrr", "aqay",
+    "ayk", "aq", "az", "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb", "mva", "mw",
+    "mwmv", "mf", "amfa", "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd", "abmsx", "aata",
+    "bta", "rrta", "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv", "rrhta", "aaua",
+    "rruas", "rrtk", "wau", "mtmtv", "rrhtas", "bthb", "rrukta", "rrrhrr", "rrrhrrhr", "rrrhrwa", "rrrhkrr",
+    "rrrhrkrr", "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr", "rrrhrmv", "krra", "wkw", "fwa", "zrra", "rrqr",
+    "wq", "tqa", "ryrk", "rrrhyrr", "aqay",
 ];
 
 /// Lives of one small entry each, ended by a kill, a close, a drop, a kill behind a failed write, until the next one

@@ -94,7 +94,7 @@ mod tests {
         for text in ["1:0:ab@17[1.0.2] / as@3!", "7:3:rr@22[0.1 garbage 99]", "1:1:f"] {
             assert_eq!(text.parse::<Trail>().map(|trail| trail.to_string()), Ok(text.to_string()));
         }
-        for nonsense in ["", "1:0", "x:0:a", "1:0:z", "1:0:a@x", "1:0:a@1[1"] {
+        for nonsense in ["", "1:0", "x:0:a", "1:0:?", "1:0:a@x", "1:0:a@1[1"] {
             assert!(nonsense.parse::<Trail>().is_err(), "{nonsense:?}");
         }
     }

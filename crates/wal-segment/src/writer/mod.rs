@@ -11,7 +11,7 @@
 //!     │ Detached │ ◀─────────────────────────── │ Open │ ──┐ append: one write
 //!     └──────────┘   a write failed             └──────┘ ◀─┘
 //!          │                                        │
-//!          └─────────▶  Poisoned (a sync failed) ◀──┘
+//!          └─▶ Poisoned (a sync failed, a file exchanged) ◀─┘
 //! ```
 //!
 //! Invariants:
@@ -395,7 +395,7 @@ impl Writer {
         {
             last.file_bytes = self.end.offset;
         }
-        let anchored = depot.anchor(self.anchor_now());
+        let anchored = self.write_anchor(self.anchor_now(), depot);
         sealed.map(|_| ()).and(shortened).and(anchored)
     }
 
@@ -473,8 +473,12 @@ impl Writer {
         }
     }
 
+    fn write_anchor(&mut self, anchor: Anchor, depot: &dyn Depot) -> Result<(), Error> {
+        depot.anchor(anchor).map_err(|error| self.poison_if_exchanged(error))
+    }
+
     fn write_owed_anchor(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        depot.anchor(self.anchor_now())?;
+        self.write_anchor(self.anchor_now(), depot)?;
         (self.anchor_owed, self.first_in_doubt) = (false, false);
         Ok(())
     }

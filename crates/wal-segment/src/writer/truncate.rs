@@ -166,7 +166,7 @@ impl Writer {
             remove_leftovers(directory, &dropped);
         }
         self.first_in_doubt = true;
-        depot.anchor(Anchor { first, first_segment, ..self.anchor_now() })?;
+        self.write_anchor(Anchor { first, first_segment, ..self.anchor_now() }, depot)?;
         (self.first_in_doubt, self.anchor_owed) = (false, false);
         (self.first, self.first_segment) = (first, first_segment);
         if kept > 0 {

@@ -197,20 +197,23 @@ impl Writer {
 
     /// Before a segment is begun: the names still lead to what the log has open.
     pub(super) fn check_names(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        depot.check_names().map_err(|error| match error {
-            Error::Exchanged { .. } => self.poison(error),
-            error => error,
-        })
+        depot.check_names().map_err(|error| self.poison_if_exchanged(error))
+    }
+
+    /// Behind an exchange nothing more is accepted; any other error stays what it is.
+    pub(super) fn poison_if_exchanged(&mut self, error: Error) -> Error {
+        if matches!(error, Error::Exchanged { .. }) { self.poison(error) } else { error }
     }
 
     /// Takes the prepared segment, by a name that leads to it.
     pub(super) fn take_spare(&self, order: Order, depot: &dyn Depot) -> Result<Spare, Error> {
         let spare = depot.spare(order)?;
-        if self.rules.keeps(Rule::NamesChecked) && spare.held.check(depot.directory()).is_err() {
+        match spare.held.check(depot.directory()) {
+            _ if !self.rules.keeps(Rule::NamesChecked) => Ok(spare),
             // Nothing stands on it yet: another one is made.
-            return depot.spare(order);
+            Err(Error::Exchanged { .. }) => depot.spare(order),
+            checked => checked.map(|()| spare),
         }
-        Ok(spare)
     }
 
     /// Makes the end of the log durable, in `unsynced`, before a LINK stands on it.

@@ -155,18 +155,14 @@ impl Directory for Disk {
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         let file = self.regular(name, Opening::Any)?;
-        lock_whole(&file)?;
+        answered(file.try_lock())?;
         Ok(Box::new(DiskLock { id: file_id(&file)?, _held: file }))
     }
 
     fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
         let Some(own_handle) = self.held.reopen()? else { return Err(io::ErrorKind::Unsupported.into()) };
-        match lock_whole(&own_handle) {
-            Ok(()) => Ok(Box::new(DiskLock { id: file_id(&own_handle)?, _held: own_handle })),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-            // NFS turns the lock into one that only a handle for writing may have: EBADF. Others have words of their own.
-            Err(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        lock_whole_directory(&own_handle)?;
+        Ok(Box::new(DiskLock { id: file_id(&own_handle)?, _held: own_handle }))
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
@@ -266,19 +262,36 @@ impl File for DiskFile {
     }
 }
 
+fn answered(outcome: Result<(), fs::TryLockError>) -> io::Result<()> {
+    outcome.map_err(|error| match error {
+        fs::TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        fs::TryLockError::Error(error) => error,
+    })
+}
+
+/// Whether locks are in use is a question to the file system: one that has none says so in several words.
 #[cfg(unix)]
 fn locked(outcome: Result<(), fs::TryLockError>) -> io::Result<()> {
     use rustix::io::Errno;
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-        Err(fs::TryLockError::Error(error)) => match Errno::from_io_error(&error) {
-            Some(Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
-            _ => Err(error),
-        },
-    }
+    answered(outcome).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => io::ErrorKind::Unsupported.into(),
+        _ => error,
+    })
+}
+
+#[cfg(unix)]
+fn lock_whole_directory(own_handle: &fs::File) -> io::Result<()> {
+    use rustix::io::Errno;
+    locked(own_handle.try_lock()).map_err(|error| match Errno::from_io_error(&error) {
+        // NFS turns the lock into one that a handle for writing alone may have, and a directory has none.
+        Some(Errno::BADF | Errno::ISDIR | Errno::ACCESS | Errno::PERM) => io::ErrorKind::Unsupported.into(),
+        _ => error,
+    })
+}
+
+#[cfg(not(unix))]
+fn lock_whole_directory(_own_handle: &fs::File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// The system gives the lock up when the file is closed.
@@ -291,14 +304,6 @@ struct DiskLock {
 impl Lock for DiskLock {
     fn id(&self) -> Option<FileId> {
         self.id
-    }
-}
-
-fn lock_whole(file: &fs::File) -> io::Result<()> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 
