@@ -192,6 +192,9 @@ pub(crate) struct Cat {
     /// With --follow: print what is only written, too, which a loss of power may take back.
     #[arg(long, requires = "follow")]
     pub(crate) written: bool,
+    /// Map no file: then a device that fails, or a file that is cut short meanwhile, is an error and no signal.
+    #[arg(long)]
+    pub(crate) no_mmap: bool,
     /// End entries with a NUL rather than a newline.
     #[arg(long)]
     pub(crate) null: bool,

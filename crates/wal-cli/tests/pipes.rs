@@ -156,3 +156,33 @@ fn standard_input_that_cannot_be_read_is_exit_1_and_leaves_a_closed_log() {
     assert_eq!(status.code(), Some(1));
     assert_eq!(log.info()["ending"]["kind"], "empty");
 }
+
+// Another program cut the segments short (a rotation that copies and truncates, a restore over the live directory) that
+// `cat` had mapped, and it ended with a signal.
+#[cfg(unix)]
+#[test]
+fn cat_without_mappings_tells_of_a_file_that_is_cut_short_and_ends_with_no_signal() {
+    let log = Log::new();
+    let line = [b'x'; 1000];
+    let text = [&line[..], b"\n"].concat().repeat(3000);
+    let ran = log.run_with(&["append", "--segment-size", "256KiB"], &text);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(log.run(&["cat", "--no-mmap"]).stdout == text, "the same bytes");
+    let mut child = log
+        .command(&["cat", "--no-mmap"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("this program runs");
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let mut begun = [0; 100];
+    stdout.read_exact(&mut begun).expect("it prints");
+    // It waits for its reader by now, with most of the log before it.
+    for segment in log.segments() {
+        File::options().write(true).open(&segment).and_then(|file| file.set_len(0)).expect("it is there");
+    }
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("it prints");
+    assert_eq!(wait(&mut child), Some(Some(2)), "what is missing is damage");
+    assert!(rest.len() < text.len() && [&begun[..], &rest].concat().iter().all(|byte| text.contains(byte)));
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Operation, Place};
 use crate::io::{Access, Directory, File};
 
-/// How often one write is repeated after a signal interrupted it before it stored anything.
+/// How often one write is repeated after a signal interrupted it before it stored anything, and one reservation.
 const MAX_INTERRUPTIONS: u32 = 64;
 
 /// An open file that knows its name.
@@ -65,18 +65,17 @@ impl Named {
         self.file.set_len(bytes).place(Operation::Resize, || self.path.to_path_buf(), Some(bytes))
     }
 
-    /// Reserves space for `bytes`; where the file system cannot, only the length is set.
+    /// Reserves space for `bytes`; where the file system cannot, or signals interrupt it without end, only the length is
+    /// set.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), Error> {
-        match self.file.allocate(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                if self.length()? < bytes {
-                    self.resize(bytes)
-                } else {
-                    Ok(())
-                }
+        for _ in 0..=MAX_INTERRUPTIONS {
+            match self.file.allocate(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
+                done => return done.place(Operation::Resize, || self.path.to_path_buf(), Some(bytes)),
             }
-            done => done.place(Operation::Resize, || self.path.to_path_buf(), Some(bytes)),
         }
+        if self.length()? < bytes { self.resize(bytes) } else { Ok(()) }
     }
 
     /// Never call it again after it failed: the system may have dropped what it could not write.

@@ -5,6 +5,7 @@
 //! where its points lead is checked by whoever goes there.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -52,14 +53,18 @@ impl Deref for Mapped {
 }
 
 impl Volume {
-    fn open(directory: &dyn Directory, span: &Span, mapped: bool) -> Result<Arc<Volume>, Error> {
+    /// Opens the segment of a span. When a closed one cannot be mapped, it is read by position, and `refused` says why.
+    fn open(
+        directory: &dyn Directory,
+        span: &Span,
+        mapped: bool,
+        refused: &mut Option<Error>,
+    ) -> Result<Arc<Volume>, Error> {
         let file = open_span(directory, span)?;
-        let held = if mapped && span.closed {
-            let end = usize::try_from(span.end.offset).map_err(|_| Error::OutOfNumbers)?;
-            let mapping = file.map(end).place(Operation::Map, || file.path.to_path_buf(), None)?;
-            Held::Mapped(Arc::new(Mapped { mapping, _locked: file }))
-        } else {
-            Held::File(file)
+        let mapping = if mapped && span.closed { map(&file, span, refused) } else { None };
+        let held = match mapping {
+            Some(mapping) => Held::Mapped(Arc::new(Mapped { mapping, _locked: file })),
+            None => Held::File(file),
         };
         let bare = Arc::new(Volume { held, points: Vec::new(), life: span.life, closed: span.closed });
         // The index is derived data: when it cannot be had, nothing but time is lost.
@@ -78,6 +83,14 @@ impl Volume {
         let within = self.points.last().is_none_or(|point| point.offset < span.end.offset);
         self.life == span.life && reaches && within && (self.closed || !span.closed)
     }
+}
+
+/// The mapping of a span. The system refuses it on file systems without (9p, FUSE with direct I/O, vboxsf), and where the
+/// address space or the number of mappings is used up.
+fn map(file: &Named, span: &Span, refused: &mut Option<Error>) -> Option<Mapping> {
+    let end = usize::try_from(span.end.offset).map_err(|_| io::ErrorKind::OutOfMemory.into());
+    let mapped = end.and_then(|end| file.map(end)).place(Operation::Map, || file.path.to_path_buf(), None);
+    mapped.map_err(|error| *refused = Some(error)).ok()
 }
 
 /// The index points of a sealed segment that can be believed; `None` when there are none.
@@ -115,13 +128,26 @@ pub struct Volumes {
     volumes: VecDeque<(SegmentNumber, Arc<Volume>)>,
     capacity: usize,
     mapped: bool,
+    /// Why a mapping was refused, until it was asked for.
+    refused: Option<Error>,
 }
 
 impl Volumes {
     /// Room for so many volumes. Closed segments are `mapped`, or read like the last one.
     #[must_use]
     pub fn new(capacity: usize, mapped: bool) -> Volumes {
-        Volumes { volumes: VecDeque::with_capacity(capacity), capacity, mapped }
+        Volumes { volumes: VecDeque::with_capacity(capacity), capacity, mapped, refused: None }
+    }
+
+    /// Whether closed segments are mapped.
+    #[must_use]
+    pub fn maps(&self) -> bool {
+        self.mapped
+    }
+
+    /// Why segments are not mapped any more but read by position: told once.
+    pub fn take_refused(&mut self) -> Option<Error> {
+        self.refused.take()
     }
 
     /// The segment of a span, opened at the first time.
@@ -140,7 +166,11 @@ impl Volumes {
             let (_, volume) = self.volumes.back().expect("it was just put there");
             return Ok(Arc::clone(volume));
         }
-        let volume = Volume::open(directory, span, self.mapped)?;
+        let mut refused = None;
+        let volume = Volume::open(directory, span, self.mapped, &mut refused)?;
+        // The next one would be refused, too; and each attempt costs more than a read.
+        self.mapped &= refused.is_none();
+        self.refused = self.refused.take().or(refused);
         self.volumes.retain(|(held, _)| *held != number);
         if self.capacity > 0 {
             if self.volumes.len() == self.capacity {

@@ -6,20 +6,20 @@ use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
 use wal_segment::io::Directory;
 use wal_segment::{Ending, Error as SegmentError, Opened, Recovery};
 use wal_sync::primitives::channel::Receiver;
-use wal_sync::primitives::{now, since};
+use wal_sync::primitives::{Instant, now, since};
 use wal_sync::{GroupCommit, Limits};
 
 use crate::crew::Crew;
 use crate::error::Error;
 use crate::events::{Caller, Listener, note};
-use crate::health::Probe;
+use crate::health::{Probe, Space, SyncMark};
 use crate::keeper::Keeper;
 use crate::meters::{Gauges, Meters};
 use crate::options::Options;
 use crate::owner::Owner;
 use crate::reader::Library;
 use crate::stats::Stats;
-use crate::stores::Stores;
+use crate::stores::{KnownSpace, Stores};
 use crate::tail::{FRAME_ENTRIES, Tail};
 
 /// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
@@ -68,10 +68,13 @@ impl Core {
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
         let background = options.background;
+        let (listener, caller) = Listener::new(&options.callbacks, directory.path()).unzip();
         let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
+        #[cfg(feature = "tracing")]
+        let library = library.traced(listener.clone());
+        let library = Arc::new(library);
         let (stores, bell) =
             Stores::new(directory, options.rules, anchor, names, &pool, options.supply(), background);
-        let (listener, caller) = Listener::new(&options.callbacks, library.directory_handle().path()).unzip();
         #[cfg(feature = "tracing")]
         let stores = stores.traced(listener.clone());
         let stores = Arc::new(stores);
@@ -156,6 +159,17 @@ impl Core {
         &self.probe
     }
 
+    /// What the file system had left when it was asked last, for a probe at this moment.
+    pub(crate) fn known_space(&self, needed_bytes: u64, at: Instant) -> Space {
+        let KnownSpace { free_bytes, failure, asked } = self.stores.known_space();
+        Space { free_bytes, needed_bytes, failure, age: at.saturating_duration_since(asked) }
+    }
+
+    /// The question for it that is in hand.
+    pub(crate) fn space_mark(&self) -> &SyncMark {
+        self.stores.space_mark()
+    }
+
     /// Whether the path of the directory leads elsewhere, as far as was looked.
     pub(crate) fn is_displaced(&self) -> bool {
         self.stores.is_displaced()
@@ -174,6 +188,7 @@ impl Core {
     /// Does what is due, and runs the callbacks, where no thread does.
     pub(crate) fn call_back(&self) {
         self.keep_if_due();
+        self.stores.ask_space_if_wanted();
         if let Some(caller) = &self.caller {
             caller.call_all();
         }
@@ -219,6 +234,7 @@ impl Core {
         let durable = self.commits.durable();
         let mut stats = self.meters.fill(Gauges {
             directory_locked: self.directory_locked,
+            maps: self.library.maps(),
             poisoned: self.commits.failure().is_some(),
             first: snapshot.first().value(),
             durable,

@@ -1,8 +1,9 @@
 //! Whether the log can do its work: for a probe.
 //!
-//! Asking waits for nothing that is held across a write or a sync, so the answer comes while a disk hangs. What the
-//! hot path leaves for it is one mark before and behind each sync. Of a write nothing is noted: whoever asks
-//! remembers which one was in hand when he asked before.
+//! Asking waits for nothing that is held across a write or a sync, and makes no call to the file system, so the answer
+//! comes while a disk hangs. What the hot path leaves for it is one mark before and after each sync. Of a write nothing
+//! is noted: the probe remembers which one was in hand when it was asked before. The free space is asked for by the
+//! background, and the answer says how old it is.
 //!
 //! ```text
 //!  sync    begins ─▶ mark ─────────────────▶ ends: mark taken away     asked here: since the mark
@@ -17,7 +18,7 @@ use std::time::Duration;
 use wal_sync::primitives::{AtomicU64, Instant, Mutex, Ordering, now};
 
 use crate::core::Core;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::log::Wal;
 
 /// Whether the log can do its work, at one moment. As text it says what is wrong, or `healthy`.
@@ -35,7 +36,7 @@ pub struct Health {
     pub displaced: bool,
     /// What has not ended for longer than [`slow_sync`](crate::Options::slow_sync) allows.
     pub stalled: Option<Stall>,
-    /// What the file system has left.
+    /// What the file system had left when it was asked last.
     pub space: Space,
     /// Why the next segment could not be prepared, when the last attempt failed. An append that needs one has it
     /// prepared again, and gets the error when that fails, too.
@@ -61,12 +62,14 @@ pub struct Stall {
 pub enum InHand {
     /// A sync of what was appended.
     Sync,
+    /// A question to the file system for its free space. Nothing waits for it but the next segment.
+    Space,
     /// A write, a rollover with its syncs, or a truncation. It shows when two questions lie far enough apart and
     /// it was in hand at both.
     Write,
 }
 
-/// Room on the file system of the log.
+/// Room on the file system of the log, as it was `age` ago.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Space {
@@ -76,6 +79,10 @@ pub struct Space {
     pub needed_bytes: u64,
     /// Why the system could not be asked.
     pub failure: Option<Error>,
+    /// How long ago it was asked. Each [`Wal::health`] has it asked again, by the thread `wal-files`, and without
+    /// [`background`](crate::Options::background) threads by the next call that appends, syncs or flushes. An age that grows
+    /// beyond the interval between two questions says that the file system does not answer.
+    pub age: Duration,
 }
 
 impl Space {
@@ -124,10 +131,14 @@ impl fmt::Display for Health {
             ))?;
         }
         if let Some(stall) = &self.stalled {
-            let what = if stall.what == InHand::Sync { "sync" } else { "write" };
+            let what = match stall.what {
+                InHand::Sync => "sync",
+                InHand::Write => "write",
+                InHand::Space => "question for the free space",
+            };
             tell(format_args!("a {what} has not ended for {:?}", stall.lasted))?;
         }
-        let Space { free_bytes, needed_bytes, failure } = &self.space;
+        let Space { free_bytes, needed_bytes, failure, .. } = &self.space;
         if let Some(free_bytes) = free_bytes.filter(|_| self.space.is_low()) {
             tell(format_args!("{free_bytes} bytes are free, and {needed_bytes} are needed"))?;
         }
@@ -157,9 +168,9 @@ pub struct SlowSync {
 }
 
 impl Wal {
-    /// Whether the log can do its work. For a probe: costs a few microseconds and, where it looks for free
-    /// space, a question to the file system. Waits for no write and no sync, so it also answers while one of them
-    /// hangs; any thread may ask, and a log that was closed answers, too.
+    /// Whether the log can do its work. For a probe: costs a few microseconds, makes no call to the file system, and waits
+    /// for no write and no sync, so it also answers while one of them hangs; any thread may ask, and a log that was closed
+    /// answers, too.
     ///
     /// A write that hangs shows when it was asked for twice, far enough apart: ask about once a second.
     #[must_use]
@@ -168,7 +179,7 @@ impl Wal {
     }
 }
 
-/// The sync that is in hand.
+/// The sync, or the question, that is in hand.
 #[derive(Debug)]
 pub(crate) struct SyncMark {
     opened: Instant,
@@ -239,7 +250,10 @@ impl Core {
         };
         let write = probe.lasted(self.commits.write_in_hand(), asked);
         let sync = self.commits.target().sync_mark().lasted(asked);
-        let stalled = in_hand(InHand::Sync, sync).or_else(|| in_hand(InHand::Write, write));
+        let space = self.space_mark().lasted(asked);
+        let stalled = in_hand(InHand::Sync, sync)
+            .or_else(|| in_hand(InHand::Write, write))
+            .or_else(|| in_hand(InHand::Space, space));
         let (spare_failure, anchor_failure) = self.background_failures();
         Health {
             // Of a log that failed nothing is in hand any more, whatever a panic has left behind.
@@ -247,22 +261,9 @@ impl Core {
             poisoned,
             closed,
             displaced: self.is_displaced(),
-            space: self.space(probe.needed_bytes),
+            space: self.known_space(probe.needed_bytes, asked),
             spare_failure: spare_failure.map(Error::from),
             anchor_failure: anchor_failure.map(Error::from),
         }
-    }
-
-    fn space(&self, needed_bytes: u64) -> Space {
-        let directory = self.library.directory_handle();
-        let (free_bytes, failure) = match directory.free_bytes() {
-            Ok(free_bytes) => (free_bytes, None),
-            Err(error) => {
-                let path = directory.path().display();
-                let message = format!("{path}: cannot ask for free space: {error}");
-                (None, Some(Error::new(ErrorKind::Io, message)))
-            }
-        };
-        Space { free_bytes, needed_bytes, failure }
     }
 }

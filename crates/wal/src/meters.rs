@@ -61,6 +61,7 @@ struct Recovery {
 pub(crate) struct Gauges {
     pub(crate) poisoned: bool,
     pub(crate) directory_locked: bool,
+    pub(crate) maps: bool,
     pub(crate) first: u64,
     /// Read before `written`, so that nobody sees more durable than written.
     pub(crate) durable: u64,
@@ -174,6 +175,7 @@ impl Meters {
             rollovers: rollover_duration.count,
             poisoned: gauges.poisoned,
             directory_locked: gauges.directory_locked,
+            maps: gauges.maps,
             first: gauges.first,
             last: (gauges.written > gauges.first).then(|| gauges.written - 1),
             durable: gauges.durable,
@@ -217,6 +219,7 @@ mod tests {
     const EMPTY: Gauges = Gauges {
         poisoned: false,
         directory_locked: true,
+        maps: true,
         first: 0,
         durable: 0,
         written: 0,
@@ -280,6 +283,7 @@ mod tests {
         let stats = meters.fill(Gauges {
             poisoned: false,
             directory_locked: true,
+            maps: true,
             first: 1,
             durable: 5,
             written: 6,

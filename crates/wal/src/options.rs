@@ -227,7 +227,9 @@ impl Options {
     }
 
     /// Whether closed segments are read through memory mappings. Without, every read is a positional
-    /// one, and a device that cannot be read gives an error instead of a signal. Default: true.
+    /// one, and a device that cannot be read gives an error instead of a signal. So it is, too, once the system has
+    /// refused a mapping, as some network and virtual file systems do: [`Stats::maps`](crate::Stats::maps) says so. Default:
+    /// true.
     pub fn mapped_reads(mut self, mapped: bool) -> Options {
         self.mapped_reads = mapped;
         self
@@ -288,11 +290,11 @@ impl Options {
     /// As [`Options::open_read_only`].
     pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
         self.check()?;
-        View::look(self.library(directory, Arc::new(Meters::new())))
+        View::look(Arc::new(self.library(directory, Arc::new(Meters::new()))))
     }
 
-    pub(crate) fn library(&self, directory: Arc<dyn Directory>, meters: Arc<Meters>) -> Arc<Library> {
-        Arc::new(Library::new(directory, meters, OPEN_SEGMENTS, self.mapped_reads))
+    pub(crate) fn library(&self, directory: Arc<dyn Directory>, meters: Arc<Meters>) -> Library {
+        Library::new(directory, meters, OPEN_SEGMENTS, self.mapped_reads)
     }
 
     pub(crate) fn batch_bytes(&self) -> u64 {

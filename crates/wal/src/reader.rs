@@ -11,6 +11,9 @@ use wal_segment::{Chunk, Shelf, Snapshot, Span, Volume, Volumes, find};
 use wal_sync::primitives::Mutex;
 
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "tracing")]
+use crate::events::Listener;
+use crate::events::note;
 use crate::meters::Meters;
 use crate::tally::Tally;
 
@@ -137,6 +140,9 @@ pub(crate) struct Library {
     directory: Arc<dyn Directory>,
     meters: Arc<Meters>,
     volumes: Mutex<Volumes>,
+    /// Is told when the system refuses a mapping.
+    #[cfg(feature = "tracing")]
+    listener: Option<Listener>,
     /// Memory for reads of single entries where nothing is mapped.
     chunks: Mutex<Vec<Chunk>>,
 }
@@ -154,8 +160,25 @@ impl Library {
         open_segments: usize,
         mapped: bool,
     ) -> Library {
-        let volumes = Mutex::new(Volumes::new(open_segments, mapped));
-        Library { directory, meters, volumes, chunks: Mutex::new(Vec::with_capacity(SPARE_CHUNKS)) }
+        Library {
+            directory,
+            meters,
+            volumes: Mutex::new(Volumes::new(open_segments, mapped)),
+            #[cfg(feature = "tracing")]
+            listener: None,
+            chunks: Mutex::new(Vec::with_capacity(SPARE_CHUNKS)),
+        }
+    }
+
+    /// What the system refuses here is told, too.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn traced(self, listener: Option<Listener>) -> Library {
+        Library { listener, ..self }
+    }
+
+    /// Whether closed segments are read through mappings.
+    pub(crate) fn maps(&self) -> bool {
+        self.volumes.lock_whole().maps()
     }
 
     /// The entry with this number.
@@ -209,7 +232,13 @@ impl Shelf for Library {
 
     fn volume(&self, span: &Span) -> Result<Arc<Volume>, wal_segment::Error> {
         // A cache is whole at every moment, whatever panicked.
-        self.volumes.lock_whole().volume(self.directory.as_ref(), span)
+        let mut volumes = self.volumes.lock_whole();
+        let volume = volumes.volume(self.directory.as_ref(), span);
+        #[cfg(feature = "tracing")]
+        let refused = volumes.take_refused();
+        drop(volumes);
+        note!(when Some(error) = refused => &self.listener, MappingRefused { error: error.into() });
+        volume
     }
 
     fn chunk(&self) -> Chunk {

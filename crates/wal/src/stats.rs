@@ -33,6 +33,9 @@ pub struct Stats {
     /// Whether the directory itself is locked against other writers. Where it cannot be, as on NFS, the file `LOCK` alone
     /// keeps them out, and not any more once it was removed or replaced.
     pub directory_locked: bool,
+    /// Whether closed segments are read through memory mappings, and not by position: unless the
+    /// [options](crate::Options::mapped_reads) say otherwise, or the system has refused a mapping.
+    pub maps: bool,
     /// The number of the first entry that is kept; of the next one in an empty log.
     pub first: u64,
     /// The number of the last entry; `None` in an empty log.

@@ -15,11 +15,12 @@
 //! Space: files that wait are tried before a new one is made, and one that does not serve is removed. So when
 //! there is no space for a new one none waits any more.
 //!
-//! Locks: `wanted` and `names` for a moment; `anchor` while the anchor is written. None is taken under another, but
+//! Locks: `wanted`, `names` and `space` for a moment; `anchor` while the anchor is written. None is taken under another, but
 //! `names` under `anchor`.
 
 mod pool;
 mod replenish;
+mod space;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,9 +38,11 @@ use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
 #[cfg(feature = "tracing")]
 use crate::events::Listener;
 use crate::events::note;
+use crate::health::SyncMark;
 
 use self::pool::Pool;
 pub(crate) use self::pool::Supply;
+pub(crate) use self::space::KnownSpace;
 
 /// The spare segments and the anchor of one log.
 #[derive(Debug)]
@@ -50,6 +53,11 @@ pub(crate) struct Stores {
     names: Mutex<HeldNames>,
     /// The path of the directory leads elsewhere.
     displaced: AtomicBool,
+    /// What the file system had left.
+    space: Mutex<KnownSpace>,
+    /// A probe wants to know that.
+    wants_space: AtomicBool,
+    space_mark: SyncMark,
     /// A name was found to lead elsewhere: `Wanted::exchanged` says which.
     has_exchanged: AtomicBool,
     anchor: Mutex<AnchorFile>,
@@ -144,11 +152,13 @@ impl Stores {
             anchor_failure: None,
         };
         let stores = Stores {
-            directory,
             rules,
             supply,
             names: Mutex::new(names),
             displaced: AtomicBool::new(false),
+            space: Mutex::new(KnownSpace::ask(directory.as_ref())),
+            wants_space: AtomicBool::new(false),
+            space_mark: SyncMark::new(),
             has_exchanged: AtomicBool::new(false),
             anchor: Mutex::new(anchor),
             wanted: Mutex::new(wanted),
@@ -156,6 +166,7 @@ impl Stores {
             bell,
             #[cfg(feature = "tracing")]
             listener: None,
+            directory,
         };
         (stores, rings)
     }
@@ -196,6 +207,11 @@ impl Stores {
             {
                 drop(wanted);
                 self.fill(task);
+                continue;
+            }
+            if self.takes_question() {
+                drop(wanted);
+                self.ask_space();
                 continue;
             }
             let at_leisure = wanted.leisurely.is_some();

@@ -25,6 +25,8 @@ pub(crate) enum Trace {
     SyncFailed { error: Error },
     /// The directory itself cannot be locked.
     DirectoryNotLocked {},
+    /// The system refused a mapping: segments are read by position from now on.
+    MappingRefused { error: Error },
     /// The path of the directory leads elsewhere.
     Displaced {},
     /// A file was exchanged under the log: it is poisoned.
@@ -67,6 +69,7 @@ impl Trace {
             | Trace::WriteFailed { .. }
             | Trace::DirectoryNotLocked {}
             | Trace::Displaced {}
+            | Trace::MappingRefused { .. }
             | Trace::SpareFailed { .. }
             | Trace::AnchorFailed { .. } => Level::WARN,
             Trace::SyncFailed { .. } | Trace::Exchanged { .. } => Level::ERROR,
@@ -125,6 +128,9 @@ fn tell_trace(log: &str, trace: &Trace) {
         Trace::SyncFailed { error } => error!(target: "wal", log, %error, "sync failed: the log is poisoned"),
         Trace::DirectoryNotLocked {} => {
             warn!(target: "wal", log, "the directory cannot be locked: LOCK alone keeps another writer out");
+        }
+        Trace::MappingRefused { error } => {
+            warn!(target: "wal", log, %error, "mapping refused: segments are read by position");
         }
         Trace::Displaced {} => {
             warn!(target: "wal", log, "the path leads elsewhere: the log goes on in the directory that it opened");

@@ -5,10 +5,10 @@
 mod common;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::gate::Gate;
 use common::seam::{Call, Seam};
@@ -198,9 +198,13 @@ fn space_is_low_below_a_segment_or_the_limit() {
     for (free, low) in [(None, false), (Some(4 * MIB), false), (Some(4 * MIB - 4096), true), (Some(0), true)]
     {
         disk.space(free);
+        // It is asked for by the next call that may.
+        drop(segment.health());
+        segment.flush().expect("nothing fails");
         let health = segment.health();
         assert_eq!((health.space.is_low(), health.is_healthy()), (low, !low), "{free:?}: {health}");
         assert_eq!((health.space.free_bytes, health.space.needed_bytes), (free, 4 * MIB));
+        assert!(health.space.age < LIMIT);
     }
     drop(segment);
     disk.space(Some(10 * MIB));
@@ -317,4 +321,49 @@ fn no_time_at_all_is_no_limit() {
     let options = Options::new().slow_sync(Duration::ZERO);
     let error = refused(options.open_in(Arc::new(SimDisk::new(1))), ErrorKind::InvalidOptions);
     assert!(error.to_string().contains("slow_sync"), "{error}");
+}
+
+// A file system over the network did not answer: `statfs` took six seconds, on the thread of the probe, and then the log
+// was called healthy.
+#[test]
+fn health_answers_while_the_file_system_does_not_and_says_so() {
+    const ASKED: usize = 500;
+    within(LIMIT, || {
+        let probe = thread::current().id();
+        let gate = Gate::new();
+        let (held_back, called) = (Arc::clone(&gate), Arc::new(AtomicU64::new(0)));
+        let calls = Arc::clone(&called);
+        let seam = Seam::new(SimDisk::new(1), move |call| {
+            calls.fetch_add(u64::from(thread::current().id() == probe), Ordering::SeqCst);
+            if call == Call::FreeBytes { held_back.pass() } else { Ok(()) }
+        });
+        let options = small(SyncPolicy::Immediate).background(true).slow_sync(Duration::from_millis(50));
+        let wal = options.open_in(seam).expect("a new log");
+        wal.append(b"entry").expect("nothing fails");
+        assert!(wal.health().is_healthy());
+        gate.shut();
+        called.store(0, Ordering::SeqCst);
+        drop(wal.health());
+        gate.until_somebody_waits();
+        let mut took: Vec<Duration> = Vec::new();
+        for _ in 0..ASKED {
+            let begun = Instant::now();
+            let health = wal.health();
+            took.push(begun.elapsed());
+            drop(health);
+        }
+        took.sort_unstable();
+        println!("health: median {:?}, 99 of 100 within {:?}", took[ASKED / 2], took[ASKED * 99 / 100]);
+        assert!(took[ASKED * 99 / 100] < Duration::from_millis(50), "{:?}", took[ASKED * 99 / 100]);
+        eventually("it is told", LIMIT, || {
+            wal.health().stalled.is_some_and(|stall| stall.what == InHand::Space)
+        });
+        let health = wal.health();
+        assert!(!health.is_healthy() && health.space.age >= Duration::from_millis(50), "{health}");
+        assert!(health.to_string().contains("question for the free space"), "{health}");
+        assert_eq!(called.load(Ordering::SeqCst), 0, "no call on the thread of the probe");
+        gate.open();
+        eventually("it answers again", LIMIT, || wal.health().is_healthy());
+        wal.close().expect("nothing fails");
+    });
 }

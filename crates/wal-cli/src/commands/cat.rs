@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{say, torn_tail, unwritable};
 
 pub(crate) fn run(common: &Common, args: &Cat) -> Result<Exit, Failure> {
-    let view = Options::new().open_read_only(&common.dir)?;
+    let view = Options::new().mapped_reads(!args.no_mmap).open_read_only(&common.dir)?;
     let printed = if args.follow { follow(&view, args) } else { print(&view, args) };
     match printed {
         Ok(()) => {}

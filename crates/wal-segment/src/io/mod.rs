@@ -228,7 +228,8 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Reserves space for the first `len` bytes and makes the file at least that long.
     ///
     /// # Errors
-    /// `Unsupported` where the file system cannot reserve; or what the system reports.
+    /// `Unsupported` where the file system cannot reserve, or a sandbox does not let it; or what the system reports,
+    /// `Interrupted` included.
     fn allocate(&self, len: u64) -> io::Result<()>;
 
     /// Makes the bytes and the length durable: `fdatasync` on Linux, `F_FULLFSYNC` on macOS,

@@ -81,6 +81,7 @@ impl Log {
 const EMPTY: Gauges = Gauges {
     poisoned: false,
     directory_locked: true,
+    maps: true,
     first: 0,
     durable: 0,
     written: 0,
@@ -94,6 +95,7 @@ const EMPTY: Gauges = Gauges {
 const BUSY: Gauges = Gauges {
     poisoned: true,
     directory_locked: true,
+    maps: true,
     first: 10,
     durable: 12,
     written: 13,

@@ -18,6 +18,7 @@ pub(crate) enum Call<'a> {
     Map { name: &'a str, bytes: usize },
     SyncDirectory,
     IdOf { name: &'a str },
+    FreeBytes,
 }
 
 type Ask = dyn Fn(Call<'_>) -> io::Result<()> + Send + Sync;
@@ -85,6 +86,7 @@ impl Directory for Seam {
         self.inner.is_at_path()
     }
     fn free_bytes(&self) -> io::Result<Option<u64>> {
+        (self.ask)(Call::FreeBytes)?;
         self.inner.free_bytes()
     }
     fn salt(&self) -> u64 {

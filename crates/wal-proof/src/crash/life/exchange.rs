@@ -16,7 +16,12 @@ impl Life<'_> {
         } else {
             self.disk.replace(LOCK_FILE);
         }
-        match self.setup.open(self.disk) {
+        let second = self.setup.open(self.disk);
+        if !self.disk.crashed() && self.disk.contents(LOCK_FILE).is_none() {
+            // As the next open does, also of a log that it refuses.
+            self.disk.put(LOCK_FILE, &[]);
+        }
+        match second {
             _ if self.disk.crashed() => Ok(Step::Cut),
             Err(error) if error.kind() == ErrorKind::Locked => Ok(Step::Done),
             other => {

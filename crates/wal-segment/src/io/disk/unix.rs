@@ -116,8 +116,14 @@ impl HeldDirectory {
         Ok(rustix::fs::unlinkat(&self.handle, name, AtFlags::empty())?)
     }
 
+    /// One call, as for a file: std's `sync_all` repeats an interrupted one, and a second try after a failure may be
+    /// answered with success although the first one has dropped the names.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.handle.sync_all()
+        #[cfg(not(target_vendor = "apple"))]
+        return Ok(rustix::fs::fsync(&self.handle)?);
+        // On Apple's systems std knows the call that reaches the device.
+        #[cfg(target_vendor = "apple")]
+        return self.handle.sync_all();
     }
 
     pub(super) fn free_bytes(&self) -> io::Result<Option<u64>> {
