@@ -124,11 +124,12 @@ impl Spare {
         !self.header.fresh
     }
 
-    /// Gives its file up.
+    /// Gives its file up. A file that another program has put in its place stays.
     ///
     /// # Errors
-    /// What the system reports; the file stays a prepared segment, which the next open gives up.
+    /// [`Error::Exchanged`]; what the system reports. The file stays a prepared segment, which the next open gives up.
     pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
+        self.held.check(directory)?;
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
     }
 }

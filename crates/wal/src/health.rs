@@ -38,6 +38,9 @@ pub struct Health {
     pub stalled: Option<Stall>,
     /// What the file system had left when it was asked last.
     pub space: Space,
+    /// Why appends wait for room under [`max_log_bytes`](crate::Options::max_log_bytes), when they do: the log is at its
+    /// bound, and nothing has made room yet.
+    pub no_room: Option<Error>,
     /// Why the next segment could not be prepared, when the last attempt failed. An append that needs one has it
     /// prepared again, and gets the error when that fails, too.
     pub spare_failure: Option<Error>,
@@ -103,6 +106,7 @@ impl Health {
             && self.stalled.is_none()
             && !self.space.is_low()
             && self.space.failure.is_none()
+            && self.no_room.is_none()
             && self.spare_failure.is_none()
             && self.anchor_failure.is_none()
     }
@@ -144,6 +148,9 @@ impl fmt::Display for Health {
         }
         if let Some(error) = failure {
             tell(format_args!("{error}"))?;
+        }
+        if let Some(error) = &self.no_room {
+            tell(format_args!("appends wait for room: {error}"))?;
         }
         if let Some(error) = &self.spare_failure {
             tell(format_args!("the next segment is not prepared: {error}"))?;
@@ -262,6 +269,7 @@ impl Core {
             closed,
             displaced: self.is_displaced(),
             space: self.known_space(probe.needed_bytes, asked),
+            no_room: self.commits.starved().map(Error::from),
             spare_failure: spare_failure.map(Error::from),
             anchor_failure: anchor_failure.map(Error::from),
         }

@@ -336,7 +336,8 @@ impl Keeper {
 
     /// What kept something from being done in the background.
     pub(crate) fn failed(&self, error: &Error) {
-        if error.kind() != ErrorKind::Closed {
+        // A truncation of the end that came first is no failure: what was to be ended is gone.
+        if !matches!(error.kind(), ErrorKind::Closed | ErrorKind::Truncated) {
             let mut state = self.lock();
             state.errors += 1;
             state.last_error = Some(error.to_string());

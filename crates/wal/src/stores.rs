@@ -236,8 +236,11 @@ impl Stores {
     }
 
     /// Gives up spares that nobody will need. What cannot be removed is a prepared segment, or a file that
-    /// waits, which the next open finds.
+    /// waits, which the next open finds. So is what may be another program's by now.
     pub(crate) fn discard_spares(&self) {
+        if self.check_names().is_err() {
+            return;
+        }
         let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
         if let Slot::Ready(spare) | Slot::Zeroing(spare) = slot {
             spare.discard(self.directory.as_ref()).ok();
@@ -287,9 +290,11 @@ impl Stores {
         made
     }
 
-    /// From a file that waits, if there is one that serves.
+    /// From a file that waits, if there is one that serves. Not where the names lead elsewhere: what has the name of the
+    /// next segment may be another log's.
     fn reuse_or_prepare(&self, order: Order) -> Result<Spare, SegmentError> {
         let directory = self.directory.as_ref();
+        self.check_names()?;
         self.prove_anchor()?;
         let mut next = self.reclaim(order).or_else(|| self.wanted.lock_whole().pool.take());
         while let Some(waiting) = next {
@@ -431,6 +436,9 @@ impl Depot for Stores {
     }
 
     fn check_names(&self) -> Result<(), SegmentError> {
+        if let Some(exchanged) = self.exchanged() {
+            return Err(exchanged);
+        }
         let checked = loop {
             // No lock is held while the system is asked: an append goes on in the next segment meanwhile.
             let names = self.names.lock_whole().clone();

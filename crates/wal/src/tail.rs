@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use wal_format::{ChecksumKind, SegmentNumber, Sequence};
 use wal_segment::io::Directory;
-use wal_segment::{
-    Error as SegmentError, FrameBuffer, Fullness, Snapshot, Writer, give_back, remove_leftovers,
-};
+use wal_segment::{Depot, Error as SegmentError, FrameBuffer, Fullness, Snapshot, Writer, give_back};
 use wal_sync::primitives::{Guard, Mutex, now, since};
 use wal_sync::{Dropped, Fault, Target, Wrote};
 
@@ -142,7 +140,7 @@ impl Tail {
     /// Shortens closed segments that are longer than they need be.
     fn give_back(&self) {
         let excess = self.lock().as_mut().map(Writer::take_excess).unwrap_or_default();
-        if excess.is_empty() {
+        if excess.is_empty() || self.stores.check_names().is_err() {
             return;
         }
         let shortened = give_back(self.directory.as_ref(), excess);
@@ -247,7 +245,7 @@ impl Tail {
         let unneeded = self.take_unneeded(writer);
         drop(guard);
         // A closed log has no use for their files.
-        remove_leftovers(self.directory.as_ref(), &unneeded);
+        self.stores.remove(&unneeded);
         self.give_back();
         ended.map_err(|error| self.fault(error))
     }

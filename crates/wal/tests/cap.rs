@@ -146,14 +146,17 @@ fn an_append_that_meets_the_cap_drops_nothing_before_retention_is_started_and_sa
                 } else {
                     thread::scope(|scope| {
                         let waits = scope.spawn(|| append(&wal));
-                        thread::sleep(Duration::from_millis(5));
+                        eventually("it is told", LIMIT, || wal.health().no_room.is_some());
+                        let health = wal.health();
+                        assert!(!health.is_healthy(), "{health}");
+                        assert!(health.to_string().contains("retention has not been started"), "{health}");
                         assert!(!waits.is_finished() && wal.first() == 0);
                         drop(wal.hold("service", 0).expect("nothing was dropped"));
                         wal.start_retention().expect("the log is open");
                         assert_eq!(waits.join().expect("it does not panic").expect("there is room"), 6);
                     });
                 }
-                assert!(wal.first() > 0);
+                assert!(wal.first() > 0 && wal.health().no_room.is_none());
                 let hold = wal.hold("archive", wal.first()).expect("it is there");
                 if when_full == WhenFull::Refuse {
                     let error = (0..9).find_map(|_| append(&wal).err()).expect("it is held");

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -218,6 +219,97 @@ fn a_log_that_is_restored_over_an_empty_one_that_is_open_is_not_removed() {
     is_exchanged(&wal.append(b"entry").expect_err("it looks before it begins a segment"), ANCHOR);
     drop(wal);
     holds(&open(&disk, &small(SyncPolicy::Immediate)), 4);
+}
+
+/// All files but the lock.
+fn files(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
+    let names = disk.names().into_iter().filter(|name| name != LOCK);
+    names.map(|name| (name.clone(), disk.contents(&name).expect("it is there"))).collect()
+}
+
+// A restore put a backup in the place of a log that was open. The old log noticed, and removed files of the backup all the
+// same, by their numbers: those that it had dropped itself, and the one that had the number of its spare.
+#[test]
+fn a_log_that_was_exchanged_removes_and_makes_no_file_of_the_one_in_its_place() {
+    let acts: [Act; 6] = [
+        ("close", |wal| wal.clone().close()),
+        ("truncate_before", |wal| wal.truncate_before(wal.written() - 1).map(drop)),
+        ("truncate_after", |wal| wal.truncate_after(wal.written() - 2)),
+        ("roll", |wal| wal.roll()),
+        ("appends", |wal| (0..6).try_for_each(|_| wal.append(&large(wal.written())).map(drop))),
+        ("drop", |_| Ok(())),
+    ];
+    for background in [false, true] {
+        for (name, act) in acts {
+            for restored in ["older", "newer"] {
+                let options = small(SyncPolicy::Immediate).background(background);
+                let disk = SimDisk::new(1);
+                let wal = open(&disk, &options);
+                let append = |wal: &Wal, count: u64| {
+                    for _ in 0..count {
+                        wal.append(&large(wal.written())).expect("nothing fails");
+                    }
+                };
+                append(&wal, 9);
+                wal.sync().expect("nothing fails");
+                let (older, newer) = (disk.kill(), disk.kill());
+                let ahead = open(&newer, &options);
+                append(&ahead, 9);
+                drop(ahead);
+                // What is dropped lingers for a reader.
+                let mut reader = wal.range(..).expect("open");
+                reader.next().expect("an entry").expect("nothing fails");
+                wal.truncate_before(6).expect("nothing fails");
+                append(&wal, 1);
+                let (backup, count) = if restored == "older" { (older, 9) } else { (newer, 18) };
+                let backup = files(&backup);
+                files(&disk).keys().for_each(|name| disk.delete(name));
+                backup.iter().for_each(|(name, bytes)| disk.put(name, bytes));
+                drop(reader);
+                // Whether it is told depends on what the call has to do with the files.
+                drop(act(&wal));
+                drop(act(&wal));
+                drop(wal);
+                assert!(files(&disk) == backup, "{name}, {restored}: {:?}", disk.names());
+                holds(&open(&disk, &options), count);
+            }
+        }
+    }
+}
+
+// Where a directory cannot be locked a second writer is let in once LOCK is gone. The first one prepared its next segment
+// over the one that the second had begun, and at its close removed it.
+#[test]
+fn where_a_directory_cannot_be_locked_the_first_writer_takes_no_file_from_the_second() {
+    for background in [false, true] {
+        for closes in [false, true] {
+            for first_has in 1..8 {
+                let options = small(SyncPolicy::Immediate).background(background);
+                let disk = SimDisk::new(1);
+                disk.set_directory_lockable(false);
+                let first = open(&disk, &options);
+                for number in 0..first_has {
+                    first.append(&large(number)).expect("nothing fails");
+                }
+                disk.delete(LOCK);
+                let second = open(&disk, &options);
+                for number in first_has..first_has + 5 {
+                    second.append(&large(number)).expect("nothing fails");
+                }
+                if closes {
+                    drop(first.close());
+                } else {
+                    while first.append(&large(first.written())).is_ok() {}
+                    drop(first);
+                }
+                for number in first_has + 5..first_has + 8 {
+                    second.append(&large(number)).expect("nothing fails");
+                }
+                drop(second);
+                holds(&open(&disk, &options), first_has + 8);
+            }
+        }
+    }
 }
 
 /// A prepared segment is no part of the log yet: when it is removed or replaced, another one is made.

@@ -19,6 +19,7 @@ use super::open_segment::OpenSegment;
 use super::{Detached, Rolled, Tail, Writer, point, sync_once};
 use crate::depot::Depot;
 use crate::error::Error;
+use crate::held::HeldFile;
 use crate::io::Directory;
 use crate::leftovers::remove_leftovers;
 use crate::locate::end_behind;
@@ -243,7 +244,7 @@ impl Writer {
         if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {
             self.spare_refused = !error.is_out_of_space();
             if self.rules.keeps(Rule::FailedLinkVoided) {
-                self.void(life.segment, directory);
+                self.void(life.segment, &open.held, directory);
             }
             return Err(error);
         }
@@ -278,12 +279,13 @@ impl Writer {
     /// A LINK that could not be written may be there all the same, and would cut off what is accepted from
     /// now on. Its file is removed; and nothing is accepted before a file of its number was made anew,
     /// which removes it for certain.
-    fn void(&mut self, segment: SegmentNumber, directory: &dyn Directory) {
+    fn void(&mut self, segment: SegmentNumber, link: &HeldFile, directory: &dyn Directory) {
         if let Tail::Open(open) = &self.tail {
             let unsynced = open.unsynced.then(|| open.file.clone());
             self.tail = Tail::Detached(Detached { reason: LinkReason::Reopen, unsynced });
         }
-        let removed = remove(directory, SegmentName::of(segment).as_str());
+        let removed =
+            link.check(directory).and_then(|()| remove(directory, SegmentName::of(segment).as_str()));
         removed.and_then(|()| sync_directory(directory)).ok();
     }
 }

@@ -22,6 +22,11 @@ impl<T: Target> GroupCommit<T> {
         self.lock().starved.is_some()
     }
 
+    /// Why what waits for room found none.
+    pub fn starved(&self) -> Option<Error<T::Error>> {
+        self.lock().starved.as_ref().map(|(_, why)| why.clone())
+    }
+
     /// There may be room again: writes what waits for it.
     pub fn retry(&self) {
         let mut locked = self.lock();

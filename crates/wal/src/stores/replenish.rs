@@ -4,7 +4,7 @@
 //! of it is put back under the lock.
 
 use wal_format::{PoolName, SegmentNumber};
-use wal_segment::{Operation, Order, Waiting, remove_leftovers};
+use wal_segment::{Depot, Operation, Order, Waiting, remove_leftovers};
 
 use super::pool::Supply;
 use super::{Stores, Wanted};
@@ -28,14 +28,25 @@ impl Stores {
         all.into_iter().for_each(|waiting| self.discard(waiting));
     }
 
-    /// Takes the files of segments that nobody needs: they wait to be used again, or are removed.
+    /// Takes the files of segments that nobody needs: they wait to be used again, or are removed. Where the names lead
+    /// elsewhere they stay, because another log may have files of these names by now; the next open finds what was left.
     pub(crate) fn retire(&self, segments: &[SegmentNumber]) {
+        if segments.is_empty() || self.check_names().is_err() {
+            return;
+        }
         for &segment in segments {
             let name = self.wanted.lock_whole().name_to_retire(self.supply);
             match name.and_then(|name| Waiting::retire(self.directory.as_ref(), segment, name)) {
                 Some(waiting) => self.put_back(waiting),
                 None => remove_leftovers(self.directory.as_ref(), &[segment]),
             }
+        }
+    }
+
+    /// Removes the files of segments that nobody needs, where [`Stores::retire`] would take them.
+    pub(crate) fn remove(&self, segments: &[SegmentNumber]) {
+        if !segments.is_empty() && self.check_names().is_ok() {
+            remove_leftovers(self.directory.as_ref(), segments);
         }
     }
 
@@ -54,6 +65,9 @@ impl Stores {
     }
 
     fn discard(&self, waiting: Waiting) {
+        if self.exchanged().is_some() {
+            return;
+        }
         // What cannot be removed is found by the next open.
         waiting.discard(self.directory.as_ref()).ok();
     }
