@@ -221,6 +221,15 @@ fn a_log_that_is_restored_over_an_empty_one_that_is_open_is_not_removed() {
     holds(&open(&disk, &small(SyncPolicy::Immediate)), 4);
 }
 
+/// Waits until the threads of a log have done what they were at: what they have looked at before an exchange they go on
+/// with.
+fn until_idle(disk: &SimDisk, background: bool) {
+    let mut before = None;
+    while background && before.replace(disk.operations()) != Some(disk.operations()) {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// All files but the lock.
 fn files(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
     let names = disk.names().into_iter().filter(|name| name != LOCK);
@@ -261,6 +270,7 @@ fn a_log_that_was_exchanged_removes_and_makes_no_file_of_the_one_in_its_place() 
                 reader.next().expect("an entry").expect("nothing fails");
                 wal.truncate_before(6).expect("nothing fails");
                 append(&wal, 1);
+                until_idle(&disk, background);
                 let (backup, count) = if restored == "older" { (older, 9) } else { (newer, 18) };
                 let backup = files(&backup);
                 files(&disk).keys().for_each(|name| disk.delete(name));
@@ -291,6 +301,7 @@ fn where_a_directory_cannot_be_locked_the_first_writer_takes_no_file_from_the_se
                 for number in 0..first_has {
                     first.append(&large(number)).expect("nothing fails");
                 }
+                until_idle(&disk, background);
                 disk.delete(LOCK);
                 let second = open(&disk, &options);
                 for number in first_has..first_has + 5 {
