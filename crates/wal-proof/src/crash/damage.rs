@@ -9,7 +9,7 @@ use wal::ErrorKind;
 use wal::sim::SimDisk;
 use wal_format::{
     ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, LINK_FRAME_BYTES,
-    Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    LOCK_FILE, Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
 };
 
 use crate::crash::faulty::Faulty;
@@ -145,6 +145,10 @@ fn judge(
     what: &str,
 ) -> Result<(), Broken> {
     let broken = |how: String| Broken::new(Promise::DamageIsReported, format!("{what}: {how}"));
+    if disk.contents(LOCK_FILE).is_none() {
+        // Any open makes it, also one that refuses the log.
+        disk.put(LOCK_FILE, &[]);
+    }
     let before = disk.hash();
     let wal = match setup.open(disk) {
         Ok(wal) => wal,

@@ -2,10 +2,9 @@
 //! copies, the directory moved away.
 
 use wal::ErrorKind;
-use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName, SegmentNumber};
+use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName};
 
 use super::{Life, Step, Stepped};
-use crate::crash::damage;
 use crate::crash::world::{Broken, Promise};
 
 impl Life<'_> {
@@ -16,12 +15,7 @@ impl Life<'_> {
         } else {
             self.disk.replace(LOCK_FILE);
         }
-        let second = self.setup.open(self.disk);
-        if !self.disk.crashed() && self.disk.contents(LOCK_FILE).is_none() {
-            // As the next open does, also of a log that it refuses.
-            self.disk.put(LOCK_FILE, &[]);
-        }
-        match second {
+        match self.setup.open(self.disk) {
             _ if self.disk.crashed() => Ok(Step::Cut),
             Err(error) if error.kind() == ErrorKind::Locked => Ok(Step::Done),
             other => {
@@ -34,17 +28,21 @@ impl Life<'_> {
     /// A restore puts copies in the place of files of the log. What is appended from then on has no name: the next entry
     /// that needs a new segment is refused for good, and what was acknowledged before is in the copies.
     pub(super) fn replace(&mut self) -> Stepped {
-        let last = damage::highest_link(self.disk);
-        let Some(last) = SegmentNumber::new(last) else { return Ok(Step::Done) };
+        if self.wal().stats().segments == 0 {
+            return Ok(Step::Done);
+        }
         let told = self.try_sync()?;
         if told.is_err() {
             return self.step(told);
         }
-        match self.choose(3) {
-            0 => self.disk.replace(ANCHOR_FILE),
-            1 => self.disk.replace(SegmentName::of(last).as_str()),
-            _ => self.disk.names().iter().all(|name| self.disk.replace(name)),
+        let names = self.disk.names();
+        let is_segment = |name: &&String| SegmentName::parse(name).is_some();
+        let replaced: Vec<&String> = match self.choose(3) {
+            0 => names.iter().filter(|name| *name == ANCHOR_FILE).collect(),
+            1 => names.iter().filter(is_segment).collect(),
+            _ => names.iter().collect(),
         };
+        assert!(replaced.iter().all(|name| self.disk.replace(name)), "each of them is there");
         match self.try_giant()? {
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
             Err(error) if error.kind() == ErrorKind::Poisoned => self.restart(),
