@@ -32,8 +32,8 @@ pub struct Span {
     /// Where the log goes on in the next segment, or ends. Frames behind it are void, and so are
     /// entries at or beyond its number, even inside the last frame.
     pub end: Tip,
-    /// Whether the LINK that states this end may have cut the log inside the last frame. See
-    /// [`Span::contradiction`].
+    /// Whether the LINK that states this end may have cut the log inside the last frame: a truncation's, and that of a
+    /// merge, which repeats one.
     pub cut_inside: bool,
     /// Where the segment's SEAL stands, if it has one in front of the end.
     pub seal_offset: Option<u64>,

@@ -256,8 +256,9 @@ fn a_panic_under_a_write_or_a_sync_leaves_no_appender_asleep_and_poisons_the_log
                         _ => false,
                     };
                     if struck && is_armed.load(Ordering::SeqCst) {
+                        // Also of the calls after that: a panic in the preparation of a segment costs one append.
                         let before = calls.fetch_add(1, Ordering::SeqCst);
-                        assert_ne!(before, nth, "a panic below the log, on purpose");
+                        assert!(before < nth, "a panic below the log, on purpose");
                     }
                     Ok(())
                 });
