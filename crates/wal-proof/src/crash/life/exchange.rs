@@ -4,7 +4,8 @@
 use wal::ErrorKind;
 use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName};
 
-use super::{Life, Step, Stepped};
+use super::{Life, Step, Stepped, Told};
+use crate::crash::policy::Policy;
 use crate::crash::world::{Broken, Promise};
 
 impl Life<'_> {
@@ -66,8 +67,10 @@ impl Life<'_> {
         self.step(told)
     }
 
-    fn try_giant(&mut self) -> super::Told {
+    /// An entry that needs a segment of its own; where entries gather, it is handed over, too.
+    fn try_giant(&mut self) -> Told {
         let segment_bytes = usize::try_from(self.setup.segment_bytes).unwrap_or(usize::MAX);
-        self.try_append(&[segment_bytes + 3000], self.setup.policy.promise())
+        let told = self.try_append(&[segment_bytes + 3000], self.setup.policy.promise())?;
+        if told.is_ok() && self.setup.policy == Policy::Buffered { self.try_flush() } else { Ok(told) }
     }
 }
