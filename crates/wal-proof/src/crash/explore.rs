@@ -118,8 +118,10 @@ impl<'a> Explorer<'a> {
         let whole = Stage { script: script.clone(), cut_at: None, pick: None, killed: false };
         let (disk, at_end, _) = self.run(start, &whole)?;
         let operations = disk.operations();
-        let failed_syncs = script.0.iter().filter(|&&operation| operation == Operation::FailSync).count();
-        self.ledger.kept(Promise::NothingAfterAFailedSync, failed_syncs as u64);
+        let count = |these: &[Operation]| script.0.iter().filter(|one| these.contains(one)).count() as u64;
+        self.ledger.kept(Promise::NothingAfterAFailedSync, count(&[Operation::FailSync]));
+        let exchanges = [Operation::SecondWriter, Operation::Replace, Operation::Displace];
+        self.ledger.kept(Promise::ExchangeIsTold, count(&exchanges));
         if self.setup.policy == Policy::Periodic {
             self.ledger.kept(Promise::LossIsBounded, script.appends_before_a_fault() as u64);
         }
