@@ -1,7 +1,7 @@
 //! What a writer holds open, and the names that must lead to it.
 //!
 //! A lock and a sync are on a file, not on its name. When another program removes or replaces a file under the log, or
-//! the directory itself, the handles go on as if nothing had happened, and what they accept is found by nobody later. So
+//! the directory itself, the handles go on as if nothing had happened, and the next open does not find what they accept. So
 //! the names are looked at before each new segment and each write of the anchor:
 //!
 //! ```text
@@ -56,7 +56,7 @@ impl WriterLock {
         }
     }
 
-    /// Whether the directory itself is locked, so that another `LOCK` lets nobody in.
+    /// Whether the directory itself is locked, so that another `LOCK` lets no second writer in.
     pub(crate) fn covers_directory(&self) -> bool {
         self.directory.is_some()
     }
