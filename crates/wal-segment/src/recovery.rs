@@ -58,6 +58,9 @@ pub struct Recovery {
     pub ignored_names: usize,
     /// Whether the last segment was read from the device rather than from a cache.
     pub residency: Residency,
+    /// How many bytes an open for writing has written again as they were, because the cache could not be dropped and
+    /// they might have been in it alone: what it shows is on the device now, whether or not it was before.
+    pub rewritten_bytes: u64,
     /// Whether the index at the end of the last segment is bad, which costs nothing but speed.
     pub bad_index: bool,
 }
@@ -87,6 +90,7 @@ impl Recovery {
             segments: survey.spans.len(),
             ignored_names: survey.catalog.ignored,
             residency: survey.residency,
+            rewritten_bytes: survey.rewritten_bytes,
             bad_index: survey.bad_index,
         }
     }

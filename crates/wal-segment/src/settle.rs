@@ -1,7 +1,8 @@
 //! Making a file show what the device holds, before anything in it is believed.
 //!
 //! After a failed sync the page cache shows bytes that the device does not have, and a process that is
-//! started again would read them as if they were safe.
+//! started again would read them as if they were safe. So the cache is dropped. Where it is not, what is believed is
+//! written again as it was read, and synced: then the device holds it.
 
 use std::cell::Cell;
 
@@ -24,11 +25,15 @@ pub(crate) struct Settling {
     purpose: Purpose,
     rules: Rules,
     worst: Cell<Residency>,
+    rewritten_bytes: Cell<u64>,
 }
+
+/// How much is written again at a time.
+const REWRITE_BYTES: u64 = 1 << 20;
 
 impl Settling {
     pub(crate) fn new(purpose: Purpose, rules: Rules) -> Settling {
-        Settling { purpose, rules, worst: Cell::new(Residency::Dropped) }
+        Settling { purpose, rules, worst: Cell::new(Residency::Dropped), rewritten_bytes: Cell::new(0) }
     }
 
     /// How files are opened for this purpose.
@@ -58,5 +63,34 @@ impl Settling {
             self.worst.set(found);
         }
         Ok(())
+    }
+
+    /// Whether what is read may be in the cache alone, and has to be written again before it is believed.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.purpose == Purpose::Write && self.worst.get() != Residency::Dropped
+    }
+
+    /// Writes the bytes from `from` to `to` again as they are read, and syncs them.
+    pub(crate) fn rewrite(&self, file: &Named, from: u64, to: u64) -> Result<(), Error> {
+        let mut buffer = Vec::new();
+        let mut offset = from;
+        while offset < to {
+            let wanted = REWRITE_BYTES.min(to - offset);
+            buffer.resize(usize::try_from(wanted).map_err(|_| Error::OutOfNumbers)?, 0);
+            let read = file.read_at(&mut buffer, offset);
+            let read = read.place(Operation::Read, || file.path.to_path_buf(), Some(offset))?;
+            if read == 0 {
+                break;
+            }
+            file.write_all(&buffer[..read], offset)?;
+            offset += read as u64;
+        }
+        self.rewritten_bytes.set(self.rewritten_bytes.get() + (offset - from));
+        file.sync()
+    }
+
+    /// How much was written again, in bytes.
+    pub(crate) fn rewritten_bytes(&self) -> u64 {
+        self.rewritten_bytes.get()
     }
 }

@@ -141,7 +141,7 @@ pub trait Shelf: Send + Sync {
     /// The segment of a span, open for reading; closed segments may be mapped.
     ///
     /// # Errors
-    /// What [`Volumes::volume`](crate::Volumes::volume) reports.
+    /// What [`Volume::open`] reports.
     fn volume(&self, span: &Span) -> Result<Arc<Volume>, Error>;
 
     /// Memory for a positional read of one entry; best what was put back.

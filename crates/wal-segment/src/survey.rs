@@ -19,7 +19,7 @@ use crate::chain::{self, Chain};
 use crate::decide::{
     AboveSeen, AnchorSeen, BehindSeen, ChainSeen, Observation, Reach, Refusal, StopSeen, Verdict, decide,
 };
-use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::heads::{Heads, anchor_beside};
 use crate::inspect::Linked;
 use crate::io::{Directory, Residency};
@@ -58,6 +58,8 @@ pub(crate) struct Survey {
     pub(crate) bad_index: bool,
     /// The worst answer of the system about its cache.
     pub(crate) residency: Residency,
+    /// What was written again because the cache could not be dropped, in bytes.
+    pub(crate) rewritten_bytes: u64,
 }
 
 impl Survey {
@@ -86,6 +88,9 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
         None => Slots::NONE,
         Some(file) => {
             settling.settle(file)?;
+            if settling.is_uncertain() {
+                settling.rewrite(file, 0, file.length()?)?;
+            }
             Slots::read(file)?
         }
     };
@@ -94,17 +99,59 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     let (Some(newest), Some(file)) = (slots.newest(), anchor_file) else {
         return Ok(without_anchor(directory, catalog, slots.fault(), settling.residency()));
     };
-    let heads = Heads::read(directory, &catalog, &newest, &settling)?;
-    let mut survey = judge(directory, &catalog, &newest, &heads, rules)?;
+    let look = || {
+        let heads = Heads::read(directory, &catalog, &newest, &settling)?;
+        judge(directory, &catalog, &newest, &heads, rules)
+    };
+    let mut survey = look()?;
+    if settling.is_uncertain() {
+        survey = on_the_device(survey, &settling, look)?;
+    }
     match purpose {
         // What was settled before it was read is on the device.
         Purpose::Write => survey.durable = survey.next,
         Purpose::Read => survey.durable = stated_durable(&survey, &newest)?,
     }
     survey.residency = settling.residency();
+    survey.rewritten_bytes = settling.rewritten_bytes();
     survey.catalog = catalog;
     survey.anchor = Some(Anchored { file, slots, newest });
     Ok(survey)
+}
+
+/// How often the end of the log is written again: each time the cache may have changed meanwhile, once the system has
+/// room for something else in it.
+const MAX_REWRITES: u32 = 8;
+
+/// Where the cache could not be dropped: writes what nothing states to be durable again, until it has been judged as it
+/// was written. Then what was judged is on the device.
+fn on_the_device(
+    mut survey: Survey,
+    settling: &Settling,
+    look: impl Fn() -> Result<Survey, Error>,
+) -> Result<Survey, Error> {
+    for _ in 0..MAX_REWRITES {
+        let Some((last, span)) = survey.last.as_ref().zip(survey.spans.last()) else { return Ok(survey) };
+        if survey.damage.is_some() {
+            return Ok(survey);
+        }
+        let end = span.end;
+        // A durable point beyond the LINK stands on a sync of the whole file.
+        let from = if survey.stated_durable > last.start.offset { survey.stated_durable } else { 0 };
+        if from == end.offset {
+            return Ok(survey);
+        }
+        settling.rewrite(&last.file, from, end.offset)?;
+        let again = look()?;
+        if again.verdict == survey.verdict && again.spans.last().is_some_and(|span| span.end == end) {
+            return Ok(again);
+        }
+        survey = again;
+    }
+    let path = survey.last.map(|last| last.file.path.to_path_buf()).unwrap_or_default();
+    let unsteady =
+        std::io::Error::other("the cache could not be dropped, and each reading shows other bytes");
+    Err(unsteady).place(Operation::Read, || path, None)
 }
 
 fn without_anchor(
@@ -143,6 +190,7 @@ fn without_anchor(
         dropped_bytes: 0,
         bad_index: false,
         residency,
+        rewritten_bytes: 0,
     }
 }
 
@@ -168,6 +216,7 @@ fn judge(
         dropped_bytes: 0,
         bad_index: false,
         residency: Residency::Unknown,
+        rewritten_bytes: 0,
     };
     let mut seen = Observation {
         anchor: anchor_beside(anchor, heads.last.as_deref()),

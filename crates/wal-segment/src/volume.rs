@@ -54,7 +54,10 @@ impl Deref for Mapped {
 
 impl Volume {
     /// Opens the segment of a span. When a closed one cannot be mapped, it is read by position, and `refused` says why.
-    fn open(
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the file is missing or shorter than the span's end; [`Error::Io`].
+    pub fn open(
         directory: &dyn Directory,
         span: &Span,
         mapped: bool,
@@ -71,6 +74,10 @@ impl Volume {
         let points = index(&bare, span).unwrap_or_default();
         let bare = Arc::into_inner(bare).expect("the source that read the index is gone");
         Ok(Arc::new(Volume { points, ..bare }))
+    }
+
+    fn number(&self) -> SegmentNumber {
+        self.life.segment
     }
 
     /// Whether readers of `span` can use this: the file may have been made anew, or closed, and the log may
@@ -122,21 +129,20 @@ fn index(volume: &Arc<Volume>, span: &Span) -> Option<Vec<IndexPoint>> {
 }
 
 /// Volumes of one log, a bounded number of them; the one that was used least recently goes first. One that
-/// somebody still reads from stays open until they are done.
+/// a reader still reads from stays open until the reader is done. Opens nothing itself, so that no lock on it is held
+/// while the system opens a file.
 #[derive(Debug)]
 pub struct Volumes {
-    volumes: VecDeque<(SegmentNumber, Arc<Volume>)>,
+    volumes: VecDeque<Arc<Volume>>,
     capacity: usize,
     mapped: bool,
-    /// Why a mapping was refused, until it was asked for.
-    refused: Option<Error>,
 }
 
 impl Volumes {
     /// Room for so many volumes. Closed segments are `mapped`, or read like the last one.
     #[must_use]
     pub fn new(capacity: usize, mapped: bool) -> Volumes {
-        Volumes { volumes: VecDeque::with_capacity(capacity), capacity, mapped, refused: None }
+        Volumes { volumes: VecDeque::with_capacity(capacity), capacity, mapped }
     }
 
     /// Whether closed segments are mapped.
@@ -145,45 +151,58 @@ impl Volumes {
         self.mapped
     }
 
-    /// Why segments are not mapped any more but read by position: told once.
-    pub fn take_refused(&mut self) -> Option<Error> {
-        self.refused.take()
+    /// From now on segments are read by position: a mapping was refused, the next one would be refused, too, and each
+    /// attempt costs more than a read. Whether they were mapped until now.
+    pub fn stop_mapping(&mut self) -> bool {
+        std::mem::replace(&mut self.mapped, false)
     }
 
-    /// The segment of a span, opened at the first time.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when the file is missing or shorter than the span's end; [`Error::Io`].
-    pub fn volume(&mut self, directory: &dyn Directory, span: &Span) -> Result<Arc<Volume>, Error> {
-        let number = span.life.segment;
-        let held = self.volumes.iter().rposition(|(held, _)| *held == number);
-        if let Some(at) = held.filter(|&at| self.volumes[at].1.serves(span)) {
-            // Most reads are of the segment that was read last.
-            if at + 1 < self.volumes.len() {
-                let found = self.volumes.remove(at).expect("the position was just found");
-                self.volumes.push_back(found);
-            }
-            let (_, volume) = self.volumes.back().expect("it was just put there");
-            return Ok(Arc::clone(volume));
+    /// The segment of a span, if it is here.
+    pub fn get(&mut self, span: &Span) -> Option<Arc<Volume>> {
+        let at = self.volumes.iter().rposition(|held| held.number() == span.life.segment)?;
+        if !self.volumes[at].serves(span) {
+            return None;
         }
-        let mut refused = None;
-        let volume = Volume::open(directory, span, self.mapped, &mut refused)?;
-        // The next one would be refused, too; and each attempt costs more than a read.
-        self.mapped &= refused.is_none();
-        self.refused = self.refused.take().or(refused);
-        self.volumes.retain(|(held, _)| *held != number);
+        // Most reads are of the segment that was read last.
+        if at + 1 < self.volumes.len() {
+            let found = self.volumes.remove(at)?;
+            self.volumes.push_back(found);
+        }
+        self.volumes.back().cloned()
+    }
+
+    /// Takes a volume that was opened, in the place of another one of the same segment.
+    pub fn put(&mut self, volume: &Arc<Volume>) {
+        self.volumes.retain(|held| held.number() != volume.number());
         if self.capacity > 0 {
             if self.volumes.len() == self.capacity {
                 self.volumes.pop_front();
             }
-            self.volumes.push_back((number, Arc::clone(&volume)));
+            self.volumes.push_back(Arc::clone(volume));
         }
-        Ok(volume)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.volumes.len()
+    }
+
+    /// Gives up the one that was used least recently.
+    pub fn pop_oldest(&mut self) -> Option<Arc<Volume>> {
+        self.volumes.pop_front()
+    }
+
+    /// Gives up those that no reader reads from, and returns them: their files are closed with the last handle.
+    pub fn take_idle(&mut self) -> Vec<Arc<Volume>> {
+        let (idle, read) = self.volumes.drain(..).partition(|volume| Arc::strong_count(volume) == 1);
+        self.volumes = read;
+        Vec::from(idle)
     }
 
     /// Lets go of segments that are no part of this snapshot: a file that was removed takes space for as
     /// long as it is open. Readers keep what they have.
     pub fn keep(&mut self, snapshot: &Snapshot) {
-        self.volumes.retain(|(held, _)| snapshot.spans().any(|span| span.life.segment == *held));
+        self.volumes.retain(|held| snapshot.spans().any(|span| span.life.segment == held.number()));
     }
 }

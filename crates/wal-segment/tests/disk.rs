@@ -24,17 +24,15 @@ fn write(file: &dyn File, bytes: &[u8]) {
 }
 
 #[test]
-fn an_opened_directory_must_exist_and_the_error_names_it() {
+fn an_opened_directory_must_exist() {
     let (home, _) = disk();
     let error = Disk::open(home.path().join("missing")).expect_err("nothing is there");
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.to_string().contains("missing"), "{error}");
 
     fs::write(home.path().join("file"), b"").expect("there is space");
     for error in [Disk::open(home.path().join("file")), Disk::create(home.path().join("file"))] {
         let error = error.expect_err("a file is no directory");
         assert_eq!(error.kind(), ErrorKind::NotADirectory);
-        assert!(error.to_string().contains("file"), "{error}");
     }
 }
 

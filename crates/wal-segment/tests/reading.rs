@@ -37,7 +37,12 @@ impl Shelf for Library {
     fn volume(&self, span: &Span) -> Result<Arc<Volume>, Error> {
         let mut volumes = self.volumes.lock().unwrap();
         volumes.1 += usize::from(span.closed);
-        volumes.0.volume(self.directory.as_ref(), span)
+        if let Some(volume) = volumes.0.get(span) {
+            return Ok(volume);
+        }
+        let volume = Volume::open(self.directory.as_ref(), span, volumes.0.maps(), &mut None)?;
+        volumes.0.put(&volume);
+        Ok(volume)
     }
 }
 

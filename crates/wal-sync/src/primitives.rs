@@ -61,6 +61,22 @@ impl<T> fmt::Debug for Mutex<T> {
     }
 }
 
+/// A value of the whole process, under a lock that is held for moments. Not replaced: a model checker's scenes have
+/// nothing in it.
+pub struct ProcessWide<T>(std::sync::Mutex<T>);
+
+impl<T> ProcessWide<T> {
+    /// For a `static`.
+    pub const fn new(value: T) -> ProcessWide<T> {
+        ProcessWide(std::sync::Mutex::new(value))
+    }
+
+    /// Waits for the lock, as [`Mutex::lock_whole`] does.
+    pub fn lock_whole(&self) -> std::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// A condition variable that makes no system call when nobody waits.
 ///
 /// What is waited for must be changed under the mutex whose guard the waiters bring: then whoever

@@ -59,6 +59,7 @@ impl Core {
         at_least: u64,
     ) -> Result<(Arc<Core>, ChecksumKind), Error> {
         let begun = now();
+        let (directory, segments) = options.sparing(directory);
         let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
             wal_segment::open(&directory, options.wanted(at_least))?;
         options.keeping.check_cap(writer.segment_bytes())?;
@@ -69,7 +70,7 @@ impl Core {
         meters.recovered(since(begun), dropped_bytes);
         let background = options.background;
         let (listener, caller) = Listener::new(&options.callbacks, directory.path()).unzip();
-        let library = options.library(Arc::clone(&directory), Arc::clone(&meters));
+        let library = Library::new(Arc::clone(&directory), segments, Arc::clone(&meters));
         #[cfg(feature = "tracing")]
         let library = library.traced(listener.clone());
         let library = Arc::new(library);

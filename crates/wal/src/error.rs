@@ -1,6 +1,7 @@
 //! The one error type of the facade: what happened, and what the caller can do about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use wal_segment::{Damage, DamageKind};
 
@@ -70,6 +71,9 @@ pub enum ErrorKind {
     /// A hold kept more than the options allow, and the log went on without it: what it kept is
     /// gone. Take another one, where the log begins now.
     Overrun,
+    /// A close has not ended within its limit. It goes on, and the log stays locked until it has ended;
+    /// [`Error::durable_end`] tells what is durable.
+    TimedOut,
     /// An option has a value that cannot work; nothing was opened. The message names it.
     InvalidOptions,
 }
@@ -79,6 +83,7 @@ enum Cause {
     Segment(wal_segment::Error),
     Message(String),
     Conflict { expected: u64, next: u64 },
+    TimedOut { limit: Duration, durable: u64, written: u64 },
 }
 
 impl Error {
@@ -106,6 +111,19 @@ impl Error {
             Cause::Segment(wal_segment::Error::RolledBack { next, .. }) => Some(next.value()),
             _ => None,
         }
+    }
+
+    /// Everything before this number is durable: for [`ErrorKind::TimedOut`].
+    #[must_use]
+    pub fn durable_end(&self) -> Option<u64> {
+        match &self.cause {
+            Cause::TimedOut { durable, .. } => Some(*durable),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn timed_out(limit: Duration, durable: u64, written: u64) -> Error {
+        Error { kind: ErrorKind::TimedOut, cause: Cause::TimedOut { limit, durable, written } }
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
@@ -179,6 +197,11 @@ impl fmt::Display for Error {
             Cause::Conflict { expected, next } => {
                 write!(f, "the next entry gets number {next}, and not {expected}: nothing was appended")
             }
+            Cause::TimedOut { limit, durable, written } => write!(
+                f,
+                "the log is not closed after {limit:?}: everything before entry {durable} is durable, of {written} that \
+                 are written; the close goes on, and the log stays locked until the system answers"
+            ),
         }
     }
 }
@@ -193,7 +216,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
             Cause::Segment(error) => error.source(),
-            Cause::Message(_) | Cause::Conflict { .. } => None,
+            Cause::Message(_) | Cause::Conflict { .. } | Cause::TimedOut { .. } => None,
         }
     }
 }

@@ -57,6 +57,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod append_at;
+mod close_timeout;
 mod commit;
 #[cfg(feature = "config")]
 mod config;
@@ -76,6 +77,7 @@ mod meters;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod open_expecting;
+mod open_segments;
 mod options;
 mod owner;
 mod reader;

@@ -17,6 +17,7 @@ use crate::health::SlowSync;
 use crate::keeping::Keeping;
 use crate::log::Wal;
 use crate::meters::Meters;
+use crate::open_segments::{OpenSegments, Sparing, open_directory};
 use crate::reader::Library;
 use crate::rollover::Rollover;
 use crate::stores::Supply;
@@ -51,10 +52,6 @@ pub struct Options {
     pub(crate) keeping: Keeping,
     pub(crate) rules: Rules,
 }
-
-/// Segments that a log keeps open for its readers: 64 mappings of 64 MiB are 4 GiB of address space. They are
-/// as many open files, with mappings and without: the file has the lock.
-const OPEN_SEGMENTS: usize = 64;
 
 /// More than any burst that a disk keeps up with; and each takes the space of a segment.
 const MOST_SPARES: usize = 64;
@@ -290,11 +287,14 @@ impl Options {
     /// As [`Options::open_read_only`].
     pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
         self.check()?;
-        View::look(Arc::new(self.library(directory, Arc::new(Meters::new()))))
+        let (directory, segments) = self.sparing(directory);
+        View::look(Arc::new(Library::new(directory, segments, Arc::new(Meters::new()))))
     }
 
-    pub(crate) fn library(&self, directory: Arc<dyn Directory>, meters: Arc<Meters>) -> Library {
-        Library::new(directory, meters, OPEN_SEGMENTS, self.mapped_reads)
+    /// The directory for a log whose segments stay open for readers, and give up their descriptors when it needs some.
+    pub(crate) fn sparing(&self, directory: Arc<dyn Directory>) -> (Arc<dyn Directory>, Arc<OpenSegments>) {
+        let segments = OpenSegments::new(directory.as_ref(), self.mapped_reads);
+        (Sparing::over(directory, &segments), segments)
     }
 
     pub(crate) fn batch_bytes(&self) -> u64 {
@@ -381,12 +381,14 @@ impl Options {
 
 /// A directory that is made if it is not there.
 pub(crate) fn made(path: &Path) -> Result<Arc<Disk>, Error> {
-    Ok(Arc::new(Disk::create(path).map_err(|error| refused(Operation::Create, path, error))?))
+    Ok(Arc::new(
+        open_directory(|| Disk::create(path)).map_err(|error| refused(Operation::Create, path, error))?,
+    ))
 }
 
 /// A directory that is there; nothing is made.
 pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
-    match Disk::open(path) {
+    match open_directory(|| Disk::open(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(SegmentError::NoLog { directory: path.to_path_buf() }.into())
         }

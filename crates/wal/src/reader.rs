@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wal_format::Sequence;
 use wal_segment::io::Directory;
-use wal_segment::{Chunk, Shelf, Snapshot, Span, Volume, Volumes, find};
+use wal_segment::{Chunk, Shelf, Snapshot, Span, Volume, find};
 use wal_sync::primitives::Mutex;
 
 use crate::error::{Error, ErrorKind};
@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::events::Listener;
 use crate::events::note;
 use crate::meters::Meters;
+use crate::open_segments::OpenSegments;
 use crate::tally::Tally;
 
 /// An entry of the log: its number, and through [`Deref`] its bytes.
@@ -139,7 +140,7 @@ fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
 pub(crate) struct Library {
     directory: Arc<dyn Directory>,
     meters: Arc<Meters>,
-    volumes: Mutex<Volumes>,
+    segments: Arc<OpenSegments>,
     /// Is told when the system refuses a mapping.
     #[cfg(feature = "tracing")]
     listener: Option<Listener>,
@@ -153,17 +154,16 @@ const SPARE_CHUNKS: usize = 8;
 const SPARE_CHUNK_BYTES: usize = 64 << 10;
 
 impl Library {
-    /// A library that keeps so many segments open; closed ones are `mapped`.
+    /// A library of the log in `directory`, which keeps `segments` open.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
+        segments: Arc<OpenSegments>,
         meters: Arc<Meters>,
-        open_segments: usize,
-        mapped: bool,
     ) -> Library {
         Library {
             directory,
             meters,
-            volumes: Mutex::new(Volumes::new(open_segments, mapped)),
+            segments,
             #[cfg(feature = "tracing")]
             listener: None,
             chunks: Mutex::new(Vec::with_capacity(SPARE_CHUNKS)),
@@ -178,7 +178,7 @@ impl Library {
 
     /// Whether closed segments are read through mappings.
     pub(crate) fn maps(&self) -> bool {
-        self.volumes.lock_whole().maps()
+        self.segments.maps()
     }
 
     /// The entry with this number.
@@ -221,7 +221,7 @@ impl Library {
 
     /// Lets go of segments that this snapshot does not have.
     pub(crate) fn keep(&self, snapshot: &Snapshot) {
-        self.volumes.lock_whole().keep(snapshot);
+        self.segments.keep(snapshot);
     }
 }
 
@@ -231,14 +231,9 @@ impl Shelf for Library {
     }
 
     fn volume(&self, span: &Span) -> Result<Arc<Volume>, wal_segment::Error> {
-        // A cache is whole at every moment, whatever panicked.
-        let mut volumes = self.volumes.lock_whole();
-        let volume = volumes.volume(self.directory.as_ref(), span);
-        #[cfg(feature = "tracing")]
-        let refused = volumes.take_refused();
-        drop(volumes);
-        note!(when Some(error) = refused => &self.listener, MappingRefused { error: error.into() });
-        volume
+        let (volume, _refused) = self.segments.volume(self.directory.as_ref(), span)?;
+        note!(when Some(error) = _refused => &self.listener, MappingRefused { error: error.into() });
+        Ok(volume)
     }
 
     fn chunk(&self) -> Chunk {

@@ -175,6 +175,10 @@ impl Directory for Wrapped {
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.directory.free_bytes()
     }
+
+    fn max_open_files(&self) -> Option<u64> {
+        self.directory.max_open_files()
+    }
     fn salt(&self) -> u64 {
         self.directory.salt()
     }

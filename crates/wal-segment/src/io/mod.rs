@@ -26,7 +26,7 @@ mod disk;
 pub mod sim;
 
 pub use crate::mmap::Mapping;
-pub use disk::Disk;
+pub use disk::{Disk, is_out_of_descriptors};
 
 /// What stands behind a name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,6 +170,12 @@ pub trait Directory: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// How many files this process may have open at once, of all directories together; `None` where the system does
+    /// not tell, or an open file takes nothing of the system.
+    fn max_open_files(&self) -> Option<u64> {
+        None
+    }
+
     /// A number that nobody could have foreseen: it names one life of one file.
     fn salt(&self) -> u64;
 
@@ -239,7 +245,8 @@ pub trait File: Send + Sync + fmt::Debug {
     /// What the system reports. Never call it a second time after that.
     fn sync(&self) -> io::Result<()>;
 
-    /// Asks the system to forget its cached copy, so that the next read shows what the device holds.
+    /// Asks the system to forget its cached copy, so that the next read shows what the device holds. Where it does not
+    /// take such advice, the answer is [`Residency::Unknown`].
     ///
     /// # Errors
     /// What the system reports.

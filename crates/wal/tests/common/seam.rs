@@ -11,13 +11,37 @@ use wal_segment::io::{Access, Directory, File, FileId, Listed, Lock, Mapping, Re
 /// A call that is about to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call<'a> {
-    Read { name: &'a str, offset: u64, bytes: usize },
-    Write { name: &'a str, offset: u64, bytes: usize },
-    Sync { name: &'a str },
-    Synced { name: &'a str, ok: bool },
-    Map { name: &'a str, bytes: usize },
+    /// A descriptor is about to be taken: by an opened or created file, a lock, or for the time of a listing.
+    Descriptor,
+    /// It is closed.
+    Closed,
+    Read {
+        name: &'a str,
+        offset: u64,
+        bytes: usize,
+    },
+    Write {
+        name: &'a str,
+        offset: u64,
+        bytes: usize,
+    },
+    Sync {
+        name: &'a str,
+    },
+    Synced {
+        name: &'a str,
+        ok: bool,
+    },
+    Map {
+        name: &'a str,
+        bytes: usize,
+    },
+    /// When it is refused, the cache stays as it is and the system does not tell what is in it.
+    DropCache,
     SyncDirectory,
-    IdOf { name: &'a str },
+    IdOf {
+        name: &'a str,
+    },
     FreeBytes,
 }
 
@@ -28,6 +52,7 @@ type Ask = dyn Fn(Call<'_>) -> io::Result<()> + Send + Sync;
 pub(crate) struct Seam {
     inner: Arc<dyn Directory>,
     ask: Arc<Ask>,
+    max_open_files: Option<u64>,
 }
 
 impl Seam {
@@ -35,11 +60,30 @@ impl Seam {
         inner: impl Directory + 'static,
         ask: impl Fn(Call<'_>) -> io::Result<()> + Send + Sync + 'static,
     ) -> Arc<Seam> {
-        Arc::new(Seam { inner: Arc::new(inner), ask: Arc::new(ask) })
+        Seam::with_max_open_files(inner, None, ask)
     }
 
-    fn file(&self, name: &str, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(SeamFile { file, name: name.to_owned(), ask: Arc::clone(&self.ask) })
+    pub(crate) fn with_max_open_files(
+        inner: impl Directory + 'static,
+        max_open_files: Option<u64>,
+        ask: impl Fn(Call<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Arc<Seam> {
+        Arc::new(Seam { inner: Arc::new(inner), ask: Arc::new(ask), max_open_files })
+    }
+
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        (self.ask)(Call::Descriptor)?;
+        Ok(Descriptor(Arc::clone(&self.ask)))
+    }
+
+    fn file(&self, name: &str, file: Arc<dyn File>, descriptor: Descriptor) -> Arc<dyn File> {
+        let ask = Arc::clone(&self.ask);
+        Arc::new(SeamFile { file, name: name.to_owned(), ask, _descriptor: descriptor })
+    }
+
+    fn locked(&self, lock: impl Fn() -> io::Result<Box<dyn Lock>>) -> io::Result<Box<dyn Lock>> {
+        let descriptor = self.descriptor()?;
+        Ok(Box::new(SeamLock { lock: lock()?, _descriptor: descriptor }))
     }
 }
 
@@ -54,13 +98,16 @@ impl Directory for Seam {
         self.inner.path()
     }
     fn list(&self) -> io::Result<Vec<Listed>> {
+        let _descriptor = self.descriptor()?;
         self.inner.list()
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
-        self.inner.open(name, access).map(|file| self.file(name, file))
+        let descriptor = self.descriptor()?;
+        self.inner.open(name, access).map(|file| self.file(name, file, descriptor))
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.inner.create(name).map(|file| self.file(name, file))
+        let descriptor = self.descriptor()?;
+        self.inner.create(name).map(|file| self.file(name, file, descriptor))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.inner.rename(from, to)
@@ -73,10 +120,10 @@ impl Directory for Seam {
         self.inner.sync()
     }
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock(name)
+        self.locked(|| self.inner.lock(name))
     }
     fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock_directory()
+        self.locked(|| self.inner.lock_directory())
     }
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
         (self.ask)(Call::IdOf { name })?;
@@ -89,6 +136,9 @@ impl Directory for Seam {
         (self.ask)(Call::FreeBytes)?;
         self.inner.free_bytes()
     }
+    fn max_open_files(&self) -> Option<u64> {
+        self.max_open_files.or_else(|| self.inner.max_open_files())
+    }
     fn salt(&self) -> u64 {
         self.inner.salt()
     }
@@ -100,10 +150,36 @@ impl Directory for Seam {
     }
 }
 
+struct Descriptor(Arc<Ask>);
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        (self.0)(Call::Closed).expect("a close does not fail");
+    }
+}
+
+struct SeamLock {
+    lock: Box<dyn Lock>,
+    _descriptor: Descriptor,
+}
+
+impl fmt::Debug for SeamLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lock.fmt(f)
+    }
+}
+
+impl Lock for SeamLock {
+    fn id(&self) -> Option<FileId> {
+        self.lock.id()
+    }
+}
+
 struct SeamFile {
     file: Arc<dyn File>,
     name: String,
     ask: Arc<Ask>,
+    _descriptor: Descriptor,
 }
 
 impl fmt::Debug for SeamFile {
@@ -140,6 +216,9 @@ impl File for SeamFile {
         synced
     }
     fn drop_cache(&self) -> io::Result<Residency> {
+        if (self.ask)(Call::DropCache).is_err() {
+            return Ok(Residency::Unknown);
+        }
         self.file.drop_cache()
     }
     fn map(&self, len: usize) -> io::Result<Mapping> {

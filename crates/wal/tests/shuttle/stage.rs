@@ -132,6 +132,10 @@ impl Directory for Stage {
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.disk.free_bytes()
     }
+
+    fn max_open_files(&self) -> Option<u64> {
+        self.disk.max_open_files()
+    }
     fn salt(&self) -> u64 {
         self.disk.salt()
     }

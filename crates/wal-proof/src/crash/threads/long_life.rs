@@ -78,6 +78,8 @@ fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLif
         disk.crash_at(at_open + cut_at);
     }
     let history = Arc::new(History::default());
+    // Made before the first thread starts, for one of them drops entry 0.
+    let mut follower = Some(wal.follow(0).map_err(|error| unexpected(&error))?);
     let (mut threads, mut followers) = (Vec::new(), Vec::new());
     for (number, role) in (1..).zip(ROLES) {
         let actor = Actor {
@@ -90,7 +92,7 @@ fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLif
             seen: Seen::default(),
         };
         if role == Role::Follow {
-            let follower = wal.follow(0).map_err(|error| unexpected(&error))?;
+            let follower = follower.take().expect("ROLES names one follower");
             followers.push(thread::spawn(move || actor.follow(follower)));
         } else {
             threads.push(thread::spawn(move || actor.act(role)));

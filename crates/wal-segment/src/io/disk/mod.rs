@@ -63,24 +63,8 @@ impl Disk {
     /// Opens an existing directory.
     ///
     /// # Errors
-    /// `NotFound`, `NotADirectory`, or what the system reports; the message names the path.
+    /// `NotFound`, `NotADirectory`, or what the system reports.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Disk> {
-        let path = path.as_ref();
-        Disk::open_absolute(path).map_err(|error| naming(path, &error))
-    }
-
-    /// Opens a directory and creates it if it is not there: the last component alone, with mode 0700
-    /// on unix. Its name is durable when this returns.
-    ///
-    /// # Errors
-    /// `NotFound` when the parent is missing, `NotADirectory` when something else has the name, or
-    /// what the system reports; the message names the path.
-    pub fn create(path: impl AsRef<Path>) -> io::Result<Disk> {
-        let path = path.as_ref();
-        Disk::create_absolute(path).map_err(|error| naming(path, &error))
-    }
-
-    fn open_absolute(path: &Path) -> io::Result<Disk> {
         let path = std::path::absolute(path)?;
         if !fs::metadata(&path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -88,14 +72,20 @@ impl Disk {
         Ok(Disk { held: HeldDirectory::open(&path)?, path })
     }
 
-    fn create_absolute(path: &Path) -> io::Result<Disk> {
+    /// Opens a directory and creates it if it is not there: the last component alone, with mode 0700
+    /// on unix. Its name is durable when this returns.
+    ///
+    /// # Errors
+    /// `NotFound` when the parent is missing, `NotADirectory` when something else has the name, or
+    /// what the system reports.
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Disk> {
         let path = std::path::absolute(path)?;
         let existed = match create_directory(&path) {
             Ok(()) => false,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
             Err(error) => return Err(error),
         };
-        let disk = Disk::open_absolute(&path)?;
+        let disk = Disk::open(&path)?;
         // Also when it existed: the process that made it may have died before it got here.
         match path.parent().map_or(Ok(()), sync_directory) {
             // The parent belongs to somebody else, who then also made the directory.
@@ -171,6 +161,10 @@ impl Directory for Disk {
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.held.free_bytes()
+    }
+
+    fn max_open_files(&self) -> Option<u64> {
+        max_open_files()
     }
 
     fn salt(&self) -> u64 {
@@ -307,8 +301,29 @@ impl Lock for DiskLock {
     }
 }
 
-fn naming(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("directory {}: {error}", path.display()))
+/// Whether a call failed because this process, or the system, has as many files open as it may.
+#[must_use]
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+    #[cfg(not(unix))]
+    {
+        const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
+        error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
+    }
+}
+
+#[cfg(unix)]
+fn max_open_files() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(unix))]
+fn max_open_files() -> Option<u64> {
+    None
 }
 
 fn not_regular() -> io::Error {
@@ -351,15 +366,30 @@ fn allocate(_file: &fs::File, _len: u64) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn drop_cache(file: &fs::File) -> io::Result<Residency> {
-    use rustix::fs::{Advice, fadvise};
+    use rustix::fs::Advice;
     let len = file.metadata()?.len();
-    fadvise(file, 0, None, Advice::DontNeed)?;
+    let dropped = advise(file, Advice::DontNeed)?;
     // A probe of a page that is not there may start a read of it in the background. Without readahead
     // it is that page alone, and cannot make the next probe find what this one caused.
-    fadvise(file, 0, None, Advice::Random)?;
+    let alone = advise(file, Advice::Random)?;
     let residency = probe(file, len);
-    fadvise(file, 0, None, Advice::Normal)?;
-    Ok(residency)
+    advise(file, Advice::Normal)?;
+    Ok(match residency {
+        // Three places say something of a file whose cache was dropped, and nothing of another one.
+        Residency::Dropped if !(dropped && alone) => Residency::Unknown,
+        found => found,
+    })
+}
+
+/// Whether the advice was taken: a kernel may be built without, and a sandbox may refuse it.
+#[cfg(target_os = "linux")]
+fn advise(file: &fs::File, advice: rustix::fs::Advice) -> io::Result<bool> {
+    use rustix::io::Errno;
+    match rustix::fs::fadvise(file, 0, None, advice) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Asks for the first byte, the middle one and the last one, on condition that no device is needed.
