@@ -10,6 +10,10 @@ pub const FRAME_ALIGN: u64 = 8;
 /// The largest sum of payload lengths in one frame.
 pub const MAX_FRAME_PAYLOAD_BYTES: u64 = u32::MAX as u64;
 
+/// The most entries of a frame. A row of the entry table may stand for an empty entry and blank space, so without this
+/// bound a file that takes no space could make a reader allocate gigabytes for a table.
+pub const MAX_FRAME_ENTRIES: u32 = 1 << 20;
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameKind {
@@ -64,7 +68,7 @@ pub struct FrameHeader {
     pub kind: FrameKind,
     /// The sum of the payload lengths; of LINK and SEAL: of the body.
     pub payload_bytes: u32,
-    /// How many entries; at least one in a DATA frame, none in others.
+    /// How many entries; from one to [`MAX_FRAME_ENTRIES`] in a DATA frame, none in others.
     pub entries: u32,
     /// Up to where this segment was durable when the frame was encoded; never in front of its first
     /// frame, which stands for "everything before this segment".
@@ -105,8 +109,8 @@ impl FrameHeader {
     ///
     /// # Errors
     /// [`FrameFault::Short`], [`FrameFault::Blank`], or [`FrameFault::Header`] when the checksum does
-    /// not match, the kind is unknown, a count contradicts the kind, or the durable point lies in
-    /// front of the first frame.
+    /// not match, the kind is unknown, a count contradicts the kind or is above [`MAX_FRAME_ENTRIES`], or the durable
+    /// point lies before the first frame.
     pub fn decode(bytes: &[u8], life: Life, offset: u64) -> Result<FrameHeader, FrameFault> {
         let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameFault::Short)?;
         // The kind is never zero in a frame, so most of blank space is dismissed by one byte.
@@ -118,7 +122,7 @@ impl FrameHeader {
             return Err(FrameFault::Header);
         }
         let entries = u32_at(bytes, 20);
-        if (kind == FrameKind::Data) != (entries > 0) {
+        if (kind == FrameKind::Data) != (entries > 0) || entries > MAX_FRAME_ENTRIES {
             return Err(FrameFault::Header);
         }
         let distance = u64::from(u32_at(bytes, 24)) * FRAME_ALIGN;

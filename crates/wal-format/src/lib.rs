@@ -52,7 +52,8 @@ pub use entry::{
 };
 pub use error::{FrameFault, HeaderFault, OutOfRange};
 pub use frame::{
-    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout, MAX_FRAME_PAYLOAD_BYTES,
+    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout, MAX_FRAME_ENTRIES,
+    MAX_FRAME_PAYLOAD_BYTES,
 };
 pub use life::Life;
 pub use link::{LINK_BODY_BYTES, LINK_FRAME_BYTES, Link, LinkReason, Predecessor};

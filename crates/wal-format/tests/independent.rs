@@ -46,7 +46,7 @@ mod second {
         let payload_bytes = number(&bytes[16..20]) as usize;
         let count = number(&bytes[20..24]) as usize;
         let durable_offset = place.offset.checked_sub(8 * number(&bytes[24..28]))?;
-        if count == 0 || durable_offset < 8192 {
+        if !(1..=1 << 20).contains(&count) || durable_offset < 8192 {
             return None;
         }
 

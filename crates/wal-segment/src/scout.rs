@@ -102,7 +102,8 @@ impl Scout {
     /// last entry that was handed out. What was known before may have been cut off behind `next`.
     ///
     /// # Errors
-    /// [`Error::Dropped`], [`Error::CutOff`]; damage that stays; what the system reports.
+    /// [`Error::Dropped`], [`Error::CutOff`]; [`Error::NoLog`] when the log was removed; damage that stays; what the system
+    /// reports.
     pub fn look(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
         if let Some(damage) = self.snapshot.damage()
             && next >= self.limit()
@@ -136,7 +137,7 @@ impl Scout {
         let before = self.life_of(next);
         match self.relink(directory, next, true) {
             Ok(()) if self.life_of(next) != before => Ok(()),
-            Err(dropped @ (Error::Dropped { .. } | Error::CutOff { .. })) => Err(dropped),
+            Err(told @ (Error::Dropped { .. } | Error::CutOff { .. } | Error::NoLog { .. })) => Err(told),
             _ => Err(error),
         }
     }
@@ -159,7 +160,7 @@ impl Scout {
 
     /// Finds the last segment, and the way to it when it is another one than was known, or when it is asked for.
     fn relink(&mut self, directory: &dyn Directory, next: Sequence, asked: bool) -> Result<(), Error> {
-        let (mut before, mut unchanged) = (None, 0);
+        let (mut before, mut unchanged) = ((None, 0), 0);
         for look in 1.. {
             match self.try_relink(directory, next, asked)? {
                 Seen::Same => break,
@@ -168,12 +169,16 @@ impl Scout {
                     break;
                 }
                 Seen::Unsteady(error) => {
-                    // As long as it changes, a writer drops segments faster than they are looked at.
-                    let anchor = anchor_of(directory)?.ok();
-                    unchanged = if anchor == before { unchanged + 1 } else { 1 };
-                    before = anchor;
+                    // As long as it changes, a writer drops segments faster than they are looked at, or a program
+                    // removes the log.
+                    let catalog = Catalog::read(directory)?;
+                    let now = (anchor_of(directory)?.ok(), catalog.segments.len());
+                    unchanged = if now == before { unchanged + 1 } else { 1 };
+                    before = now;
                     if unchanged >= LOOKS || look >= MOST_LOOKS {
-                        return Err(error);
+                        let is_gone = catalog.anchor.is_none() && catalog.segments.is_empty();
+                        let directory = directory.path().to_path_buf();
+                        return Err(if is_gone { Error::NoLog { directory } } else { error });
                     }
                     directory.wait(PAUSE);
                 }

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use wal_segment::io::Directory;
 use wal_segment::{Lingering, Snapshot};
 use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
 
@@ -32,7 +33,7 @@ use crate::core::Core;
 use crate::error::{Error, ErrorKind};
 use crate::keeping::Keeping;
 use crate::log::Wal;
-use crate::retention::{Piece, closed, dropped, expires_unix_ns, kept_bytes};
+use crate::retention::{Piece, closed, dropped, expires_ns, kept_bytes};
 use crate::stats::{LowestHold, Stats};
 
 /// The holds of one log, and what is due.
@@ -56,9 +57,8 @@ struct State {
     floor: u64,
     /// A hold that passes this may let go of a segment.
     wakes_at: Option<u64>,
-    /// The last segment that the open found, and when.
-    opened: (u64, u64),
-    /// Segments with a time that was later than everything in them.
+    opened: LogOpened,
+    /// Segments that this process saw end, and when, in nanoseconds of the clock that cannot be set.
     ended: VecDeque<(u64, u64)>,
     /// When the open segment got its first entry.
     begun: Option<Instant>,
@@ -83,7 +83,7 @@ struct Held {
     overrun: bool,
 }
 
-/// A clock that was set is noticed after this at the latest.
+/// Where nothing is due, the thread looks again after this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// While appends wait for room, it is looked for this often.
 const POLL: Duration = Duration::from_millis(20);
@@ -91,15 +91,19 @@ const POLL: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// For a log as it was found at this time.
-    pub(crate) fn new(keeping: Keeping, found: &Snapshot, now_unix_ns: u64) -> Keeper {
-        let last = found.spans().last().map_or(0, |span| span.life.segment.value());
+    /// For a log as it was found, now.
+    pub(crate) fn new(keeping: Keeping, found: &Snapshot, directory: &dyn Directory) -> Keeper {
+        let opened = LogOpened {
+            last_segment: found.spans().last().map_or(0, |span| span.life.segment.value()),
+            unix_ns: directory.now_unix_ns(),
+            monotonic_ns: directory.monotonic_ns(),
+        };
         let state = State {
             holds: BTreeMap::new(),
             next_id: 0,
             floor: found.first().value(),
             wakes_at: None,
-            opened: (last, now_unix_ns),
+            opened,
             ended: VecDeque::new(),
             begun: None,
             lingering: Lingering::default(),
@@ -234,7 +238,7 @@ impl Keeper {
 
     /// The beginning of the segment up to which retention drops the front now, if it drops anything. Changes no
     /// hold.
-    pub(crate) fn retains_from(&self, snapshot: &Snapshot, now_unix_ns: u64) -> Option<u64> {
+    pub(crate) fn retains_from(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<u64> {
         if !self.keeping.retains() {
             return None;
         }
@@ -244,7 +248,8 @@ impl Keeper {
             return None;
         }
         let next = snapshot.next().value();
-        let unwanted = dropped(&pieces, next, &self.keeping, now_unix_ns, |at| state.ended(at));
+        let now_ns = state.opened.now_ns(monotonic_ns);
+        let unwanted = dropped(&pieces, next, &self.keeping, now_ns, |pieces| state.ended_ns(pieces));
         let count = unwanted.min(closed(&pieces));
         state.awaits_link = count < unwanted;
         let wanted = pieces.get(count).filter(|_| count > 0)?.first;
@@ -266,22 +271,25 @@ impl Keeper {
     }
 
     /// Until the oldest segment is too old, if time is a limit. Not at all when something else keeps it.
-    fn until_expired(&self, snapshot: &Snapshot, now_unix_ns: u64) -> Option<Duration> {
+    fn until_expired(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<Duration> {
         let pieces = Piece::all(snapshot);
         pieces.get(1)?;
         let state = self.lock();
         if !state.retention_started {
             return None;
         }
-        let expires = expires_unix_ns(&pieces, 0, &self.keeping, |at| state.ended(at))?;
-        expires.checked_sub(now_unix_ns).filter(|left| *left > 0).map(Duration::from_nanos)
+        let expires = expires_ns(&pieces, 0, &self.keeping, |pieces| state.ended_ns(pieces))?;
+        expires
+            .checked_sub(state.opened.now_ns(monotonic_ns))
+            .filter(|left| *left > 0)
+            .map(Duration::from_nanos)
     }
 
     /// The log went on in another segment, or was truncated.
-    pub(crate) fn rolled(&self, from: Option<u64>, now_unix_ns: u64) {
+    pub(crate) fn rolled(&self, from: Option<u64>, monotonic_ns: u64) {
         let mut state = self.lock();
         if let Some(segment) = from.filter(|_| self.keeping.retain_age.is_some()) {
-            state.ended.push_back((segment, now_unix_ns));
+            state.ended.push_back((segment, monotonic_ns));
         }
         self.ring(state);
     }
@@ -399,11 +407,35 @@ impl State {
         self.holds.values().filter(|held| !held.overrun).min_by_key(|held| held.sequence)
     }
 
-    /// A time that was later than everything in this segment.
-    fn ended(&self, segment: u64) -> Option<u64> {
-        let (last, at) = self.opened;
-        let seen = self.ended.iter().find(|&&(ended, _)| ended == segment).map(|&(_, at)| at);
-        seen.into_iter().chain((segment <= last).then_some(at)).min()
+    /// When the first of these segments had ended, by the clock of [`LogOpened::now_ns`].
+    fn ended_ns(&self, pieces: &[Piece]) -> Option<u64> {
+        let segment = pieces.first()?.segment;
+        let opened = self.opened;
+        if segment <= opened.last_segment {
+            // It was there at the open. And the second one behind it was prepared once the first one's LINK was durable:
+            // when an earlier process did that, it shows more of the segment's age.
+            let prepared = pieces.get(2).filter(|later| later.segment <= opened.last_segment);
+            let prepared_unix_ns = prepared.map_or(opened.unix_ns, |later| later.created_unix_ns);
+            return Some(prepared_unix_ns.min(opened.unix_ns));
+        }
+        let seen = self.ended.iter().find(|&&(ended, _)| ended == segment)?;
+        Some(opened.now_ns(seen.1))
+    }
+}
+
+/// When the log was opened, by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct LogOpened {
+    /// The last segment that was there.
+    last_segment: u64,
+    unix_ns: u64,
+    monotonic_ns: u64,
+}
+
+impl LogOpened {
+    /// Nanoseconds since 1970, as the clock would show if it were not set after the open.
+    fn now_ns(self, monotonic_ns: u64) -> u64 {
+        self.unix_ns.saturating_add(monotonic_ns.saturating_sub(self.monotonic_ns))
     }
 }
 
@@ -474,8 +506,8 @@ impl Core {
         }
         // One time for both questions: a segment that grows too old between them would be dropped after the longest
         // sleep only.
-        let now_unix_ns = tail.now_unix_ns();
-        if self.keeper.retains_from(&tail.layout(), now_unix_ns).is_some() {
+        let monotonic_ns = tail.monotonic_ns();
+        if self.keeper.retains_from(&tail.layout(), monotonic_ns).is_some() {
             let retained = self.commits.drop_before(0, crate::tail::Tail::retain);
             self.tidy();
             if let Err(error) = retained {
@@ -493,7 +525,7 @@ impl Core {
         if self.keeper.awaits_link() {
             sleep = sleep.min(PAUSE);
         }
-        let expires = self.keeper.until_expired(&tail.layout(), now_unix_ns);
+        let expires = self.keeper.until_expired(&tail.layout(), monotonic_ns);
         expires.map_or(sleep, |left| sleep.min(left))
     }
 }

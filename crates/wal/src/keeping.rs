@@ -85,10 +85,10 @@ impl Options {
     }
 
     /// Retention by age, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
-    /// when everything in it is older than this. A segment that was ended by an earlier
-    /// open counts from the time when the second one behind it was prepared, or from this open. The last
-    /// segment stays; [`Options::roll_after`] sees to it that it ends. A clock that is set back makes this
-    /// later, one that is set forward sooner. Default: no limit.
+    /// when everything in it is older than this. A segment that an earlier open has ended counts from the time when the
+    /// second one after it was prepared, or from this open. The last segment stays; [`Options::roll_after`] sees to it
+    /// that it ends. The clock of the system is read at the open, for the age of what was there before; from then on a
+    /// clock counts that cannot be set. Default: no limit.
     pub fn retain_age(mut self, age: Duration) -> Options {
         self.keeping.retain_age = Some(age);
         self

@@ -14,7 +14,7 @@ use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{ChecksumKind, TableEntry};
+use wal_format::{ChecksumKind, MAX_FRAME_ENTRIES, TableEntry};
 use wal_segment::io::Directory;
 use wal_segment::{FrameBuffer, Recovery, Shelf, Snapshot};
 use wal_sync::primitives::now;
@@ -444,7 +444,7 @@ impl Wal {
 }
 
 /// A frame counts its entries in 32 bits.
-const MAX_BATCH_ENTRIES: u64 = u32::MAX as u64;
+const MAX_BATCH_ENTRIES: u64 = MAX_FRAME_ENTRIES as u64;
 
 /// Batches up to here need no allocation.
 const SMALL_BATCH: usize = 64;

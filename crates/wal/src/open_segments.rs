@@ -229,6 +229,10 @@ impl Directory for Sparing {
         self.inner.now_unix_ns()
     }
 
+    fn monotonic_ns(&self) -> u64 {
+        self.inner.monotonic_ns()
+    }
+
     fn wait(&self, pause: Duration) {
         self.inner.wait(pause);
     }

@@ -216,8 +216,8 @@ impl Options {
     }
 
     /// The largest batch in bytes of payload, at least as large as the largest entry and below 4 GiB; a
-    /// batch is written at once and held in memory for that. Default: 256 MiB, or the largest entry if that
-    /// is more.
+    /// batch is written at once and held in memory for that. It has at most 1,048,576 entries, whatever they take.
+    /// Default: 256 MiB, or the largest entry if that is more.
     pub fn max_batch_bytes(mut self, bytes: u64) -> Options {
         self.max_batch_bytes = Some(bytes);
         self

@@ -34,20 +34,16 @@ impl Piece {
     }
 }
 
-/// When everything in a segment is so old that it may go, if the time is limited; `ended` knows a time that
-/// was later than everything in it.
-pub(crate) fn expires_unix_ns(
+/// When everything in a segment is so old that it may go, if the time is limited; `ended` knows when it had ended, by
+/// the same clock.
+pub(crate) fn expires_ns(
     pieces: &[Piece],
     at: usize,
     keeping: &Keeping,
-    ended: impl Fn(u64) -> Option<u64>,
+    ended: impl Fn(&[Piece]) -> Option<u64>,
 ) -> Option<u64> {
     let age = u64::try_from(keeping.retain_age?.as_nanos()).unwrap_or(u64::MAX);
-    // The second one behind it was prepared once the first one's LINK was durable. Of two times that are later
-    // than the segment the smaller one shows more of its age, also when the clock was set back between them.
-    let prepared = pieces.get(at + 2).map(|piece| piece.created_unix_ns);
-    let later = prepared.into_iter().chain(ended(pieces[at].segment)).min()?;
-    Some(later.saturating_add(age))
+    Some(ended(&pieces[at..])?.saturating_add(age))
 }
 
 /// How many segments at the front a durable LINK has closed: no others may go.
@@ -60,8 +56,8 @@ pub(crate) fn dropped(
     pieces: &[Piece],
     next: u64,
     keeping: &Keeping,
-    now_unix_ns: u64,
-    ended: impl Fn(u64) -> Option<u64>,
+    now_ns: u64,
+    ended: impl Fn(&[Piece]) -> Option<u64>,
 ) -> usize {
     let mut rest_bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
     for (at, piece) in pieces.iter().enumerate() {
@@ -70,7 +66,7 @@ pub(crate) fn dropped(
         let many_bytes = keeping.retain_bytes.is_some_and(|least| rest_bytes >= least);
         let many_entries =
             keeping.retain_entries.is_some_and(|least| next.saturating_sub(behind.first) >= least);
-        let old = expires_unix_ns(pieces, at, keeping, &ended).is_some_and(|expires| expires <= now_unix_ns);
+        let old = expires_ns(pieces, at, keeping, &ended).is_some_and(|expires| expires <= now_ns);
         if !(many_bytes || many_entries || old) {
             return at;
         }
@@ -148,33 +144,20 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_as_old_as_what_is_known_to_have_come_behind_it() {
+    fn a_segment_goes_when_it_ended_long_ago_and_no_younger_one_is_before_it() {
         let keeping = with(|keeping| keeping.retain_age = Some(Duration::from_secs(10)));
-        // Segment 1 ended before segment 3 was prepared, at 2 s.
-        for (now, expected) in
-            [(0, 0), (12 * SECOND - 1, 0), (12 * SECOND, 1), (14 * SECOND, 3), (u64::MAX, 3)]
-        {
-            assert_eq!(dropped(&pieces(5), 50, &keeping, now, |_| None), expected, "at {now}");
+        let ended = |pieces: &[Piece]| (pieces[0].segment < 5).then_some(pieces[0].segment * SECOND);
+        for (now, expected) in [
+            (0, 0),
+            (11 * SECOND - 1, 0),
+            (11 * SECOND, 1),
+            (14 * SECOND - 1, 3),
+            (14 * SECOND, 4),
+            (u64::MAX, 4),
+        ] {
+            assert_eq!(dropped(&pieces(5), 50, &keeping, now, ended), expected, "at {now}");
         }
-        // Where nothing was prepared behind it, whoever saw it end knows.
-        let ended = |segment| (segment == 4).then_some(5 * SECOND);
-        assert_eq!(dropped(&pieces(5), 50, &keeping, 15 * SECOND, ended), 4);
-        assert_eq!(dropped(&pieces(5), 50, &keeping, 15 * SECOND - 1, ended), 3);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_only_delays() {
-        let keeping = with(|keeping| keeping.retain_age = Some(Duration::from_secs(10)));
-        let mut pieces = pieces(5);
-        // Set back by an hour in front of the third one, which is later than segment 1 all the same.
-        let hour = 3600 * SECOND;
-        (pieces[0].created_unix_ns, pieces[1].created_unix_ns) = (hour, hour + SECOND);
-        assert_eq!(dropped(&pieces, 50, &keeping, 5 * SECOND, |_| Some(hour)), 0);
-        assert_eq!(dropped(&pieces, 50, &keeping, 12 * SECOND, |_| Some(hour)), 1);
-        // Set back behind all of them.
-        pieces.iter_mut().for_each(|piece| piece.created_unix_ns += hour);
-        assert_eq!(dropped(&pieces, 50, &keeping, 0, |_| Some(hour)), 0);
-        assert_eq!(dropped(&pieces, 50, &keeping, hour, |_| Some(hour)), 0);
+        assert_eq!(dropped(&pieces(5), 50, &keeping, u64::MAX, |_| None), 0, "none is known to have ended");
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Tail {
         stores: &Stores,
     ) -> Result<bool, SegmentError> {
         let snapshot = writer.snapshot();
-        let Some(from) = self.keeper.retains_from(&snapshot, directory.now_unix_ns()) else {
+        let Some(from) = self.keeper.retains_from(&snapshot, directory.monotonic_ns()) else {
             return Ok(false);
         };
         // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
@@ -214,8 +214,8 @@ impl Tail {
     }
 
     /// The time of the seam.
-    pub(crate) fn now_unix_ns(&self) -> u64 {
-        self.directory.now_unix_ns()
+    pub(crate) fn monotonic_ns(&self) -> u64 {
+        self.directory.monotonic_ns()
     }
 
     /// No segment could be begun under the cap. Drops what retention lets go, and removes what nobody needs.
@@ -275,7 +275,7 @@ impl Tail {
 
     fn rolled_over(&self, rollover: Rollover, took: Duration) {
         self.meters.rolled_over(took);
-        self.keeper.rolled(rollover.from, self.directory.now_unix_ns());
+        self.keeper.rolled(rollover.from, self.directory.monotonic_ns());
         self.tell(Event::Rollover(rollover));
     }
 

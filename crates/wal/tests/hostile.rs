@@ -13,6 +13,7 @@ use common::bytes::{crc32, frames, header, repair, segment_name};
 use common::seam::{Call, Seam};
 use common::{HALF, directory, open, small, within};
 use wal::{Error, Options, SyncPolicy, View};
+use wal_segment::io::Directory;
 use wal_segment::io::sim::SimDisk;
 
 /// No buffer is larger than this when all files are small: the windows that files are read through.
@@ -294,4 +295,62 @@ fn a_log_of_a_later_version_is_unsupported_and_not_damaged() {
         assert!(error.to_string().contains(&name), "{error}");
         assert!(directory(&disk) == before);
     }
+}
+
+// One sparse file of 1 GiB, with a header that states 64 Mi empty entries under checksums that match, took 512 MiB in
+// every reader: their table was within the file, and so within the bound on bytes.
+#[test]
+fn a_sparse_file_of_empty_entries_makes_no_reader_allocate_its_table() {
+    const ENTRIES: u32 = 64 << 20;
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let path = home.path().join("log");
+    let wal = Options::new().sync(SyncPolicy::Immediate).open(&path).expect("a new log");
+    wal.append(b"first").expect("nothing fails");
+    wal.append(b"").expect("nothing fails");
+    drop(wal);
+    let segment = path.join(segment_name(1));
+    let mut bytes = std::fs::read(&segment).expect("it is there");
+    let life = header(&bytes).life;
+    let last = frames(&bytes).pop().expect("three frames").offset;
+    set(&mut bytes, last + 20, 4, u64::from(ENTRIES));
+    set(&mut bytes, last + 28, 4, u64::from(crc32(&vec![0; 8 * ENTRIES as usize])));
+    repair(&mut bytes, life, last);
+    std::fs::write(&segment, &bytes).expect("there is space");
+    let file = std::fs::OpenOptions::new().write(true).open(&segment).expect("it is there");
+    file.set_len(1 << 30).expect("a sparse file takes no space");
+
+    let largest = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&largest);
+    let disk = wal_segment::io::Disk::open(&path).expect("it is there");
+    let directory = Seam::new(disk, move |call| {
+        if let Call::Read { bytes, .. } = call {
+            seen.fetch_max(bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let options = Options::new().mapped_reads(false);
+    let view = options.open_read_only_in(Arc::clone(&directory) as Arc<dyn Directory>).expect("a log");
+    assert_eq!(view.range(..).filter(Result::is_ok).count(), 1);
+    view.verify().expect("it can be read");
+    assert_eq!(options.open_salvage_in(directory).expect("it is there").filter(is_entry).count(), 1);
+    assert!(
+        largest.load(Ordering::Relaxed) <= MOST_BYTES,
+        "a buffer of {} bytes",
+        largest.load(Ordering::Relaxed)
+    );
+}
+
+fn is_entry(salvaged: &wal::Salvaged) -> bool {
+    matches!(salvaged, wal::Salvaged::Entry { .. })
+}
+
+#[test]
+fn a_batch_has_as_many_entries_as_a_frame_and_no_more() {
+    let most = 1 << 20;
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let wal = Options::new().sync(SyncPolicy::None).open(home.path().join("log")).expect("a new log");
+    common::refused(wal.append_batch(vec![b""; most + 1]), wal::ErrorKind::TooLarge);
+    assert_eq!(wal.append_batch(vec![b""; most]).expect("it fits"), 0..most as u64);
+    assert_eq!(wal.range(..).expect("open").filter(Result::is_ok).count(), most);
+    wal.close().expect("nothing fails");
 }

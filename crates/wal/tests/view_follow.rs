@@ -812,3 +812,35 @@ fn beside_truncations_there_is_no_false_alarm() {
         assert!(seen.iter().any(|&(_, told)| told > 0), "{seen:?}");
     });
 }
+
+// It was called corruption: the anchor was gone, and a removed directory lists nothing.
+#[test]
+fn a_log_that_is_removed_under_a_follower_or_a_view_is_no_log_and_no_damage() {
+    for behind in [0, 4, 20] {
+        for (policy, background) in every_setup() {
+            let disk = SimDisk::new(1);
+            let wal = open(&disk, &small(policy).background(background));
+            append(&wal, 20);
+            wal.sync().expect("nothing fails");
+            let mut follower = follow(&disk, 0);
+            (0..20 - behind).for_each(|number| is_entry(&mut follower, number));
+            let seen = view(&disk);
+            wal.close().expect("nothing fails");
+            for name in disk.names() {
+                disk.delete(&name);
+            }
+            // What it has open it may still hand out.
+            let error = loop {
+                match item(&mut follower) {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => break error,
+                    None => panic!("it ended without a word"),
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::NoLog, "{behind} behind under {policy:?}: {error}");
+            assert!(follower.next().is_none(), "it has ended");
+            let error = seen.range(..).find_map(Result::err).expect("nothing is there");
+            assert_eq!(error.kind(), ErrorKind::NoLog, "{error}");
+        }
+    }
+}

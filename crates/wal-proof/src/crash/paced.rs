@@ -102,6 +102,10 @@ impl Directory for Paced {
     fn now_unix_ns(&self) -> u64 {
         self.directory.now_unix_ns()
     }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.directory.monotonic_ns()
+    }
     fn wait(&self, pause: Duration) {
         self.directory.wait(pause);
     }

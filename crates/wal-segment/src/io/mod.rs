@@ -180,8 +180,15 @@ pub trait Directory: Send + Sync + fmt::Debug {
     fn salt(&self) -> u64;
 
     /// Nanoseconds since 1970. It may stand still, and be set back or forward: what is durable and where the
-    /// log ends never rests on it, only the age of a segment, and with it when its entries may be dropped.
+    /// log ends never rests on it, only how old a segment is that an earlier process has written, and with it when its
+    /// entries may be dropped.
     fn now_unix_ns(&self) -> u64;
+
+    /// Nanoseconds since some moment, by a clock that cannot be set. For a directory whose other clock is never set it
+    /// is that one.
+    fn monotonic_ns(&self) -> u64 {
+        self.now_unix_ns()
+    }
 
     /// Lets `pause` pass, so that a writer in another process can finish what it is writing.
     fn wait(&self, pause: Duration);

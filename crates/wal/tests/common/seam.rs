@@ -145,6 +145,9 @@ impl Directory for Seam {
     fn now_unix_ns(&self) -> u64 {
         self.inner.now_unix_ns()
     }
+    fn monotonic_ns(&self) -> u64 {
+        self.inner.monotonic_ns()
+    }
     fn wait(&self, pause: Duration) {
         self.inner.wait(pause);
     }

@@ -142,6 +142,10 @@ impl Directory for Stage {
     fn now_unix_ns(&self) -> u64 {
         self.disk.now_unix_ns()
     }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.disk.monotonic_ns()
+    }
     fn wait(&self, _pause: Duration) {
         shuttle::thread::yield_now();
     }

@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[cfg(not(unix))]
 mod other;
@@ -47,6 +47,7 @@ pub struct Disk {
     /// directory.
     path: PathBuf,
     held: HeldDirectory,
+    opened: Instant,
 }
 
 /// How a name is opened.
@@ -69,7 +70,7 @@ impl Disk {
         if !fs::metadata(&path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Disk { held: HeldDirectory::open(&path)?, path })
+        Ok(Disk { held: HeldDirectory::open(&path)?, path, opened: Instant::now() })
     }
 
     /// Opens a directory and creates it if it is not there: the last component alone, with mode 0700
@@ -177,6 +178,10 @@ impl Directory for Disk {
     fn now_unix_ns(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn wait(&self, pause: Duration) {
