@@ -22,6 +22,11 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
+    /// Whether there is neither an anchor nor a segment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.anchor.is_none() && self.segments.is_empty()
+    }
+
     pub(crate) fn read(directory: &dyn Directory) -> Result<Catalog, Error> {
         let listed = directory.list().place(Operation::List, || directory.path().to_path_buf(), None)?;
         let mut catalog = Catalog::default();

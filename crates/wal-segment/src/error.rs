@@ -43,6 +43,11 @@ pub enum Error {
         /// The directory.
         directory: PathBuf,
     },
+    /// There is a log in the directory, where a new one was to be made.
+    Exists {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// A truncation names an entry that the log does not have.
     OutOfRange {
         /// The number that was named.
@@ -351,6 +356,7 @@ impl fmt::Display for Error {
                 write!(f, "{}: another writer has this log open", directory.display())
             }
             Error::NoLog { directory } => write!(f, "{}: there is no log here", directory.display()),
+            Error::Exists { directory } => write!(f, "{}: there is a log here already", directory.display()),
             Error::OutOfRange { asked, first, next } => {
                 write!(f, "cannot truncate at {asked}: the log holds {first} to before {next}")
             }

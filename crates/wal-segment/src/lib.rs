@@ -75,7 +75,7 @@ pub use frame_buffer::FrameBuffer;
 pub use held::{HeldFile, HeldNames};
 pub use leftovers::remove_leftovers;
 pub use mmap::ForkMark;
-pub use open::{DEFAULT_SEGMENT_BYTES, Opened, Wanted, look, open};
+pub use open::{DEFAULT_SEGMENT_BYTES, OpenMode, Opened, Wanted, look, open};
 pub use reader::Entries;
 pub use recovery::{Ending, Recovery};
 pub use rules::{Rule, Rules};

@@ -10,6 +10,7 @@ use wal_format::{
 };
 
 use crate::anchor_file::AnchorFile;
+use crate::catalog::Catalog;
 use crate::decide::Verdict;
 use crate::error::{Damage, DamageKind, Error, Operation};
 use crate::held::{HeldFile, HeldNames, WriterLock};
@@ -25,6 +26,20 @@ use crate::survey::{Survey, survey};
 use crate::waiting::Waiting;
 use crate::writer::{Settings, Start, Writer};
 
+/// Whether an open makes a log where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpenMode {
+    /// It does.
+    #[default]
+    CreateOrOpen,
+    /// It fails, and makes nothing, not even `LOCK`: a log that is expected is never made anew in silence, for
+    /// example where its file system is not mounted.
+    MustExist,
+    /// It does, and fails where there is a log.
+    CreateNew,
+}
+
 /// What an opener asks for; what is left open is taken from the log, or from the defaults for a new one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
@@ -34,6 +49,8 @@ pub struct Wanted {
     pub checksum: Option<ChecksumKind>,
     /// The number of the first entry of a log that is made new. An existing log has its own.
     pub first: Option<Sequence>,
+    /// Whether a log is made where there is none.
+    pub mode: OpenMode,
     /// Everything in front of this number was acknowledged: a log that ends before is refused. 0 is any log.
     pub at_least: u64,
     /// Which rules are kept: all, in ordinary builds.
@@ -69,9 +86,13 @@ pub struct Opened {
 /// # Errors
 /// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
 /// entries are not all there, with nothing changed; [`Error::RolledBack`] and [`Error::NoLog`] when the log, or
-/// the new one, ends in front of [`Wanted::at_least`], with nothing changed; [`Error::Io`],
-/// [`Error::Unsupported`].
+/// the new one, ends in front of [`Wanted::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
+/// [`Wanted::mode`] says; [`Error::Io`], [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
+    let directory_path = || directory.path().to_path_buf();
+    if wanted.mode == OpenMode::MustExist && Catalog::read(directory.as_ref())?.is_empty() {
+        return Err(Error::NoLog { directory: directory_path() });
+    }
     let lock = WriterLock::take(directory.as_ref(), wanted.rules)?;
     if wanted.rules.keeps(Rule::OpenSyncsDirectory) {
         sync_directory(directory.as_ref())?;
@@ -80,10 +101,19 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     if let Some(damage) = survey.damage {
         return Err(Error::Damaged(damage));
     }
+    match wanted.mode {
+        OpenMode::MustExist if survey.verdict == Verdict::New => {
+            return Err(Error::NoLog { directory: directory_path() });
+        }
+        OpenMode::CreateNew if survey.verdict != Verdict::New => {
+            return Err(Error::Exists { directory: directory_path() });
+        }
+        _ => {}
+    }
     let first = wanted.first.unwrap_or(Sequence::ZERO);
     let survey = if survey.verdict == Verdict::New { survey.beginning_at(first) } else { survey };
     refuse_older(directory.as_ref(), &survey, wanted.at_least)?;
-    let recovery = Recovery::of(&survey);
+    let mut recovery = Recovery::of(&survey);
     let Survey { verdict, catalog, anchor: anchored, mut spans, long, last, first, next, .. } = survey;
 
     let known = anchored.as_ref().map(|anchored| anchored.newest);
@@ -123,6 +153,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     }
     let rules = wanted.rules;
     let known = *anchor.last();
+    recovery.log = Some(known.log);
     let names = HeldNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
     let left = leftovers(directory.as_ref(), &catalog, known.log, &spans);

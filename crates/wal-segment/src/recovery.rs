@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wal_format::{ChecksumKind, SegmentNumber};
+use wal_format::{ChecksumKind, LogId, SegmentNumber};
 
 use crate::decide::Verdict;
 use crate::error::Damage;
@@ -42,6 +42,8 @@ pub enum Ending {
 pub struct Recovery {
     /// How the log ended.
     pub ending: Ending,
+    /// Which log it is; none where no anchor can be read.
+    pub log: Option<LogId>,
     /// The first entry that is kept.
     pub first: u64,
     /// The number of the next entry.
@@ -82,6 +84,7 @@ impl Recovery {
         };
         Recovery {
             ending,
+            log: survey.anchor.as_ref().map(|anchored| anchored.newest.log),
             first: survey.first.value(),
             next: survey.next.value(),
             durable: survey.durable.value(),

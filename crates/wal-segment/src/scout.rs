@@ -176,9 +176,8 @@ impl Scout {
                     unchanged = if now == before { unchanged + 1 } else { 1 };
                     before = now;
                     if unchanged >= LOOKS || look >= MOST_LOOKS {
-                        let is_gone = catalog.anchor.is_none() && catalog.segments.is_empty();
                         let directory = directory.path().to_path_buf();
-                        return Err(if is_gone { Error::NoLog { directory } } else { error });
+                        return Err(if catalog.is_empty() { Error::NoLog { directory } } else { error });
                     }
                     directory.wait(PAUSE);
                 }

@@ -1,5 +1,5 @@
 //! The one place that names mutexes, condition variables, atomics, the futex, threads, processes, clocks
-//! and channels, so that a model checker can replace them: a build with `--cfg loom` takes loom's, one with `--cfg shuttle`
+//! and channels, so that a model checker can replace them: a build with `--cfg wal_loom` takes loom's, one with `--cfg wal_shuttle`
 //! shuttle's.
 //!
 //! In both, time goes on whenever somebody looks at it, a limit passes as soon as others had an occasion to
@@ -15,22 +15,22 @@ use std::fmt;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-#[cfg(loom)]
+#[cfg(wal_loom)]
 use loom::{sync, thread};
-#[cfg(shuttle)]
+#[cfg(wal_shuttle)]
 use shuttle::{sync, thread};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(wal_loom, wal_shuttle)))]
 use std::sync;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(wal_loom, wal_shuttle)))]
 use std::thread;
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(wal_loom, wal_shuttle)))]
 pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-#[cfg(loom)]
+#[cfg(wal_loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-#[cfg(shuttle)]
+#[cfg(wal_shuttle)]
 pub use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Not replaced: what is modelled does not rest on when a count drops to zero.
@@ -102,7 +102,7 @@ impl Condvar {
     }
 
     /// As [`Condvar::wait`], for at most `limit`. `_mutex` is the one that the guard is of.
-    #[cfg(not(any(loom, shuttle)))]
+    #[cfg(not(any(wal_loom, wal_shuttle)))]
     pub fn wait_for<'a, T>(
         &self,
         _mutex: &'a Mutex<T>,
@@ -116,7 +116,7 @@ impl Condvar {
     }
 
     /// The limits of model checkers never pass. This one does, after others had an occasion to run.
-    #[cfg(any(loom, shuttle))]
+    #[cfg(any(wal_loom, wal_shuttle))]
     pub fn wait_for<'a, T>(
         &self,
         mutex: &'a Mutex<T>,
@@ -166,7 +166,7 @@ pub use word::Word;
 /// Only those are woken who sleep on a value that is no more. So nobody who has looked and sleeps again is
 /// woken in place of one who has not, and it ends: while such a one is asleep, somebody is awake who will
 /// wake it or one of the others.
-#[cfg(all(target_os = "linux", not(any(loom, shuttle))))]
+#[cfg(all(target_os = "linux", not(any(wal_loom, wal_shuttle))))]
 mod word {
     use std::num::NonZeroU32;
 
@@ -257,7 +257,7 @@ mod word {
 }
 
 /// Where there is no futex, a condition variable for each word.
-#[cfg(any(not(target_os = "linux"), loom, shuttle))]
+#[cfg(any(not(target_os = "linux"), wal_loom, wal_shuttle))]
 mod word {
     use super::{Condvar, Duration, Mutex};
 
@@ -350,14 +350,14 @@ pub fn block_on<T>(
 pub use std::time::Instant;
 
 /// The time, for intervals and measurements.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(wal_loom, wal_shuttle)))]
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
 }
 
 /// Under loom time goes on by a second whenever somebody looks: the same schedule takes the same time.
-#[cfg(loom)]
+#[cfg(wal_loom)]
 #[must_use]
 pub fn now() -> Instant {
     static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -367,7 +367,7 @@ pub fn now() -> Instant {
 }
 
 /// Under shuttle by a millisecond. All threads of an execution are one thread of the system's.
-#[cfg(shuttle)]
+#[cfg(wal_shuttle)]
 #[must_use]
 pub fn now() -> Instant {
     static BEGINNING: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -391,11 +391,11 @@ pub fn process_id() -> u32 {
     std::process::id()
 }
 
-#[cfg(not(loom))]
+#[cfg(not(wal_loom))]
 pub use threads::{ThreadHandle, is_current, spawn};
 
 /// Channels. Not under loom: what is modelled hands work over by condition variables.
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(wal_loom, wal_shuttle)))]
 pub mod channel {
     pub use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -412,10 +412,10 @@ pub mod channel {
     }
 }
 
-#[cfg(shuttle)]
+#[cfg(wal_shuttle)]
 pub mod channel;
 
-#[cfg(not(loom))]
+#[cfg(not(wal_loom))]
 mod threads {
     use std::io;
 
@@ -439,7 +439,7 @@ mod threads {
     }
 }
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(all(test, not(any(wal_loom, wal_shuttle))))]
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;

@@ -1,5 +1,5 @@
 //! Closing, and being dropped, beside everybody else.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

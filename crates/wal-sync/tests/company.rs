@@ -1,5 +1,5 @@
 //! Who shares a sync, and how long a leader waits for company.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
 //! What happens when a write or a sync fails, and who is told.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,7 +1,7 @@
 //! The group commit under every schedule that loom can find, within a bound.
 //!
 //! ```sh
-//! RUSTFLAGS='--cfg loom' cargo test --release --target-dir target/loom -p wal-sync --test loom -- --nocapture
+//! RUSTFLAGS='--cfg wal_loom' cargo test --release --target-dir target/loom -p wal-sync --features _loom --test loom -- --nocapture
 //! ```
 //!
 //! Each model prints how many executions were explored. The bound is on preemptions: a thread is taken off
@@ -10,7 +10,7 @@
 //! looks at it. Not modelled: a panic, because loom's mutexes do not poison; company that the ticker leads, which
 //! takes more threads than loom has (`stress.rs` and `company.rs` run it); how a wake-up is passed on, because
 //! a word is a condition variable here (the tests of `primitives.rs` run that).
-#![cfg(loom)]
+#![cfg(wal_loom)]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Threads that ask for different promises share a group.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

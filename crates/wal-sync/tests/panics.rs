@@ -1,5 +1,5 @@
 //! What happens when code below or above the log panics: nobody sleeps for ever.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

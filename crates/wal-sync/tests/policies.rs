@@ -1,5 +1,5 @@
 //! When each policy syncs, and what an append that returned has promised.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
 //! The bounds on what may gather, and how long a caller waits for room.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,6 +1,6 @@
 //! Everything at once, on real threads, with random failures: what loom's few threads and few steps leave
 //! out. The seed decides what each thread does and what fails, not who comes first.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

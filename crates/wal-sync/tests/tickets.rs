@@ -1,5 +1,5 @@
 //! Entries that were submitted and are awaited later, by threads and by tasks.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
 //! Waiting for a watermark.
-#![cfg(not(loom))]
+#![cfg(not(wal_loom))]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

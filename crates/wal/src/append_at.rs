@@ -61,7 +61,7 @@ impl Wal {
         })
     }
 
-    /// As [`Wal::append_at`], and returns at once, when the entry is numbered: the next one can be submitted under
+    /// As [`Wal::append_at`], and returns when the entry is numbered: the next one can be submitted under
     /// the next number before this one is written. If this one's write then fails, so do those behind it. Waits for
     /// room as [`Wal::submit`] does.
     ///

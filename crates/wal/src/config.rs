@@ -12,7 +12,7 @@ use serde_core::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde_core::ser::{SerializeMap, SerializeStruct};
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use wal_format::ChecksumKind;
-use wal_segment::Writer;
+use wal_segment::{OpenMode, Writer};
 use wal_sync::SyncPolicy;
 
 use crate::events::Callbacks;
@@ -72,6 +72,7 @@ options! {
         slow_sync_ms = slow_sync,
         low_space_bytes = low_space_bytes,
         first_sequence = first_sequence,
+        open_mode = open_mode,
         recycle = recycle,
         spares = spares,
     }
@@ -283,19 +284,30 @@ impl Setting for ChecksumKind {
     }
 }
 
-/// By its name.
-impl Setting for WhenFull {
-    fn show<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
+/// Values that have a name in a configuration file.
+macro_rules! by_name {
+    ($value:ty: $($one:path = $name:literal),+) => {
+        impl Setting for $value {
+            fn show<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let all = [$(($one, $name)),+];
+                let (_, name) = all.iter().find(|(value, _)| value == self).ok_or_else(|| {
+                    serde_core::ser::Error::custom("this value has no name in a configuration file")
+                })?;
+                serializer.serialize_str(name)
+            }
 
-    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WhenFull, D::Error> {
-        const NAMES: &[&str] = &[WhenFull::Refuse.name(), WhenFull::Wait.name()];
-        let name = String::deserialize(deserializer)?;
-        let named = WhenFull::ALL.into_iter().find(|what| what.name() == name);
-        named.ok_or_else(|| D::Error::unknown_variant(&name, NAMES))
-    }
+            fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$value, D::Error> {
+                match String::deserialize(deserializer)?.as_str() {
+                    $($name => Ok($one),)+
+                    name => Err(D::Error::unknown_variant(name, &[$($name),+])),
+                }
+            }
+        }
+    };
 }
+
+by_name!(WhenFull: WhenFull::Refuse = "refuse", WhenFull::Wait = "wait");
+by_name!(OpenMode: OpenMode::CreateOrOpen = "create_or_open", OpenMode::MustExist = "must_exist", OpenMode::CreateNew = "create_new");
 
 const POLICY: &str = "policy";
 const ENTRIES: &str = "entries";

@@ -34,6 +34,9 @@ pub enum ErrorKind {
     Locked,
     /// There is no log in the directory.
     NoLog,
+    /// There is a log in the directory, and [`OpenMode::CreateNew`](crate::OpenMode::CreateNew) asks for a new one.
+    /// Nothing was changed.
+    Exists,
     /// The numbers asked for are not in the log, or not any more: its front was dropped. Begin at
     /// [`Wal::first`](crate::Wal::first).
     OutOfRange,
@@ -177,6 +180,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::Unsupported { .. } => ErrorKind::Unsupported,
         Segment::Locked { .. } => ErrorKind::Locked,
         Segment::NoLog { .. } => ErrorKind::NoLog,
+        Segment::Exists { .. } => ErrorKind::Exists,
         Segment::RolledBack { .. } => ErrorKind::RolledBack,
         Segment::NotEmpty { .. } => ErrorKind::NotEmpty,
         Segment::OutOfRange { .. } | Segment::Dropped { .. } => ErrorKind::OutOfRange,

@@ -30,19 +30,6 @@ pub enum WhenFull {
     Wait,
 }
 
-#[cfg(feature = "config")]
-impl WhenFull {
-    pub(crate) const ALL: [WhenFull; 2] = [WhenFull::Refuse, WhenFull::Wait];
-
-    /// As it stands in a configuration file.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            WhenFull::Refuse => "refuse",
-            WhenFull::Wait => "wait",
-        }
-    }
-}
-
 /// # Retention and the cap
 /// The limits of retention (`retain_bytes`, `retain_entries`, `retain_age`) drop nothing before the application calls
 /// [`Wal::start_retention`](crate::Wal::start_retention), after every open. Holds are kept in memory, so an
@@ -101,7 +88,7 @@ impl Options {
     /// poisoned: once [`truncate_before`](crate::Wal::truncate_before) has made room, appends go on. A
     /// [`truncate_after`](crate::Wal::truncate_after) may begin one segment beyond the bound.
     ///
-    /// At least two segments; and an entry or batch that would need a segment longer than half of it is
+    /// At least two segments, and besides what [`retain_bytes`](Options::retain_bytes) keeps; and an entry or batch that would need a segment longer than half of it is
     /// [`ErrorKind::TooLarge`]. A log that takes more when it is opened appends to no new segment
     /// before enough of it is dropped. Default: no bound.
     pub fn max_log_bytes(mut self, bytes: u64) -> Options {
@@ -180,15 +167,22 @@ impl Keeping {
         self.check_cap(segment_bytes.unwrap_or(MIN_SEGMENT_BYTES))
     }
 
-    /// Whether the cap has room for two segments.
+    /// Whether the cap has room for two segments, and for what retention by bytes keeps.
     pub(crate) fn check_cap(&self, segment_bytes: u64) -> Result<(), Error> {
-        match self.max_log_bytes {
-            Some(bytes) if bytes / 2 < segment_bytes => {
-                let message = format!(
-                    "max_log_bytes is {bytes}; it must be at least two segments of {segment_bytes} bytes"
-                );
-                Err(Error::new(ErrorKind::InvalidOptions, message))
-            }
+        let Some(most) = self.max_log_bytes else { return Ok(()) };
+        let two = segment_bytes.saturating_mul(2);
+        let invalid = |message| Err(Error::new(ErrorKind::InvalidOptions, message));
+        if most < two {
+            return invalid(format!(
+                "max_log_bytes is {most}; it must be at least two segments of {segment_bytes} bytes"
+            ));
+        }
+        match self.retain_bytes {
+            Some(kept) if most < kept.saturating_add(two) => invalid(format!(
+                "retain_bytes is {kept} and max_log_bytes {most}: retention may keep a segment more than retain_bytes, and \
+                 appends need room for another one, so max_log_bytes must be at least retain_bytes and two segments of \
+                 {segment_bytes} bytes"
+            )),
             _ => Ok(()),
         }
     }

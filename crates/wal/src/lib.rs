@@ -116,12 +116,12 @@ pub use typed::{Typed, TypedEntries};
 pub use view::{SegmentInfo, View};
 pub use view_follower::ViewFollower;
 
-pub use wal_format::ChecksumKind as Checksum;
+pub use wal_format::{ChecksumKind as Checksum, LogId};
 pub use wal_segment::io::Directory;
 #[cfg(feature = "sim")]
 pub use wal_segment::io::sim;
 pub use wal_segment::{
-    Aside, CopyReport, Damage, DamageKind, Ending, Gap, Lost, Recovery, SalvageSummary, SetAside,
+    Aside, CopyReport, Damage, DamageKind, Ending, Gap, Lost, OpenMode, Recovery, SalvageSummary, SetAside,
     Verification,
 };
 #[cfg(zoo)]

@@ -14,7 +14,7 @@ use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{ChecksumKind, MAX_FRAME_ENTRIES, TableEntry};
+use wal_format::{ChecksumKind, LogId, MAX_FRAME_ENTRIES, TableEntry};
 use wal_segment::io::Directory;
 use wal_segment::{FrameBuffer, Recovery, Shelf, Snapshot};
 use wal_sync::primitives::now;
@@ -111,8 +111,10 @@ impl Wal {
         .unwrap_or_else(|| self.nothing())
     }
 
-    /// Appends an entry and returns at once, when it is numbered. What the policy promises is true once
-    /// the [`Commit`] says so. Waits while as much is in flight as
+    /// Appends an entry and returns when it is numbered. What the policy promises is true once the [`Commit`] says so.
+    ///
+    /// A call may write to the disk: at most one frame, and it may begin one segment for that, with the syncs that this
+    /// takes (some ten milliseconds on an ordinary disk). It waits while as much is in flight as
     /// [`max_in_flight_bytes`](Options::max_in_flight_bytes) allows.
     ///
     /// # Errors
@@ -129,9 +131,9 @@ impl Wal {
         self.submit_one(payload, durability, Patience::Endless)
     }
 
-    /// As [`Wal::submit`], and never waits for room. It may be the one that hands over what has gathered, and
-    /// that may begin a segment, with the syncs that this takes. Without [`Options::background`] threads
-    /// somebody has to make room: a call that waits, for room or for a commit, or [`Wal::sync`].
+    /// As [`Wal::submit`], and never waits for room; as there, a call may write one frame and begin one segment, so it is not
+    /// for a thread that must never wait for the disk. Without [`Options::background`] threads another call has to make
+    /// room: one that waits, for room or for a commit, or [`Wal::sync`].
     ///
     /// # Errors
     /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, or while the log is being truncated,
@@ -223,6 +225,13 @@ impl Wal {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.written() == self.first()
+    }
+
+    /// Which log this is: drawn at random when it was made, and kept by copies of it. An application that stores it beside its
+    /// own state notices a directory with another log.
+    #[must_use]
+    pub fn id(&self) -> LogId {
+        self.recovery().log.expect("an open for writing has an anchor")
     }
 
     /// What the open found.

@@ -7,7 +7,7 @@ use wal_segment::io::Directory;
 
 use crate::error::Error;
 use crate::log::Wal;
-use crate::options::{Options, existing, made};
+use crate::options::Options;
 
 impl Options {
     /// As [`Options::open`], for a caller who knows that everything in front of `sequence` was acknowledged:
@@ -31,7 +31,7 @@ impl Options {
         self.check()?;
         let path = path.as_ref();
         let new_would_do = sequence <= self.first_sequence.unwrap_or(0);
-        let directory = if new_would_do { made(path)? } else { existing(path)? };
+        let directory = self.directory(path, new_would_do)?;
         self.open_expecting_in(directory, sequence)
     }
 

@@ -8,7 +8,7 @@ use wal_format::{
     ChecksumKind, FRAME_HEADER_BYTES, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence,
 };
 use wal_segment::io::{Directory, Disk};
-use wal_segment::{Error as SegmentError, Operation, Rules, Wanted, Writer};
+use wal_segment::{Error as SegmentError, OpenMode, Operation, Rules, Wanted, Writer};
 use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
@@ -46,6 +46,7 @@ pub struct Options {
     pub(crate) recycle: bool,
     pub(crate) spares: usize,
     pub(crate) first_sequence: Option<u64>,
+    pub(crate) open_mode: OpenMode,
     pub(crate) slow_sync: Duration,
     pub(crate) low_space_bytes: Option<u64>,
     pub(crate) callbacks: Callbacks,
@@ -82,6 +83,7 @@ impl Default for Options {
             recycle: true,
             spares: 1,
             first_sequence: None,
+            open_mode: OpenMode::default(),
             slow_sync: DEFAULT_SLOW_SYNC,
             low_space_bytes: None,
             callbacks: Callbacks::default(),
@@ -240,6 +242,14 @@ impl Options {
         self
     }
 
+    /// Whether an open makes a log where there is none. A service whose log should be there opens it with
+    /// [`OpenMode::MustExist`]: where the file system of the log is not mounted, it is told so, instead of beginning a new
+    /// log in the empty directory. [`Wal::id`] tells one log from another. Default: [`OpenMode::CreateOrOpen`].
+    pub fn open_mode(mut self, mode: OpenMode) -> Options {
+        self.open_mode = mode;
+        self
+    }
+
     /// Which rules of order are kept, to prove that tests notice when one is not.
     #[cfg(zoo)]
     pub fn rules(mut self, rules: Rules) -> Options {
@@ -248,16 +258,22 @@ impl Options {
     }
 
     /// Opens the log in `path` for appending. The directory is created if it is not there, its parents
-    /// are not. What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
+    /// are not, unless [`Options::open_mode`] says otherwise. What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`]; [`ErrorKind::Locked`] at once when another writer has the log;
+    /// [`ErrorKind::InvalidOptions`]; [`ErrorKind::NoLog`] and [`ErrorKind::Exists`] as [`Options::open_mode`] says;
+    /// [`ErrorKind::Locked`] at once when another writer has the log;
     /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when acknowledged entries are not all there, and
     /// then nothing was changed; [`ErrorKind::Unsupported`]; [`ErrorKind::Io`]. Never needs free space,
     /// but for a new log.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
         self.check()?;
-        self.open_in(made(path.as_ref())?)
+        self.open_in(self.directory(path.as_ref(), true)?)
+    }
+
+    /// The directory in `path`, made where it may be and a new log `would_do`.
+    pub(crate) fn directory(&self, path: &Path, would_do: bool) -> Result<Arc<Disk>, Error> {
+        if would_do && self.open_mode != OpenMode::MustExist { made(path) } else { existing(path) }
     }
 
     /// Opens the log in any directory behind the seam, for example a simulated one.
@@ -321,6 +337,7 @@ impl Options {
             checksum: self.checksum,
             first: self.first_sequence.and_then(|first| Sequence::try_from(first).ok()),
             at_least,
+            mode: self.open_mode,
             rules: self.rules,
         }
     }

@@ -4,7 +4,7 @@ use std::ops::{Range, RangeBounds};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wal_format::{ChecksumKind, SegmentName};
+use wal_format::{ChecksumKind, LogId, SegmentName};
 use wal_segment::{Recovery, Shelf, Snapshot, Verification, look, verify};
 
 use crate::error::Error;
@@ -48,6 +48,12 @@ impl View {
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
+    }
+
+    /// Which log this is, as [`Wal::id`](crate::Wal::id); none where no anchor can be read.
+    #[must_use]
+    pub fn id(&self) -> Option<LogId> {
+        self.recovery.log
     }
 
     /// How the log ended, and what is wrong with it.

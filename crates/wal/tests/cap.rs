@@ -40,6 +40,29 @@ fn a_cap_without_room_for_two_segments_is_refused() {
     drop(open(&disk, &Options::new().background(false).max_log_bytes(2 * SMALL)));
 }
 
+// It opened, and then every append failed for ever: retention never lets go of what the cap does not have room for.
+#[test]
+fn a_cap_without_room_for_what_retention_keeps_is_refused_and_with_room_no_append_fails() {
+    let kept = 3 * SMALL;
+    for most in [kept - 1, kept, kept + 2 * SMALL - 1] {
+        let disk = SimDisk::new(1);
+        let options = small(POLICY).retain_bytes(kept).max_log_bytes(most);
+        let error = refused(common::try_open(&disk, &options), ErrorKind::InvalidOptions);
+        assert!(error.to_string().contains("retain_bytes"), "{error}");
+        assert!(disk.names().is_empty(), "nothing is made");
+    }
+    for background in [false, true] {
+        let options = small(POLICY).retain_bytes(kept).max_log_bytes(kept + 2 * SMALL).background(background);
+        let disk = SimDisk::new(2);
+        let wal = open(&disk, &options);
+        wal.start_retention().expect("the log is open");
+        for _ in 0..200 {
+            append(&wal).expect("retention makes room");
+            assert!(file_bytes(&disk) <= kept + 2 * SMALL);
+        }
+    }
+}
+
 #[test]
 fn an_entry_that_would_need_more_than_half_of_the_cap_is_too_large() {
     let disk = SimDisk::new(2);

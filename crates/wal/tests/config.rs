@@ -43,7 +43,7 @@ fn all_set() -> Value {
         "retain_entries": 1_000_000,
         "retain_age_ms": 86_400_000,
         "max_log_bytes": 1_u64 << 33,
-        "when_full": "wait",
+        "when_full": "wait", "open_mode": "must_exist",
         "hold_limit_bytes": 1_u64 << 32,
         "roll_after_ms": 3_600_000,
     })
@@ -76,7 +76,7 @@ fn what_is_not_in_the_file_has_its_default() {
             "buffered_bytes": null, "background": true, "zero_ahead": null, "mapped_reads": true,
             "slow_sync_ms": 1000, "low_space_bytes": null, "first_sequence": null, "recycle": true, "spares": 1,
             "retain_bytes": null, "retain_entries": null, "retain_age_ms": null, "max_log_bytes": null,
-            "when_full": "refuse", "hold_limit_bytes": null, "roll_after_ms": null,
+            "when_full": "refuse", "open_mode": "create_or_open", "hold_limit_bytes": null, "roll_after_ms": null,
         })
     );
     // What was shown can be read.
@@ -216,7 +216,7 @@ fn a_log_shows_what_is_in_force() {
             "max_in_flight_bytes": 16 << 20, "buffered_bytes": null, "background": false,
             "mapped_reads": true, "slow_sync_ms": 1000, "first_sequence": null, "recycle": true, "spares": 1,
             "retain_bytes": null, "retain_entries": null, "retain_age_ms": null, "max_log_bytes": null,
-            "when_full": "refuse", "hold_limit_bytes": null, "roll_after_ms": null,
+            "when_full": "refuse", "open_mode": "create_or_open", "hold_limit_bytes": null, "roll_after_ms": null,
         })
     );
 }

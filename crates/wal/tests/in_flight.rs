@@ -214,3 +214,59 @@ fn without_threads_whoever_submits_above_the_bound_writes_and_syncs() {
         }
     });
 }
+
+/// What one thread has the system do in a call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Did {
+    /// Frames, and the SEALs that end segments.
+    frames: u64,
+    /// LINKs: each begins a segment.
+    links: u64,
+}
+
+#[test]
+fn a_submit_writes_at_most_one_frame_and_begins_at_most_one_segment() {
+    within(LIMIT, || {
+        let (mut wrote, mut rolled) = (0, 0);
+        for (policy, background) in every_setup() {
+            for patient in [false, true] {
+                let caller = thread::current().id();
+                let did = Arc::new(Mutex::new(Did::default()));
+                let counted = Arc::clone(&did);
+                let seam = Seam::new(SimDisk::new(1), move |call| {
+                    if let Call::Write { name, offset: offset @ 8192.., .. } = call
+                        && name.ends_with(".wal")
+                        && thread::current().id() == caller
+                    {
+                        let mut did = counted.lock().expect("nobody panics");
+                        if offset == 8192 { did.links += 1 } else { did.frames += 1 }
+                    }
+                    Ok(())
+                });
+                let options = small(policy).background(background).max_in_flight_bytes(4 * BOUND);
+                let wal = options.open_in(seam).expect("nothing fails");
+                for turn in 0..400_usize {
+                    let entry = payload((turn as u64) << 20, [20, 700, 1900][turn % 3]);
+                    *did.lock().expect("nobody panics") = Did::default();
+                    let submitted = if patient { wal.submit(&entry) } else { wal.try_submit(&entry) };
+                    let Did { frames, links } = *did.lock().expect("nobody panics");
+                    assert!(
+                        links <= 1 && frames <= 1 + links,
+                        "{frames} frames and {links} segments in one call"
+                    );
+                    wrote = wrote.max(frames);
+                    rolled = rolled.max(links);
+                    match submitted {
+                        Ok(_) => {}
+                        Err(error) => {
+                            assert_eq!((error.kind(), patient), (ErrorKind::Full, false), "{error}");
+                            wal.flush().expect("nothing fails");
+                        }
+                    }
+                }
+                wal.close().expect("nothing fails");
+            }
+        }
+        assert!(wrote > 0 && rolled > 0, "{wrote} frames, {rolled} segments: nothing was shown");
+    });
+}

@@ -2,7 +2,7 @@
 //! rolls and a close against each other, over the simulated disk.
 //!
 //! ```sh
-//! RUSTFLAGS='--cfg shuttle' cargo test --release --target-dir target/shuttle -p wal --test shuttle -- --nocapture
+//! RUSTFLAGS='--cfg wal_shuttle' cargo test --release --target-dir target/shuttle -p wal --features _shuttle --test shuttle -- --nocapture
 //! SHUTTLE_ITERATIONS=1000000 SHUTTLE_SEED=2 ...       a soak: so many schedules of every scene
 //! SHUTTLE_REPLAY='<the seed or the schedule that a failure printed>' ... NAME_OF_THE_TEST
 //! ```
@@ -12,7 +12,7 @@
 //! everybody was told is kept in a [`History`](wal_testing::history::History), and whatever is shown is held against it: to each reader, in
 //! images of a power cut and of a kill in the middle, and behind the close. That everybody returns is
 //! shuttle's to say. Not modelled: weak memory, the futex and how it passes wake-ups on, time.
-#![cfg(shuttle)]
+#![cfg(wal_shuttle)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 mod cast;
