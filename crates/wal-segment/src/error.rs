@@ -163,7 +163,9 @@ pub enum Operation {
     Read,
     /// Writing.
     Write,
-    /// Reserving space, or changing the length.
+    /// Reserving space for a segment.
+    Reserve,
+    /// Changing the length.
     Resize,
     /// Syncing a file.
     Sync,
@@ -187,6 +189,7 @@ impl Operation {
             Operation::Rename => "rename",
             Operation::Read => "read",
             Operation::Write => "write",
+            Operation::Reserve => "reserve space for",
             Operation::Resize => "resize",
             Operation::Sync => "sync",
             Operation::SyncDirectory => "sync directory",
@@ -343,6 +346,12 @@ impl fmt::Display for DamageKind {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Error::Io { operation: Operation::Reserve, file, offset: Some(bytes), source } => write!(
+                f,
+                "cannot reserve {bytes} bytes for {}: {source} (a segment takes segment_bytes, and less where there is no \
+                 room for that)",
+                file.display()
+            ),
             Error::Io { operation, file, offset, source } => {
                 write!(f, "cannot {} {}", operation.verb(), file.display())?;
                 if let Some(offset) = offset {

@@ -11,6 +11,9 @@ use crate::io::{Access, Directory, File};
 /// How often one write is repeated after a signal interrupted it before it stored anything, and one reservation.
 const MAX_INTERRUPTIONS: u32 = 64;
 
+/// Where there is no room for a reservation, this part of it is tried.
+const RESERVED_PART: u64 = 4;
+
 /// An open file that knows its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
@@ -72,10 +75,25 @@ impl Named {
             match self.file.allocate(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
-                done => return done.place(Operation::Resize, || self.path.to_path_buf(), Some(bytes)),
+                done => return done.place(Operation::Reserve, || self.path.to_path_buf(), Some(bytes)),
             }
         }
         if self.length()? < bytes { self.resize(bytes) } else { Ok(()) }
+    }
+
+    /// Reserves `wanted` bytes, or where there is no room a part of that, but no less than `least`. Returns how much.
+    pub(crate) fn reserve_what_fits(&self, wanted: u64, least: u64) -> Result<u64, Error> {
+        let found_bytes = self.length()?;
+        let mut bytes = wanted;
+        loop {
+            match self.reserve(bytes) {
+                Err(error) if error.is_out_of_space() && bytes > least => {}
+                reserved => return reserved.map(|()| bytes),
+            }
+            // Some file systems keep what they could reserve before they found no more.
+            self.resize(found_bytes)?;
+            bytes = (bytes / RESERVED_PART).max(least);
+        }
     }
 
     /// Never call it again after it failed: the system may have dropped what it could not write.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use wal_format::{
     ChecksumKind, FIRST_FRAME_OFFSET, HEADER_COPY_OFFSET, INDEX_SPACING_BYTES, IndexPoint, Life, LogId,
-    SegmentHeader, SegmentName, SegmentNumber, seal_frame_bytes,
+    MIN_SEGMENT_BYTES, SegmentHeader, SegmentName, SegmentNumber, seal_frame_bytes,
 };
 
 use crate::error::Error;
@@ -174,7 +174,8 @@ fn fill(
     fresh: bool,
     rules: Rules,
 ) -> Result<(SegmentHeader, u64), Error> {
-    file.reserve(order.bytes)?;
+    let bytes = file.reserve_what_fits(order.bytes, order.needed_bytes.max(MIN_SEGMENT_BYTES))?;
+    let order = Order { bytes, ..order };
     let kept_salt = if fresh { None } else { salt_of(file)? };
     let salt = kept_salt.unwrap_or_else(|| directory.salt());
     let header = header(directory, order, Life { segment: order.number, salt }, fresh);

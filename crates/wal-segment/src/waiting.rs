@@ -224,10 +224,9 @@ impl Waiting {
         match found_bytes.cmp(&order.bytes) {
             Ordering::Greater => file.resize(order.bytes)?,
             Ordering::Equal => {}
-            Ordering::Less => match file.reserve(order.bytes) {
-                Err(error) if error.is_out_of_space() && found_bytes >= order.needed_bytes => {}
-                reserved => reserved?,
-            },
+            Ordering::Less => {
+                file.reserve_what_fits(order.bytes, order.needed_bytes.max(found_bytes))?;
+            }
         }
         file.length()
     }

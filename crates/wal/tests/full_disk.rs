@@ -274,3 +274,69 @@ fn appenders_that_meet_a_full_disk_together_go_on_when_there_is_space() {
         }
     });
 }
+
+const MIB: u64 = 1 << 20;
+
+/// A log whose next segment would take 4 MiB, and the disk that has so much space left.
+fn with_little_room(policy: SyncPolicy, background: bool, free_bytes: u64) -> (SimDisk, Ledger, wal::Wal) {
+    let disk = SimDisk::new(1);
+    let mut ledger = Ledger::new(policy);
+    let wal = open(&disk, &long(policy, background));
+    for _ in 0..10 {
+        ledger.append(&wal, 100_000).expect("there is space");
+    }
+    wal.close().expect("there is space");
+    let wal = open(&disk, &long(policy, background));
+    disk.space(Some(free_bytes));
+    (disk, ledger, wal)
+}
+
+fn long(policy: SyncPolicy, background: bool) -> Options {
+    Options::new().sync(policy).segment_bytes(64 * MIB).background(background)
+}
+
+// With 15 MiB free an append of five bytes failed, because the segment for it was to get 38.
+#[test]
+fn where_a_whole_segment_does_not_fit_a_smaller_one_is_made() {
+    for (policy, background) in every_setup() {
+        for free_bytes in [4 * MIB - BLOCK, MIB, 100_000, 4 * BLOCK] {
+            for cut in [false, true] {
+                let what = format!("{policy:?}, background {background}, {free_bytes} bytes free, cut {cut}");
+                let (disk, _, wal) = with_little_room(policy, background, free_bytes);
+                if cut {
+                    // Its LINK needs a segment, too.
+                    wal.truncate_after(4).unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
+                wal.append(b"short").unwrap_or_else(|error| panic!("{what}: {error}"));
+                wal.sync().unwrap_or_else(|error| panic!("{what}: {error}"));
+                let shown = contents(&wal);
+                assert_eq!(shown.len(), if cut { 6 } else { 11 }, "{what}");
+                let last = segments(&disk).pop().expect("it was begun");
+                let bytes = disk.contents(&last).expect("it is there").len() as u64;
+                assert!(bytes <= free_bytes, "{what}: a segment of {bytes} bytes");
+                let cold = open(&disk.power_cut_losing_everything(), &long(policy, background));
+                assert!(contents(&cold) == shown, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_not_even_the_smallest_segment_fits_the_error_names_the_setting_and_space_helps() {
+    for (policy, background) in every_setup() {
+        let (disk, mut ledger, wal) = with_little_room(policy, background, 2 * BLOCK);
+        let names = disk.names();
+        for _ in 0..3 {
+            let error = refused(ledger.append(&wal, 5), ErrorKind::NoSpace);
+            assert!(error.to_string().contains("segment_bytes"), "{error}");
+        }
+        assert_eq!(disk.names(), names, "something was left behind");
+        disk.space(Some(3 * BLOCK));
+        ledger.append(&wal, 5).expect("the smallest segment fits");
+        disk.space(None);
+        for _ in 0..10 {
+            ledger.append(&wal, 100_000).expect("there is space again");
+        }
+        assert_eq!(contents(&wal), ledger.entries());
+    }
+}
