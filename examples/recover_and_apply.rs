@@ -229,7 +229,7 @@ mod tests {
         fs::write(&segment, &bytes)?;
 
         let refused = run(&[&store, "get", "c"]).expect_err("acknowledged commands are damaged");
-        assert!(refused.to_string().contains("affects entry 0"), "{refused}");
+        assert!(refused.to_string().contains("lost here: entry 0"), "{refused}");
         assert_eq!(fs::read(&segment)?, bytes);
         Ok(())
     }

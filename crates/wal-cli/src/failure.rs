@@ -1,8 +1,9 @@
 //! How a command ends: the exit codes, and failures that become one.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use wal::ErrorKind;
+use wal::{ErrorKind, Options};
 
 /// The exit codes. Stable: scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,16 @@ impl Failure {
     }
 }
 
+/// The sentence that matters to the owner of a damaged log: what is lost, and what to do.
+pub(crate) fn verdict(dir: &Path) -> Option<String> {
+    let losses = Options::new().open_read_only(dir).and_then(|view| view.losses()).ok()?;
+    let dir = dir.display();
+    Some(format!(
+        "{dir}: {losses}. Nothing was changed. Copy the directory; then `wal repair -d {dir} --out NEW` makes a log of \
+         what can be kept, and `wal repair` alone says what that is"
+    ))
+}
+
 impl From<wal::Error> for Failure {
     fn from(error: wal::Error) -> Failure {
         let exit = match error.kind() {
@@ -51,6 +62,8 @@ impl From<wal::Error> for Failure {
             ErrorKind::NoLog => Exit::NoLog,
             _ => Exit::Refused,
         };
-        Failure { exit, message: error.to_string() }
+        // What can be done about damage is said once, for the whole log.
+        let damage = error.damage().map(|damage| format!("damaged: {damage}"));
+        Failure { exit, message: damage.unwrap_or_else(|| error.to_string()) }
     }
 }

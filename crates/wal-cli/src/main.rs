@@ -42,13 +42,18 @@ fn main() -> ExitCode {
         Command::Repair(repair) => commands::repair::run(&args.common, repair),
         Command::Verify => commands::verify::run(&args.common),
     };
-    match done {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            say(&failure.message);
-            failure.exit.into()
-        }
+    let exit = done.unwrap_or_else(|failure| {
+        say(&failure.message);
+        failure.exit
+    });
+    // A repair says it itself, entry by entry.
+    if exit == Exit::Corrupt
+        && !matches!(args.command, Command::Repair(_))
+        && let Some(verdict) = failure::verdict(&args.common.dir)
+    {
+        say(verdict);
     }
+    exit.into()
 }
 
 /// Help and the version are what was asked for; anything else is a usage error, whose exit code is 1

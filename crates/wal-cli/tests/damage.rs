@@ -175,3 +175,47 @@ fn an_anchor_that_is_gone_is_corrupt() {
     fs::remove_file(log.path.join("ANCHOR")).unwrap();
     assert_eq!(codes(&log), [Some(2); 4]);
 }
+
+// One damaged byte in entry 5000 was entry 5000 for `cat`, some hundred entries for `verify`, some thousand for `copy`, and
+// `repair` kept fewer than `cat` prints.
+#[test]
+fn every_command_says_the_same_of_what_is_lost_and_ends_with_how_much_and_what_to_do() {
+    let (log, text) = Log::of_many_segments(2000);
+    let lost = log.info()["segments"][1]["first"].as_u64().unwrap() + 5;
+    damage(&log.segments()[1], &format!("entry {lost}"));
+    let place = format!("lost here: entry {lost}\n");
+    let verdict =
+        format!("log: 1 entry is lost, number {lost}; 1999 entries can be read. Nothing was changed.");
+    for command in [&["cat"][..], &["cat", "--reverse"], &["verify"], &["copy", "copied"]] {
+        let ran = log.run(command);
+        assert_eq!(ran.code, Some(2), "{command:?}");
+        let lines: Vec<&str> = ran.stderr.lines().collect();
+        assert!(ran.stderr.contains(&place), "{command:?}: {}", ran.stderr);
+        let last = lines.last().expect("it says something");
+        assert!(last.contains(&verdict) && last.contains("wal repair"), "{command:?}: {last}");
+    }
+    let printed = log.run(&["cat"]).stdout;
+    assert_eq!(printed, &text.as_bytes()[..text.find(&format!("entry {lost}\n")).unwrap()]);
+    assert!(log.run(&["verify"]).stdout.starts_with(b"corrupt, 1 damage; entries 1999, "));
+    let repaired = log.run(&["repair", "--out", "new"]);
+    let said = format!("kept entries 0 to {}\nlost entry {lost}: ", lost - 1);
+    assert!(repaired.stdout.starts_with(said.as_bytes()), "{repaired:?}");
+    assert_eq!(log.cat_in("new"), printed, "repair keeps what cat prints");
+}
+
+#[test]
+fn a_log_that_is_refused_and_has_lost_no_entry_says_so() {
+    let (log, text) = Log::of_many_segments(2000);
+    let last = log.segments().pop().unwrap();
+    let bytes = fs::metadata(&last).unwrap().len();
+    fs::File::options().write(true).open(&last).unwrap().set_len(bytes - 20).unwrap();
+    for command in [&["verify"][..], &["cat"], &["append"], &["copy", "copied"]] {
+        let ran = log.run(command);
+        assert_eq!(ran.code, Some(2), "{command:?}");
+        assert!(ran.stderr.contains("; no entry is lost here\n"), "{command:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("log: no entry is lost; 2000 entries can be read."), "{}", ran.stderr);
+    }
+    let repaired = log.run(&["repair", "--out", "new"]);
+    assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
+    assert_eq!(log.cat_in("new"), text.as_bytes());
+}

@@ -14,11 +14,7 @@ fn log() -> Log {
 
 /// Text of another log, in the same parent.
 fn cat(log: &Log, name: &str) -> String {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wal"));
-    command.args(["cat", "-d", name]).current_dir(log.path.parent().expect("it has one"));
-    let ran = support::run(&mut command, b"");
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    String::from_utf8(ran.stdout).expect("text")
+    String::from_utf8(log.cat_in(name)).expect("text")
 }
 
 fn out(stdout: &[u8]) -> String {

@@ -26,6 +26,7 @@ use crate::io::{Access, Directory};
 use crate::named::{Named, remove, sync_directory};
 use crate::open::{LOOKS, PAUSE, has_vanished};
 use crate::rules::Rules;
+use crate::salvage::losses_at;
 use crate::scan::{self, Stop};
 use crate::shelf::{Snapshot, open_span};
 use crate::span::Span;
@@ -64,7 +65,13 @@ pub fn copy(
     let _lock = WriterLock::take(target, Rules::default())?;
     refuse_if_used(target)?;
     let mut begun = Vec::new();
-    copy_locked(source, snapshot, target, &mut begun).inspect_err(|_| give_up(target, &begun))
+    copy_locked(source, snapshot, target, &mut begun).map_err(|error| {
+        give_up(target, &begun);
+        match error {
+            Error::Damaged(damage) => Error::Damaged(losses_at(source, damage)),
+            error => error,
+        }
+    })
 }
 
 fn refuse_if_used(target: &dyn Directory) -> Result<(), Error> {

@@ -306,7 +306,10 @@ impl fmt::Display for Damage {
         write!(f, "{}: at offset {}: {}", self.file.display(), self.offset, self.kind)?;
         match &self.sequences {
             None => Ok(()),
-            Some(lost) => write!(f, "; affects {lost}"),
+            Some(Lost { first: Some(first), end: Some(end) }) if end <= first => {
+                f.write_str("; no entry is lost here")
+            }
+            Some(lost) => write!(f, "; lost here: {lost}"),
         }
     }
 }

@@ -108,7 +108,10 @@ impl Heads {
             _ => (0, DamageKind::Missing),
         };
         let file = segment_path(directory, number);
-        Damage { file, offset, sequences: Some(Lost::from(next)), kind }
+        // Nothing follows what a close has sealed.
+        let closed = anchor.durable.filter(|point| anchor.seal_offset.is_some() && point.next >= next);
+        let lost = closed.map_or(Lost::from(next), |point| Lost::between(next, point.next));
+        Damage { file, offset, sequences: Some(lost), kind }
     }
 }
 

@@ -79,7 +79,7 @@ pub use open::{DEFAULT_SEGMENT_BYTES, OpenMode, Opened, Wanted, look, open};
 pub use reader::Entries;
 pub use recovery::{Ending, Recovery};
 pub use rules::{Rule, Rules};
-pub use salvage::{Aside, Gap, Salvage, SalvageSummary, Salvaged, SetAside, salvage};
+pub use salvage::{Aside, Gap, Losses, Salvage, SalvageSummary, Salvaged, SetAside, salvage};
 pub use scout::Scout;
 pub use shelf::{Shelf, Snapshot};
 pub use source::Chunk;

@@ -19,6 +19,7 @@ use crate::leftovers::{leftovers, remove_leftovers};
 use crate::named::{remove, sync_directory};
 use crate::recovery::{Ending, Recovery};
 use crate::rules::{Rule, Rules};
+use crate::salvage::losses_at;
 use crate::settle::Purpose;
 use crate::shelf::Snapshot;
 use crate::span::Tip;
@@ -99,7 +100,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     }
     let survey = survey(directory.as_ref(), Purpose::Write, wanted.rules)?;
     if let Some(damage) = survey.damage {
-        return Err(Error::Damaged(damage));
+        return Err(Error::Damaged(losses_at(directory.as_ref(), damage)));
     }
     match wanted.mode {
         OpenMode::MustExist if survey.verdict == Verdict::New => {
@@ -255,6 +256,10 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
         agreed = if same { agreed + 1 } else { 1 };
         let settled = !matches!(recovery.ending, Ending::Torn { .. } | Ending::Corrupt(_));
         if settled || agreed >= AGREEING_LOOKS || look >= LOOKS {
+            if let Ending::Corrupt(damage) = recovery.ending {
+                recovery.ending = Ending::Corrupt(losses_at(directory, damage));
+            }
+            let damage = survey.damage.and(recovery.damage().cloned());
             let end =
                 survey.spans.last().map_or(Tip { offset: 0, chain: 0, next: survey.next }, |span| span.end);
             let last = survey.spans.last();
@@ -262,7 +267,7 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
             let seal_offset = last.and_then(|span| span.seal_offset);
             let snapshot =
                 Snapshot::new(Arc::new(survey.spans), survey.first, end, seal_offset, closed_below)
-                    .damaged(survey.damage);
+                    .damaged(damage);
             return Ok((snapshot, recovery));
         }
         before = Some(recovery);

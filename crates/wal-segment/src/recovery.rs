@@ -68,6 +68,15 @@ pub struct Recovery {
 }
 
 impl Recovery {
+    /// What is damaged, if the log is refused.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        match &self.ending {
+            Ending::Corrupt(damage) => Some(damage),
+            _ => None,
+        }
+    }
+
     pub(crate) fn of(survey: &Survey) -> Recovery {
         let last = survey.spans.last();
         let ending = match (survey.verdict, &survey.damage) {

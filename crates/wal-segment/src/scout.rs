@@ -29,6 +29,7 @@ use crate::io::{Access, Directory};
 use crate::named::Named;
 use crate::open::has_vanished;
 use crate::rules::Rules;
+use crate::salvage::losses_at;
 use crate::settle::{Purpose, Settling};
 use crate::shelf::Snapshot;
 use crate::span::Span;
@@ -283,6 +284,15 @@ impl Scout {
 /// What is to be told when entry `next` of a snapshot could not be read: the error, or that meanwhile a truncation
 /// has dropped the entry, or a merge has moved it. Only a snapshot without a lease is looked at.
 pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
+    match truncated_or_moved(directory, snapshot, next, error) {
+        Error::Damaged(damage) if snapshot.damage() != Some(&damage) => {
+            Error::Damaged(losses_at(directory, damage))
+        }
+        error => error,
+    }
+}
+
+fn truncated_or_moved(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
     if snapshot.is_leased() {
         return error;
     }

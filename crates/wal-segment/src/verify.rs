@@ -11,6 +11,7 @@ use crate::io::Directory;
 use crate::named::Named;
 use crate::open::look;
 use crate::recovery::{Ending, Recovery};
+use crate::salvage::all_losses;
 use crate::scan::{self, Stop};
 use crate::scout::explain;
 use crate::shelf::open_span;
@@ -24,7 +25,7 @@ pub struct Verification {
     pub recovery: Recovery,
     /// DATA frames that verified.
     pub frames: u64,
-    /// Entries in them.
+    /// Entries in them; in a damaged log, all that can be read.
     pub entries: u64,
     /// Bytes that were read.
     pub bytes: u64,
@@ -76,9 +77,13 @@ fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
         }
     }
     if let Ending::Corrupt(damage) = &found.recovery.ending
-        && !found.damages.contains(damage)
+        && !found.damages.iter().any(|found| (&found.file, found.offset) == (&damage.file, damage.offset))
     {
         found.damages.push(damage.clone());
+    }
+    if !found.damages.is_empty() {
+        let known = std::mem::take(&mut found.damages);
+        (found.damages, found.entries) = all_losses(directory, known, &found.recovery)?;
     }
     Ok(found)
 }

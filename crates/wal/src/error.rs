@@ -196,6 +196,9 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
+            Cause::Segment(error @ wal_segment::Error::Damaged(_)) => {
+                write!(f, "{error}; Options::open_salvage reads what is left of the log")
+            }
             Cause::Segment(error) => error.fmt(f),
             Cause::Message(message) => f.write_str(message),
             Cause::Conflict { expected, next } => {

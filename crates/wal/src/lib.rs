@@ -49,7 +49,8 @@
 //!
 //! # When something is wrong with the directory
 //!
-//! [`Options::open`] refuses a damaged log and leaves it as it is; [`Options::open_salvage`] reads what verifies in it.
+//! [`Options::open`] says when it refuses a damaged log, which it leaves as it is; [`View::losses`] says how much is lost, and
+//! [`Options::open_salvage`] reads what verifies.
 //! [`Options::open_expecting`] refuses one that is older than the caller knows it to be. [`Wal::copy_to`] makes a copy
 //! to go back to, while the log is written.
 
@@ -121,8 +122,8 @@ pub use wal_segment::io::Directory;
 #[cfg(feature = "sim")]
 pub use wal_segment::io::sim;
 pub use wal_segment::{
-    Aside, CopyReport, Damage, DamageKind, Ending, Gap, Lost, OpenMode, Recovery, SalvageSummary, SetAside,
-    Verification,
+    Aside, CopyReport, Damage, DamageKind, Ending, Gap, Losses, Lost, OpenMode, Recovery, SalvageSummary,
+    SetAside, Verification,
 };
 #[cfg(zoo)]
 pub use wal_segment::{Rule, Rules};

@@ -257,8 +257,20 @@ impl Options {
         self
     }
 
-    /// Opens the log in `path` for appending. The directory is created if it is not there, its parents
-    /// are not, unless [`Options::open_mode`] says otherwise. What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
+    /// Opens the log in `path` for appending.
+    ///
+    /// It refuses a damaged log, and changes nothing in it, when
+    /// - no slot of `ANCHOR` can be read, though there are segments;
+    /// - a segment is missing, or ends before the place that the next one states, or neither copy of its header, or its first
+    ///   frame, can be read;
+    /// - the log was not closed, and a frame of the last segment does not verify that something states to be durable;
+    /// - it was closed, and the mark at its end is not there.
+    ///
+    /// It does not read the entries of earlier segments, nor those of a log that was closed: damage to them is reported when
+    /// they are read, and by [`View::verify`].
+    ///
+    /// The directory is created if it is not there, its parents are not, unless [`Options::open_mode`] says otherwise.
+    /// What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOptions`]; [`ErrorKind::NoLog`] and [`ErrorKind::Exists`] as [`Options::open_mode`] says;

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wal_segment::io::Directory;
-use wal_segment::{Gap, SalvageSummary};
+use wal_segment::{Gap, Losses, SalvageSummary};
 
 use crate::error::Error;
 use crate::options::{Options, existing};
 use crate::reader::Entry;
+use crate::view::View;
 
 /// The entries of a log that cannot be opened, or that is damaged in the middle, and the gaps between them, in the
 /// order of their numbers. See [`Options::open_salvage`].
@@ -17,7 +18,7 @@ use crate::reader::Entry;
 /// Each entry is checked as it is handed out, and read into memory of its own. What is in memory besides does not
 /// grow with the log, but for a line a file.
 #[derive(Debug)]
-pub struct Salvage(wal_segment::Salvage);
+pub struct Salvage(wal_segment::Salvage<'static>);
 
 /// What a [`Salvage`] hands out.
 #[derive(Clone, Debug)]
@@ -66,6 +67,18 @@ impl Options {
     #[allow(clippy::unused_self, reason = "a way to open a log is asked of its options")]
     pub fn open_salvage_in(&self, directory: Arc<dyn Directory>) -> Result<Salvage, Error> {
         Ok(Salvage(wal_segment::salvage(directory)?))
+    }
+}
+
+impl View {
+    /// Which entries are lost, and how many can be read, by everything that verifies in the directory: what an error or a
+    /// [`verify`](View::verify) names as lost is a part of this. Reads the whole log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the directory cannot be listed.
+    pub fn losses(&self) -> Result<Losses, Error> {
+        let salvage = wal_segment::salvage(self.library.directory_handle())?;
+        Ok(Losses::of(salvage, self.recovery()))
     }
 }
 

@@ -31,8 +31,9 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
         run: None,
         kept: 0,
         left_out: 0,
-        lost: false,
+        lost: 0,
         stopped: false,
+        parts: false,
         uncertain: None,
     };
     let sound_until = sound(common);
@@ -100,9 +101,12 @@ struct Sorter {
     run: Option<Run>,
     kept: u64,
     left_out: u64,
-    lost: bool,
+    /// Entries that are lost, as far as they are known.
+    lost: u64,
     /// A gap was met, and nothing behind it is kept.
     stopped: bool,
+    /// Of a write that is damaged only a part is kept.
+    parts: bool,
     /// Of those that are kept: the first one that a cut may have dropped, and the one behind the last.
     uncertain: Option<(u64, u64)>,
 }
@@ -111,8 +115,7 @@ impl Sorter {
     fn take(&mut self, item: Salvaged) -> Result<(), Failure> {
         match item {
             Salvaged::Entry { entry, whole, certain, .. } => {
-                // What is left of a damaged write may be a part of a batch.
-                self.stopped |= !whole && !self.across_gaps;
+                self.parts |= !whole && !self.stopped;
                 let sequence = entry.sequence();
                 if self.stopped {
                     self.left_out += 1;
@@ -133,7 +136,8 @@ impl Sorter {
                 self.count(Fate::Kept, sequence, becomes)
             }
             Salvaged::Gap(gap) => {
-                self.lost = true;
+                let Lost { first, end } = gap.sequences;
+                self.lost += end.zip(first).map_or(1, |(end, first)| end - first);
                 // In front of the first entry nothing is torn apart: the new log begins behind it.
                 self.stopped |= self.kept > 0 && !self.across_gaps;
                 self.say_run()?;
@@ -162,7 +166,9 @@ impl Sorter {
         let said = match run.fate {
             _ if numbers == 0 => return Ok(()),
             Fate::LeftOut => {
-                format!("left out {entries}: behind a gap, or a part of a write that is damaged\n")
+                format!(
+                    "left out {entries}: they come after a gap (--across-gaps keeps them, under other numbers)\n"
+                )
             }
             Fate::Kept if run.becomes == run.first => format!("kept {entries}\n"),
             Fate::Kept => format!("kept {entries} as {} to {}\n", run.becomes, run.becomes + numbers - 1),
@@ -180,23 +186,30 @@ impl Sorter {
                 "not certain: {entries}: what would say whether some of them were truncated is lost\n"
             ))?;
         }
+        if self.parts {
+            print(
+                "not certain: of a write that is damaged a part is kept; if it was a batch, that is a part of it\n",
+            )?;
+        }
         for damage in &salvage.summary().damages {
             print(&format!("damaged {damage}\n"))?;
         }
         for aside in &salvage.summary().aside {
             print(&format!("set aside {}\n", set_aside(aside)))?;
         }
-        let (kept, left_out) = (self.kept, self.left_out);
+        let (kept, left_out, lost) = (self.kept, self.left_out, self.lost);
         let done = match self.out {
             Some(out) => {
                 let path = out.path.display().to_string();
                 out.close()?;
-                format!("{kept} entries are in {path}, {left_out} were left out\n")
+                format!("{kept} entries are in {path}, {left_out} were left out, {lost} are lost\n")
             }
-            None => format!("dry run: {kept} entries can be kept, {left_out} would be left out\n"),
+            None => format!(
+                "dry run: {kept} entries can be kept, {left_out} would be left out, {lost} are lost\n"
+            ),
         };
         print(&done)?;
-        let all = !self.lost && left_out == 0;
+        let all = lost == 0 && left_out == 0;
         Ok(if all { Exit::Fine } else { Exit::Corrupt })
     }
 }

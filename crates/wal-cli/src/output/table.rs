@@ -68,13 +68,13 @@ fn ending(ending: &Outcome) -> String {
 
 fn entries(lost: Option<Lost>) -> String {
     match lost {
-        None => "no entry is known to be lost".to_owned(),
+        None => "no entry is lost".to_owned(),
         Some(Lost { first, last }) => match (first, last) {
-            (Some(first), Some(last)) if first == last => format!("affects entry {first}"),
-            (Some(first), Some(last)) => format!("affects entries {first} to {last}"),
-            (Some(first), None) => format!("affects entries from {first} on"),
-            (None, Some(last)) => format!("affects entries up to {last}"),
-            (None, None) => "affects entries that nobody knows".to_owned(),
+            (Some(first), Some(last)) if first == last => format!("lost is entry {first}"),
+            (Some(first), Some(last)) => format!("lost are entries {first} to {last}"),
+            (Some(first), None) => format!("lost are entries from {first} on"),
+            (None, Some(last)) => format!("lost are entries up to {last}"),
+            (None, None) => "which entries are lost is not known".to_owned(),
         },
     }
 }

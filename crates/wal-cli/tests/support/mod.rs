@@ -98,6 +98,15 @@ impl Log {
         ran.stdout
     }
 
+    /// What is in another log, beside this one.
+    pub(crate) fn cat_in(&self, name: &str) -> Vec<u8> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wal"));
+        command.args(["cat", "-d", name]).current_dir(self.scratch.path());
+        let ran = run(&mut command, b"");
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    }
+
     pub(crate) fn info(&self) -> serde_json::Value {
         let ran = self.run(&["info", "-o", "json"]);
         serde_json::from_slice(&ran.stdout).expect("info prints JSON")

@@ -18,6 +18,7 @@
 //! `docs/recovery.md`.
 
 mod chart;
+mod losses;
 mod sift;
 mod summary;
 
@@ -30,6 +31,8 @@ use std::sync::Arc;
 use wal_format::{FIRST_FRAME_OFFSET, FrameFault, SegmentNumber, Sequence};
 
 use self::chart::{Chart, End, Plot, Source, chart};
+pub use self::losses::Losses;
+pub(crate) use self::losses::{all_losses, losses_at};
 use self::sift::{Fault, Found, Sift};
 pub use self::summary::{Aside, Gap, SalvageSummary, SetAside};
 use crate::catalog::segment_path;
@@ -56,8 +59,10 @@ pub enum Salvaged {
 }
 
 /// The entries of a damaged log, in order.
-pub struct Salvage {
-    directory: Arc<dyn Directory>,
+pub struct Salvage<'d> {
+    directory: Handle<'d>,
+    /// This file alone is read, and what must be to know where it begins; of the others the heads are believed.
+    only: Option<PathBuf>,
     plots: VecDeque<Plot>,
     open: Option<Digging>,
     /// The number of the next entry, if it is known where the log begins.
@@ -68,6 +73,21 @@ pub struct Salvage {
     broken: Option<(PathBuf, Fault)>,
     ready: VecDeque<Salvaged>,
     summary: SalvageSummary,
+}
+
+/// A directory that lives as long as it is read from.
+enum Handle<'d> {
+    Shared(Arc<dyn Directory>),
+    Borrowed(&'d dyn Directory),
+}
+
+impl Handle<'_> {
+    fn get(&self) -> &dyn Directory {
+        match self {
+            Handle::Shared(directory) => directory.as_ref(),
+            Handle::Borrowed(directory) => *directory,
+        }
+    }
 }
 
 /// A segment that is being read: one file, or several copies side by side.
@@ -90,24 +110,29 @@ struct Pit {
 ///
 /// # Errors
 /// When the directory cannot be listed. Whatever is wrong with the files is told by the salvage.
-pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage, Error> {
-    let Chart { plots, anchor, summary } = chart(directory.as_ref())?;
-    Ok(Salvage {
-        directory,
-        plots: plots.into(),
-        open: None,
-        next: anchor.map(|anchor| anchor.first),
-        durable: anchor.map(|anchor| match anchor.durable {
-            Some(point) => (point.next, Some(point.segment)),
-            None => (anchor.first, None),
-        }),
-        broken: None,
-        ready: VecDeque::new(),
-        summary,
-    })
+pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage<'static>, Error> {
+    Salvage::begin_in(Handle::Shared(directory), None)
 }
 
-impl Salvage {
+impl<'d> Salvage<'d> {
+    fn begin_in(directory: Handle<'d>, only: Option<PathBuf>) -> Result<Salvage<'d>, Error> {
+        let Chart { plots, anchor, summary } = chart(directory.get())?;
+        Ok(Salvage {
+            directory,
+            only,
+            plots: plots.into(),
+            open: None,
+            next: anchor.map(|anchor| anchor.first),
+            durable: anchor.map(|anchor| match anchor.durable {
+                Some(point) => (point.next, Some(point.segment)),
+                None => (anchor.first, None),
+            }),
+            broken: None,
+            ready: VecDeque::new(),
+            summary,
+        })
+    }
+
     /// What was found so far.
     #[must_use]
     pub fn summary(&self) -> &SalvageSummary {
@@ -119,7 +144,12 @@ impl Salvage {
         let Some(mut digging) = self.open.take() else {
             let Some(plot) = self.plots.pop_front() else { return self.finish() };
             self.begin(&plot);
-            let pits = plot.sources.iter().map(|source| Pit::open(self.directory.as_ref(), &plot, source));
+            if self.passes(&plot) {
+                self.next = plot.end.map(|end| end.next).or(plot.before).max(self.next);
+                self.broken = None;
+                return true;
+            }
+            let pits = plot.sources.iter().map(|source| Pit::open(self.directory.get(), &plot, source));
             self.open = Some(Digging { pits: pits.collect(), plot });
             return true;
         };
@@ -136,12 +166,20 @@ impl Salvage {
         true
     }
 
+    /// Whether a segment is not read: another one is asked for, and this one is known to end where that begins.
+    fn passes(&self, plot: &Plot) -> bool {
+        let Some(only) = &self.only else { return false };
+        let is_of = |plot: &Plot| plot.sources.iter().any(|source| source.path == *only);
+        let ends = plot.end.is_some() || self.plots.iter().any(is_of);
+        ends && !is_of(plot)
+    }
+
     /// Comes to another segment: what should stand in front of it and does not is a gap.
     fn begin(&mut self, plot: &Plot) {
         let Some(start) = plot.start else { return };
         let source = &plot.sources[0];
         let named = plot.link.and_then(|link| link.predecessor);
-        let named = named.map(|predecessor| segment_path(self.directory.as_ref(), predecessor.segment));
+        let named = named.map(|predecessor| segment_path(self.directory.get(), predecessor.segment));
         let place = match named {
             Some(path) if self.broken.as_ref().is_none_or(|(broken, _)| *broken != path) => {
                 let fault = self.why_not(&path);
@@ -196,7 +234,7 @@ impl Salvage {
 
     /// Tells whether anything genuine lies behind a cut, also inside the last frame.
     fn set_aside_behind(&mut self, source: &Source, end: End, inside: bool, first: Option<Sequence>) {
-        let sift = source.sift(self.directory.as_ref(), first, source.file_bytes);
+        let sift = source.sift(self.directory.get(), first, source.file_bytes);
         let behind = sift.and_then(|mut sift| sift.has_frame_from(end.offset));
         if inside || matches!(behind, Ok(true)) {
             let why = Aside::Cut { by: end.by };
@@ -207,7 +245,7 @@ impl Salvage {
     /// All segments are read. The anchor may know of more.
     fn finish(&mut self) -> bool {
         let Some((durable, segment)) = self.durable.take() else { return false };
-        let path = segment.map(|segment| segment_path(self.directory.as_ref(), segment));
+        let path = segment.map(|segment| segment_path(self.directory.get(), segment));
         let place = match (self.broken.take(), path) {
             (Some((broken, fault)), path) if path.as_ref().is_none_or(|path| *path == broken) => {
                 (broken, fault)
@@ -217,7 +255,7 @@ impl Salvage {
                 (path, fault)
             }
             (_, None) => {
-                (self.directory.path().to_path_buf(), Fault { offset: 0, kind: DamageKind::Missing })
+                (self.directory.get().path().to_path_buf(), Fault { offset: 0, kind: DamageKind::Missing })
             }
         };
         self.skip_to(durable, place);
@@ -320,7 +358,7 @@ impl Pit {
     }
 }
 
-impl Iterator for Salvage {
+impl Iterator for Salvage<'_> {
     type Item = Salvaged;
 
     fn next(&mut self) -> Option<Salvaged> {
@@ -335,10 +373,10 @@ impl Iterator for Salvage {
     }
 }
 
-impl FusedIterator for Salvage {}
+impl FusedIterator for Salvage<'_> {}
 
-impl fmt::Debug for Salvage {
+impl fmt::Debug for Salvage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Salvage({}, {} segments to come)", self.directory.path().display(), self.plots.len())
+        write!(f, "Salvage({}, {} segments to come)", self.directory.get().path().display(), self.plots.len())
     }
 }
