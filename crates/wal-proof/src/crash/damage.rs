@@ -5,8 +5,11 @@
 //! segment whose durable point lies behind it, the LINK of its own segment or of a later one, or the anchor. Damage to an
 //! attested frame must be reported. Damage to a frame that nothing attests may look like a torn tail.
 
-use wal::ErrorKind;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use wal::sim::SimDisk;
+use wal::{ErrorKind, Options, Salvaged};
 use wal_format::{
     ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, LINK_FRAME_BYTES,
     LOCK_FILE, Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
@@ -157,7 +160,7 @@ fn judge(
                 return Err(broken("the refused directory was changed".into()));
             }
             if let Some(frame) = must {
-                names_the_frame(&error, frame).map_err(broken)?;
+                names_the_frame(disk, &error, frame).map_err(broken)?;
             }
             return Ok(());
         }
@@ -175,7 +178,7 @@ fn judge(
         return Err(broken("wrong bytes are shown".into()));
     }
     match (failure, must) {
-        (Some(error), Some(frame)) => names_the_frame(&error, frame).map_err(broken),
+        (Some(error), Some(frame)) => names_the_frame(disk, &error, frame).map_err(broken),
         (Some(_), None) => Ok(()),
         // A SEAL is derived data: without it, or with another index, the log is the same.
         (None, Some(frame)) if frame.kind == FrameKind::Seal && good.len() == whole => Ok(()),
@@ -187,16 +190,27 @@ fn judge(
     }
 }
 
-/// Whether an error that names entries names one of the frame's.
-fn names_the_frame(error: &wal::Error, frame: &Found) -> Result<(), String> {
+/// Whether an error names entries of the frame as lost; or says that none is, and all of them can be read.
+fn names_the_frame(disk: &SimDisk, error: &wal::Error, frame: &Found) -> Result<(), String> {
     let damage = error.damage().ok_or_else(|| format!("{error:?} does not say where"))?;
     let Some(lost) = damage.sequences else { return Ok(()) };
     let (first, end) = (lost.first.unwrap_or(0), lost.end.unwrap_or(u64::MAX));
-    let overlaps = first < frame.first + frame.entries.max(1) && end > frame.first;
-    if frame.kind == FrameKind::Data && !overlaps {
-        return Err(format!("{damage} does not name entries {} on", frame.first));
+    let numbers = frame.first..frame.first + frame.entries;
+    if frame.kind != FrameKind::Data || first < numbers.end && end > numbers.start && first < end {
+        return Ok(());
     }
-    Ok(())
+    let salvage =
+        Options::new().open_salvage_in(Arc::new(disk.clone())).map_err(|error| error.to_string())?;
+    let readable: BTreeSet<u64> = salvage
+        .filter_map(|item| match item {
+            Salvaged::Entry { entry, .. } => Some(entry.sequence()),
+            _ => None,
+        })
+        .collect();
+    match numbers.into_iter().find(|number| !readable.contains(number)) {
+        Some(number) => Err(format!("{damage} does not name entry {number}")),
+        None => Ok(()),
+    }
 }
 
 /// The highest segment with a LINK.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use wal_format::Sequence;
+
 use super::{Gap, Handle, Salvage, Salvaged};
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::io::Directory;
@@ -23,10 +25,16 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// Of a log in which a full check has found no damage.
+    #[must_use]
+    pub fn none(readable: u64) -> Losses {
+        Losses { readable, lost: 0, between: None, at_least: false }
+    }
+
     /// Counts what a salvage finds in a log that was judged so. Reads all of it.
     #[must_use]
     pub fn of(salvage: Salvage<'_>, recovery: &Recovery) -> Losses {
-        let mut losses = Losses { readable: 0, lost: 0, between: None, at_least: false };
+        let mut losses = Losses::none(0);
         // After the end of a log that a crash has left there may be what was never acknowledged.
         let sound_until = if recovery.damage().is_some() { u64::MAX } else { recovery.next };
         for item in salvage {
@@ -109,18 +117,20 @@ struct Gaps {
     readable: u64,
     /// The files that entries were looked for in.
     files: Vec<PathBuf>,
+    /// The number after the last entry that was read, or known to be there.
+    next: Option<u64>,
 }
 
 impl Gaps {
     fn of(mut salvage: Salvage<'_>) -> Gaps {
-        let files = salvage.plots.iter().flat_map(|plot| &plot.sources).map(|source| source.path.clone());
-        let files = files.collect();
+        let sources = salvage.plots.iter().flat_map(|plot| &plot.sources);
+        let files = sources.map(|source| source.path.clone()).collect();
         let gaps = salvage.by_ref().filter_map(|item| match item {
             Salvaged::Gap(gap) => Some(gap),
             Salvaged::Entry { .. } => None,
         });
         let gaps = gaps.take(MOST_PLACES).collect();
-        Gaps { gaps, readable: salvage.summary().entries, files }
+        Gaps { gaps, readable: salvage.summary().entries, files, next: salvage.next.map(Sequence::value) }
     }
 
     /// The damage with what is lost there.
@@ -137,18 +147,31 @@ impl Gaps {
             DamageKind::EndsEarly { .. } => there.next_back(),
             _ => there.next(),
         };
+        let first = damage.sequences.and_then(|lost| lost.first);
         let sequences = match (gap, damage.sequences) {
             // What was appended after the last entry that anything names is not known.
             (Some(gap), _) if is_open && self.is_last(gap) => Some(Lost { end: None, ..gap.sequences }),
             (Some(gap), _) => Some(gap.sequences),
             (None, None) if matches!(damage.kind, DamageKind::Anchor(_)) => None,
-            (None, lost) if is_open && !self.files.contains(&damage.file) => lost,
+            // What cannot be read at all, or is set aside by a LINK that the log does not believe.
+            (None, lost) if !self.files.contains(&damage.file) => lost,
+            // Something was durable there, and nothing tells how many entries that were; or what names them is another
+            // file, an anchor that is older than this segment.
+            (None, lost) if is_open && first >= self.next || self.is_in_a_gap(first) => lost,
             (None, lost) => {
                 let place = lost.and_then(|lost| lost.first.or(lost.end)).unwrap_or(0);
                 Some(Lost { first: Some(place), end: Some(place) })
             }
         };
         Damage { sequences, ..damage }
+    }
+
+    fn is_in_a_gap(&self, number: Option<u64>) -> bool {
+        let Some(number) = number else { return false };
+        let ranges = self.gaps.iter().map(|gap| gap.sequences);
+        ranges.into_iter().any(|lost| {
+            lost.first.is_none_or(|first| first <= number) && lost.end.is_none_or(|end| number < end)
+        })
     }
 
     fn is_last(&self, gap: &Gap) -> bool {
