@@ -50,7 +50,7 @@ pub(crate) fn verdict(dir: &Path) -> Option<String> {
     let dir = dir.display();
     Some(format!(
         "{dir}: {losses}. Nothing was changed. Copy the directory; then `wal repair -d {dir} --out NEW` makes a log of \
-         what can be kept, and `wal repair` alone says what that is"
+         what can be kept, and without --out it only says what that is"
     ))
 }
 

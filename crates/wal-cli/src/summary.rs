@@ -27,8 +27,18 @@ pub(crate) enum Outcome {
     Empty,
     Clean,
     Unclosed,
-    Torn { file: String, offset: u64, bytes: u64 },
-    Corrupt { file: String, offset: u64, lost: Option<Lost>, what: String },
+    Torn {
+        file: String,
+        offset: u64,
+        bytes: u64,
+    },
+    /// Of no entry when none is lost.
+    Corrupt {
+        file: String,
+        offset: u64,
+        lost: Option<Lost>,
+        what: String,
+    },
 }
 
 /// Entries that damage costs; an end that nobody knows is none.
@@ -112,10 +122,11 @@ impl Outcome {
     }
 
     fn corrupt(damage: &Damage) -> Outcome {
-        let lost = damage.sequences.and_then(|lost| match (lost.first, lost.end) {
-            (Some(first), Some(end)) if end <= first => None,
-            (first, end) => Some(Lost { first, last: end.map(|end| end.saturating_sub(1)) }),
-        });
+        let lost = match damage.sequences {
+            Some(lost) if lost.is_empty() => None,
+            Some(lost) => Some(Lost { first: lost.first, last: lost.end.map(|end| end.saturating_sub(1)) }),
+            None => Some(Lost { first: None, last: None }),
+        };
         Outcome::Corrupt {
             file: name_of(&damage.file),
             offset: damage.offset,

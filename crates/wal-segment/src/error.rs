@@ -207,7 +207,7 @@ pub struct Damage {
     pub file: PathBuf,
     /// Where the first bad byte range begins.
     pub offset: u64,
-    /// The entries that cannot be read, where that is known.
+    /// The entries that are lost there, which may be [none](Lost::is_empty); `None` when it is not known.
     pub sequences: Option<Lost>,
     /// What is wrong.
     pub kind: DamageKind,
@@ -223,6 +223,12 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// Whether no entry is lost.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.zip(self.end).is_some_and(|(first, end)| end <= first)
+    }
+
     pub(crate) fn between(first: Sequence, end: Sequence) -> Lost {
         Lost { first: Some(first.value()), end: Some(end.value()) }
     }
@@ -243,7 +249,7 @@ impl Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.first, self.end) {
-            (Some(first), Some(end)) if end <= first => write!(f, "no entry"),
+            _ if self.is_empty() => write!(f, "no entry"),
             (Some(first), Some(end)) if end == first + 1 => write!(f, "entry {first}"),
             (Some(first), Some(end)) => write!(f, "entries {first} to {}", end - 1),
             (Some(first), None) => write!(f, "entries from {first} on"),
@@ -306,9 +312,7 @@ impl fmt::Display for Damage {
         write!(f, "{}: at offset {}: {}", self.file.display(), self.offset, self.kind)?;
         match &self.sequences {
             None => Ok(()),
-            Some(Lost { first: Some(first), end: Some(end) }) if end <= first => {
-                f.write_str("; no entry is lost here")
-            }
+            Some(lost) if lost.is_empty() => f.write_str("; no entry is lost here"),
             Some(lost) => write!(f, "; lost here: {lost}"),
         }
     }

@@ -31,13 +31,13 @@ use crate::writer::{Settings, Start, Writer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenMode {
-    /// It does.
+    /// Opens the log, and creates one where there is none.
     #[default]
     CreateOrOpen,
-    /// It fails, and makes nothing, not even `LOCK`: a log that is expected is never made anew in silence, for
-    /// example where its file system is not mounted.
+    /// Opens an existing log. Where there is none the open fails with `NoLog` and creates nothing, not even `LOCK`: for
+    /// example where the file system of the log is not mounted.
     MustExist,
-    /// It does, and fails where there is a log.
+    /// Creates a log. Where there is one the open fails with `Exists`.
     CreateNew,
 }
 
@@ -52,7 +52,7 @@ pub struct Wanted {
     pub first: Option<Sequence>,
     /// Whether a log is made where there is none.
     pub mode: OpenMode,
-    /// Everything in front of this number was acknowledged: a log that ends before is refused. 0 is any log.
+    /// Everything before this number was acknowledged: a log that ends before it is refused. 0 is any log.
     pub at_least: u64,
     /// Which rules are kept: all, in ordinary builds.
     pub rules: Rules,

@@ -11,7 +11,7 @@ use crate::io::Directory;
 use crate::named::Named;
 use crate::open::look;
 use crate::recovery::{Ending, Recovery};
-use crate::salvage::all_losses;
+use crate::salvage::{Losses, all_losses};
 use crate::scan::{self, Stop};
 use crate::scout::explain;
 use crate::shelf::open_span;
@@ -29,14 +29,16 @@ pub struct Verification {
     pub entries: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// All damage, in the order of the log.
+    /// Damage in the order of the log, with up to 1,000 places where entries are lost.
     pub damages: Vec<Damage>,
+    /// What is lost in all.
+    pub losses: Losses,
     /// Segments whose index is bad: a warning, for it is derived data.
     pub bad_indexes: Vec<PathBuf>,
 }
 
 /// Reads all of the log in `directory`, without its lock and without changing a byte. Takes the time to
-/// read every byte once, and bounded memory.
+/// read every byte once, those of a damaged log again for what is lost, and bounded memory.
 ///
 /// # Errors
 /// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`], [`Error::CutOff`] or
@@ -62,6 +64,7 @@ fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
         entries: 0,
         bytes: 0,
         damages: Vec::new(),
+        losses: Losses::none(0),
         bad_indexes: Vec::new(),
     };
     for span in snapshot.spans() {
@@ -81,9 +84,12 @@ fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
     {
         found.damages.push(damage.clone());
     }
-    if !found.damages.is_empty() {
+    if found.damages.is_empty() {
+        found.losses = Losses::none(found.entries);
+    } else {
         let known = std::mem::take(&mut found.damages);
-        (found.damages, found.entries) = all_losses(directory, known, &found.recovery)?;
+        (found.damages, found.losses) = all_losses(directory, known, &found.recovery)?;
+        found.entries = found.losses.readable;
     }
     Ok(found)
 }

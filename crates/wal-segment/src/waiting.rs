@@ -225,7 +225,11 @@ impl Waiting {
             Ordering::Greater => file.resize(order.bytes)?,
             Ordering::Equal => {}
             Ordering::Less => {
-                file.reserve_what_fits(order.bytes, order.needed_bytes.max(found_bytes))?;
+                match file.reserve_what_fits(order.bytes, order.needed_bytes.max(found_bytes)) {
+                    // What it has will do.
+                    Err(error) if error.is_out_of_space() && found_bytes >= order.needed_bytes => {}
+                    reserved => drop(reserved?),
+                }
             }
         }
         file.length()

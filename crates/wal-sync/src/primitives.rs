@@ -15,6 +15,11 @@ use std::fmt;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+#[cfg(all(wal_loom, not(feature = "_loom")))]
+compile_error!("--cfg wal_loom needs --features _loom");
+#[cfg(all(wal_shuttle, not(feature = "_shuttle")))]
+compile_error!("--cfg wal_shuttle needs --features _shuttle");
+
 #[cfg(wal_loom)]
 use loom::{sync, thread};
 #[cfg(wal_shuttle)]

@@ -15,12 +15,11 @@ struct Outcome {
 }
 
 impl Wal {
-    /// Closes the log as [`Wal::close`] does, and waits for it no longer than `limit`. A call to the system that does not
-    /// return cannot be ended: the close goes on in a thread of its own, which keeps the log, and its lock, until the system
-    /// answers or the process ends.
+    /// Closes the log as [`Wal::close`] does, but waits for at most `limit`.
     ///
-    /// Costs a thread. Also a callback of the log may call this; the close waits for that callback then, and so the limit
-    /// always passes.
+    /// The close runs on a thread of its own. A system call that hangs cannot be interrupted: that thread keeps the log
+    /// locked until the call returns or the process ends. Called from a callback of the log this always times out, because
+    /// the close waits for that callback.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`] when the limit has passed: everything before [`Error::durable_end`] is durable, and more may
@@ -29,13 +28,13 @@ impl Wal {
     pub fn close_timeout(self, limit: Duration) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let outcome = Arc::new(Outcome { closed: Mutex::new(None), told: Condvar::new() });
-        let theirs = Arc::clone(&outcome);
+        let shared = Arc::clone(&outcome);
         let begun = now();
         // The handle goes with it, so that it is never dropped here: that waits for the system, too.
         let closing = move || {
             let closed = self.close();
-            *theirs.closed.lock_whole() = Some(closed);
-            theirs.told.notify_all();
+            *shared.closed.lock_whole() = Some(closed);
+            shared.told.notify_all();
         };
         spawn("wal-close", closing).map_err(|error| {
             Error::new(ErrorKind::Io, format!("the thread wal-close cannot be started: {error}"))

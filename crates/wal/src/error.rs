@@ -116,7 +116,7 @@ impl Error {
         }
     }
 
-    /// Everything before this number is durable: for [`ErrorKind::TimedOut`].
+    /// Everything before this number is durable: for [`ErrorKind::TimedOut`]; `None` for every other kind.
     #[must_use]
     pub fn durable_end(&self) -> Option<u64> {
         match &self.cause {
@@ -206,8 +206,8 @@ impl fmt::Display for Error {
             }
             Cause::TimedOut { limit, durable, written } => write!(
                 f,
-                "the log is not closed after {limit:?}: everything before entry {durable} is durable, of {written} that \
-                 are written; the close goes on, and the log stays locked until the system answers"
+                "the log is not closed after {limit:?}: everything before entry {durable} is durable, everything before \
+                 entry {written} is written; the close goes on, and the log stays locked until it has ended"
             ),
         }
     }

@@ -75,7 +75,7 @@ impl Options {
     /// when everything in it is older than this. A segment that an earlier open has ended counts from the time when the
     /// second one after it was prepared, or from this open. The last segment stays; [`Options::roll_after`] sees to it
     /// that it ends. The clock of the system is read at the open, for the age of what was there before; from then on a
-    /// clock counts that cannot be set. Default: no limit.
+    /// clock counts that cannot be set, and that may stand still while the machine is suspended. Default: no limit.
     pub fn retain_age(mut self, age: Duration) -> Options {
         self.keeping.retain_age = Some(age);
         self
@@ -88,7 +88,7 @@ impl Options {
     /// poisoned: once [`truncate_before`](crate::Wal::truncate_before) has made room, appends go on. A
     /// [`truncate_after`](crate::Wal::truncate_after) may begin one segment beyond the bound.
     ///
-    /// At least two segments, and besides what [`retain_bytes`](Options::retain_bytes) keeps; and an entry or batch that would need a segment longer than half of it is
+    /// At least two segments more than [`retain_bytes`](Options::retain_bytes), or two segments without that. An entry or batch that would need a segment longer than half of it is
     /// [`ErrorKind::TooLarge`]. A log that takes more when it is opened appends to no new segment
     /// before enough of it is dropped. Default: no bound.
     pub fn max_log_bytes(mut self, bytes: u64) -> Options {

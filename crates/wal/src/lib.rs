@@ -49,8 +49,8 @@
 //!
 //! # When something is wrong with the directory
 //!
-//! [`Options::open`] says when it refuses a damaged log, which it leaves as it is; [`View::losses`] says how much is lost, and
-//! [`Options::open_salvage`] reads what verifies.
+//! [`Options::open`] refuses a damaged log and changes nothing; its documentation lists the cases. [`View::losses`] says how
+//! much is lost; [`Options::open_salvage`] reads what verifies.
 //! [`Options::open_expecting`] refuses one that is older than the caller knows it to be. [`Wal::copy_to`] makes a copy
 //! to go back to, while the log is written.
 

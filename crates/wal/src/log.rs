@@ -452,7 +452,7 @@ impl Wal {
     }
 }
 
-/// A frame counts its entries in 32 bits.
+/// A batch is one frame.
 const MAX_BATCH_ENTRIES: u64 = MAX_FRAME_ENTRIES as u64;
 
 /// Batches up to here need no allocation.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use wal_segment::io::{Access, Directory, File, FileId, Listed, Lock, is_out_of_descriptors};
 use wal_segment::{Error, Snapshot, Span, Volume, Volumes};
-use wal_sync::primitives::{AtomicU64, Mutex, Ordering, ProcessWide};
+use wal_sync::primitives::{AtomicU64, Mutex, Ordering, ProcessWide, process_id};
 
 /// Of one log: 64 mappings of 64 MiB are 4 GiB of address space.
 const OF_ONE_LOG: usize = 64;
@@ -20,8 +20,18 @@ const SHARE: u64 = 4;
 /// The descriptors that were given up may be taken by another thread before the call is repeated.
 const MAX_REPETITIONS: u32 = 8;
 
-/// The open segments of each log of this process, while it is open.
-static OF_THIS_PROCESS: ProcessWide<Vec<Weak<OpenSegments>>> = ProcessWide::new(Vec::new());
+/// The open segments of each log, while it is open, with the process that opened it: a fork has those of its parent, too,
+/// and leaves them alone.
+static OF_ALL_LOGS: ProcessWide<Vec<(u32, Weak<OpenSegments>)>> = ProcessWide::new(Vec::new());
+
+fn of_this_process() -> Vec<Arc<OpenSegments>> {
+    let here = process_id();
+    let all = OF_ALL_LOGS.lock_whole();
+    all.iter()
+        .filter(|(process, _)| *process == here)
+        .filter_map(|(_, segments)| segments.upgrade())
+        .collect()
+}
 
 /// The segments that one log keeps open for its readers. Each takes a descriptor, with a mapping and without: the file
 /// has the lock.
@@ -44,9 +54,9 @@ impl OpenSegments {
             shared_bound,
         });
         if shared_bound.is_some() {
-            let mut all = OF_THIS_PROCESS.lock_whole();
-            all.retain(|other| other.strong_count() > 0);
-            all.push(Arc::downgrade(&segments));
+            let mut all = OF_ALL_LOGS.lock_whole();
+            all.retain(|(_, other)| other.strong_count() > 0);
+            all.push((process_id(), Arc::downgrade(&segments)));
         }
         segments
     }
@@ -94,7 +104,7 @@ impl OpenSegments {
     /// The log that has most gives up its oldest, until the bound of the process is kept.
     fn keep_the_bound(&self) {
         let Some(bound) = self.shared_bound else { return };
-        let all: Vec<_> = OF_THIS_PROCESS.lock_whole().iter().filter_map(Weak::upgrade).collect();
+        let all = of_this_process();
         let count = |segments: &Arc<OpenSegments>| segments.count.load(Ordering::Relaxed);
         let total: u64 = all.iter().map(count).sum();
         for _ in bound..total {
@@ -130,8 +140,7 @@ impl OpenSegments {
 
 /// Closes every segment that no reader reads from, of all logs of this process; returns how many.
 fn close_idle() -> usize {
-    let all: Vec<_> = OF_THIS_PROCESS.lock_whole().iter().filter_map(Weak::upgrade).collect();
-    all.iter().map(|segments| segments.give_up_idle()).sum()
+    of_this_process().iter().map(|segments| segments.give_up_idle()).sum()
 }
 
 /// Repeats a call for which there was no descriptor, as long as `close` finds some to close.

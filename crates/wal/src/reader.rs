@@ -231,8 +231,10 @@ impl Shelf for Library {
     }
 
     fn volume(&self, span: &Span) -> Result<Arc<Volume>, wal_segment::Error> {
-        let (volume, _refused) = self.segments.volume(self.directory.as_ref(), span)?;
-        note!(when Some(error) = _refused => &self.listener, MappingRefused { error: error.into() });
+        let (volume, refused) = self.segments.volume(self.directory.as_ref(), span)?;
+        #[cfg(not(feature = "tracing"))]
+        drop(refused);
+        note!(when Some(error) = refused => &self.listener, MappingRefused { error: error.into() });
         Ok(volume)
     }
 

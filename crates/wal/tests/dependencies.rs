@@ -29,7 +29,11 @@ fn locked_with(features: &str) -> Vec<String> {
     if !offline.status.success() {
         let online = lock(&[]);
         let said = String::from_utf8_lossy(&online.stderr).into_owned();
-        assert!(online.status.success(), "{}{said}", String::from_utf8_lossy(&offline.stderr));
+        assert!(
+            online.status.success(),
+            "run `cargo fetch` once: {}{said}",
+            String::from_utf8_lossy(&offline.stderr)
+        );
     }
     let text = fs::read_to_string(locked).expect("it was written");
     let names = text.lines().filter_map(|line| line.strip_prefix("name = \""));

@@ -218,8 +218,7 @@ fn without_threads_whoever_submits_above_the_bound_writes_and_syncs() {
 /// What one thread has the system do in a call.
 #[derive(Clone, Copy, Debug, Default)]
 struct Did {
-    /// Frames, and the SEALs that end segments.
-    frames: u64,
+    frames_and_seals: u64,
     /// LINKs: each begins a segment.
     links: u64,
 }
@@ -239,7 +238,7 @@ fn a_submit_writes_at_most_one_frame_and_begins_at_most_one_segment() {
                         && thread::current().id() == caller
                     {
                         let mut did = counted.lock().expect("nobody panics");
-                        if offset == 8192 { did.links += 1 } else { did.frames += 1 }
+                        if offset == 8192 { did.links += 1 } else { did.frames_and_seals += 1 }
                     }
                     Ok(())
                 });
@@ -249,10 +248,10 @@ fn a_submit_writes_at_most_one_frame_and_begins_at_most_one_segment() {
                     let entry = payload((turn as u64) << 20, [20, 700, 1900][turn % 3]);
                     *did.lock().expect("nobody panics") = Did::default();
                     let submitted = if patient { wal.submit(&entry) } else { wal.try_submit(&entry) };
-                    let Did { frames, links } = *did.lock().expect("nobody panics");
+                    let Did { frames_and_seals: frames, links } = *did.lock().expect("nobody panics");
                     assert!(
                         links <= 1 && frames <= 1 + links,
-                        "{frames} frames and {links} segments in one call"
+                        "{frames} frames and SEALs, {links} segments in one call"
                     );
                     wrote = wrote.max(frames);
                     rolled = rolled.max(links);

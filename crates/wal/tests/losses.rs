@@ -43,8 +43,15 @@ fn damage_of(error: &Error) -> Damage {
     error.damage().unwrap_or_else(|| panic!("{error}")).clone()
 }
 
-/// Reads the damaged log in every way. Returns how many entries are lost, or `None` when nothing notices.
-fn everyone_agrees(disk: &SimDisk, next: u64, what: &str) -> Option<usize> {
+/// What is lost, and whether that is said to be all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    lost: usize,
+    exactly: bool,
+}
+
+/// Reads the damaged log in every way. Returns what is lost, or `None` when nothing notices.
+fn everyone_agrees(disk: &SimDisk, next: u64, what: &str) -> Option<Told> {
     let looked = view(disk);
     // After a kill the last write alone may have been interrupted: no log can tell that from damage.
     let is_torn = matches!(looked.recovery().ending, Ending::Torn { .. });
@@ -124,7 +131,8 @@ fn everyone_agrees(disk: &SimDisk, next: u64, what: &str) -> Option<usize> {
             "{error}"
         );
     }
-    (!verified.damages.is_empty()).then_some(truly_lost.len())
+    let told = Told { lost: truly_lost.len(), exactly: !losses.at_least };
+    (!verified.damages.is_empty()).then_some(told)
 }
 
 fn next_of(disk: &SimDisk) -> u64 {
@@ -133,8 +141,8 @@ fn next_of(disk: &SimDisk) -> u64 {
 
 // One damaged byte in entry 5000 was entry 5000 for cat, 5000 to 5118 for verify, 2662 to 5118 for copy.
 #[test]
-fn a_flipped_byte_anywhere_costs_the_same_entries_whoever_is_asked() {
-    let (mut noticed, mut harmless, mut most) = (0, 0, 0);
+fn a_flipped_byte_anywhere_costs_the_same_entries_for_every_reader() {
+    let (mut noticed, mut harmless, mut exact, mut most) = (0, 0, 0, 0);
     for closed in [true, false] {
         let whole = log(closed);
         let next = next_of(&whole);
@@ -154,15 +162,16 @@ fn a_flipped_byte_anywhere_costs_the_same_entries_whoever_is_asked() {
                 disk.damage(&name, |bytes| bytes[at] ^= 0x10);
                 match everyone_agrees(&disk, next, &format!("closed {closed}, byte {at} of {name}")) {
                     None => harmless += 1,
-                    Some(0) => noticed += 1,
-                    Some(lost) => {
+                    Some(told) => {
                         noticed += 1;
-                        most = most.max(lost);
+                        exact += u64::from(told.exactly);
+                        most = most.max(told.lost);
                     }
                 }
             }
         }
     }
+    assert!(exact * 10 > noticed * 9, "{exact} of {noticed} are exact");
     assert!(
         noticed > 300 && most > 1,
         "{noticed} damages, {harmless} without consequence, at most {most} lost"
@@ -183,12 +192,12 @@ fn damages_at_several_places_are_all_told() {
         }
     }
     assert!(places > 8);
-    let lost = everyone_agrees(&disk, next, "every other frame").expect("it is noticed");
-    assert!(lost >= places, "{lost} of {places}");
+    let told = everyone_agrees(&disk, next, "every other frame").expect("it is noticed");
+    assert!(told.exactly && told.lost >= places, "{told:?} of {places}");
 }
 
 #[test]
-fn a_missing_or_shortened_segment_costs_the_same_entries_whoever_is_asked() {
+fn a_missing_or_shortened_segment_costs_the_same_entries_for_every_reader() {
     let whole = log(true);
     let next = next_of(&whole);
     for name in segments(&whole) {
@@ -215,8 +224,57 @@ fn a_closed_log_that_has_lost_its_seal_has_lost_no_entry_and_says_so() {
     for end in [seal.offset, seal.offset + 1, seal.end - 1] {
         let disk = common::copy(&directory(&whole));
         disk.damage(&name, |bytes| bytes.truncate(end));
-        assert_eq!(everyone_agrees(&disk, next, &format!("cut to {end}")), Some(0));
+        let told = everyone_agrees(&disk, next, &format!("cut to {end}"));
+        assert_eq!(told, Some(Told { lost: 0, exactly: true }));
         let error = common::try_open(&disk, &small(SyncPolicy::Immediate)).expect_err("the end is damaged");
         assert!(error.to_string().contains("no entry is lost here"), "{error}");
     }
+}
+
+#[test]
+fn without_an_anchor_nothing_tells_how_many_entries_are_lost() {
+    let whole = log(true);
+    let next = next_of(&whole);
+    for gone in [true, false] {
+        let disk = common::copy(&directory(&whole));
+        if gone {
+            disk.delete("ANCHOR");
+        } else {
+            disk.damage("ANCHOR", |bytes| bytes.fill(0x77));
+        }
+        let looked = view(&disk);
+        let losses = looked.losses().expect("it can be listed");
+        assert_eq!((losses.readable, losses.at_least), (next, true));
+        assert!(losses.to_string().starts_with("how many entries are lost is not known; "), "{losses}");
+        assert!(!looked.recovery().to_string().contains("no entry"), "{}", looked.recovery());
+    }
+}
+
+#[test]
+fn of_thousands_of_places_the_first_thousand_are_told_and_all_are_counted() {
+    const FRAMES: u64 = 2600;
+    let disk = SimDisk::new(1);
+    let wal = open(&disk, &Options::new().sync(SyncPolicy::None).background(false));
+    for number in 0..FRAMES {
+        wal.append(&number.to_le_bytes()).expect("nothing fails");
+    }
+    wal.close().expect("nothing fails");
+    let name = segments(&disk).remove(0);
+    let bytes = disk.contents(&name).expect("it is there");
+    let data: Vec<_> = frames(&bytes).into_iter().filter(|frame| frame.header.entries == 1).collect();
+    assert_eq!(data.len() as u64, FRAMES);
+    disk.damage(&name, |bytes| {
+        for frame in data.iter().step_by(2) {
+            bytes[frame.end - 8] ^= 1;
+        }
+    });
+    let looked = view(&disk);
+    let found = looked.verify().expect("it can be read");
+    assert_eq!(found.damages.len(), 1000);
+    assert_eq!(
+        (found.entries, found.losses.readable, found.losses.lost),
+        (FRAMES / 2, FRAMES / 2, FRAMES / 2)
+    );
+    assert_eq!(found.losses.between, Some((0, FRAMES - 2)));
+    assert_eq!(looked.losses().expect("it can be read"), found.losses);
 }

@@ -32,6 +32,7 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
         kept: 0,
         left_out: 0,
         lost: 0,
+        unknown: false,
         stopped: false,
         parts: false,
         uncertain: None,
@@ -103,6 +104,8 @@ struct Sorter {
     left_out: u64,
     /// Entries that are lost, as far as they are known.
     lost: u64,
+    /// Of some nothing tells how many they were.
+    unknown: bool,
     /// A gap was met, and nothing behind it is kept.
     stopped: bool,
     /// Of a write that is damaged only a part is kept.
@@ -136,8 +139,10 @@ impl Sorter {
                 self.count(Fate::Kept, sequence, becomes)
             }
             Salvaged::Gap(gap) => {
-                let Lost { first, end } = gap.sequences;
-                self.lost += end.zip(first).map_or(1, |(end, first)| end - first);
+                match gap.sequences {
+                    Lost { first: Some(first), end: Some(end) } => self.lost += end - first,
+                    _ => self.unknown = true,
+                }
                 // In front of the first entry nothing is torn apart: the new log begins behind it.
                 self.stopped |= self.kept > 0 && !self.across_gaps;
                 self.say_run()?;
@@ -197,19 +202,18 @@ impl Sorter {
         for aside in &salvage.summary().aside {
             print(&format!("set aside {}\n", set_aside(aside)))?;
         }
-        let (kept, left_out, lost) = (self.kept, self.left_out, self.lost);
+        let (kept, left_out) = (self.kept, self.left_out);
+        let lost = format!("{}{} lost", if self.unknown { "at least " } else { "" }, self.lost);
         let done = match self.out {
             Some(out) => {
                 let path = out.path.display().to_string();
                 out.close()?;
-                format!("{kept} entries are in {path}, {left_out} were left out, {lost} are lost\n")
+                format!("{kept} entries are in {path}, {left_out} were left out, {lost}\n")
             }
-            None => format!(
-                "dry run: {kept} entries can be kept, {left_out} would be left out, {lost} are lost\n"
-            ),
+            None => format!("dry run: {kept} entries can be kept, {left_out} would be left out, {lost}\n"),
         };
         print(&done)?;
-        let all = lost == 0 && left_out == 0;
+        let all = self.lost == 0 && !self.unknown && left_out == 0;
         Ok(if all { Exit::Fine } else { Exit::Corrupt })
     }
 }

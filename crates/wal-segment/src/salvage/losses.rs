@@ -26,37 +26,18 @@ pub struct Losses {
 
 impl Losses {
     /// Of a log in which a full check has found no damage.
-    #[must_use]
-    pub fn none(readable: u64) -> Losses {
+    pub(crate) fn none(readable: u64) -> Losses {
         Losses { readable, lost: 0, between: None, at_least: false }
     }
 
-    /// Counts what a salvage finds in a log that was judged so. Reads all of it.
-    #[must_use]
-    pub fn of(salvage: Salvage<'_>, recovery: &Recovery) -> Losses {
-        let mut losses = Losses::none(0);
-        // After the end of a log that a crash has left there may be what was never acknowledged.
-        let sound_until = if recovery.damage().is_some() { u64::MAX } else { recovery.next };
-        for item in salvage {
-            match item {
-                Salvaged::Entry { entry, .. } if entry.sequence().value() >= sound_until => break,
-                Salvaged::Entry { .. } => losses.readable += 1,
-                Salvaged::Gap(Gap { sequences: Lost { first: Some(first), .. }, .. })
-                    if first >= sound_until =>
-                {
-                    break;
-                }
-                Salvaged::Gap(Gap { sequences: Lost { first: Some(first), end: Some(end) }, .. }) => {
-                    losses.lost += end - first;
-                    let begins = losses.between.map_or(first, |(begins, _)| begins);
-                    losses.between = Some((begins, end - 1));
-                }
-                Salvaged::Gap(_) => losses.at_least = true,
-            }
-        }
-        let lost = recovery.damage().and_then(|damage| damage.sequences);
-        losses.at_least |= lost.is_some_and(|lost| lost.end.is_none());
-        losses
+    fn add(&mut self, lost: Lost) {
+        let Lost { first: Some(first), end: Some(end) } = lost else {
+            self.at_least = true;
+            return;
+        };
+        self.lost += end.saturating_sub(first);
+        let begins = self.between.map_or(first, |(begins, _)| begins);
+        self.between = Some((begins, end.saturating_sub(1)));
     }
 }
 
@@ -83,38 +64,43 @@ const MOST_PLACES: usize = 1000;
 /// The damage with the entries that are lost at its place, by what verifies in its file.
 pub(crate) fn losses_at(directory: &dyn Directory, damage: Damage) -> Damage {
     let only = Some(damage.file.clone());
-    match Salvage::begin_in(Handle::Borrowed(directory), only).map(Gaps::of) {
-        Ok(gaps) => gaps.refine(damage),
+    match Salvage::begin_in(Handle::Borrowed(directory), only) {
+        Ok(salvage) => Gaps::of(salvage, u64::MAX).refine(damage),
         Err(_) => damage,
     }
 }
 
-/// All damage of a log that is known to be damaged at these places: there, and wherever else entries are lost. Returns also
-/// how many entries can be read.
+/// All damage of a log that is known to be damaged at these places: there, and wherever else entries are lost; and what
+/// that is in all.
 pub(crate) fn all_losses(
     directory: &dyn Directory,
     known: Vec<Damage>,
     recovery: &Recovery,
-) -> Result<(Vec<Damage>, u64), Error> {
+) -> Result<(Vec<Damage>, Losses), Error> {
+    // After the end of a log that a crash has left there may be what was never acknowledged.
     let sound_until = if recovery.damage().is_some() { u64::MAX } else { recovery.next };
-    let gaps = Gaps::of(Salvage::begin_in(Handle::Borrowed(directory), None)?);
+    let gaps = Gaps::of(Salvage::begin_in(Handle::Borrowed(directory), None)?, sound_until);
     let mut damages: Vec<Damage> = known.into_iter().map(|damage| gaps.refine(damage)).collect();
     for gap in &gaps.gaps {
-        let is_told = damages.iter().any(|damage| damage.sequences == Some(gap.sequences));
-        if !is_told && gap.sequences.first.is_none_or(|first| first < sound_until) {
+        if !damages.iter().any(|damage| damage.sequences == Some(gap.sequences)) {
             let Gap { sequences, file, offset, why } = gap.clone();
             damages.push(Damage { file, offset, sequences: Some(sequences), kind: why });
         }
     }
     damages.sort_by_key(|damage| damage.sequences.and_then(|lost| lost.first));
-    Ok((damages, gaps.readable))
+    let mut losses = gaps.losses;
+    // Where that is not known, more may be lost than the files show.
+    let is_open = |damage: &Damage| damage.sequences.is_none_or(|lost| lost.end.is_none());
+    losses.at_least |= recovery.damage().is_some_and(is_open);
+    Ok((damages, losses))
 }
 
 /// What a salvage found.
 struct Gaps {
+    /// Of the gaps the first ones.
     gaps: Vec<Gap>,
-    /// Entries that can be read.
-    readable: u64,
+    last: Option<Gap>,
+    losses: Losses,
     /// The files that entries were looked for in.
     files: Vec<PathBuf>,
     /// The number after the last entry that was read, or known to be there.
@@ -122,15 +108,28 @@ struct Gaps {
 }
 
 impl Gaps {
-    fn of(mut salvage: Salvage<'_>) -> Gaps {
+    /// Reads all that it has. Entries from `sound_until` on are no part of the log.
+    fn of(mut salvage: Salvage<'_>, sound_until: u64) -> Gaps {
         let sources = salvage.plots.iter().flat_map(|plot| &plot.sources);
         let files = sources.map(|source| source.path.clone()).collect();
-        let gaps = salvage.by_ref().filter_map(|item| match item {
-            Salvaged::Gap(gap) => Some(gap),
-            Salvaged::Entry { .. } => None,
-        });
-        let gaps = gaps.take(MOST_PLACES).collect();
-        Gaps { gaps, readable: salvage.summary().entries, files, next: salvage.next.map(Sequence::value) }
+        let mut gaps = Gaps { gaps: Vec::new(), last: None, losses: Losses::none(0), files, next: None };
+        for item in salvage.by_ref() {
+            match item {
+                Salvaged::Entry { entry, .. } => {
+                    gaps.losses.readable += u64::from(entry.sequence().value() < sound_until);
+                }
+                Salvaged::Gap(gap) if gap.sequences.first.is_some_and(|first| first >= sound_until) => {}
+                Salvaged::Gap(gap) => {
+                    gaps.losses.add(gap.sequences);
+                    if gaps.gaps.len() < MOST_PLACES {
+                        gaps.gaps.push(gap.clone());
+                    }
+                    gaps.last = Some(gap);
+                }
+            }
+        }
+        gaps.next = salvage.next.map(Sequence::value);
+        gaps
     }
 
     /// The damage with what is lost there.
@@ -175,6 +174,6 @@ impl Gaps {
     }
 
     fn is_last(&self, gap: &Gap) -> bool {
-        self.gaps.last() == Some(gap)
+        self.last.as_ref() == Some(gap)
     }
 }

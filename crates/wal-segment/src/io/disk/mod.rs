@@ -306,7 +306,7 @@ impl Lock for DiskLock {
     }
 }
 
-/// Whether a call failed because this process, or the system, has as many files open as it may.
+/// Whether a call failed with `EMFILE` or `ENFILE`, or the like: no file descriptor is left.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     #[cfg(unix)]
@@ -380,7 +380,7 @@ fn drop_cache(file: &fs::File) -> io::Result<Residency> {
     let residency = probe(file, len);
     advise(file, Advice::Normal)?;
     Ok(match residency {
-        // Three places say something of a file whose cache was dropped, and nothing of another one.
+        // Three probes prove nothing about a file whose cache was not dropped, or that was read ahead.
         Residency::Dropped if !(dropped && alone) => Residency::Unknown,
         found => found,
     })
