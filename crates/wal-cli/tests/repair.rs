@@ -32,7 +32,7 @@ fn without_a_place_to_write_to_it_only_says_what_there_is() {
     assert!(said.starts_with("kept entries 0 to 99\nlost entry 100: /"), "{said}");
     assert!(said.contains("payload checksum mismatch"), "{said}");
     assert!(said.contains("left out entries 101 to 399: "), "{said}");
-    assert!(said.ends_with("dry run: 100 entries can be kept, 299 would be left out\n"), "{said}");
+    assert!(said.ends_with("dry run: 100 entries can be kept, 299 would be left out, 1 lost\n"), "{said}");
     assert!(log.contents() == before, "it changed something");
 }
 

@@ -168,16 +168,16 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Holds the copy of a segment against what the log says of it. What is wrong is said of the file it came from.
 fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Error> {
-    let mut has_header = false;
     for offset in [0, HEADER_COPY_OFFSET] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let read =
             to.read_at(&mut bytes, offset).place(Operation::Read, || to.path.to_path_buf(), Some(offset))?;
-        let header = SegmentHeader::decode(&bytes[..read]);
-        has_header |= header.is_ok_and(|header| header.life == span.life && header.log == known.log);
-    }
-    if !has_header {
-        return Err(damaged(from, span, 0, DamageKind::OtherLife));
+        // One copy would do for an open. A copy of the log is as good as new.
+        match SegmentHeader::decode(&bytes[..read]) {
+            Ok(header) if header.life == span.life && header.log == known.log => {}
+            Ok(_) => return Err(damaged(from, span, offset, DamageKind::OtherLife)),
+            Err(fault) => return Err(damaged(from, span, offset, DamageKind::Header(fault))),
+        }
     }
     let mut link = [0; LINK_FRAME_BYTES];
     let place = Some(FIRST_FRAME_OFFSET);

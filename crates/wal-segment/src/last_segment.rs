@@ -59,8 +59,7 @@ impl LastSegment {
         let begins_later = (next < anchor.first && offset >= self.durable_offset).then_some(anchor.first);
         // Nothing follows what a close has sealed.
         let closed = anchored.filter(|_| anchor.seal_offset.is_some()).map(|point| point.next.max(next));
-        let anchored = anchored.map(|point| point.next).filter(|&number| number > next);
-        let until = self.evidence.resumes_at.or(begins_later).or(closed).or(anchored);
+        let until = self.evidence.resumes_at.or(begins_later).or(closed);
         let to_next_frame = until.map_or(Lost::from(next), |until| Lost::between(next, until));
         let (sequences, kind) = match self.walked.stop {
             Stop::Sealed { .. } | Stop::Fault(FrameFault::Blank | FrameFault::Short)

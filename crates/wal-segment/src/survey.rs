@@ -24,8 +24,10 @@ use crate::heads::{Heads, anchor_beside};
 use crate::inspect::Linked;
 use crate::io::{Directory, Residency};
 use crate::last_segment::{LastSegment, number_at, walk_linked};
+use crate::locate::end_behind;
 use crate::named::Named;
 use crate::rules::{Rule, Rules};
+use crate::salvage;
 use crate::scan::Stop;
 use crate::settle::{Purpose, Settling};
 use crate::span::{Span, Tip};
@@ -268,6 +270,9 @@ fn judge(
         Verdict::Refused(Refusal::Damaged) => damaged,
         _ => None,
     };
+    if survey.damage.is_some() {
+        hide_what_was_cut(directory, &mut survey)?;
+    }
     Ok(survey)
 }
 
@@ -337,6 +342,24 @@ fn stated_durable(survey: &Survey, anchor: &Anchor) -> Result<Sequence, Error> {
         None => number_at(last, stated)?,
     };
     Ok(number.max(anchor.first).min(survey.next))
+}
+
+/// Where the LINK of a cut is damaged, the segment before it seems to go on. What was cut off there is not shown: a later
+/// segment has its numbers.
+fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(), Error> {
+    while let Some(span) = survey.spans.last().copied() {
+        let later = salvage::lowest_number_after(directory, span.life.segment)?;
+        let Some(cut) = later.filter(|&later| later < span.end.next) else { return Ok(()) };
+        let kept = Sequence::try_from(cut.value().saturating_sub(1)).unwrap_or(Sequence::ZERO);
+        if cut <= span.start.next {
+            survey.spans.pop();
+        } else if let Some(last) = survey.spans.last_mut() {
+            (last.end, last.cut_inside, last.seal_offset) = (end_behind(directory, &span, kept)?, true, None);
+        }
+        survey.next = cut.max(survey.first);
+        survey.durable = survey.durable.min(survey.next);
+    }
+    Ok(())
 }
 
 /// Keeps what can be read in front of a break in the chain.

@@ -278,3 +278,40 @@ fn of_thousands_of_places_the_first_thousand_are_told_and_all_are_counted() {
     assert_eq!(found.losses.between, Some((0, FRAMES - 2)));
     assert_eq!(looked.losses().expect("it can be read"), found.losses);
 }
+
+// The LINK of a cut was damaged, and the segment before it went on to its own end: entries that a truncation had dropped were
+// shown under numbers that others have now.
+#[test]
+fn a_cut_whose_link_is_damaged_brings_nothing_back() {
+    let mut cuts = 0;
+    for kept in [1, 3, 4, 9] {
+        for later in [0_u8, 1, 12] {
+            let disk = SimDisk::new(1);
+            let wal = open(&disk, &small(SyncPolicy::Immediate));
+            wal.append_batch((0..10).map(|number| vec![number; 300]).collect::<Vec<_>>())
+                .expect("nothing fails");
+            wal.append(&[10; 20]).expect("nothing fails");
+            wal.truncate_after(kept).expect("nothing fails");
+            for number in 0..later {
+                wal.append(&vec![100 + number; 900]).expect("nothing fails");
+            }
+            wal.close().expect("nothing fails");
+            let truth = common::contents(&open(&disk, &small(SyncPolicy::Immediate)));
+            for name in segments(&disk) {
+                let damaged = common::copy(&directory(&disk));
+                damaged.damage(&name, |bytes| bytes[8192 + 7] ^= 1);
+                let looked = view(&damaged);
+                for entry in looked.range(..).chain(looked.range(..).rev()).filter_map(Result::ok) {
+                    let place = usize::try_from(entry.sequence()).expect("few");
+                    assert_eq!(
+                        truth.get(place).map(Vec::as_slice),
+                        Some(entry.payload()),
+                        "{name}, entry {place}"
+                    );
+                }
+                cuts += 1;
+            }
+        }
+    }
+    assert!(cuts > 20);
+}

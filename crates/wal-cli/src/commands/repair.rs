@@ -37,10 +37,7 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
         parts: false,
         uncertain: None,
     };
-    let sound_until = sound(common);
-    if let Some(next) = sound_until {
-        say(format_args!("nothing is damaged: the log opens as it is, and its next entry is {next}"));
-    }
+    let sound_until = sound(common, &mut sorter);
     for item in &mut salvage {
         // Behind the end of a log that a crash has left there may be what was never acknowledged.
         if sound_until.is_none_or(|next| first_of(&item) < Some(next)) {
@@ -50,10 +47,15 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
     sorter.end(&salvage)
 }
 
-/// The number of the next entry, if a full check finds no damage.
-fn sound(common: &Common) -> Option<u64> {
+/// The number of the next entry, if the end of the log is sound.
+fn sound(common: &Common, sorter: &mut Sorter) -> Option<u64> {
     let found = Options::new().open_read_only(&common.dir).and_then(|view| view.verify()).ok()?;
-    found.damages.is_empty().then_some(found.recovery.next)
+    sorter.unknown = found.losses.at_least;
+    let next = found.recovery.next;
+    if found.damages.is_empty() {
+        say(format_args!("nothing is damaged: the log opens as it is, and its next entry is {next}"));
+    }
+    found.recovery.damage().is_none().then_some(next)
 }
 
 fn first_of(item: &Salvaged) -> Option<u64> {
@@ -196,6 +198,12 @@ impl Sorter {
                 "not certain: of a write that is damaged a part is kept; if it was a batch, that is a part of it\n",
             )?;
         }
+        let is_anchor = |damage: &&Damage| matches!(damage.kind, DamageKind::Anchor(_));
+        if salvage.summary().damages.iter().any(|damage| is_anchor(&damage)) {
+            print(
+                "not certain: entries that were dropped from the front, and the end of the log: ANCHOR would say them\n",
+            )?;
+        }
         for damage in &salvage.summary().damages {
             print(&format!("damaged {damage}\n"))?;
         }
@@ -213,7 +221,7 @@ impl Sorter {
             None => format!("dry run: {kept} entries can be kept, {left_out} would be left out, {lost}\n"),
         };
         print(&done)?;
-        let all = self.lost == 0 && !self.unknown && left_out == 0;
+        let all = self.lost == 0 && left_out == 0;
         Ok(if all { Exit::Fine } else { Exit::Corrupt })
     }
 }

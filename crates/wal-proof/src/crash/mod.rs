@@ -207,7 +207,7 @@ const THOROUGH: CrashModel = CrashModel { exhaustive_up_to: 64, random: 16, tear
 const SPARSE: CrashModel = CrashModel { exhaustive_up_to: 6, random: 3, tearing: 1, garbage: 1 };
 const QUICK: CrashModel = CrashModel { exhaustive_up_to: 12, random: 4, tearing: 1, garbage: 1 };
 
-/// Names that are exchanged.
+/// Names that are exchanged. Logs that are wrong on purpose begin with them: one that does not look is caught at once.
 const EXCHANGES: [&str; 3] = ["ayk", "aq", "az"];
 
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
@@ -238,7 +238,7 @@ const SHORT_LIVES: [(&str, &str); 12] = [
     ("dkdkdkdkdkdkdkdkd", "rrs"),
     ("axaxaxaxaxaxaxaxa", "sas"),
 ];
-/// They come first but for logs that are wrong on purpose, and leave most of the states to the others.
+/// They come first, and leave most of the states to the others.
 const SHORT_LIVES_SHARE: u64 = 4;
 
 fn enumerate(
@@ -252,22 +252,20 @@ fn enumerate(
     let nothing = Script::default();
     let parsed = |text: &str| text.parse().ok();
     let thorough = |text: &&str| Some((nothing.clone(), parsed(text)?, THOROUGH));
+    let is_wrong = setups.iter().any(|(_, setup)| setup.faulty != Faulty::Nothing);
+    let exchanges = EXCHANGES.iter().filter(|_| is_wrong).filter_map(thorough);
+    let directed = EXCHANGES.iter().chain(&DIRECTED).filter_map(thorough);
     let lives = SHORT_LIVES.iter();
     let lives = lives.filter_map(|(prelude, text)| Some((parsed(prelude)?, parsed(text)?, SPARSE)));
-    let directed = EXCHANGES.iter().chain(&DIRECTED).filter_map(thorough);
-    let is_wrong = setups.iter().any(|(_, setup)| setup.faulty != Faulty::Nothing);
-    // What short lives leave has many images; a log that is wrong in another way is caught long before them.
-    let chosen: Vec<_> =
-        if is_wrong { directed.chain(lives).collect() } else { lives.chain(directed).collect() };
-    let chosen_count = chosen.len();
     let short = (1..=2).flat_map(|length| script::all(&Operation::SCRIPTED, length));
     let short = short.map(|script| (nothing.clone(), script, THOROUGH));
     let longer = script::all(&Operation::CORE, 3).map(|script| (nothing.clone(), script, QUICK));
     let random = (0..).map(|number| (nothing.clone(), random_script(arguments.seed, number), THOROUGH));
-    let all = chosen.into_iter().chain(short).chain(longer).chain(random).enumerate();
+    let all = exchanges.chain(lives).chain(directed).chain(short).chain(longer).chain(random).enumerate();
     let all = all.flat_map(|(place, one)| {
         let number = place as u64;
-        let long = number.is_multiple_of(LONG_LIVES) && place >= chosen_count;
+        let long = number.is_multiple_of(LONG_LIVES)
+            && place >= 2 * EXCHANGES.len() + SHORT_LIVES.len() + DIRECTED.len();
         let long = long.then(|| (nothing.clone(), long_script(arguments.seed, number), QUICK));
         std::iter::once(one).chain(long)
     });

@@ -114,6 +114,15 @@ pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage<'static>, Error>
     Salvage::begin_in(Handle::Shared(directory), None)
 }
 
+/// The lowest number that anything states of a segment after this one.
+pub(crate) fn lowest_number_after(
+    directory: &dyn Directory,
+    segment: SegmentNumber,
+) -> Result<Option<Sequence>, Error> {
+    let plots = chart(directory)?.plots;
+    Ok(plots.into_iter().find(|plot| plot.sources[0].life.segment == segment).and_then(|plot| plot.before))
+}
+
 impl<'d> Salvage<'d> {
     fn begin_in(directory: Handle<'d>, only: Option<PathBuf>) -> Result<Salvage<'d>, Error> {
         let Chart { plots, anchor, summary } = chart(directory.get())?;
