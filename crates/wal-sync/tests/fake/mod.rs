@@ -347,13 +347,18 @@ pub fn close_well(commit: &GroupCommit<Fake>) -> Result<(), Error<Named>> {
 
 /// Runs a test in a thread of its own; it fails when it takes longer than anything here should.
 pub fn watched(test: impl FnOnce() + Send + 'static) {
+    watched_for(PATIENCE, test);
+}
+
+/// The same for a test that waits for chance: on a busy machine that takes long.
+pub fn watched_for(patience: Duration, test: impl FnOnce() + Send + 'static) {
     let (tells, told) = channel();
     let run = thread::spawn(move || {
         let outcome = catch_unwind(AssertUnwindSafe(test));
         tells.send(()).ok();
         outcome
     });
-    if told.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+    if told.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
         panic!("somebody sleeps for ever");
     }
     if let Err(panic) = run.join().and_then(|outcome| outcome) {
