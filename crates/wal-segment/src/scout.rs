@@ -139,7 +139,7 @@ impl Scout {
         match self.relink(directory, next, true) {
             Ok(()) if self.life_of(next) != before => Ok(()),
             Err(told @ (Error::Dropped { .. } | Error::CutOff { .. } | Error::NoLog { .. })) => Err(told),
-            _ => Err(error),
+            _ => Err(Error::Damaged(losses_at(directory, damage.clone()))),
         }
     }
 
