@@ -45,13 +45,16 @@ impl Failure {
 }
 
 /// The sentence that matters to the owner of a damaged log: what is lost, and what to do.
-pub(crate) fn verdict(dir: &Path) -> Option<String> {
-    let losses = Options::new().open_read_only(dir).and_then(|view| view.losses()).ok()?;
+pub(crate) fn verdict(dir: &Path) -> String {
+    let losses = Options::new().open_read_only(dir).and_then(|view| view.losses());
+    // The anchor may be no file, for example.
+    let unknown = |_| "how many entries are lost is not known".to_owned();
+    let losses = losses.map_or_else(unknown, |losses| losses.to_string());
     let dir = dir.display();
-    Some(format!(
+    format!(
         "{dir}: {losses}. Nothing was changed. Copy the directory; then `wal repair -d {dir} --out NEW` makes a log of \
          what can be kept, and without --out it only says what that is"
-    ))
+    )
 }
 
 impl From<wal::Error> for Failure {

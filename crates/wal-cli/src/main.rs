@@ -47,11 +47,8 @@ fn main() -> ExitCode {
         failure.exit
     });
     // A repair says it itself, entry by entry.
-    if exit == Exit::Corrupt
-        && !matches!(args.command, Command::Repair(_))
-        && let Some(verdict) = failure::verdict(&args.common.dir)
-    {
-        say(verdict);
+    if exit == Exit::Corrupt && !matches!(args.command, Command::Repair(_)) {
+        say(failure::verdict(&args.common.dir));
     }
     exit.into()
 }

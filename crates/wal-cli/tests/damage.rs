@@ -219,3 +219,16 @@ fn a_log_that_is_refused_and_has_lost_no_entry_says_so() {
     assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
     assert_eq!(log.cat_in("new"), text.as_bytes());
 }
+
+#[test]
+fn an_anchor_that_is_no_file_is_damage_and_the_last_line_says_what_to_do() {
+    let (log, _) = Log::of_many_segments(400);
+    fs::remove_file(log.path.join("ANCHOR")).unwrap();
+    fs::create_dir(log.path.join("ANCHOR")).unwrap();
+    for command in ["cat", "info", "verify", "append"] {
+        let ran = log.run(&[command]);
+        assert_eq!(ran.code, Some(2), "{command}: {}", ran.stderr);
+        let last = ran.stderr.lines().last().expect("it says something");
+        assert!(last.contains("log: how many entries are lost is not known. Nothing was changed."), "{last}");
+    }
+}

@@ -87,7 +87,7 @@ pub struct Opened {
 /// # Errors
 /// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
 /// entries are not all there, with nothing changed; [`Error::RolledBack`] and [`Error::NoLog`] when the log, or
-/// the new one, ends in front of [`Wanted::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
+/// the new one, ends before [`Wanted::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
 /// [`Wanted::mode`] says; [`Error::Io`], [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
     let directory_path = || directory.path().to_path_buf();

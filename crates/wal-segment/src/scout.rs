@@ -129,7 +129,7 @@ impl Scout {
     /// Finds out why entry `next` could not be read: `Ok` when it lies elsewhere now, and reading can go on.
     ///
     /// # Errors
-    /// As [`Scout::look`]; `error` itself, when the log is where it was.
+    /// As [`Scout::look`]; `error` with what is lost there, when the log is where it was.
     pub fn explain(&mut self, directory: &dyn Directory, next: Sequence, error: Error) -> Result<(), Error> {
         let Error::Damaged(damage) = &error else { return Err(error) };
         if self.snapshot.damage() == Some(damage) {
@@ -281,25 +281,17 @@ impl Scout {
     }
 }
 
-/// What is to be told when entry `next` of a snapshot could not be read: the error, or that meanwhile a truncation
-/// has dropped the entry, or a merge has moved it. Only a snapshot without a lease is looked at.
+/// What is to be told when entry `next` of a snapshot could not be read: the error, with what is lost there; or, of a
+/// snapshot without a lease, that meanwhile a truncation has dropped the entry, or a merge has moved it.
 pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
-    match truncated_or_moved(directory, snapshot, next, error) {
-        Error::Damaged(damage) if snapshot.damage() != Some(&damage) => {
-            Error::Damaged(losses_at(directory, damage))
-        }
-        error => error,
-    }
-}
-
-fn truncated_or_moved(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
-    if snapshot.is_leased() {
+    let Error::Damaged(damage) = &error else { return error };
+    if snapshot.damage() == Some(damage) {
         return error;
     }
-    let file = match &error {
-        Error::Damaged(damage) => damage.file.clone(),
-        _ => return error,
-    };
+    if snapshot.is_leased() {
+        return Error::Damaged(losses_at(directory, damage.clone()));
+    }
+    let file = damage.file.clone();
     let mut scout = Scout::new(snapshot.clone(), Sequence::ZERO);
     match scout.explain(directory, next, error) {
         Ok(()) | Err(Error::CutOff { .. }) if scout.merged => Error::Moved { file, sequence: next },

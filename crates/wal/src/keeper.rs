@@ -418,8 +418,8 @@ impl State {
             let prepared_unix_ns = prepared.map_or(opened.unix_ns, |later| later.created_unix_ns);
             return Some(prepared_unix_ns.min(opened.unix_ns));
         }
-        let seen = self.ended.iter().find(|&&(ended, _)| ended == segment)?;
-        Some(opened.now_ns(seen.1))
+        let (_, seen_ns) = self.ended.iter().find(|&&(ended, _)| ended == segment)?;
+        Some(opened.now_ns(*seen_ns))
     }
 }
 

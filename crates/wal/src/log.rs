@@ -114,7 +114,7 @@ impl Wal {
     /// Appends an entry and returns when it is numbered. What the policy promises is true once the [`Commit`] says so.
     ///
     /// A call may write to the disk: at most one frame, and it may begin one segment for that, with the syncs that this
-    /// takes (some ten milliseconds on an ordinary disk). It waits while as much is in flight as
+    /// takes. It waits while as much is in flight as
     /// [`max_in_flight_bytes`](Options::max_in_flight_bytes) allows.
     ///
     /// # Errors

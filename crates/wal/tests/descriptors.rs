@@ -112,14 +112,19 @@ fn the_logs_of_a_process_share_a_quarter_of_its_descriptors_for_idle_segments() 
     let logs: Vec<Wal> = (0..LOGS)
         .map(|seed| options().open_in(descriptors.directory(long_log(seed), true)).expect("open"))
         .collect();
-    let fixed = descriptors.taken();
     for wal in &logs {
-        holds(wal, ENTRIES);
+        wal.append(&large(ENTRIES)).expect("nothing fails");
+    }
+    let fixed = descriptors.taken();
+    // Those that docs/operations.md names, but for the directory's own, which was opened before.
+    assert_eq!(fixed, 4 * i64::try_from(LOGS).expect("few"));
+    for wal in &logs {
+        holds(wal, ENTRIES + 1);
     }
     let idle = descriptors.taken() - fixed;
     assert!((20..=30).contains(&idle), "{idle} idle segments of {LOGS} logs");
     // The first one gets its share from the others.
-    holds(&logs[0], ENTRIES);
+    holds(&logs[0], ENTRIES + 1);
     let again = descriptors.taken() - fixed;
     assert!((20..=30).contains(&again), "{again} idle segments of {LOGS} logs");
 }

@@ -237,7 +237,7 @@ fn a_submit_writes_at_most_one_frame_and_begins_at_most_one_segment() {
                         && name.ends_with(".wal")
                         && thread::current().id() == caller
                     {
-                        let mut did = counted.lock().expect("nobody panics");
+                        let mut did = counted.lock().expect("no thread panics");
                         if offset == 8192 { did.links += 1 } else { did.frames_and_seals += 1 }
                     }
                     Ok(())
@@ -246,9 +246,9 @@ fn a_submit_writes_at_most_one_frame_and_begins_at_most_one_segment() {
                 let wal = options.open_in(seam).expect("nothing fails");
                 for turn in 0..400_usize {
                     let entry = payload((turn as u64) << 20, [20, 700, 1900][turn % 3]);
-                    *did.lock().expect("nobody panics") = Did::default();
+                    *did.lock().expect("no thread panics") = Did::default();
                     let submitted = if patient { wal.submit(&entry) } else { wal.try_submit(&entry) };
-                    let Did { frames_and_seals: frames, links } = *did.lock().expect("nobody panics");
+                    let Did { frames_and_seals: frames, links } = *did.lock().expect("no thread panics");
                     assert!(
                         links <= 1 && frames <= 1 + links,
                         "{frames} frames and SEALs, {links} segments in one call"

@@ -283,6 +283,29 @@ fn segments_are_dropped_by_age_also_after_a_reopen_and_a_clock_that_is_set_chang
 }
 
 #[test]
+fn what_an_earlier_process_ended_long_ago_is_dropped_right_after_the_open() {
+    let clocked = Clocked::new(4);
+    let options = small(POLICY).retain_age(Duration::from_secs(100));
+    let wal = clocked.open(&options);
+    // A segment each ten seconds, from 1010 on; each third one is prepared when the second one begins.
+    for n in 1..=8 {
+        append(&wal, 2);
+        clocked.until(1000 + 10 * n);
+    }
+    wal.close().expect("nothing fails");
+    clocked.until(1145);
+    let wal = clocked.open(&options);
+    assert_eq!(wal.first(), 0);
+    wal.start_retention().expect("the log is open");
+    append(&wal, 2);
+    let first = wal.first();
+    assert!(
+        (2..=8).contains(&first),
+        "of eight segments those stay that ended at 1045 or later: from {first}"
+    );
+}
+
+#[test]
 fn a_log_at_rest_is_dropped_by_age_on_a_real_disk() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let age = Duration::from_millis(60);

@@ -152,7 +152,8 @@ pub trait Directory: Send + Sync + fmt::Debug {
 
     /// Which file the name leads to, without following a symbolic link; `None` where the system does not tell. A directory
     /// that wraps another one forwards this, [`Directory::lock_directory`], [`Directory::is_at_path`], [`File::id`] and
-    /// [`File::names`]: without them the log works, and does not notice that names are exchanged.
+    /// [`File::names`]: without them the log works, and does not notice that names are exchanged. It forwards
+    /// [`Directory::max_open_files`] and [`Directory::monotonic_ns`], too.
     ///
     /// # Errors
     /// `NotFound` when the name is free; or what the system reports.

@@ -28,7 +28,8 @@ impl Stores {
         all.into_iter().for_each(|waiting| self.discard(waiting));
     }
 
-    /// Takes the files of segments that neither the log nor a reader needs: they wait to be used again, or are removed. Where the names lead
+    /// Takes the files of segments that neither the log nor a reader needs: they wait to be used again, or are removed.
+    /// Where the names lead
     /// elsewhere they stay, because another log may have files of these names by now; the next open finds what was left.
     pub(crate) fn retire(&self, segments: &[SegmentNumber]) {
         if segments.is_empty() || self.check_names().is_err() {
