@@ -1,88 +1,188 @@
-//! What the first append of a life costs on a real disk, where it merges small segments and where it does not.
+//! What a life of a process costs that opens the log, appends one durable entry and ends; and what it costs to open a long log
+//! that was closed.
 //!
 //! ```sh
-//! SHORT_LIVES_DIR=DIRECTORY_ON_THE_DISK SHORT_LIVES=200 cargo bench -p benches --bench short_lives
+//! SHORT_LIVES_DIR=DIRECTORY_ON_THE_DISK SHORT_LIVES=1000 OPEN_MIB=10240 cargo bench -p benches --bench short_lives
 //! ```
 //!
-//! A life opens the log, appends two entries under `immediate`, and is dropped without a close; so many lives for
-//! each size of entries. Only the first append is timed, and the open is not.
+//! A life ends with a close, or its process exits without one, as if it were killed. Told are the time from the open to the
+//! end, system calls and syncs a life (by `strace`, where that is there), and the files that are left. Then two logs are closed
+//! and opened again and again, one of 1 MiB and one of `OPEN_MIB`.
 //!
-//! Without `SHORT_LIVES` it runs a few, as a test of itself: some lives merge, and the files stay few.
+//! Without these variables it runs a few lives and opens a small log, as a test of itself.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches stand outside the seams")]
 #![allow(clippy::print_stdout, reason = "figures are what a bench is for")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
 use std::time::{Duration, Instant};
 
 use wal::{Options, SyncPolicy};
 
-const ENTRY_BYTES: [usize; 3] = [100, 4_000, 40_000];
-const ENTRIES_A_LIFE: usize = 2;
-/// As few as show two merges of eight lives each.
-const FEW_LIVES: usize = 24;
-/// What a merge copies at most, with the default size of segments.
-const MOST_MERGED_BYTES: usize = 1 << 20;
-/// `LOCK` and `ANCHOR`.
-const OTHER_NAMES: usize = 2;
+const FEW_LIVES: u64 = 20;
+const FEW_MIB: u64 = 8;
+const ENTRY: [u8; 100] = [7; 100];
+/// Lives whose system calls are counted: the figures are the same for each.
+const TRACED_LIVES: u64 = 50;
+const OPENS: usize = 31;
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Close,
+    Exit,
+}
+
+/// Tells a process of this bench that it is a life, or many: the directory, how many, and how they end.
+const LIFE: &str = "SHORT_LIVES_CHILD";
 
 fn main() {
-    let lives = std::env::var("SHORT_LIVES")
-        .map_or(FEW_LIVES, |text| text.parse().expect("SHORT_LIVES is a number of lives"));
+    if let Ok(child) = std::env::var(LIFE) {
+        live_as_told(&child);
+        return;
+    }
+    let number = |name: &str, otherwise| {
+        std::env::var(name)
+            .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    };
+    let (lives, mib) = (number("SHORT_LIVES", FEW_LIVES), number("OPEN_MIB", FEW_MIB));
     let scratch = match std::env::var("SHORT_LIVES_DIR") {
         Ok(directory) => tempfile::tempdir_in(directory),
         Err(_) => tempfile::tempdir(),
     };
     let scratch = scratch.expect("a temporary directory");
-    for entry_bytes in ENTRY_BYTES {
-        let path = scratch.path().join(format!("{entry_bytes}"));
-        let Lived { merging, other } = live(&path, lives, entry_bytes);
-        assert!(!merging.is_empty(), "no life of {lives} has merged");
-        let names = std::fs::read_dir(&path).expect("it was just made").count();
-        // Frames are a little longer than their entries: 64 bytes here at most.
-        let held_bytes = lives * ENTRIES_A_LIFE * (entry_bytes + 64);
-        let bound = 9 * held_bytes / MOST_MERGED_BYTES + 11 + OTHER_NAMES;
-        assert!(names <= bound, "{names} names, and not {bound}, after {lives} lives");
-        tell(entry_bytes, "with a merge", merging);
-        tell(entry_bytes, "without", other);
-        println!("{entry_bytes} bytes: {names} names in the directory after {lives} lives");
-    }
-}
-
-/// How long the first append of each life took.
-struct Lived {
-    merging: Vec<Duration>,
-    other: Vec<Duration>,
-}
-
-fn live(path: &Path, lives: usize, entry_bytes: usize) -> Lived {
-    let options = Options::new().sync(SyncPolicy::Immediate);
-    let mut lived = Lived { merging: Vec::new(), other: Vec::new() };
-    let payload = vec![7; entry_bytes];
-    for _ in 0..lives {
-        let wal = options.open(path).expect("nothing fails");
-        let segments = wal.stats().segments;
-        let begun = Instant::now();
-        wal.append(&payload).expect("there is space");
-        let took = begun.elapsed();
-        let merged = wal.stats().segments < segments;
-        if merged { &mut lived.merging } else { &mut lived.other }.push(took);
-        for _ in 1..ENTRIES_A_LIFE {
-            wal.append(&payload).expect("there is space");
+    for end in [End::Close, End::Exit] {
+        let path = scratch.path().join(format!("{end:?}"));
+        let mut took: Vec<Duration> = (0..lives).map(|_| live(&path, end)).collect();
+        let files = std::fs::read_dir(&path).expect("it was just made").count();
+        let wal = options().open(&path).expect("nothing fails");
+        assert_eq!(wal.written(), lives, "every entry is there");
+        drop(wal);
+        println!("{end:?}: {lives} lives, {}, {files} names in the directory", of(&mut took));
+        match traced(&scratch.path().join(format!("{end:?}-traced")), end) {
+            Some((calls, syncs)) => println!("{end:?}: {calls:.1} system calls and {syncs:.1} syncs a life"),
+            None => println!("{end:?}: strace is not there, so system calls are not counted"),
         }
     }
-    let wal = options.open(path).expect("nothing fails");
-    assert_eq!(wal.written(), (lives * ENTRIES_A_LIFE) as u64, "every entry is there");
-    lived
+    for mib in [1, mib] {
+        println!(
+            "open of a closed log of {mib} MiB: {}",
+            of(&mut opens(&scratch.path().join(mib.to_string()), mib))
+        );
+    }
 }
 
-fn tell(entry_bytes: usize, what: &str, mut took: Vec<Duration>) {
+fn options() -> Options {
+    Options::new().sync(SyncPolicy::Immediate)
+}
+
+/// One life in a process of its own where it ends without a close: the system closes its files.
+fn live(path: &Path, end: End) -> Duration {
+    match end {
+        End::Close => live_here(path, end),
+        End::Exit => {
+            let child = Command::new(this_program()).env(LIFE, told(path, 1, end)).output();
+            let printed = child.expect("it starts").stdout;
+            let printed = String::from_utf8(printed).expect("a number");
+            Duration::from_nanos(printed.trim().parse().expect("a number"))
+        }
+    }
+}
+
+fn live_here(path: &Path, end: End) -> Duration {
+    let begun = Instant::now();
+    let wal = options().open(path).expect("nothing fails");
+    wal.append(&ENTRY).expect("there is space");
+    match end {
+        End::Close => wal.close().expect("nothing fails"),
+        End::Exit => {
+            println!("{}", begun.elapsed().as_nanos());
+            exit(0);
+        }
+    }
+    begun.elapsed()
+}
+
+fn this_program() -> PathBuf {
+    std::env::current_exe().expect("the system tells")
+}
+
+fn told(path: &Path, lives: u64, end: End) -> String {
+    format!("{end:?} {lives} {}", path.display())
+}
+
+fn live_as_told(told: &str) {
+    let mut words = told.splitn(3, ' ');
+    let end = if words.next() == Some("Close") { End::Close } else { End::Exit };
+    let lives: u64 = words.next().and_then(|lives| lives.parse().ok()).expect("a number");
+    let path = PathBuf::from(words.next().expect("a path"));
+    (0..lives).for_each(|_| drop(live_here(&path, end)));
+}
+
+/// System calls and syncs of a life: those of some lives, without those of a process that does nothing.
+fn traced(path: &Path, end: End) -> Option<(f64, f64)> {
+    // The first life makes the log.
+    live(path, end);
+    let (calls, syncs) = match end {
+        End::Close => strace(path, TRACED_LIVES, end)?,
+        End::Exit => (0..TRACED_LIVES).try_fold((0, 0), |(calls, syncs), _| {
+            let (more, synced) = strace(path, 1, end)?;
+            Some((calls + more, syncs + synced))
+        })?,
+    };
+    let processes = if end == End::Close { 1 } else { TRACED_LIVES };
+    let (idle, _) = strace(path, 0, End::Close)?;
+    #[allow(clippy::cast_precision_loss, reason = "small counts")]
+    let a_life = |count: u64| count as f64 / TRACED_LIVES as f64;
+    Some((a_life(calls.saturating_sub(idle * processes)), a_life(syncs)))
+}
+
+/// How many system calls, and how many of them sync.
+fn strace(path: &Path, lives: u64, end: End) -> Option<(u64, u64)> {
+    let table = path.with_extension("strace");
+    let traced = Command::new("strace")
+        .args(["-f", "-c", "-o"])
+        .arg(&table)
+        .arg(this_program())
+        .env(LIFE, told(path, lives, end))
+        .output()
+        .ok()?;
+    assert!(traced.status.success(), "{traced:?}");
+    let table = std::fs::read_to_string(table).expect("strace wrote it");
+    let (mut calls, mut syncs) = (0, 0);
+    for line in table.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (Some(count), Some(name)) = (columns.get(3), columns.last()) else { continue };
+        let Ok(count) = count.parse::<u64>() else { continue };
+        match *name {
+            "total" => calls = count,
+            "fsync" | "fdatasync" => syncs += count,
+            _ => {}
+        }
+    }
+    Some((calls, syncs))
+}
+
+/// Opens a closed log of so many MiB, again and again.
+fn opens(path: &Path, mib: u64) -> Vec<Duration> {
+    let wal = Options::new().sync(SyncPolicy::None).open(path).expect("nothing fails");
+    let entry = vec![7; 1 << 20];
+    (0..mib).for_each(|_| drop(wal.append(&entry).expect("there is space")));
+    wal.close().expect("nothing fails");
+    let open = |_| {
+        let begun = Instant::now();
+        let wal = options().open(path).expect("nothing fails");
+        let took = begun.elapsed();
+        assert_eq!(wal.written(), mib);
+        wal.close().expect("nothing fails");
+        took
+    };
+    (0..OPENS).map(open).collect()
+}
+
+fn of(took: &mut [Duration]) -> String {
     took.sort_unstable();
-    let of = |part: usize| took.get(took.len() * part / 10).copied().unwrap_or_default();
-    println!(
-        "{entry_bytes} bytes, {what}: {} lives, median {:?}, 9 of 10 below {:?}",
-        took.len(),
-        of(5),
-        of(9)
-    );
+    let part = |part: usize| took[(took.len() - 1) * part / 10];
+    format!("median {:?}, 9 of 10 below {:?}", part(5), part(9))
 }

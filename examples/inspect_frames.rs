@@ -4,11 +4,12 @@
 //! cargo run -p examples --example inspect_frames -- log/00000000000000000001.wal
 //! ```
 //!
-//! It needs `wal-format` alone, holds 64 KiB of the file at a time whatever the lengths in it say, and
+//! It needs `wal-format` alone, holds 64 KiB of the file at a time even if the lengths in it are damaged, and
 //! changes nothing. Where the frames stop is not yet where the log ends: whether that is a torn tail,
-//! damage, or a cut that a later segment made, depends on the anchor and on the other segments.
+//! damage, or a cut that a later segment made, depends on the anchor and on the other segments. Features,
+//! frames and sections of a later version are named and passed over.
 //!
-//! Exit code 1 when the file cannot be read or is no segment; 0 otherwise, whatever its frames are like.
+//! Exit code 1 when the file cannot be read or is no segment; 0 otherwise, also when a frame in it is damaged.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a tool that reads a file itself")]
 
 use std::error::Error;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use wal_format::{
     ChecksumKind, DataFrame, Digest, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader,
     FrameKind, HEADER_COPY_OFFSET, LINK_FRAME_BYTES, Link, SEAL_FIXED_BYTES, SEGMENT_HEADER_BYTES, Seal,
-    SegmentHeader, Sequence, TableEntry,
+    SealKind, Sections, SegmentHeader, Sequence, TableEntry,
 };
 
 fn main() -> ExitCode {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether whoever reads the output has seen enough.
+/// A closed stdout (`inspect_frames … | head`) is not an error.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -88,14 +89,18 @@ fn read_header(window: &mut Window<'_>, out: &mut impl Write) -> Result<SegmentH
 }
 
 fn print_header(header: &SegmentHeader, out: &mut impl Write) -> io::Result<()> {
-    let SegmentHeader { log, life, nominal_bytes, checksum, fresh, created_unix_ns } = header;
+    let SegmentHeader { log, life, nominal_bytes, checksum, fresh, features, created_unix_ns } = header;
     let file = if *fresh { "new file" } else { "file used before" };
     writeln!(out, "log       {log}")?;
     writeln!(out, "segment   {}, salt {:#018x}, {file}", life.segment, life.salt)?;
     writeln!(
         out,
         "payloads  {checksum}, {nominal_bytes} nominal bytes, created {created_unix_ns} ns after 1970"
-    )
+    )?;
+    if *features != 0 {
+        writeln!(out, "features  {features:#06x}, of a later version")?;
+    }
+    Ok(())
 }
 
 fn print_link(link: &Link, out: &mut impl Write) -> io::Result<()> {
@@ -103,10 +108,10 @@ fn print_link(link: &Link, out: &mut impl Write) -> io::Result<()> {
     if let Some(before) = link.predecessor {
         write!(out, ", after segment {} up to {}", before.segment, before.end_offset)?;
         if let Some(seal_offset) = before.seal_offset {
-            write!(out, ", sealed at {seal_offset}")?;
+            write!(out, ", last SEAL there at {seal_offset}")?;
         }
     }
-    writeln!(out)
+    writeln!(out, ", begun {} ns after 1970", link.begun_unix_ns)
 }
 
 /// Where the next frame has to begin, and what it has to say.
@@ -131,7 +136,7 @@ impl Walk<'_> {
     fn print_frames(&mut self, mut tip: Tip, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
         writeln!(
             out,
-            "{:>12}  {:<4}  {:>17}  {:>10}  {:>10}  {:>12}  verdict",
+            "{:>12}  {:<8}  {:>17}  {:>10}  {:>10}  {:>12}  verdict",
             "offset", "kind", "first", "entries", "bytes", "durable"
         )?;
         let file_bytes = self.frames.file_bytes;
@@ -154,14 +159,13 @@ impl Walk<'_> {
             let end = tip.offset + frame.layout(self.header.checksum).end;
             let start = tip.offset;
             tip = Tip { offset: end, chain: chain.unwrap_or_default(), next };
-            if frame.kind == FrameKind::Seal {
-                self.print_index(start, &frame, out)?;
-                break "SEAL".to_owned();
+            if frame.kind == FrameKind::Seal && self.print_seal(start, &frame, out)? == SealKind::Final {
+                break "the segment was ended by its SEAL".to_owned();
             }
         };
-        let behind = file_bytes.saturating_sub(tip.offset);
+        let left = file_bytes.saturating_sub(tip.offset);
         writeln!(out, "stops at {}, next sequence {}: {reason}", tip.offset, tip.next)?;
-        Ok(writeln!(out, "{behind} bytes of the file from there on")?)
+        Ok(writeln!(out, "{left} bytes of the file from there on")?)
     }
 
     /// Everything about the frame at the tip; gives the number of the next entry.
@@ -176,6 +180,7 @@ impl Walk<'_> {
         let checked = match frame.kind {
             FrameKind::Data => self.check_data(frame, tip.offset)?,
             FrameKind::Seal => self.seal(frame, tip.offset)?.map(|_| ()),
+            FrameKind::Extension(_) => self.check_body(frame, tip.offset)?,
             FrameKind::Link => Err(FrameFault::Order),
         };
         Ok(checked.map(|()| next))
@@ -231,19 +236,57 @@ impl Walk<'_> {
         Ok(Seal::decode(bytes, frame))
     }
 
-    /// A bad index is a warning: it can be rebuilt from the frames.
-    fn print_index(
+    /// What the body of an extension frame says is unknown; its checksum is not.
+    fn check_body(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let layout = frame.layout(self.header.checksum);
+        let (start, end) = (offset + layout.payload_start, offset + layout.payload_end);
+        let digest = self.payloads.digest(start, end, ChecksumKind::Crc32)?;
+        Ok(if digest == u64::from(frame.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
+    }
+
+    /// What a SEAL ends. A bad index is a warning: the points can be rebuilt from the frames, and the sections, which are
+    /// under the same checksum, are not looked at.
+    fn print_seal(
         &mut self,
         offset: u64,
         frame: &FrameHeader,
         out: &mut impl Write,
-    ) -> Result<(), Box<dyn Error>> {
+    ) -> Result<SealKind, Box<dyn Error>> {
         let seal = self.seal(frame, offset)??;
+        let kind = match seal.kind {
+            SealKind::Final => "ends the segment",
+            SealKind::Close => "the log was closed",
+        };
         let start = offset + (FRAME_HEADER_BYTES + SEAL_FIXED_BYTES) as u64;
-        let end = offset + frame.layout(self.header.checksum).payload_end;
+        let end = start + seal.index_bytes() as u64;
         let digest = self.payloads.digest(start, end, ChecksumKind::Crc32)?;
-        let verdict = if digest == u64::from(seal.index_crc()) { "ok" } else { "warning: checksum mismatch" };
-        Ok(writeln!(out, "index of {} points: {verdict}", seal.points())?)
+        let is_whole = digest == u64::from(seal.index_crc());
+        let verdict = if is_whole { "ok" } else { "warning: checksum mismatch" };
+        write!(out, "{:>12}  {kind}; index of {} points: {verdict}", "", seal.points())?;
+        match seal.previous {
+            Some(previous) => writeln!(out, "; earlier points at {previous}")?,
+            None => writeln!(out)?,
+        }
+        if is_whole {
+            self.print_sections(start + seal.points_bytes() as u64, end, out)?;
+        }
+        Ok(seal.kind)
+    }
+
+    fn print_sections(&mut self, start: u64, end: u64, out: &mut impl Write) -> io::Result<()> {
+        let section_bytes = usize::try_from(end - start).unwrap_or(usize::MAX);
+        let bytes = self.payloads.bytes_at(start, section_bytes)?;
+        if bytes.len() < section_bytes {
+            return writeln!(out, "{:>12}  {section_bytes} bytes of sections, not looked at", "");
+        }
+        for section in Sections::new(bytes) {
+            let verdict = match section {
+                Ok(section) => format!("section of type {}, {} bytes", section.kind, section.body.len()),
+                Err(fault) => format!("warning: bad section: {fault}"),
+            };
+            writeln!(out, "{:>12}  {verdict}", "")?;
+        }
+        Ok(())
     }
 }
 
@@ -254,14 +297,15 @@ fn print_frame(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let kind = match frame.kind {
-        FrameKind::Data => "DATA",
-        FrameKind::Link => "LINK",
-        FrameKind::Seal => "SEAL",
+        FrameKind::Data => "DATA".to_owned(),
+        FrameKind::Link => "LINK".to_owned(),
+        FrameKind::Seal => "SEAL".to_owned(),
+        FrameKind::Extension(code) => format!("kind {code}"),
     };
     let FrameHeader { first, entries, payload_bytes, durable_offset, .. } = frame;
     write!(
         out,
-        "{offset:>12}  {kind}  {first:>17}  {entries:>10}  {payload_bytes:>10}  {durable_offset:>12}  "
+        "{offset:>12}  {kind:<8}  {first:>17}  {entries:>10}  {payload_bytes:>10}  {durable_offset:>12}  "
     )?;
     match checked {
         Ok(_) => writeln!(out, "ok"),

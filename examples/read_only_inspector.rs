@@ -26,7 +26,7 @@ fn inspect(directory: &Path, patience: Duration) -> Result<u64, Box<dyn Error>> 
     let view = Options::new().open_read_only(directory)?;
     println!("{}", view.recovery());
     for segment in view.segments() {
-        let end = if segment.sealed { "sealed" } else { "open" };
+        let end = if segment.closed { "closed" } else { "open" };
         println!(
             "segment {:>4}  entries {:?}  {} bytes, {end}",
             segment.number, segment.sequences, segment.bytes

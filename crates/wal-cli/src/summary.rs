@@ -63,14 +63,7 @@ impl Summary {
     pub(crate) fn of(view: &View, directory: &Path) -> Summary {
         let recovery = view.recovery();
         let ending = Outcome::of(&recovery.ending);
-        let mut segments: Vec<Segment> = view.segments().map(|info| Segment::of(&info, &ending)).collect();
-        // Nothing has taken over from the last one, unless what follows it is missing.
-        if let Some(last) = segments.last_mut()
-            && last.state == "closed"
-            && !matches!(ending, Outcome::Corrupt { .. })
-        {
-            last.state = "open";
-        }
+        let segments: Vec<Segment> = view.segments().map(|info| Segment::of(&info, &ending)).collect();
         Summary {
             directory: directory.display().to_string(),
             ending,
@@ -92,8 +85,8 @@ impl Segment {
         let state = match ending {
             Outcome::Torn { file: torn, .. } if *torn == file => "torn",
             Outcome::Corrupt { file: damaged, .. } if *damaged == file => "corrupt",
-            _ if info.sealed => "sealed",
-            _ => "closed",
+            _ if info.closed || matches!(ending, Outcome::Corrupt { .. }) => "closed",
+            _ => "open",
         };
         Segment {
             number: info.number,

@@ -1,4 +1,4 @@
-//! DATA frames: the entry table, and the payloads behind it.
+//! DATA frames: the entry table, and the payloads after it.
 
 use crate::bytes::{is_blank, put, u32_at, u64_at};
 use crate::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life, Sequence};

@@ -1,4 +1,4 @@
-//! Why bytes are not what they should be. Facts only: whoever knows the file and the offset adds them.
+//! Why bytes are not what they should be. Facts only: the caller knows the file and the offset, and adds them.
 
 use core::fmt;
 
@@ -17,14 +17,14 @@ pub enum FrameFault {
     Header,
     /// A frame of this life, but not the one that follows the frame before it.
     Order,
-    /// The entry table, or the body of a LINK or SEAL, does not match the header.
+    /// The entry table, or the body of another frame, does not match the header.
     Table,
     /// The payload of this entry, counted from 0 in its frame, does not match its checksum.
     Payload {
         /// Which entry of the frame.
         entry: u32,
     },
-    /// The bytes behind the last payload are not zero.
+    /// The bytes after the last payload are not zero.
     Padding,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for FrameFault {
             FrameFault::Short => f.write_str("the file ends inside a frame"),
             FrameFault::Header => f.write_str("frame header checksum mismatch"),
             FrameFault::Order => f.write_str("frame does not follow the one before it"),
-            FrameFault::Table => f.write_str("entry table checksum mismatch"),
+            FrameFault::Table => f.write_str("checksum mismatch in the entry table or body"),
             FrameFault::Payload { entry } => {
                 write!(f, "payload checksum mismatch in entry {entry} of its frame")
             }
@@ -51,15 +51,15 @@ impl core::error::Error for FrameFault {}
 pub enum HeaderFault {
     /// All zero: never written, or blanked.
     Blank,
-    /// Fewer bytes than a header has.
+    /// Fewer bytes than the header or the slot has.
     Short,
-    /// The first eight bytes are somebody else's.
+    /// The first eight bytes are of another format.
     Magic,
     /// The checksum does not match.
     Checksum,
     /// Written by a later version of the format.
     Version(u16),
-    /// Uses features that this reader does not know.
+    /// Needs features that this reader does not know.
     Features(u16),
     /// Names a checksum kind that this build does not have.
     ChecksumKind(u8),
@@ -75,7 +75,7 @@ impl fmt::Display for HeaderFault {
             HeaderFault::Magic => f.write_str("unknown magic number"),
             HeaderFault::Checksum => f.write_str("header checksum mismatch"),
             HeaderFault::Version(version) => write!(f, "format version {version} is not supported"),
-            HeaderFault::Features(features) => write!(f, "unknown incompatible features {features:#06x}"),
+            HeaderFault::Features(features) => write!(f, "unknown required features {features:#06x}"),
             HeaderFault::ChecksumKind(code) => {
                 write!(f, "checksum kind {code} is not supported by this build")
             }

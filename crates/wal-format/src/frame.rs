@@ -21,9 +21,15 @@ pub enum FrameKind {
     Data,
     /// Where the log before this segment ended.
     Link,
-    /// The end of this segment.
+    /// The end of this segment, or of the log.
     Seal,
+    /// Something of a later version, which a reader that does not know it passes over: a kind from
+    /// [`FIRST_EXTENSION_KIND`] on. It holds no entries, and its table checksum covers all of its body.
+    Extension(u8),
 }
+
+/// The first kind of a frame that may be passed over.
+pub const FIRST_EXTENSION_KIND: u8 = 128;
 
 impl FrameKind {
     const fn code(self) -> u8 {
@@ -31,6 +37,7 @@ impl FrameKind {
             FrameKind::Data => 1,
             FrameKind::Link => 2,
             FrameKind::Seal => 3,
+            FrameKind::Extension(code) => code,
         }
     }
 
@@ -39,6 +46,7 @@ impl FrameKind {
             1 => Some(FrameKind::Data),
             2 => Some(FrameKind::Link),
             3 => Some(FrameKind::Seal),
+            FIRST_EXTENSION_KIND.. => Some(FrameKind::Extension(code)),
             _ => None,
         }
     }
@@ -56,22 +64,22 @@ impl FrameKind {
 ///
 /// The first four bytes are the frame's *chain value*: they depend on everything in the header, and
 /// through the table's checksum on every payload, so that a frame which repeats them follows exactly
-/// this one. In a DATA frame the table comes next and then the payloads; a LINK or SEAL has a body
-/// instead, of `payload length` bytes, and the table checksum covers its fixed part.
+/// this one. In a DATA frame the table comes next and then the payloads; any other frame has a body
+/// instead, of `payload length` bytes. The table checksum covers all of it; of a SEAL, its fixed part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameHeader {
-    /// Chain value of the frame before this one. Of a LINK: of the last frame in front of the cut.
+    /// Chain value of the frame before this one. Of a LINK: of the last frame before the end that it states.
     pub previous: u32,
-    /// The number of the first entry; of LINK and SEAL: of the next one.
+    /// The number of the first entry; of any other frame: of the next entry.
     pub first: Sequence,
     /// What the frame holds.
     pub kind: FrameKind,
-    /// The sum of the payload lengths; of LINK and SEAL: of the body.
+    /// The sum of the payload lengths; of any other frame: of the body.
     pub payload_bytes: u32,
     /// How many entries; from one to [`MAX_FRAME_ENTRIES`] in a DATA frame, none in others.
     pub entries: u32,
-    /// Up to where this segment was durable when the frame was encoded; never in front of its first
-    /// frame, which stands for "everything before this segment".
+    /// Up to where this segment was durable when the frame was encoded; never before its first frame,
+    /// which stands for "everything before this segment".
     pub durable_offset: u64,
     /// What vouches for the table, or for the fixed part of the body.
     pub table_crc: u32,
@@ -83,13 +91,17 @@ impl FrameHeader {
     /// The header as it stands on disk at `offset` of this life of a segment.
     ///
     /// # Panics
-    /// When the caller breaks what a header is: `durable_offset` beyond `offset` or in front of the
-    /// first frame, or either not a multiple of [`FRAME_ALIGN`].
+    /// When the caller breaks what a header is: `durable_offset` beyond `offset` or before the first
+    /// frame, or either not a multiple of [`FRAME_ALIGN`]; an extension of a kind below
+    /// [`FIRST_EXTENSION_KIND`].
     #[must_use]
     pub fn encode(&self, life: Life, offset: u64) -> [u8; FRAME_HEADER_BYTES] {
-        assert!(self.durable_offset >= FIRST_FRAME_OFFSET, "a durable point lies behind the headers");
+        assert!(self.durable_offset >= FIRST_FRAME_OFFSET, "a durable point lies after the headers");
         assert!(self.durable_offset <= offset, "a frame cannot be durable before it is written");
         assert!(offset.is_multiple_of(FRAME_ALIGN) && self.durable_offset.is_multiple_of(FRAME_ALIGN));
+        if let FrameKind::Extension(code) = self.kind {
+            assert!(code >= FIRST_EXTENSION_KIND, "readers do not pass over such a kind");
+        }
         let distance = u32::try_from((offset - self.durable_offset) / FRAME_ALIGN)
             .expect("a segment is at most MAX_SEGMENT_BYTES long");
         let mut bytes = [0; FRAME_HEADER_BYTES];
@@ -109,8 +121,8 @@ impl FrameHeader {
     ///
     /// # Errors
     /// [`FrameFault::Short`], [`FrameFault::Blank`], or [`FrameFault::Header`] when the checksum does
-    /// not match, the kind is unknown, a count contradicts the kind or is above [`MAX_FRAME_ENTRIES`], or the durable
-    /// point lies before the first frame.
+    /// not match, the kind is unknown, a count contradicts the kind or is above [`MAX_FRAME_ENTRIES`], the body of an
+    /// extension is no multiple of [`FRAME_ALIGN`], or the durable point lies before the first frame.
     pub fn decode(bytes: &[u8], life: Life, offset: u64) -> Result<FrameHeader, FrameFault> {
         let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameFault::Short)?;
         // The kind is never zero in a frame, so most of blank space is dismissed by one byte.
@@ -125,6 +137,11 @@ impl FrameHeader {
         if (kind == FrameKind::Data) != (entries > 0) || entries > MAX_FRAME_ENTRIES {
             return Err(FrameFault::Header);
         }
+        let payload_bytes = u32_at(bytes, 16);
+        let ends_aligned = u64::from(payload_bytes).is_multiple_of(FRAME_ALIGN);
+        if matches!(kind, FrameKind::Extension(_)) && !ends_aligned {
+            return Err(FrameFault::Header);
+        }
         let distance = u64::from(u32_at(bytes, 24)) * FRAME_ALIGN;
         let durable_offset = offset.checked_sub(distance).ok_or(FrameFault::Header)?;
         if durable_offset < FIRST_FRAME_OFFSET {
@@ -134,7 +151,7 @@ impl FrameHeader {
             previous: u32_at(bytes, 4),
             first: Sequence::from_low_bits(u64_at(bytes, 8)),
             kind,
-            payload_bytes: u32_at(bytes, 16),
+            payload_bytes,
             entries,
             durable_offset,
             table_crc: u32_at(bytes, 28),
@@ -152,6 +169,14 @@ impl FrameHeader {
     #[must_use]
     pub fn vouches_for(&self, table: &[u8]) -> bool {
         crc32fast::hash(table) == self.table_crc
+    }
+
+    /// Whether the body of this frame, which is no DATA frame and no SEAL, is the one that was written. `frame` begins where
+    /// the header does.
+    #[must_use]
+    pub fn vouches_for_body(&self, frame: &[u8]) -> bool {
+        let body = frame.get(FRAME_HEADER_BYTES..).and_then(|rest| rest.get(..self.payload_bytes as usize));
+        body.is_some_and(|body| crc32fast::hash(body) == self.table_crc)
     }
 
     /// What the next frame names as its `previous`.
@@ -176,7 +201,7 @@ impl FrameHeader {
 /// Where the parts of a frame stand, in bytes from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameLayout {
-    /// Where the payloads (or the body) begin: behind header and table.
+    /// Where the payloads (or the body) begin: after header and table.
     pub payload_start: u64,
     /// Where they end and the padding begins.
     pub payload_end: u64,

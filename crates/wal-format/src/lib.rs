@@ -16,13 +16,13 @@
 //!       │ DATA frame                    │  [`DataFrame`]: the entries of one write
 //!       │ DATA frame …                  │
 //!       ├───────────────────────────────┤
-//!       │ SEAL frame                    │  [`Seal`]: nothing follows; a sparse index
+//!       │ SEAL frame                    │  [`Seal`]: the log was closed here, or the segment ends; an index
 //!       └───────────────────────────────┘
 //! ```
 //!
 //! Each frame's header checksum is masked with the life of the file and the frame's own offset
-//! ([`Life::mask`]), and vouches for everything behind it. So bytes of another life, another place
-//! or another log are never taken for a frame, whoever wrote them.
+//! ([`Life::mask`]), and vouches for everything after it. So bytes of another life, another place
+//! or another log are never taken for a frame, even when a caller appended them as a payload.
 //!
 //! The drawings in `docs/format.md` and beside each type are held by const assertions here and by
 //! golden files in `tests/golden`.
@@ -42,6 +42,7 @@ mod life;
 mod link;
 mod name;
 mod seal;
+mod section;
 mod segment_header;
 mod sequence;
 
@@ -52,17 +53,21 @@ pub use entry::{
 };
 pub use error::{FrameFault, HeaderFault, OutOfRange};
 pub use frame::{
-    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout, MAX_FRAME_ENTRIES,
-    MAX_FRAME_PAYLOAD_BYTES,
+    FIRST_EXTENSION_KIND, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout,
+    MAX_FRAME_ENTRIES, MAX_FRAME_PAYLOAD_BYTES,
 };
 pub use life::Life;
 pub use link::{LINK_BODY_BYTES, LINK_FRAME_BYTES, Link, LinkReason, Predecessor};
 pub use name::{LOCK_FILE, PoolName, SegmentName};
 pub use seal::{
-    INDEX_SPACING_BYTES, IndexPoint, SEAL_FIXED_BYTES, Seal, SealIndex, encode_seal_frame, seal_frame_bytes,
+    INDEX_POINT_BYTES, INDEX_SPACING_BYTES, IndexPoint, SEAL_FIXED_BYTES, Seal, SealBody, SealIndex,
+    SealKind, encode_seal_frame, seal_frame_bytes,
+};
+pub use section::{
+    MAX_NOTES_BYTES, NOTES_SECTION, SECTION_HEADER_BYTES, Section, Sections, encode_section, section_bytes,
 };
 pub use segment_header::{
     FIRST_FRAME_OFFSET, FORMAT_VERSION, HEADER_COPY_OFFSET, LogId, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES,
-    SEGMENT_HEADER_BYTES, SegmentHeader,
+    REQUIRED_FEATURES, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 pub use sequence::{SegmentNumber, Sequence};

@@ -1,14 +1,14 @@
 //! LINK frames: where the log before a segment ended. Rollover, reopening and every kind of cut are
 //! this one statement.
 
-use crate::bytes::{is_blank, put, u32_at, u64_at};
+use crate::bytes::{is_blank, put, u64_at};
 use crate::{
-    ChecksumKind, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind,
-    FrameLayout, Life, SegmentNumber, Sequence,
+    ChecksumKind, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout,
+    Life, SegmentNumber, Sequence,
 };
 
 /// Bytes of a LINK's body.
-pub const LINK_BODY_BYTES: usize = 32;
+pub const LINK_BODY_BYTES: usize = 40;
 /// Bytes of the whole frame.
 pub const LINK_FRAME_BYTES: usize = FRAME_HEADER_BYTES + LINK_BODY_BYTES;
 
@@ -17,16 +17,17 @@ pub const LINK_FRAME_BYTES: usize = FRAME_HEADER_BYTES + LINK_BODY_BYTES;
 pub enum LinkReason {
     /// The first segment of a log.
     Genesis,
-    /// The segment before was full, and sealed.
+    /// The segment before was full, or its SEAL ended it.
     Rollover,
-    /// The log was opened again.
+    /// The log was opened again and could not go on in its last segment, as with another checksum kind, a feature of a later
+    /// version, or no room.
     Reopen,
-    /// What stood behind the stated end was torn by a crash or by a failed write, and is no part of
+    /// What stood after the stated end was torn by a crash or by a failed write, and is no part of
     /// the log.
     Torn,
     /// A suffix was dropped on request.
     Truncate,
-    /// The log begins anew at a number beyond its end.
+    /// The log was emptied, and begins anew at another number. Reserved for a later version.
     Reset,
 }
 
@@ -61,7 +62,7 @@ impl LinkReason {
         matches!(self, LinkReason::Genesis | LinkReason::Reset)
     }
 
-    /// Whether bytes behind the stated end may still look like frames of the log.
+    /// Whether bytes after the stated end may still look like frames of the log.
     #[must_use]
     pub const fn is_cut(self) -> bool {
         matches!(self, LinkReason::Torn | LinkReason::Truncate | LinkReason::Reset)
@@ -75,7 +76,7 @@ pub struct Predecessor {
     pub segment: SegmentNumber,
     /// The end of its last frame that counts.
     pub end_offset: u64,
-    /// Where its SEAL stands, if it has one.
+    /// Where the last SEAL before that end stands, if there is one.
     pub seal_offset: Option<u64>,
 }
 
@@ -87,8 +88,9 @@ pub struct Predecessor {
 ///    │               first sequence = the next entry's number                │
 /// 32 │ previous segment, 0 none                                              │
 /// 40 │ end of the log in it                                                  │
-/// 48 │ SEAL offset in it, 0 none                                             │
-/// 56 │ reason │ zero                     │ durable behind it, units of 8 bytes │
+/// 48 │ last SEAL before that end, 0 none                                     │
+/// 56 │ when it was written, nanoseconds since 1970                           │
+/// 64 │ reason │ zero                                                         │
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
@@ -101,20 +103,17 @@ pub struct Link {
     /// The number of the first entry of this segment. Entries of the predecessor at or beyond it do
     /// not exist.
     pub next: Sequence,
-    /// Up to where this segment was durable when the LINK was written: frames that were copied behind it
-    /// before, or else its own [end](Link::end_offset).
-    pub durable_offset: u64,
+    /// When it was written, in nanoseconds since 1970, by a clock that never goes back in a log: never less than the time of
+    /// any LINK or [index point](crate::IndexPoint) before it.
+    pub begun_unix_ns: u64,
 }
 
-const BODY_LENGTH: u32 = 32;
+const BODY_LENGTH: u32 = 40;
 
-const _: () = assert!(BODY_LENGTH as usize == LINK_BODY_BYTES && LINK_FRAME_BYTES == 64);
+const _: () = assert!(BODY_LENGTH as usize == LINK_BODY_BYTES && LINK_FRAME_BYTES == 72);
 
 impl Link {
     /// The whole frame as it stands at [`FIRST_FRAME_OFFSET`] of this life.
-    ///
-    /// # Panics
-    /// When `durable_offset` is in front of the LINK's end, or not a multiple of [`FRAME_ALIGN`].
     #[must_use]
     pub fn encode(&self, life: Life) -> [u8; LINK_FRAME_BYTES] {
         let mut body = [0; LINK_BODY_BYTES];
@@ -123,13 +122,8 @@ impl Link {
             put(&mut body, 8, predecessor.end_offset.to_le_bytes());
             put(&mut body, 16, predecessor.seal_offset.unwrap_or(0).to_le_bytes());
         }
-        body[24] = self.reason.code();
-        let behind = self.durable_offset.checked_sub(Link::end_offset());
-        let behind =
-            behind.filter(|bytes| bytes.is_multiple_of(FRAME_ALIGN)).map(|bytes| bytes / FRAME_ALIGN);
-        let behind =
-            behind.and_then(|units| u32::try_from(units).ok()).expect("whole frames behind the LINK");
-        put(&mut body, 28, behind.to_le_bytes());
+        put(&mut body, 24, self.begun_unix_ns.to_le_bytes());
+        body[32] = self.reason.code();
         let header = FrameHeader {
             previous: self.chain,
             first: self.next,
@@ -160,8 +154,8 @@ impl Link {
         if header.payload_bytes != BODY_LENGTH || crc32fast::hash(body) != header.table_crc {
             return Err(FrameFault::Table);
         }
-        let reason = LinkReason::from_code(body[24]).ok_or(FrameFault::Table)?;
-        if !is_blank(&body[25..28]) {
+        let reason = LinkReason::from_code(body[32]).ok_or(FrameFault::Table)?;
+        if !is_blank(&body[33..]) {
             return Err(FrameFault::Padding);
         }
         let predecessor = SegmentNumber::new(u64_at(body, 0)).map(|segment| Predecessor {
@@ -172,13 +166,13 @@ impl Link {
         if predecessor.is_none() != reason.begins_log() {
             return Err(FrameFault::Table);
         }
-        let durable_offset = Link::end_offset() + u64::from(u32_at(body, 28)) * FRAME_ALIGN;
-        let link = Link { reason, predecessor, chain: header.previous, next: header.first, durable_offset };
+        let begun_unix_ns = u64_at(body, 24);
+        let link = Link { reason, predecessor, chain: header.previous, next: header.first, begun_unix_ns };
         let own: &[u8; FRAME_HEADER_BYTES] = frame.first_chunk().expect("a LINK begins with a header");
         Ok((link, FrameHeader::chain_value(own)))
     }
 
-    /// Where the first frame behind the LINK stands.
+    /// Where the first frame after the LINK stands.
     #[must_use]
     pub const fn end_offset() -> u64 {
         let layout = FrameLayout::of(ChecksumKind::Crc32, 0, LINK_BODY_BYTES as u64);

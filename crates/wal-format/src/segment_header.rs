@@ -7,6 +7,9 @@ use crate::{ChecksumKind, HeaderFault, LINK_FRAME_BYTES, Life, SegmentNumber};
 
 /// The version of the format that this crate writes.
 pub const FORMAT_VERSION: u16 = 1;
+/// The feature bits that a reader must understand. It may pass over the others, which may ask something of those who
+/// append: a writer of this version begins another segment instead.
+pub const REQUIRED_FEATURES: u16 = 0x00ff;
 /// Bytes of a header that carry something; each copy has 4096 to itself.
 pub const SEGMENT_HEADER_BYTES: usize = 80;
 /// Where header B stands: in a sector, and a page, of its own.
@@ -19,6 +22,8 @@ pub const MAX_SEGMENT_BYTES: u64 = 32 << 30;
 pub const MIN_SEGMENT_BYTES: u64 = 12 << 10;
 
 const LENGTH: u32 = 80;
+/// A later version may use more of the bytes that each copy has to itself.
+const MAX_LENGTH: u32 = 4096;
 const MAGIC: [u8; 8] = *b"WALSEG\r\n";
 
 /// Who a log is: random, drawn once, in every file of the log.
@@ -36,7 +41,7 @@ impl fmt::Display for LogId {
 /// ```text
 ///       0        1        2        3        4        5        6        7
 ///  0 │ magic "WALSEG\r\n"                                                    │
-///  8 │ version          │ features         │ header length (80)              │
+///  8 │ version          │ features         │ header length (80 or more)      │
 /// 16 │ log id                                                                │
 /// 24 │                                                                       │
 /// 32 │ segment number                                                        │
@@ -56,9 +61,11 @@ pub struct SegmentHeader {
     pub nominal_bytes: u64,
     /// How payloads in this segment are checked.
     pub checksum: ChecksumKind,
-    /// Whether the file was new in this life, so that whatever is not zero behind the last frame was
+    /// Whether the file was new in this life, so that every byte after the last frame that is not zero was
     /// written in it. Not so for a file that was used before under another salt.
     pub fresh: bool,
+    /// Feature bits that a reader may pass over. This version sets none, and does not append to a segment that has any.
+    pub features: u16,
     /// When the header was written, in nanoseconds since 1970. No promise about what is durable rests on it.
     pub created_unix_ns: u64,
 }
@@ -76,6 +83,7 @@ impl SegmentHeader {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         put(&mut bytes, 0, MAGIC);
         put(&mut bytes, 8, FORMAT_VERSION.to_le_bytes());
+        put(&mut bytes, 10, self.features.to_le_bytes());
         put(&mut bytes, 12, LENGTH.to_le_bytes());
         put(&mut bytes, 16, self.log.0);
         put(&mut bytes, 32, self.life.segment.value().to_le_bytes());
@@ -106,11 +114,11 @@ impl SegmentHeader {
             return Err(HeaderFault::Checksum);
         }
         match (u16_at(bytes, 8), u16_at(bytes, 10)) {
-            (FORMAT_VERSION, 0) => {}
+            (FORMAT_VERSION, features) if features & REQUIRED_FEATURES == 0 => {}
             (FORMAT_VERSION, features) => return Err(HeaderFault::Features(features)),
             (version, _) => return Err(HeaderFault::Version(version)),
         }
-        if u32_at(bytes, 12) != LENGTH {
+        if !(LENGTH..=MAX_LENGTH).contains(&u32_at(bytes, 12)) {
             return Err(HeaderFault::Field("header length"));
         }
         let segment = SegmentNumber::new(u64_at(bytes, 32)).ok_or(HeaderFault::Field("segment number"))?;
@@ -123,6 +131,7 @@ impl SegmentHeader {
             life: Life { segment, salt: u64_at(bytes, 40) },
             nominal_bytes: u64_at(bytes, 48),
             checksum,
+            features: u16_at(bytes, 10),
             fresh: bytes[57] == 1,
             created_unix_ns: u64_at(bytes, 64),
         })

@@ -89,7 +89,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     blocks
 }
 
-/// The offset and the bytes of a row, without what stands behind them.
+/// The offset and the bytes of a row, without the text after them.
 fn row_of(row: &str) -> (u64, &str) {
     let (offset, rest) = row.trim_start().split_once("  ").unwrap_or((row.trim(), ""));
     let offset = offset.parse().unwrap_or_else(|_| panic!("no offset in {row:?}"));

@@ -22,34 +22,48 @@ use std::{env, fs};
 
 use wal_format::{
     Anchor, ChecksumKind, DataFrame, DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, FrameLayout,
-    HEADER_COPY_OFFSET, IndexPoint, Life, Link, LinkReason, LogId, Predecessor, Seal, SegmentHeader,
-    SegmentNumber, Sequence, encode_data_frame, encode_seal_frame, seal_frame_bytes,
+    HEADER_COPY_OFFSET, IndexPoint, Life, Link, LinkReason, LogId, NOTES_SECTION, Predecessor, Seal,
+    SealBody, SealKind, Section, Sections, SegmentHeader, SegmentNumber, Sequence, encode_data_frame,
+    encode_seal_frame, encode_section, seal_frame_bytes, section_bytes,
 };
 
 /// Every golden file there is.
-const FILES: [&str; 18] = [
+const FILES: [&str; 24] = [
+    "anchor_feature",
     "anchor_full",
     "anchor_new_log",
+    "anchor_notes",
     "data_crc64",
     "data_one_entry",
     "data_padding",
     "data_several_entries",
+    "extension",
     "link_genesis",
-    "link_merge",
     "link_reopen",
     "link_reset",
     "link_rollover",
     "link_torn",
     "link_truncate",
-    "seal_no_points",
-    "seal_three_points",
+    "seal_close",
+    "seal_close_again",
+    "seal_final",
+    "seal_section",
     "segment",
+    "segment_reopened",
     "segment_header_crc32",
     "segment_header_crc64",
+    "segment_header_feature",
 ];
 
 const LOG: LogId = LogId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 const SALT: u64 = 0x0123_4567_89ab_cdef;
+/// A type of section that no version has.
+const UNKNOWN_SECTION: u32 = 0xfeed;
+/// A kind of frame that no version has.
+const UNKNOWN_KIND: u8 = 200;
+/// 2023-11-14.
+const UNIX_NS: u64 = 1_700_000_000_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 #[test]
 fn segment_headers_match_their_golden_files() {
@@ -59,10 +73,16 @@ fn segment_headers_match_their_golden_files() {
         nominal_bytes: 64 << 20,
         checksum: ChecksumKind::Crc32,
         fresh: true,
-        created_unix_ns: 1_700_000_000_000_000_000,
+        features: 0,
+        created_unix_ns: UNIX_NS,
     };
     let bytes = golden("segment_header_crc32", "A new file of 64 MiB.", &crc32.encode());
     assert_eq!(SegmentHeader::decode(&bytes), Ok(crc32));
+
+    let note = "With a feature of a later version that this one may pass over.";
+    let feature = SegmentHeader { features: 0x0100, ..crc32 };
+    let bytes = golden("segment_header_feature", note, &feature.encode());
+    assert_eq!(SegmentHeader::decode(&bytes), Ok(feature));
 
     #[cfg(feature = "crc64")]
     {
@@ -86,7 +106,7 @@ fn anchors_match_their_golden_files() {
         next_segment_bytes: 64 << 20,
         next_checksum: ChecksumKind::Crc32,
     };
-    let bytes = golden("anchor_new_log", "One slot, before the first segment exists.", &new_log.encode());
+    let bytes = golden("anchor_new_log", "One slot, before the first segment exists.", &new_log.encode(&[]));
     assert_eq!(Anchor::decode(&bytes), Ok(new_log));
 
     let full = Anchor {
@@ -98,25 +118,35 @@ fn anchors_match_their_golden_files() {
         seal_offset: Some(20_424),
         ..new_log
     };
-    let bytes = golden("anchor_full", "One slot, after a close.", &full.encode());
+    let bytes = golden("anchor_full", "One slot, after a close.", &full.encode(&[]));
     assert_eq!(Anchor::decode(&bytes), Ok(full));
+    assert!(Anchor::sections(&bytes).is_empty());
+
+    let note = "With a feature of a later version that this one may pass over.";
+    let bytes = golden("anchor_feature", note, &with_feature(&full.encode(&[])));
+    assert_eq!(Anchor::decode(&bytes), Ok(full));
+
+    let sections = [(NOTES_SECTION, &b"notes of an application"[..]), (UNKNOWN_SECTION, b"later")];
+    let note = "With notes, and a section of a later version.";
+    let bytes = golden("anchor_notes", note, &full.encode(&encoded_sections(&sections)));
+    assert_eq!(Anchor::decode(&bytes), Ok(full));
+    assert_sections(Sections::new(Anchor::sections(&bytes)), &sections);
 }
 
 #[test]
 fn links_match_their_golden_files() {
     let unsealed = Predecessor { segment: segment(6), end_offset: 20_480, seal_offset: None };
-    let sealed = Predecessor { seal_offset: Some(20_480), ..unsealed };
-    for (name, reason, predecessor, chain, next, copied_bytes) in [
-        ("link_genesis", LinkReason::Genesis, None, 0, 0, 0),
-        ("link_rollover", LinkReason::Rollover, Some(sealed), 0x0a0b_0c0d, 1_234, 0),
-        ("link_reopen", LinkReason::Reopen, Some(sealed), 0x0a0b_0c0d, 1_234, 0),
-        ("link_merge", LinkReason::Reopen, Some(sealed), 0x0a0b_0c0d, 1_234, 4_096),
-        ("link_torn", LinkReason::Torn, Some(unsealed), 0x0a0b_0c0d, 1_234, 0),
-        ("link_truncate", LinkReason::Truncate, Some(unsealed), 0x0a0b_0c0d, 1_000, 0),
-        ("link_reset", LinkReason::Reset, None, 0, 1_000_000, 0),
+    let sealed = Predecessor { seal_offset: Some(20_424), ..unsealed };
+    let closed_before = Predecessor { seal_offset: Some(16_384), ..unsealed };
+    for (name, reason, predecessor, chain, next) in [
+        ("link_genesis", LinkReason::Genesis, None, 0, 0),
+        ("link_rollover", LinkReason::Rollover, Some(sealed), 0x0a0b_0c0d, 1_234),
+        ("link_reopen", LinkReason::Reopen, Some(sealed), 0x0a0b_0c0d, 1_234),
+        ("link_torn", LinkReason::Torn, Some(closed_before), 0x0a0b_0c0d, 1_234),
+        ("link_truncate", LinkReason::Truncate, Some(unsealed), 0x0a0b_0c0d, 1_000),
+        ("link_reset", LinkReason::Reset, None, 0, 1_000_000),
     ] {
-        let durable_offset = Link::end_offset() + copied_bytes;
-        let link = Link { reason, predecessor, chain, next: sequence(next), durable_offset };
+        let link = Link { reason, predecessor, chain, next: sequence(next), begun_unix_ns: UNIX_NS + SECOND };
         let bytes = golden(name, "At 8192 of segment 7, salt 0x0123456789abcdef.", &link.encode(life()));
         let (decoded, own) = Link::decode(&bytes, life()).expect("the file holds a LINK");
         assert_eq!(decoded, link, "{name}");
@@ -162,12 +192,23 @@ fn data_case(name: &str, checksum: ChecksumKind, payloads: &[&[u8]]) {
 
 #[test]
 fn seals_match_their_golden_files() {
-    let three = [(65_544, 2_000), (131_072, 3_000), (196_656, 4_000)];
-    for (name, points) in [("seal_no_points", &[][..]), ("seal_three_points", &three)] {
-        let points: Vec<_> =
-            points.iter().map(|&(offset, first)| IndexPoint { offset, first: sequence(first) }).collect();
+    let point = |(offset, first, seconds)| IndexPoint {
+        offset,
+        first: sequence(first),
+        unix_ns: UNIX_NS + seconds * SECOND,
+    };
+    // Two of one time: the system's clock was set back in between, and the log's stood still.
+    let three = [(65_544, 2_000, 1), (131_072, 3_000, 7), (196_656, 4_000, 7)].map(point);
+    let section = encoded_sections(&[(UNKNOWN_SECTION, b"later")]);
+    let close = SealBody { kind: SealKind::Close, previous: None, points: &[], sections: &[] };
+    for (name, body) in [
+        ("seal_close", close),
+        ("seal_close_again", SealBody { previous: Some(120_000), points: &three[1..2], ..close }),
+        ("seal_final", SealBody { kind: SealKind::Final, points: &three, ..close }),
+        ("seal_section", SealBody { points: &three[..1], sections: &section, ..close }),
+    ] {
         let offset = 262_144;
-        let frame = seal_frame(life(), 0x0a0b_0c0d, 5_000, offset, &points);
+        let frame = seal_frame(life(), 0x0a0b_0c0d, 5_000, offset, &body);
         let note = "At 262144 of segment 7, salt 0x0123456789abcdef; durable up to itself.";
         let bytes = golden(name, note, &frame);
 
@@ -176,16 +217,33 @@ fn seals_match_their_golden_files() {
         assert_eq!((header.first, header.previous), (sequence(5_000), 0x0a0b_0c0d), "{name}");
         assert_eq!(header.durable_offset, offset, "{name}");
         let seal = Seal::decode(&bytes, &header).expect("the file holds a SEAL");
-        assert_eq!(seal.points() as usize, points.len(), "{name}");
-        let points_read = seal.index(&bytes).expect("the index is whole");
-        let decoded: Result<Vec<_>, _> = points_read.points().collect();
-        assert_eq!(decoded, Ok(points), "{name}");
+        assert_eq!((seal.kind, seal.previous), (body.kind, body.previous), "{name}");
+        assert_eq!(seal.points() as usize, body.points.len(), "{name}");
+        let index = seal.index(&bytes).expect("the index is whole");
+        assert!(index.points().eq(body.points.iter().copied().map(Ok)), "{name}");
+        assert!(index.sections().eq(Sections::new(body.sections)), "{name}");
+        assert_eq!(seal.index_bytes(), seal.points_bytes() + body.sections.len(), "{name}");
     }
+    assert_sections(Sections::new(&section), &[(UNKNOWN_SECTION, b"later")]);
 }
 
-/// The worked example of `docs/format.md`: the first segment of a log, three entries, closed.
 #[test]
-fn a_whole_segment_matches_its_golden_file() {
+fn an_extension_frame_matches_its_golden_file() {
+    let offset = FIRST_FRAME_OFFSET + 4096;
+    let frame = extension_frame(life(), 0x0a0b_0c0d, 1_234, offset, b"a later version.");
+    let note = "At 12288 of segment 7, salt 0x0123456789abcdef; durable up to itself.";
+    let bytes = golden("extension", note, &frame);
+    let header = FrameHeader::decode(&bytes, life(), offset).expect("the file holds a frame");
+    assert_eq!((header.kind, header.entries), (FrameKind::Extension(UNKNOWN_KIND), 0));
+    assert_eq!((header.first, header.next_sequence()), (sequence(1_234), Some(sequence(1_234))));
+    assert!(header.vouches_for_body(&bytes));
+    assert_eq!(header.layout(ChecksumKind::Crc32).end, bytes.len() as u64);
+}
+
+/// The worked example of `docs/format.md`: the first segment of a log, three entries, closed. Then the same, opened again:
+/// an extension frame, one more entry, and the end of the segment.
+#[test]
+fn whole_segments_match_their_golden_files() {
     let life = Life { segment: SegmentNumber::FIRST, salt: SALT };
     let header = SegmentHeader {
         log: LOG,
@@ -193,15 +251,15 @@ fn a_whole_segment_matches_its_golden_file() {
         nominal_bytes: 12 << 10,
         checksum: ChecksumKind::Crc32,
         fresh: true,
-        created_unix_ns: 1_700_000_000_000_000_000,
+        features: 0,
+        created_unix_ns: UNIX_NS,
     };
-    let durable_offset = Link::end_offset();
     let link = Link {
         reason: LinkReason::Genesis,
         predecessor: None,
         chain: 0,
         next: Sequence::ZERO,
-        durable_offset,
+        begun_unix_ns: UNIX_NS + SECOND,
     };
     let mut file = vec![0; index(FIRST_FRAME_OFFSET)];
     let copy = index(HEADER_COPY_OFFSET);
@@ -210,45 +268,77 @@ fn a_whole_segment_matches_its_golden_file() {
     }
     file.extend(link.encode(life));
 
+    let crc32 = ChecksumKind::Crc32;
     let two = file.len() as u64;
     let chain = chain_value(&file[index(FIRST_FRAME_OFFSET)..]);
-    let frame = data_frame(life, chain, 0, FIRST_FRAME_OFFSET, two, ChecksumKind::Crc32, &[b"hello", b""]);
+    let frame = data_frame(life, chain, 0, FIRST_FRAME_OFFSET, two, crc32, &[b"hello", b""]);
     file.extend(&frame);
 
     let one = file.len() as u64;
-    let frame = data_frame(life, chain_value(&frame), 2, one, one, ChecksumKind::Crc32, &[b"write-ahead"]);
+    let frame = data_frame(life, chain_value(&frame), 2, one, one, crc32, &[b"write-ahead"]);
     file.extend(&frame);
 
-    let end = file.len() as u64;
-    let points = [IndexPoint { offset: two, first: Sequence::ZERO }];
-    file.extend(seal_frame(life, chain_value(&frame), 3, end, &points));
-
-    let bytes =
+    let close_offset = file.len() as u64;
+    let points = [IndexPoint { offset: two, first: Sequence::ZERO, unix_ns: UNIX_NS + SECOND }];
+    let close = SealBody { kind: SealKind::Close, previous: None, points: &points, sections: &[] };
+    let seal = seal_frame(life, chain_value(&frame), 3, close_offset, &close);
+    file.extend(&seal);
+    let closed =
         golden("segment", "Segment 1, salt 0x0123456789abcdef, from its first byte to its last.", &file);
-    assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
-    assert_eq!(SegmentHeader::decode(&bytes[copy..]), Ok(header));
-    let (decoded, mut chain) = Link::decode(&bytes[8192..], life).expect("a segment begins with a LINK");
-    assert_eq!(decoded, link);
 
-    let mut entries = Vec::new();
+    let offset = file.len() as u64;
+    let frame = extension_frame(life, chain_value(&seal), 3, offset, b"a later version.");
+    file.extend(&frame);
+    let offset = file.len() as u64;
+    let frame = data_frame(life, chain_value(&frame), 3, offset, offset, crc32, &[b"more"]);
+    file.extend(&frame);
+    let last = SealBody { kind: SealKind::Final, previous: Some(close_offset), points: &[], sections: &[] };
+    file.extend(seal_frame(life, chain_value(&frame), 4, file.len() as u64, &last));
+    let note = "The same, opened again: an extension frame, an entry, and the end of the segment.";
+    let reopened = golden("segment_reopened", note, &file);
+
+    let entries = [&b"hello"[..], b"", b"write-ahead", b"more"];
+    for (bytes, entries, seals) in
+        [(closed, &entries[..3], &[close][..]), (reopened, &entries[..], &[close, last])]
+    {
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        assert_eq!(SegmentHeader::decode(&bytes[copy..]), Ok(header));
+        let (decoded, chain) = Link::decode(&bytes[8192..], life).expect("a segment begins with a LINK");
+        assert_eq!(decoded, link);
+        assert_segment(&bytes, life, chain, entries, seals);
+    }
+}
+
+/// Walks the frames after the LINK to the end of the file.
+fn assert_segment(bytes: &[u8], life: Life, mut chain: u32, entries: &[&[u8]], mut seals: &[SealBody<'_>]) {
+    let mut read = Vec::new();
     let mut offset = Link::end_offset();
-    loop {
+    while offset < bytes.len() as u64 {
         let rest = &bytes[index(offset)..];
-        let frame = FrameHeader::decode(rest, life, offset).expect("frames follow until the SEAL");
-        assert_eq!((frame.previous, frame.first.value()), (chain, entries.len() as u64));
+        let frame = FrameHeader::decode(rest, life, offset).expect("frames follow each other");
+        assert_eq!((frame.previous, frame.first.value()), (chain, read.len() as u64));
         chain = chain_value(rest);
-        if frame.kind == FrameKind::Seal {
-            let seal = Seal::decode(rest, &frame).expect("the SEAL is whole");
-            let points_read = seal.index(rest).expect("the index is whole");
-            assert!(points_read.points().eq(points.map(Ok)));
-            assert_eq!(seal_frame_bytes(1), rest.len() as u64, "nothing follows the SEAL");
-            break;
+        match frame.kind {
+            FrameKind::Data => {
+                let data = DataFrame::decode(rest, &frame, ChecksumKind::Crc32).expect("the table is whole");
+                read.extend(data.entries().map(|entry| entry.expect("the payload is whole").payload));
+            }
+            FrameKind::Seal => {
+                let seal = Seal::decode(rest, &frame).expect("the SEAL is whole");
+                let index = seal.index(rest).expect("the index is whole");
+                let (expected, later) = seals.split_first().expect("no more SEALs than expected");
+                assert_eq!((seal.kind, seal.previous), (expected.kind, expected.previous));
+                assert!(index.points().eq(expected.points.iter().copied().map(Ok)));
+                seals = later;
+            }
+            FrameKind::Extension(kind) => {
+                assert_eq!((kind, frame.vouches_for_body(rest)), (UNKNOWN_KIND, true));
+            }
+            FrameKind::Link => panic!("a second LINK at {offset}"),
         }
-        let data = DataFrame::decode(rest, &frame, ChecksumKind::Crc32).expect("the table is whole");
-        entries.extend(data.entries().map(|entry| entry.expect("the payload is whole").payload));
         offset += frame.layout(ChecksumKind::Crc32).end;
     }
-    assert_eq!(entries, [&b"hello"[..], b"", b"write-ahead"]);
+    assert_eq!((read, seals.len(), offset), (entries.to_vec(), 0, bytes.len() as u64));
 }
 
 #[test]
@@ -303,11 +393,49 @@ fn data_frame(
     frame
 }
 
-fn seal_frame(life: Life, previous: u32, next: u64, offset: u64, points: &[IndexPoint]) -> Vec<u8> {
-    let mut frame = vec![0xee; index(seal_frame_bytes(points.len()))];
-    let chain = encode_seal_frame(&mut frame, header(previous, next, offset), life, offset, points);
+fn seal_frame(life: Life, previous: u32, next: u64, offset: u64, body: &SealBody<'_>) -> Vec<u8> {
+    let mut frame = vec![0xee; index(seal_frame_bytes(body.points.len())) + body.sections.len()];
+    let chain = encode_seal_frame(&mut frame, header(previous, next, offset), life, offset, body);
     assert_eq!(chain, chain_value(&frame));
     frame
+}
+
+/// A frame that this version passes over, as a later one may write it. The length of its body is a multiple of 8.
+fn extension_frame(life: Life, previous: u32, next: u64, offset: u64, body: &[u8]) -> Vec<u8> {
+    let header = FrameHeader {
+        kind: FrameKind::Extension(UNKNOWN_KIND),
+        payload_bytes: length(body),
+        table_crc: crc32(body),
+        ..header(previous, next, offset)
+    };
+    [&header.encode(life, offset)[..], body].concat()
+}
+
+fn encoded_sections(sections: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (kind, body) in sections {
+        let start = bytes.len();
+        bytes.resize(start + section_bytes(body.len()), 0xee);
+        encode_section(&mut bytes[start..], *kind, body);
+    }
+    bytes
+}
+
+fn assert_sections(read: Sections<'_>, expected: &[(u32, &[u8])]) {
+    assert!(read.eq(expected.iter().map(|&(kind, body)| Ok(Section { kind, body }))));
+}
+
+/// A slot without sections, with the first of the features that may be passed over.
+fn with_feature(slot: &[u8]) -> Vec<u8> {
+    let mut bytes = slot.to_vec();
+    bytes[11] = 1;
+    let crc = crc32(&bytes[..124]);
+    bytes[124..128].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    u32::try_from(ChecksumKind::Crc32.digest(bytes)).expect("32 bits")
 }
 
 /// What a frame says of its place; the encoders set the rest.

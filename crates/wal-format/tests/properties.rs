@@ -12,11 +12,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use wal_format::{
-    ANCHOR_BYTES, Anchor, ChecksumKind, DataFrame, Digest, DurablePoint, FIRST_FRAME_OFFSET, FRAME_ALIGN,
-    FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout, HeaderFault, IndexPoint, Life, Link,
-    LinkReason, LogId, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES, OutOfRange, Predecessor, SEGMENT_HEADER_BYTES,
-    Seal, SegmentHeader, SegmentName, SegmentNumber, Sequence, TableEntry, encode_data_frame,
-    encode_seal_frame, encode_table_entry, seal_frame_bytes,
+    ANCHOR_BYTES, Anchor, ChecksumKind, DataFrame, Digest, DurablePoint, FIRST_EXTENSION_KIND,
+    FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout,
+    HeaderFault, IndexPoint, Life, Link, LinkReason, LogId, MAX_FRAME_ENTRIES, MAX_NOTES_BYTES,
+    MAX_SEGMENT_BYTES, NOTES_SECTION, OutOfRange, Predecessor, REQUIRED_FEATURES, SEAL_FIXED_BYTES,
+    SECTION_HEADER_BYTES, SEGMENT_HEADER_BYTES, SLOT_BYTES, Seal, SealBody, SealKind, Section, Sections,
+    SegmentHeader, SegmentName, SegmentNumber, Sequence, TableEntry, encode_data_frame, encode_seal_frame,
+    encode_section, encode_table_entry, seal_frame_bytes, section_bytes,
 };
 
 // --- Flipped bits ----------------------------------------------------------------------------------
@@ -47,14 +49,57 @@ fn every_single_bit_flip_in_a_link_is_refused() {
 
 #[test]
 fn every_single_bit_flip_in_a_seal_is_refused() {
-    for count in [0, 1, 3] {
-        let points = sample_points(count);
-        let bytes = seal_frame(LIFE, SAMPLE_OFFSET, &points);
-        assert_eq!(read_seal(&bytes, LIFE, SAMPLE_OFFSET), Ok(points.clone()));
+    for said in sample_seals() {
+        let bytes = said.frame();
+        assert_eq!(read_seal(&bytes, LIFE, SAMPLE_OFFSET), Ok(said.clone()));
         for bit in 0..bytes.len() * 8 {
             let fault = read_seal(&flipped(&bytes, bit), LIFE, SAMPLE_OFFSET);
             let expected = if bit < FRAME_HEADER_BYTES * 8 { FrameFault::Header } else { FrameFault::Table };
-            assert_eq!(fault, Err(expected), "bit {bit} of a SEAL with {count} points");
+            assert_eq!(fault, Err(expected), "bit {bit} of {said:?}");
+        }
+    }
+}
+
+/// A bad index costs speed only: what a SEAL ends, and where, is known all the same.
+#[test]
+fn a_flipped_bit_in_points_or_sections_leaves_the_seal_valid() {
+    for said in sample_seals() {
+        let bytes = said.frame();
+        for bit in (FRAME_HEADER_BYTES + SEAL_FIXED_BYTES) * 8..bytes.len() * 8 {
+            let damaged = flipped(&bytes, bit);
+            let header = FrameHeader::decode(&damaged, LIFE, SAMPLE_OFFSET).unwrap();
+            let seal = Seal::decode(&damaged, &header).unwrap();
+            assert_eq!((seal.kind, seal.previous), (said.kind, said.previous), "bit {bit}");
+            assert_eq!(seal.index(&damaged).err(), Some(FrameFault::Table), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn every_single_bit_flip_in_an_extension_frame_is_refused() {
+    for body_bytes in [0, 8, 40] {
+        let frame = extension_frame(LIFE, SAMPLE_OFFSET, FIRST_EXTENSION_KIND, &vec![0x5a; body_bytes]);
+        assert_eq!(check_extension(&frame), Ok(FIRST_EXTENSION_KIND));
+        for bit in 0..frame.len() * 8 {
+            let expected = if bit < FRAME_HEADER_BYTES * 8 { FrameFault::Header } else { FrameFault::Table };
+            assert_eq!(
+                check_extension(&flipped(&frame, bit)),
+                Err(expected),
+                "bit {bit} of {body_bytes} bytes"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_follows_a_section_whose_padding_is_not_zero() {
+    for body_bytes in [1, 4, 5, 7, 9, 47] {
+        let bytes = section(NOTES_SECTION, &vec![0x5a; body_bytes]);
+        let followed = [&bytes[..], &section(7, b"another")].concat();
+        for bit in (SECTION_HEADER_BYTES + body_bytes) * 8..bytes.len() * 8 {
+            let damaged = flipped(&followed, bit);
+            let read: Vec<_> = Sections::new(&damaged).collect();
+            assert_eq!(read, [Err(FrameFault::Padding)], "bit {bit} after {body_bytes} bytes");
         }
     }
 }
@@ -73,10 +118,51 @@ fn every_single_bit_flip_in_a_segment_header_is_refused() {
 #[test]
 fn every_single_bit_flip_in_an_anchor_is_refused() {
     for anchor in [sample_anchor(), Anchor { active: None, durable: None, ..sample_anchor() }] {
-        let bytes = anchor.encode();
-        for bit in 0..bytes.len() * 8 {
-            let expected = if bit < 64 { HeaderFault::Magic } else { HeaderFault::Checksum };
-            assert_eq!(Anchor::decode(&flipped(&bytes, bit)), Err(expected), "bit {bit}");
+        for sections in [vec![], section(NOTES_SECTION, b"some notes")] {
+            let bytes = anchor.encode(&sections);
+            for bit in 0..(ANCHOR_BYTES + sections.len()) * 8 {
+                let expected = if bit < 64 { HeaderFault::Magic } else { HeaderFault::Checksum };
+                assert_eq!(Anchor::decode(&flipped(&bytes, bit)), Err(expected), "bit {bit}");
+            }
+        }
+    }
+}
+
+/// A crash leaves any of the sectors of a write. With some sectors of the older write and some of the newer one it is no
+/// slot, so that the sections that are read are those that were written with the fields.
+#[test]
+fn a_torn_slot_whose_sections_are_of_an_older_write_is_no_slot() {
+    const SECTOR: usize = 512;
+    let newer = sample_anchor();
+    let older = Anchor { generation: newer.generation - 2, ..newer };
+    let notes = |byte, bytes| section(NOTES_SECTION, &vec![byte; bytes]);
+    for (older_notes, newer_notes) in [
+        (vec![], notes(2, MAX_NOTES_BYTES)),
+        (notes(1, 1500), notes(2, 1500)),
+        (notes(1, MAX_NOTES_BYTES), notes(2, 400)),
+        (notes(1, 400), notes(2, SLOT_BYTES - ANCHOR_BYTES - SECTION_HEADER_BYTES)),
+    ] {
+        let writes = [(older, &older_notes), (newer, &newer_notes)];
+        let slots = writes.map(|(anchor, sections)| anchor.encode(sections));
+        for reached in 0..1 << (SLOT_BYTES / SECTOR) {
+            let mut torn = slots[0];
+            for sector in (0..SLOT_BYTES / SECTOR).filter(|sector| reached >> sector & 1 == 1) {
+                let range = sector * SECTOR..(sector + 1) * SECTOR;
+                torn[range.clone()].copy_from_slice(&slots[1][range]);
+            }
+            let is_whole = |&index: &usize| {
+                let end = ANCHOR_BYTES + writes[index].1.len();
+                torn[..end] == slots[index][..end]
+            };
+            match (0..2).find(is_whole) {
+                Some(index) => {
+                    assert_eq!(Anchor::decode(&torn), Ok(writes[index].0), "sectors {reached:08b}");
+                    assert_eq!(Anchor::sections(&torn), writes[index].1, "sectors {reached:08b}");
+                }
+                None => {
+                    assert_eq!(Anchor::decode(&torn), Err(HeaderFault::Checksum), "sectors {reached:08b}");
+                }
+            }
         }
     }
 }
@@ -122,40 +208,71 @@ fn a_huge_length_is_refused() {
         let seal = repaired(&seal, LIFE, SAMPLE_OFFSET, |header| header.payload_bytes = payload_bytes);
         assert_eq!(read_seal(&seal, LIFE, SAMPLE_OFFSET), Err(FrameFault::Table));
     }
+    for payload_bytes in [u32::MAX - 7, 1 << 31, 48, 32, 0] {
+        let frame = extension_frame(LIFE, SAMPLE_OFFSET, FIRST_EXTENSION_KIND, &[0x5a; 40]);
+        let frame = repaired(&frame, LIFE, SAMPLE_OFFSET, |header| header.payload_bytes = payload_bytes);
+        assert_eq!(check_extension(&frame), Err(FrameFault::Table), "{payload_bytes} bytes");
+    }
+    for body_bytes in [u32::MAX, u32::MAX - 7, 1 << 31, 48, 41] {
+        let mut bytes = section(NOTES_SECTION, &[0x5a; 40]);
+        bytes[4..8].copy_from_slice(&u32::to_le_bytes(body_bytes));
+        let read: Vec<_> = Sections::new(&bytes).collect();
+        assert_eq!(read, [Err(FrameFault::Short)], "{body_bytes} bytes");
+    }
 }
 
 #[test]
-fn a_seal_that_counts_more_points_than_it_has_is_short() {
+fn a_seal_that_counts_more_than_it_has_is_short() {
     let bytes = seal_frame(LIFE, SAMPLE_OFFSET, &sample_points(3));
-    for points in [4, 1 << 20, (u32::MAX - 8) / 16] {
+    for (points, sections_bytes, fault) in [
+        (4, 0, FrameFault::Short),
+        (1 << 20, 0, FrameFault::Short),
+        ((u32::MAX - 24) / 24, 0, FrameFault::Short),
+        (3, 8, FrameFault::Short),
+        (3, u32::MAX - 103, FrameFault::Short),
+        // The body would not fit the 32 bits of its length.
+        (u32::MAX, 0, FrameFault::Table),
+        (3, u32::MAX - 95, FrameFault::Table),
+        // Sections are whole.
+        (3, 7, FrameFault::Table),
+    ] {
         let mut forged = bytes.clone();
-        forged[32..36].copy_from_slice(&points.to_le_bytes());
-        let table_crc = crc32(&forged[32..40]);
-        let forged = repaired(&forged, LIFE, SAMPLE_OFFSET, |header| {
-            header.payload_bytes = 8 + points * 16;
-            header.table_crc = table_crc;
+        forged[32..36].copy_from_slice(&u32::to_le_bytes(points));
+        forged[52..56].copy_from_slice(&u32::to_le_bytes(sections_bytes));
+        let forged = seal_resealed(&forged, |header| {
+            header.payload_bytes = points.wrapping_mul(24).wrapping_add(24).wrapping_add(sections_bytes);
         });
-        assert_eq!(read_seal(&forged, LIFE, SAMPLE_OFFSET), Err(FrameFault::Short), "{points} points");
+        let read = read_seal(&forged, LIFE, SAMPLE_OFFSET);
+        assert_eq!(read, Err(fault), "{points} points, {sections_bytes} bytes of sections");
     }
-    // One more, and the body would not fit the 32 bits of its length.
-    let mut forged = bytes;
-    forged[32..36].copy_from_slice(&u32::MAX.to_le_bytes());
-    let table_crc = crc32(&forged[32..40]);
-    let forged = repaired(&forged, LIFE, SAMPLE_OFFSET, |header| header.table_crc = table_crc);
-    assert_eq!(read_seal(&forged, LIFE, SAMPLE_OFFSET), Err(FrameFault::Table));
+}
+
+#[test]
+fn a_seal_of_an_unknown_kind_is_refused() {
+    let bytes = seal_frame(LIFE, SAMPLE_OFFSET, &sample_points(1));
+    for (at, value, fault) in (0..=u8::MAX)
+        .filter(|kind| !(1..=2).contains(kind))
+        .map(|kind| (48, kind, FrameFault::Table))
+        .chain((49..52).map(|at| (at, 1, FrameFault::Padding)))
+    {
+        let mut forged = bytes.clone();
+        forged[at] = value;
+        let forged = seal_resealed(&forged, |_| {});
+        assert_eq!(read_seal(&forged, LIFE, SAMPLE_OFFSET), Err(fault), "{value} at {at}");
+    }
 }
 
 #[test]
 fn a_point_that_no_segment_has_is_refused_by_itself() {
     let points = sample_points(3);
-    for (at, value, row) in [(40, 0, 0), (56, FIRST_FRAME_OFFSET - 1, 1), (80, 1 << 56, 2), (48, u64::MAX, 0)]
+    for (at, value, row) in
+        [(56, 0, 0), (80, FIRST_FRAME_OFFSET - 1, 1), (112, 1 << 56, 2), (64, u64::MAX, 0)]
     {
         let mut bytes = seal_frame(LIFE, SAMPLE_OFFSET, &points);
-        bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        let index_crc = crc32(&bytes[40..]);
+        bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(value));
+        let index_crc = crc32(&bytes[56..]);
         bytes[36..40].copy_from_slice(&index_crc.to_le_bytes());
-        let table_crc = crc32(&bytes[32..40]);
-        let bytes = repaired(&bytes, LIFE, SAMPLE_OFFSET, |header| header.table_crc = table_crc);
+        let bytes = seal_resealed(&bytes, |_| {});
         let header = FrameHeader::decode(&bytes, LIFE, SAMPLE_OFFSET).unwrap();
         let index = Seal::decode(&bytes, &header).and_then(|seal| seal.index(&bytes)).unwrap();
         let mut expected: Vec<_> = points.iter().copied().map(Ok).collect();
@@ -205,7 +322,7 @@ fn a_wrong_entry_count_is_refused() {
             let count = lengths.len() as u32;
             for entries in (0..count + 20).filter(|&entries| entries != count) {
                 let bytes = frame.with_header(|header| header.entries = entries);
-                // With more behind the frame than it needs, so that its end is no help.
+                // With more after the frame than it needs, so that its end is no help.
                 let bytes = [&bytes[..], &[0xa5; 512]].concat();
                 let expected = if entries == 0 { FrameFault::Header } else { FrameFault::Table };
                 let read = read_data(&bytes, LIFE, SAMPLE_OFFSET, checksum);
@@ -257,13 +374,48 @@ fn a_durable_point_outside_the_segment_is_refused() {
 
 #[test]
 fn an_unknown_kind_is_refused_under_a_good_checksum() {
-    let frame = Frame::sample(ChecksumKind::Crc32, &[3]);
-    for kind in (0..=u8::MAX).filter(|kind| !(1..=3).contains(kind)) {
-        let mut bytes = frame.bytes.clone();
-        bytes[15] = kind;
-        let crc = crc32(&bytes[4..32]) ^ LIFE.mask(SAMPLE_OFFSET);
-        bytes[..4].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(FrameHeader::decode(&bytes, LIFE, SAMPLE_OFFSET), Err(FrameFault::Header), "{kind}");
+    let data = Frame::sample(ChecksumKind::Crc32, &[3]).bytes;
+    let seal = seal_frame(LIFE, SAMPLE_OFFSET, &[]);
+    for kind in [0].into_iter().chain(4..FIRST_EXTENSION_KIND) {
+        for frame in [&data, &seal] {
+            let decoded = FrameHeader::decode(&with_kind(frame, kind), LIFE, SAMPLE_OFFSET);
+            assert_eq!(decoded, Err(FrameFault::Header), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_kind_that_may_be_passed_over_holds_no_entries() {
+    let data = Frame::sample(ChecksumKind::Crc32, &[3]).bytes;
+    for kind in FIRST_EXTENSION_KIND..=u8::MAX {
+        let decoded = FrameHeader::decode(&with_kind(&data, kind), LIFE, SAMPLE_OFFSET);
+        assert_eq!(decoded, Err(FrameFault::Header), "{kind}");
+        let frame = extension_frame(LIFE, SAMPLE_OFFSET, kind, b"anything");
+        assert_eq!(check_extension(&frame), Ok(kind));
+    }
+}
+
+/// Then the next frame begins where the body ends, and no byte of the frame is under no checksum.
+#[test]
+fn the_body_of_an_extension_is_a_multiple_of_eight_bytes() {
+    for body_bytes in (0..=64).chain([u32::MAX - 7, u32::MAX]) {
+        let header = FrameHeader {
+            kind: FrameKind::Extension(FIRST_EXTENSION_KIND),
+            payload_bytes: body_bytes,
+            ..sample_frame_header()
+        };
+        let decoded = FrameHeader::decode(&header.encode(LIFE, SAMPLE_OFFSET), LIFE, SAMPLE_OFFSET);
+        let aligned = body_bytes.is_multiple_of(8);
+        assert_eq!(decoded, if aligned { Ok(header) } else { Err(FrameFault::Header) }, "{body_bytes} bytes");
+    }
+}
+
+#[test]
+fn no_writer_writes_an_extension_of_a_kind_that_readers_refuse() {
+    for kind in 0..FIRST_EXTENSION_KIND {
+        let header = FrameHeader { kind: FrameKind::Extension(kind), ..sample_frame_header() };
+        let encoded = std::panic::catch_unwind(|| header.encode(LIFE, SAMPLE_OFFSET));
+        assert!(encoded.is_err(), "{kind}");
     }
 }
 
@@ -277,11 +429,11 @@ fn a_link_that_contradicts_its_reason_is_refused() {
 
         let mut bytes = link.encode(LIFE);
         for reason in (0..=u8::MAX).filter(|reason| !(1..=6).contains(reason)) {
-            bytes[56] = reason;
+            bytes[64] = reason;
             assert_eq!(Link::decode(&link_resealed(&bytes), LIFE), Err(FrameFault::Table), "{reason}");
         }
 
-        for padding in 57..60 {
+        for padding in 65..72 {
             let mut bytes = link.encode(LIFE);
             bytes[padding] = 1;
             assert_eq!(Link::decode(&link_resealed(&bytes), LIFE), Err(FrameFault::Padding));
@@ -293,40 +445,80 @@ fn a_link_that_contradicts_its_reason_is_refused() {
 
 #[test]
 fn a_later_version_is_told_apart_from_damage() {
-    let header = sample_header(ChecksumKind::Crc32).encode();
-    let anchor = sample_anchor().encode();
-    let decode = |header: &[u8], anchor: &[u8]| {
-        (SegmentHeader::decode(header).map(|_| ()), Anchor::decode(anchor).map(|_| ()))
-    };
+    let (header, anchor) = sample_encoded();
     for (at, value, fault) in [
         (8, 2, HeaderFault::Version(2)),
+        (9, 1, HeaderFault::Version(257)),
         (10, 4, HeaderFault::Features(4)),
-        (11, 1, HeaderFault::Features(256)),
+        (10, 128, HeaderFault::Features(128)),
     ] {
-        let faults = decode(&with_byte(&header, at, value), &with_byte(&anchor, at, value));
-        assert_eq!(faults, (Err(fault), Err(fault)));
+        assert_eq!(SegmentHeader::decode(&with_byte(&header, at, value)), Err(fault));
+        assert_eq!(Anchor::decode(&with_byte(&anchor, at, value)), Err(fault));
     }
-    let faults = decode(&with_byte(&header, 56, 9), &with_byte(&anchor, 112, 9));
-    assert_eq!(faults, (Err(HeaderFault::ChecksumKind(9)), Err(HeaderFault::ChecksumKind(9))));
+    let kind = Err(HeaderFault::ChecksumKind(9));
+    assert_eq!(SegmentHeader::decode(&with_byte(&header, 56, 9)), kind);
+    assert_eq!(Anchor::decode(&with_byte(&anchor, 112, 9)).map(|_| ()), kind.map(|_| ()));
     // Version first: what the later version means by the checksum kind is not ours to judge.
     let header = with_byte(&with_byte(&header, 56, 9), 8, 2);
     assert_eq!(SegmentHeader::decode(&header), Err(HeaderFault::Version(2)));
 }
 
 #[test]
+fn a_reader_passes_over_the_upper_eight_features_alone() {
+    let (header, anchor) = sample_encoded();
+    for bit in 0..16 {
+        let (at, value) = (10 + bit / 8, 1 << (bit % 8));
+        let fault = HeaderFault::Features(1 << bit);
+        let known = REQUIRED_FEATURES & (1 << bit) == 0;
+        assert_eq!(known, bit >= 8);
+        let with_feature = SegmentHeader { features: 1 << bit, ..sample_header(ChecksumKind::Crc32) };
+        let decoded = SegmentHeader::decode(&with_byte(&header, at, value));
+        assert_eq!(decoded, if known { Ok(with_feature) } else { Err(fault) });
+        let decoded = Anchor::decode(&with_byte(&anchor, at, value));
+        assert_eq!(decoded, if known { Ok(sample_anchor()) } else { Err(fault) });
+    }
+    // Of both, the whole word is named.
+    let header = with_byte(&with_byte(&header, 10, 1), 11, 1);
+    assert_eq!(SegmentHeader::decode(&header), Err(HeaderFault::Features(0x0101)));
+}
+
+#[test]
+fn a_header_and_a_slot_may_be_longer_than_what_is_known() {
+    let (header, _) = sample_encoded();
+    let slot = sample_anchor().encode(&[]);
+    for length in (0..=5000).chain([u32::MAX]) {
+        let with_length = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            bytes[12..16].copy_from_slice(&length.to_le_bytes());
+            bytes
+        };
+        let bytes = with_length(&header);
+        let bytes = with_byte(&bytes, 12, bytes[12]);
+        let fits = (SEGMENT_HEADER_BYTES as u32..=4096).contains(&length);
+        let expected = if fits {
+            Ok(sample_header(ChecksumKind::Crc32))
+        } else {
+            Err(HeaderFault::Field("header length"))
+        };
+        assert_eq!(SegmentHeader::decode(&bytes), expected, "{length}");
+
+        let bytes = slot_resealed(&with_length(&slot));
+        let fits = (ANCHOR_BYTES as u32..=SLOT_BYTES as u32).contains(&length);
+        let expected = if fits { Ok(sample_anchor()) } else { Err(HeaderFault::Field("slot length")) };
+        assert_eq!(Anchor::decode(&bytes), expected, "{length}");
+    }
+}
+
+#[test]
 fn fields_that_no_writer_writes_are_refused_by_name() {
-    let header = sample_header(ChecksumKind::Crc32).encode();
-    let anchor = sample_anchor().encode();
-    for (at, value, field) in [(12, 81, "header length"), (32, 0, "segment number"), (57, 2, "fresh")] {
+    let (header, anchor) = sample_encoded();
+    for (at, value, field) in [(32, 0, "segment number"), (57, 2, "fresh")] {
         let fault = SegmentHeader::decode(&with_byte(&header, at, value));
         assert_eq!(fault, Err(HeaderFault::Field(field)));
     }
-    for (at, value, field) in [
-        (12, 127, "slot length"),
-        (47, 1, "first sequence"),
-        (48, 0, "first segment"),
-        (95, 1, "durable sequence"),
-    ] {
+    for (at, value, field) in
+        [(47, 1, "first sequence"), (48, 0, "first segment"), (95, 1, "durable sequence")]
+    {
         assert_eq!(Anchor::decode(&with_byte(&anchor, at, value)), Err(HeaderFault::Field(field)));
     }
 }
@@ -356,21 +548,30 @@ fn blank_space_is_never_a_frame_nor_a_header() {
 
 #[test]
 fn whatever_ends_early_is_short_at_every_length() {
-    let header = sample_header(ChecksumKind::Crc32).encode();
-    let anchor = sample_anchor().encode();
+    let (header, _) = sample_encoded();
+    let notes = section(NOTES_SECTION, b"some notes");
+    let slot = sample_anchor().encode(&notes);
+    let slot_end = ANCHOR_BYTES + notes.len();
     let link = sample_links()[1].encode(LIFE);
     for len in 0..header.len() {
         assert_eq!(SegmentHeader::decode(&header[..len]), Err(HeaderFault::Short));
     }
-    for len in 0..anchor.len() {
-        assert_eq!(Anchor::decode(&anchor[..len]), Err(HeaderFault::Short));
+    for len in 0..slot_end {
+        assert_eq!(Anchor::decode(&slot[..len]), Err(HeaderFault::Short));
     }
+    assert_eq!(Anchor::decode(&slot[..slot_end]), Ok(sample_anchor()));
     for len in 0..link.len() {
         assert_eq!(Link::decode(&link[..len], LIFE), Err(FrameFault::Short));
     }
-    let seal = seal_frame(LIFE, SAMPLE_OFFSET, &sample_points(3));
-    for len in 0..seal.len() {
-        assert_eq!(read_seal(&seal[..len], LIFE, SAMPLE_OFFSET), Err(FrameFault::Short));
+    for said in sample_seals() {
+        let seal = said.frame();
+        for len in 0..seal.len() {
+            assert_eq!(read_seal(&seal[..len], LIFE, SAMPLE_OFFSET), Err(FrameFault::Short));
+        }
+    }
+    for len in 1..notes.len() {
+        let read: Vec<_> = Sections::new(&notes[..len]).collect();
+        assert_eq!(read, [Err(FrameFault::Short)]);
     }
     for checksum in checksums() {
         for lengths in SHAPES {
@@ -393,7 +594,10 @@ fn a_frame_of_another_kind_does_not_pass_for_a_link_a_seal_or_data() {
     assert_eq!(Link::decode(&seal, life), Err(FrameFault::Order));
     assert_eq!(read_seal(&data, life, FIRST_FRAME_OFFSET), Err(FrameFault::Order));
     assert_eq!(read_seal(&link, life, FIRST_FRAME_OFFSET), Err(FrameFault::Order));
-    for other in [&link[..], &seal] {
+    let extension = extension_frame(life, FIRST_FRAME_OFFSET, FIRST_EXTENSION_KIND, &[7; 64]);
+    assert_eq!(Link::decode(&extension, life), Err(FrameFault::Order));
+    assert_eq!(read_seal(&extension, life, FIRST_FRAME_OFFSET), Err(FrameFault::Order));
+    for other in [&link[..], &seal, &extension] {
         let header = FrameHeader::decode(other, life, FIRST_FRAME_OFFSET).unwrap();
         let data = DataFrame::decode(other, &header, ChecksumKind::Crc32);
         assert_eq!(data.map(|_| ()), Err(FrameFault::Table));
@@ -423,8 +627,8 @@ fn entries_end_after_the_first_damaged_one() {
 #[test]
 fn numbers_end_at_two_to_the_56() {
     let checksum = ChecksumKind::Crc32;
-    for (behind, count, fits) in [(0, 1, 1), (0, 2, 1), (1, 2, 2), (1, 3, 2), (7, 8, 8), (7, 9, 8)] {
-        let first = Sequence::try_from(Sequence::MAX.value() - behind).unwrap();
+    for (left, count, fits) in [(0, 1, 1), (0, 2, 1), (1, 2, 2), (1, 3, 2), (7, 8, 8), (7, 9, 8)] {
+        let first = Sequence::try_from(Sequence::MAX.value() - left).unwrap();
         let payloads = vec![vec![1]; count];
         let bytes = data_frame(LIFE, SAMPLE_OFFSET, checksum, first, &payloads);
         let header = FrameHeader::decode(&bytes, LIFE, SAMPLE_OFFSET).unwrap();
@@ -484,19 +688,73 @@ proptest! {
     }
 
     #[test]
-    fn seals_round_trip((life, offset, durable) in any_place(), next in any_sequence(), points in any_points()) {
-        let mut bytes = vec![0xee; seal_frame_bytes(points.len()) as usize];
+    fn seals_round_trip((life, offset, durable) in any_place(), next in any_sequence(), said in any_seal()) {
+        let sections = said.section_bytes();
+        let mut bytes = vec![0xee; said.frame_bytes()];
         let header = FrameHeader { first: next, durable_offset: durable, ..sample_frame_header() };
-        let chain = encode_seal_frame(&mut bytes, header, life, offset, &points);
+        let chain = encode_seal_frame(&mut bytes, header, life, offset, &said.body(&sections));
         prop_assert_eq!(chain.to_le_bytes(), &bytes[..4]);
         let header = FrameHeader::decode(&bytes, life, offset).unwrap();
         prop_assert_eq!((header.first, header.durable_offset), (next, durable));
         prop_assert_eq!(header.next_sequence(), Some(next));
         prop_assert_eq!(header.layout(ChecksumKind::Crc32).end, bytes.len() as u64);
         let seal = Seal::decode(&bytes, &header).unwrap();
-        prop_assert_eq!(seal.points() as usize, points.len());
-        prop_assert_eq!(seal.index_crc(), crc32(&bytes[40..]));
-        prop_assert_eq!(read_seal(&bytes, life, offset), Ok(points));
+        prop_assert_eq!(seal.points() as usize, said.points.len());
+        prop_assert_eq!(seal.points_bytes(), said.points.len() * 24);
+        prop_assert_eq!(seal.index_bytes(), said.points.len() * 24 + sections.len());
+        prop_assert_eq!(seal.index_crc(), crc32(&bytes[56..]));
+        prop_assert_eq!(read_seal(&bytes, life, offset), Ok(said));
+    }
+
+    #[test]
+    fn extension_frames_round_trip(
+        (life, offset, durable) in any_place(), first in any_sequence(), kind in FIRST_EXTENSION_KIND..,
+        previous: u32, body in vec(any::<[u8; 8]>(), 0..13),
+    ) {
+        let body = body.concat();
+        let header = FrameHeader {
+            previous, first, kind: FrameKind::Extension(kind), payload_bytes: body.len() as u32,
+            entries: 0, durable_offset: durable, table_crc: crc32(&body),
+        };
+        let bytes = [&header.encode(life, offset)[..], &body].concat();
+        prop_assert_eq!(FrameHeader::decode(&bytes, life, offset), Ok(header));
+        prop_assert_eq!(header.next_sequence(), Some(first));
+        prop_assert_eq!(header.layout(ChecksumKind::Crc32).end, bytes.len() as u64);
+        prop_assert!(header.vouches_for_body(&bytes));
+        prop_assert!(body.is_empty() || !header.vouches_for_body(&bytes[..bytes.len() - 1]));
+    }
+
+    #[test]
+    fn sections_round_trip(sections in any_sections()) {
+        let bytes = encoded_sections(&sections);
+        prop_assert_eq!(bytes.len() as u64 % FRAME_ALIGN, 0);
+        prop_assert_eq!(read_sections(Sections::new(&bytes)), Ok(sections));
+    }
+
+    /// In the fixed part the SEAL is none, after it the index is bad.
+    #[test]
+    fn any_single_bit_flip_in_any_seal_is_refused(said in any_seal(), bit: Index) {
+        let bytes = said.frame();
+        let bit = bit.index(bytes.len() * 8);
+        let expected = if bit < FRAME_HEADER_BYTES * 8 { FrameFault::Header } else { FrameFault::Table };
+        prop_assert_eq!(read_seal(&flipped(&bytes, bit), LIFE, SAMPLE_OFFSET), Err(expected));
+    }
+
+    /// A section that is handed out lies in the bytes, after the one before it; what stands before arbitrary bytes is read.
+    #[test]
+    fn arbitrary_bytes_as_sections_stay_in_bounds(
+        whole in any_sections(), rest in vec(prop_oneof![1 => any::<u8>(), 4 => Just(0)], 0..300),
+    ) {
+        let bytes = [&encoded_sections(&whole)[..], &rest].concat();
+        let mut at = bytes.as_ptr().addr();
+        for section in Sections::new(&bytes).map_while(Result::ok) {
+            prop_assert_eq!(section.body.as_ptr().addr(), at + SECTION_HEADER_BYTES);
+            at += section_bytes(section.body.len());
+        }
+        prop_assert!(at <= bytes.as_ptr().addr() + bytes.len());
+        let read: Vec<_> = Sections::new(&bytes).take(whole.len()).collect();
+        let written: Vec<_> = whole.iter().map(|(kind, body)| Ok(Section { kind: *kind, body })).collect();
+        prop_assert_eq!(read, written);
     }
 
     #[test]
@@ -505,8 +763,21 @@ proptest! {
     }
 
     #[test]
-    fn anchors_round_trip(anchor in any_anchor()) {
-        prop_assert_eq!(Anchor::decode(&anchor.encode()), Ok(anchor));
+    fn anchors_round_trip(anchor in any_anchor(), sections in any_sections()) {
+        let encoded = encoded_sections(&sections);
+        let slot = anchor.encode(&encoded);
+        prop_assert_eq!(Anchor::decode(&slot), Ok(anchor));
+        prop_assert_eq!(Anchor::sections(&slot), &encoded);
+        prop_assert_eq!(read_sections(Sections::new(Anchor::sections(&slot))), Ok(sections));
+        prop_assert!(slot[ANCHOR_BYTES + encoded.len()..].iter().all(|&byte| byte == 0));
+        // What a writer hands on is the same again.
+        prop_assert_eq!(anchor.encode(Anchor::sections(&slot)), slot);
+    }
+
+    #[test]
+    fn sections_of_arbitrary_slots_stay_in_bounds(slot in vec(any::<u8>(), 0..SLOT_BYTES + 100)) {
+        let sections = Anchor::sections(&slot);
+        prop_assert!(sections.is_empty() || ANCHOR_BYTES + sections.len() <= slot.len().min(SLOT_BYTES));
     }
 
     #[test]
@@ -562,12 +833,13 @@ proptest! {
 
     #[test]
     fn any_single_bit_flip_in_a_header_or_anchor_is_refused(
-        header in any_header(), anchor in any_anchor(), bit: Index,
+        header in any_header(), anchor in any_anchor(), sections in any_sections(), bit: Index,
     ) {
         let header = flipped(&header.encode(), bit.index(SEGMENT_HEADER_BYTES * 8));
         prop_assert!(SegmentHeader::decode(&header).is_err());
-        let anchor = flipped(&anchor.encode(), bit.index(ANCHOR_BYTES * 8));
-        prop_assert!(Anchor::decode(&anchor).is_err());
+        let sections = encoded_sections(&sections);
+        let slot = flipped(&anchor.encode(&sections), bit.index((ANCHOR_BYTES + sections.len()) * 8));
+        prop_assert!(Anchor::decode(&slot).is_err());
     }
 
     #[test]
@@ -619,24 +891,58 @@ proptest! {
             header.payload_bytes = u32::try_from(sum).unwrap_or(header.payload_bytes);
         }
         let bytes = [&header.encode(life, offset)[..], &body].concat();
-        let possible = (header.kind == FrameKind::Data) == (header.entries > 0) && header.entries <= MAX_FRAME_ENTRIES;
+        let is_extension = matches!(header.kind, FrameKind::Extension(_));
+        let possible = (header.kind == FrameKind::Data) == (header.entries > 0) && header.entries <= MAX_FRAME_ENTRIES
+            && (!is_extension || header.payload_bytes.is_multiple_of(8));
         let expected = if possible { Ok(header) } else { Err(FrameFault::Header) };
         prop_assert_eq!(FrameHeader::decode(&bytes, life, offset), expected);
         assert_in_bounds(&bytes, &header, checksum);
+        prop_assert!(!header.vouches_for_body(&bytes) || header.payload_bytes as usize <= body.len());
         if let Ok(seal) = Seal::decode(&bytes, &header)
             && let Ok(index) = seal.index(&bytes)
         {
             prop_assert_eq!(index.points().len(), seal.points() as usize);
-            prop_assert!(seal_frame_bytes(index.points().len()) <= bytes.len() as u64);
+            prop_assert!(FRAME_HEADER_BYTES + SEAL_FIXED_BYTES + seal.index_bytes() <= bytes.len());
+        }
+    }
+
+    /// The same for the fixed part of a SEAL, and for an index under a checksum that matches.
+    #[test]
+    fn a_genuine_seal_before_arbitrary_bytes_stays_in_bounds(
+        points in 0..8_u32, sections_bytes in prop_oneof![4 => (0..25_u32).prop_map(|units| units * 8), 1 => 0..200_u32],
+        fixed in any::<(u32, u64)>(), index_agrees: bool, rest in vec(any::<u8>(), 0..400),
+    ) {
+        let index_bytes = points as usize * 24 + sections_bytes as usize;
+        let index_crc = rest.get(..index_bytes).filter(|_| index_agrees).map_or(fixed.0, crc32);
+        let mut body = [&points.to_le_bytes()[..], &index_crc.to_le_bytes(), &fixed.1.to_le_bytes()].concat();
+        body.extend([1, 0, 0, 0]);
+        body.extend(sections_bytes.to_le_bytes());
+        let header = FrameHeader {
+            kind: FrameKind::Seal, payload_bytes: 24 + points * 24 + sections_bytes,
+            table_crc: crc32(&body), ..sample_frame_header()
+        };
+        let bytes = [&header.encode(LIFE, SAMPLE_OFFSET)[..], &body, &rest].concat();
+        let seal = Seal::decode(&bytes, &header);
+        prop_assert_eq!(seal.is_ok(), u64::from(sections_bytes).is_multiple_of(FRAME_ALIGN));
+        if let Ok(seal) = seal {
+            let index = seal.index(&bytes);
+            prop_assert_eq!(index.err() == Some(FrameFault::Short), index_bytes > rest.len());
+            prop_assert!(index.is_ok() || !index_agrees || index_bytes > rest.len());
+            prop_assert_eq!(seal.previous, Some(fixed.1).filter(|&offset| offset != 0));
+            if let Ok(index) = index {
+                prop_assert_eq!(index.points().len(), points as usize);
+                let sections = &rest[seal.points_bytes()..index_bytes];
+                prop_assert!(index.sections().eq(Sections::new(sections)));
+            }
         }
     }
 
     #[test]
-    fn what_stands_behind_a_frame_does_not_matter(
-        checksum in any_checksum(), payloads in any_payloads(), behind in vec(any::<u8>(), 0..100),
+    fn what_stands_after_a_frame_does_not_matter(
+        checksum in any_checksum(), payloads in any_payloads(), after in vec(any::<u8>(), 0..100),
     ) {
         let frame = Frame::of(checksum, payloads);
-        let bytes = [&frame.bytes[..], &behind].concat();
+        let bytes = [&frame.bytes[..], &after].concat();
         let (entries, end) = read_data(&bytes, LIFE, SAMPLE_OFFSET, checksum);
         frame.assert_prefix(&entries);
         prop_assert_eq!((entries.len(), end), (frame.payloads.len(), Ok(())));
@@ -725,8 +1031,8 @@ impl Frame {
                 header.payload_bytes = others.saturating_add(length);
             }
         });
-        for behind in [[0; 64], [0xa5; 64]] {
-            let bytes = [&bytes[..], &behind].concat();
+        for after in [[0; 64], [0xa5; 64]] {
+            let bytes = [&bytes[..], &after].concat();
             let (entries, end) = read_data(&bytes, LIFE, SAMPLE_OFFSET, self.checksum);
             assert!(end.is_err(), "entry {row} with length {length}");
             assert!(entries.len() <= row, "entry {row} with length {length}");
@@ -761,9 +1067,45 @@ impl Frame {
     }
 }
 
+/// What a SEAL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sealed {
+    kind: SealKind,
+    previous: Option<u64>,
+    points: Vec<IndexPoint>,
+    sections: Written,
+}
+
+impl Sealed {
+    fn section_bytes(&self) -> Vec<u8> {
+        encoded_sections(&self.sections)
+    }
+
+    fn body<'a>(&'a self, sections: &'a [u8]) -> SealBody<'a> {
+        SealBody { kind: self.kind, previous: self.previous, points: &self.points, sections }
+    }
+
+    /// Where the sections begin in the frame.
+    fn sections_start(&self) -> usize {
+        seal_frame_bytes(self.points.len()) as usize
+    }
+
+    fn frame_bytes(&self) -> usize {
+        self.sections_start() + self.section_bytes().len()
+    }
+
+    /// The frame at [`SAMPLE_OFFSET`] of [`LIFE`].
+    fn frame(&self) -> Vec<u8> {
+        let mut bytes = vec![0xee; self.frame_bytes()];
+        let header = FrameHeader { durable_offset: SAMPLE_OFFSET, ..sample_frame_header() };
+        encode_seal_frame(&mut bytes, header, LIFE, SAMPLE_OFFSET, &self.body(&self.section_bytes()));
+        bytes
+    }
+}
+
 type Numbered = (Sequence, Vec<u8>);
 
-/// The entries in front of the first fault, and the fault.
+/// The entries before the first fault, and the fault.
 fn read_data(
     bytes: &[u8],
     life: Life,
@@ -783,10 +1125,27 @@ fn read_data(
     (read, end)
 }
 
-fn read_seal(bytes: &[u8], life: Life, offset: u64) -> Result<Vec<IndexPoint>, FrameFault> {
+fn read_seal(bytes: &[u8], life: Life, offset: u64) -> Result<Sealed, FrameFault> {
     let header = FrameHeader::decode(bytes, life, offset)?;
-    let index = Seal::decode(bytes, &header)?.index(bytes)?;
-    Ok(index.points().map(|point| point.expect("a point inside a segment")).collect())
+    let seal = Seal::decode(bytes, &header)?;
+    let index = seal.index(bytes)?;
+    let points = index.points().map(|point| point.expect("a point inside a segment")).collect();
+    let sections = read_sections(index.sections())?;
+    Ok(Sealed { kind: seal.kind, previous: seal.previous, points, sections })
+}
+
+/// The kind of the extension frame at [`SAMPLE_OFFSET`] of [`LIFE`].
+fn check_extension(bytes: &[u8]) -> Result<u8, FrameFault> {
+    let header = FrameHeader::decode(bytes, LIFE, SAMPLE_OFFSET)?;
+    let FrameKind::Extension(kind) = header.kind else { return Err(FrameFault::Order) };
+    if header.vouches_for_body(bytes) { Ok(kind) } else { Err(FrameFault::Table) }
+}
+
+/// Types and bodies.
+type Written = Vec<(u32, Vec<u8>)>;
+
+fn read_sections(sections: Sections<'_>) -> Result<Written, FrameFault> {
+    sections.map(|section| section.map(|section| (section.kind, section.body.to_vec()))).collect()
 }
 
 /// Every payload that is handed out lies in the frame that its header describes, in order.
@@ -824,8 +1183,31 @@ fn frame_bytes(checksum: ChecksumKind, payloads: &[Vec<u8>]) -> usize {
 fn seal_frame(life: Life, offset: u64, points: &[IndexPoint]) -> Vec<u8> {
     let mut bytes = vec![0xee; seal_frame_bytes(points.len()) as usize];
     let header = FrameHeader { durable_offset: offset, ..sample_frame_header() };
-    encode_seal_frame(&mut bytes, header, life, offset, points);
+    let body = SealBody { kind: SealKind::Final, previous: None, points, sections: &[] };
+    encode_seal_frame(&mut bytes, header, life, offset, &body);
     bytes
+}
+
+/// `body` has no padding: its length is a multiple of [`FRAME_ALIGN`].
+fn extension_frame(life: Life, offset: u64, kind: u8, body: &[u8]) -> Vec<u8> {
+    let header = FrameHeader {
+        kind: FrameKind::Extension(kind),
+        payload_bytes: body.len() as u32,
+        durable_offset: offset,
+        table_crc: crc32(body),
+        ..sample_frame_header()
+    };
+    [&header.encode(life, offset)[..], body].concat()
+}
+
+fn section(kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0xee; section_bytes(body.len())];
+    encode_section(&mut bytes, kind, body);
+    bytes
+}
+
+fn encoded_sections(sections: &Written) -> Vec<u8> {
+    sections.iter().flat_map(|(kind, body)| section(*kind, body)).collect()
 }
 
 /// A frame with a changed header, whose checksum matches.
@@ -841,7 +1223,24 @@ fn link_resealed(bytes: &[u8]) -> Vec<u8> {
     repaired(bytes, LIFE, FIRST_FRAME_OFFSET, |header| header.table_crc = crc32(&bytes[32..]))
 }
 
-/// A header or an anchor slot with one byte changed, whose checksum matches.
+/// A SEAL with a changed header, whose checksum and that of the fixed part match.
+fn seal_resealed(bytes: &[u8], change: impl FnOnce(&mut FrameHeader)) -> Vec<u8> {
+    repaired(bytes, LIFE, SAMPLE_OFFSET, |header| {
+        header.table_crc = crc32(&bytes[32..56]);
+        change(header);
+    })
+}
+
+/// The frame at [`SAMPLE_OFFSET`] of [`LIFE`] as one of another kind, whose checksum matches.
+fn with_kind(frame: &[u8], kind: u8) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
+    bytes[15] = kind;
+    let crc = crc32(&bytes[4..32]) ^ LIFE.mask(SAMPLE_OFFSET);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// A header, or the fields of an anchor slot without sections, with one byte changed, whose checksum matches.
 fn with_byte(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[at] = value;
@@ -849,6 +1248,16 @@ fn with_byte(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
     let crc = crc32(&bytes[..crc_at]);
     bytes[crc_at..].copy_from_slice(&crc.to_le_bytes());
     bytes
+}
+
+/// A slot whose checksum matches, as far as its length is one that a slot may have.
+fn slot_resealed(slot: &[u8]) -> Vec<u8> {
+    let length = u32::from_le_bytes(slot[12..16].try_into().expect("4 bytes")) as usize;
+    let sections = if length <= SLOT_BYTES { slot.get(ANCHOR_BYTES..length) } else { None };
+    let crc = crc32(&[&slot[..124], sections.unwrap_or_default()].concat());
+    let mut slot = slot.to_vec();
+    slot[124..128].copy_from_slice(&crc.to_le_bytes());
+    slot
 }
 
 fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
@@ -884,8 +1293,21 @@ fn sample_frame_header() -> FrameHeader {
 }
 
 fn sample_header(checksum: ChecksumKind) -> SegmentHeader {
-    let log = LogId(*b"0123456789abcdef");
-    SegmentHeader { log, life: LIFE, nominal_bytes: 64 << 20, checksum, fresh: true, created_unix_ns: 1 }
+    SegmentHeader {
+        log: LogId(*b"0123456789abcdef"),
+        life: LIFE,
+        nominal_bytes: 64 << 20,
+        checksum,
+        fresh: true,
+        features: 0,
+        created_unix_ns: 1,
+    }
+}
+
+/// A segment header, and the fields of an anchor slot without sections.
+fn sample_encoded() -> (Vec<u8>, Vec<u8>) {
+    let header = sample_header(ChecksumKind::Crc32).encode();
+    (header.to_vec(), sample_anchor().encode(&[])[..ANCHOR_BYTES].to_vec())
 }
 
 fn sample_anchor() -> Anchor {
@@ -918,13 +1340,30 @@ fn sample_links() -> [Link; 6] {
         predecessor: (!reason.begins_log()).then_some(predecessor),
         chain: 0x0a0b_0c0d,
         next: Sequence::MAX,
-        durable_offset: Link::end_offset(),
+        begun_unix_ns: 1_700_000_000_000_000_000,
     })
 }
 
 fn sample_points(count: u64) -> Vec<IndexPoint> {
-    let point = |n| IndexPoint { offset: FIRST_FRAME_OFFSET + (n << 16), first: Sequence::ZERO };
+    let point = |n| IndexPoint { offset: FIRST_FRAME_OFFSET + (n << 16), first: Sequence::ZERO, unix_ns: n };
     (0..count).map(point).collect()
+}
+
+fn sample_seals() -> Vec<Sealed> {
+    let sections = vec![(NOTES_SECTION, b"some notes".to_vec()), (7, vec![])];
+    [
+        (SealKind::Close, None, 0, vec![]),
+        (SealKind::Close, Some(FIRST_FRAME_OFFSET + 72), 1, vec![]),
+        (SealKind::Final, Some(FIRST_FRAME_OFFSET + 72), 0, sections.clone()),
+        (SealKind::Final, None, 3, sections),
+    ]
+    .map(|(kind, previous, points, sections)| Sealed {
+        kind,
+        previous,
+        points: sample_points(points),
+        sections,
+    })
+    .to_vec()
 }
 
 // --- Strategies ------------------------------------------------------------------------------------
@@ -954,7 +1393,7 @@ fn any_offset() -> impl Strategy<Value = u64> {
     prop_oneof![first..=last, first..first + 100, last - 10..=last].prop_map(|unit| unit * FRAME_ALIGN)
 }
 
-/// A life, an offset, and a durable point at or in front of it.
+/// A life, an offset, and a durable point at or before it.
 fn any_place() -> impl Strategy<Value = (Life, u64, u64)> {
     (any_life(), any_offset(), any::<Index>()).prop_map(|(life, offset, back)| {
         let units = (offset - FIRST_FRAME_OFFSET) / FRAME_ALIGN;
@@ -967,7 +1406,8 @@ fn any_payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 fn any_frame_header() -> impl Strategy<Value = FrameHeader> {
-    let kind = select(vec![FrameKind::Data, FrameKind::Data, FrameKind::Link, FrameKind::Seal]);
+    let extension = (FIRST_EXTENSION_KIND..).prop_map(FrameKind::Extension);
+    let kind = prop_oneof![2 => Just(FrameKind::Data), 1 => Just(FrameKind::Link), 1 => Just(FrameKind::Seal), 1 => extension];
     let payload_bytes = prop_oneof![2 => 0..300_u32, 1 => any::<u32>(), 1 => Just(u32::MAX)];
     let entries = prop_oneof![2 => 0..12_u32, 1 => any::<u32>(), 1 => Just(u32::MAX)];
     (any_sequence(), kind, payload_bytes, entries, any::<(u32, u32)>()).prop_map(
@@ -991,30 +1431,46 @@ fn any_seal_offset() -> impl Strategy<Value = Option<u64>> {
 fn any_link() -> impl Strategy<Value = Link> {
     let predecessor = (any_segment(), any::<u64>(), any_seal_offset())
         .prop_map(|(segment, end_offset, seal_offset)| Predecessor { segment, end_offset, seal_offset });
-    (select(REASONS.to_vec()), predecessor, any::<u32>(), any_sequence(), any::<u32>()).prop_map(
-        |(reason, predecessor, chain, next, behind)| Link {
+    (select(REASONS.to_vec()), predecessor, any::<u32>(), any_sequence(), any::<u64>()).prop_map(
+        |(reason, predecessor, chain, next, begun_unix_ns)| Link {
             reason,
             predecessor: (!reason.begins_log()).then_some(predecessor),
             chain,
             next,
-            durable_offset: Link::end_offset() + u64::from(behind) * FRAME_ALIGN,
+            begun_unix_ns,
         },
     )
 }
 
 fn any_points() -> impl Strategy<Value = Vec<IndexPoint>> {
-    let point = (FIRST_FRAME_OFFSET..=u64::MAX, any_sequence());
-    vec(point.prop_map(|(offset, first)| IndexPoint { offset, first }), 0..20)
+    let point = (FIRST_FRAME_OFFSET..=u64::MAX, any_sequence(), any::<u64>());
+    vec(point.prop_map(|(offset, first, unix_ns)| IndexPoint { offset, first, unix_ns }), 0..20)
+}
+
+/// They fit a slot of the anchor.
+fn any_sections() -> impl Strategy<Value = Written> {
+    let kind = prop_oneof![Just(NOTES_SECTION), any::<u32>()];
+    let body = prop_oneof![4 => vec(any::<u8>(), 0..40), 1 => vec(any::<u8>(), MAX_NOTES_BYTES)];
+    vec((kind, body), 0..4).prop_filter("a slot holds no more", |sections| {
+        encoded_sections(sections).len() <= SLOT_BYTES - ANCHOR_BYTES
+    })
+}
+
+fn any_seal() -> impl Strategy<Value = Sealed> {
+    let kind = select(vec![SealKind::Final, SealKind::Close]);
+    (kind, any_seal_offset(), any_points(), any_sections())
+        .prop_map(|(kind, previous, points, sections)| Sealed { kind, previous, points, sections })
 }
 
 fn any_header() -> impl Strategy<Value = SegmentHeader> {
-    (any::<[u8; 16]>(), any_life(), any::<(u64, bool, u64)>(), any_checksum()).prop_map(
-        |(log, life, (nominal_bytes, fresh, created_unix_ns), checksum)| SegmentHeader {
+    (any::<[u8; 16]>(), any_life(), any::<(u64, bool, u16, u64)>(), any_checksum()).prop_map(
+        |(log, life, (nominal_bytes, fresh, features, created_unix_ns), checksum)| SegmentHeader {
             log: LogId(log),
             life,
             nominal_bytes,
             checksum,
             fresh,
+            features: features & !REQUIRED_FEATURES,
             created_unix_ns,
         },
     )

@@ -76,6 +76,11 @@ impl Policy {
 /// A log that grows for ever makes every round slower than the one before.
 const ROUNDS_A_LOG: u64 = 50;
 
+/// Segments that a log does not fill in so many rounds, but for the first ones, which are small.
+const ROOMY_KIB: u64 = 64 << 10;
+/// Segment files that a log with such segments leaves, beside one for each torn tail: those that it has filled, and the last one.
+const MOST_FILES: u64 = 3;
+
 /// What was done and seen.
 #[derive(Debug, Default)]
 struct Ledger {
@@ -84,6 +89,8 @@ struct Ledger {
     acks: u64,
     entries: u64,
     torn: u64,
+    /// Segment files that a log with roomy segments has left, without one for each torn tail.
+    most_files: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> bool {
@@ -99,7 +106,7 @@ fn prove(arguments: &Arguments) -> Result<(), String> {
     let scratch = scratch(arguments.dir.as_deref())?;
     let mut ledger = Ledger::default();
     let held = kill_all(arguments, &program, &scratch.path, &mut ledger);
-    let Ledger { rounds, logs, acks, entries, torn } = ledger;
+    let Ledger { rounds, logs, acks, entries, torn, most_files } = ledger;
     let (seed, policy) = (arguments.seed, arguments.sync.name());
     println!("kill loop, seed {seed}, sync {policy}");
     println!("  rounds killed     {rounds}");
@@ -107,6 +114,11 @@ fn prove(arguments: &Arguments) -> Result<(), String> {
     println!("  acknowledged      {acks}");
     println!("  entries found     {entries}");
     println!("  torn tails        {torn}");
+    if most_files > 0 {
+        println!(
+            "  files left        {most_files} at most, and one for each torn tail, where segments are large"
+        );
+    }
     held.map_err(|violation| {
         let (logs, again) = (scratch.keep(), rounds + 1);
         format!(
@@ -132,6 +144,9 @@ fn kill_all(
             return Err(format!("{} exists: a log of its own is needed", directory.display()));
         }
         let mut truth = Truth::new(seed);
+        // Every second log has segments that take all its lives, and few files are left.
+        let is_roomy = (first / ROUNDS_A_LOG) % 2 == 1;
+        let mut torn_tails = 0;
         for number in first..rounds.min(first + ROUNDS_A_LOG) {
             let mut random = Random::of(seed, number);
             let round = Round {
@@ -140,7 +155,7 @@ fn kill_all(
                 seed,
                 number,
                 sync,
-                segment_kib: 12 + random.below(53),
+                segment_kib: if is_roomy { ROOMY_KIB } else { 12 + random.below(53) },
                 acks_to_live: 1 + random.below(sync.most_acks()),
                 grace_micros: random.below(2000),
             };
@@ -150,14 +165,28 @@ fn kill_all(
             ledger.rounds += 1;
             ledger.acks += killed.acked;
             ledger.entries += found;
-            ledger.torn += u64::from(torn);
+            torn_tails += u64::from(torn);
         }
+        ledger.torn += torn_tails;
         // One open and close without a kill, then everything once more.
         program.close(&directory)?;
         truth.compare_all(program, &directory)?;
         ledger.logs += 1;
+        if is_roomy {
+            let files = segment_files(&directory)?;
+            if files > torn_tails + MOST_FILES {
+                return Err(format!("{files} segment files are left, with {torn_tails} torn tails"));
+            }
+            ledger.most_files = ledger.most_files.max(files.saturating_sub(torn_tails));
+        }
     }
     Ok(())
+}
+
+fn segment_files(directory: &Path) -> Result<u64, String> {
+    let listed = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+    let names = listed.map_while(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| wal_format::SegmentName::parse(name).is_some()).count() as u64)
 }
 
 /// Where the logs are made.

@@ -18,22 +18,24 @@ use crate::named::{Named, remove, sync_directory};
 use crate::rules::{Rule, Rules};
 
 /// Both slots as they were read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slots {
     slots: [Result<Anchor, HeaderFault>; SLOTS],
+    /// The sections of the newer one.
+    pub(crate) sections: Vec<u8>,
 }
 
 impl Slots {
     /// No anchor file.
-    pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS] };
+    pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS], sections: Vec::new() };
 
     /// Reads both slots. What is no regular file is damage; a slot of a later version is unsupported,
     /// because its writer may rely on what this one does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
         let mut bytes = [0; SLOT_BYTES * SLOTS];
         let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
-        let slot = |index: usize| Anchor::decode(&bytes[..read][(index * SLOT_BYTES).min(read)..]);
-        let slots = [slot(0), slot(1)];
+        let slot = |index: usize| &bytes[..read][(index * SLOT_BYTES).min(read)..];
+        let slots = [Anchor::decode(slot(0)), Anchor::decode(slot(1))];
         for result in slots {
             if let Err(
                 fault @ (HeaderFault::Version(_) | HeaderFault::Features(_) | HeaderFault::ChecksumKind(_)),
@@ -42,12 +44,17 @@ impl Slots {
                 return Err(Error::Unsupported { file: file.path.to_path_buf(), fault });
             }
         }
-        Ok(Slots { slots })
+        let mut slots = Slots { slots, sections: Vec::new() };
+        slots.sections = Anchor::sections(slot(slots.newest_index())).to_vec();
+        Ok(slots)
     }
 
-    /// The newer of the valid slots.
-    pub(crate) fn newest(&self) -> Option<Anchor> {
-        self.slots.iter().flatten().max_by_key(|anchor| anchor.generation).copied()
+    /// The newer of the valid slots. That the log was closed is believed only while the other slot is valid, too:
+    /// otherwise that may be the newer one, damaged, and say that the log was opened again.
+    pub(crate) fn newest(&self, rules: Rules) -> Option<Anchor> {
+        let newest = self.slots.iter().flatten().max_by_key(|anchor| anchor.generation).copied()?;
+        let is_certain = self.slots.iter().all(Result::is_ok) || !rules.keeps(Rule::CloseNeedsBothSlots);
+        Some(Anchor { seal_offset: newest.seal_offset.filter(|_| is_certain), ..newest })
     }
 
     /// Why there is no valid slot.
@@ -78,6 +85,8 @@ pub struct AnchorFile {
     file: Named,
     last: Anchor,
     next_slot: usize,
+    /// What a later version has put into the slots: handed on as it was.
+    sections: Vec<u8>,
     /// Its name is known to be durable: this process made it, or a LINK stands on it.
     proven: bool,
     /// Where the log begins, as both slots say; none while they may differ.
@@ -97,6 +106,7 @@ impl AnchorFile {
         directory: &dyn Directory,
         catalog: &Catalog,
         anchor: Anchor,
+        sections: Vec<u8>,
         rules: Rules,
     ) -> Result<AnchorFile, Error> {
         if !catalog.segments.is_empty() {
@@ -108,7 +118,7 @@ impl AnchorFile {
         if catalog.anchor.is_some() {
             remove(directory, ANCHOR_FILE)?;
         }
-        let file = AnchorFile::create(directory, anchor, rules)?;
+        let file = AnchorFile::create(directory, anchor, sections, rules)?;
         sync_directory(directory)?;
         Ok(file)
     }
@@ -120,19 +130,24 @@ impl AnchorFile {
     pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
         if !self.proven {
             let catalog = Catalog::read(directory)?;
-            *self = AnchorFile::remake(directory, &catalog, self.last, self.rules)?;
+            let sections = self.sections.clone();
+            *self = AnchorFile::remake(directory, &catalog, self.last, sections, self.rules)?;
         }
         Ok(())
     }
 
-    fn create(directory: &dyn Directory, anchor: Anchor, rules: Rules) -> Result<AnchorFile, Error> {
+    fn create(
+        directory: &dyn Directory,
+        anchor: Anchor,
+        sections: Vec<u8>,
+        rules: Rules,
+    ) -> Result<AnchorFile, Error> {
         let file = Named::create(directory, ANCHOR_FILE)?;
         let mut bytes = [0; SLOT_BYTES * SLOTS];
         let first = Anchor { generation: 1, ..anchor };
         let second = Anchor { generation: 2, ..anchor };
         for (slot, anchor) in bytes.chunks_exact_mut(SLOT_BYTES).zip([first, second]) {
-            let encoded = anchor.encode();
-            slot[..encoded.len()].copy_from_slice(&encoded);
+            slot.copy_from_slice(&anchor.encode(&sections));
         }
         file.write_all(&bytes, 0)?;
         file.sync()?;
@@ -140,6 +155,7 @@ impl AnchorFile {
             file,
             last: second,
             next_slot: 0,
+            sections,
             proven: true,
             begins: Some(beginning(&second)),
             gone_before: second.first,
@@ -159,6 +175,7 @@ impl AnchorFile {
             file,
             last: newest,
             next_slot: 1 - slots.newest_index(),
+            sections: slots.sections.clone(),
             proven,
             begins: slots.agree_on_first().then(|| beginning(&newest)),
             gone_before: newest.first,
@@ -193,7 +210,10 @@ impl AnchorFile {
     /// whole. After a failure of an anchor that begins elsewhere, the log begins there or where it did, until
     /// the next one is written.
     pub fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
-        let reached = |anchor: &Anchor| anchor.durable.map(|point| (point.segment, point.offset));
+        // A close states the place of its SEAL. Who appends after that states at least the end of the SEAL.
+        let reached = |anchor: &Anchor| {
+            anchor.durable.map(|point| (point.segment, point.offset, anchor.seal_offset.is_some()))
+        };
         if anchor.first < self.gone_before || reached(&anchor) < reached(&self.last) {
             return Ok(());
         }
@@ -214,9 +234,7 @@ impl AnchorFile {
     pub(crate) fn rewrite(&mut self, anchor: Anchor) -> Result<(), Error> {
         let generation = self.last.generation.checked_add(1).ok_or(Error::OutOfNumbers)?;
         let anchor = Anchor { generation, ..anchor };
-        let mut slot = [0; SLOT_BYTES];
-        let encoded = anchor.encode();
-        slot[..encoded.len()].copy_from_slice(&encoded);
+        let slot = anchor.encode(&self.sections);
         let agreeing = (beginning(&self.last) == beginning(&anchor)).then(|| beginning(&anchor));
         self.begins = None;
         self.file.write_all(&slot, (self.next_slot * SLOT_BYTES) as u64)?;
@@ -273,7 +291,8 @@ mod tests {
     }
 
     fn made(disk: &SimDisk) -> AnchorFile {
-        AnchorFile::remake(disk, &Catalog::default(), anchor(0, 1, 9000), Rules::default()).unwrap()
+        AnchorFile::remake(disk, &Catalog::default(), anchor(0, 1, 9000), Vec::new(), Rules::default())
+            .unwrap()
     }
 
     /// Where both slots say that the log begins.
@@ -327,7 +346,7 @@ mod tests {
         let disk = disk.power_cut_losing_everything();
         let named = Named::open(&disk, ANCHOR_FILE, Access::ReadWrite).unwrap();
         let slots = Slots::read(&named).unwrap();
-        let newest = slots.newest().unwrap();
+        let newest = slots.newest(Rules::default()).unwrap();
         assert!(!slots.agree_on_first() && newest.first.value() == 5);
         let mut file = AnchorFile::resume(named, &slots, newest, true, Rules::default());
         file.rewrite(anchor(5, 1, 9000)).unwrap();

@@ -17,6 +17,7 @@ use wal_format::{FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequenc
 
 use crate::entry::Entry;
 use crate::error::{DamageKind, Error, Lost};
+use crate::frame_check::Checked;
 use crate::frames::{Found, Frames, OpenFrame};
 use crate::shelf::Shelf;
 use crate::source::Chunk;
@@ -60,7 +61,9 @@ impl Backward {
         whole: bool,
     ) -> Result<Backward, Error> {
         let mut frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
-        let has_index = !frames.source.volume().points.is_empty();
+        // Behind the last SEAL there is no index.
+        let indexed = frames.source.volume().points.last().map_or(span.start.offset, |last| last.offset);
+        let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
         let until = Edge { offset: span.end.offset, chain: Some(span.end.chain), next: span.end.next };
         let mut backward =
@@ -103,7 +106,7 @@ impl Backward {
             // Its header was good a moment ago.
             Err(fault) => (Lost::between(self.until.next, before), fault),
             Ok(found) => match self.frames.check(&found)? {
-                Ok(()) => {
+                Ok(_) => {
                     self.frame = Some(self.frames.entries(&found));
                     return Ok(());
                 }
@@ -146,25 +149,25 @@ impl Backward {
         let until = self.until;
         let mut tip = start;
         let mut last_first = start.next;
-        let mut sealed = false;
+        let mut goes_on = true;
         while tip.offset != until.offset && (self.whole || tip.next < before) {
             let lost = Lost::between(tip.next, until.next.max(tip.next));
-            if sealed {
-                let kind = DamageKind::Contradiction("frames follow a SEAL");
+            if !goes_on {
+                let kind = DamageKind::Contradiction("frames follow a final SEAL");
                 return Err(self.frames.damaged(shelf, tip.offset, lost, kind));
             }
             let found = match self.frames.find(tip.offset)? {
                 Ok(found) => self.follows(&found, tip)?,
                 Err(fault) => Err(fault),
             };
-            let (found, after) = match found {
+            let (found, after, may_be_followed) = match found {
                 Ok(found) => found,
                 Err(fault) => {
                     return Err(self.frames.damaged(shelf, tip.offset, lost, DamageKind::Frame(fault)));
                 }
             };
-            sealed = found.header.kind == FrameKind::Seal;
-            if !sealed {
+            goes_on = may_be_followed;
+            if found.header.kind == FrameKind::Data {
                 self.offsets.push(found.offset);
             }
             last_first = found.header.first;
@@ -186,34 +189,35 @@ impl Backward {
         Err(self.frames.damaged(shelf, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 
-    /// Whether a frame is the one that has to stand at `tip`; and the number behind it.
-    fn follows(&mut self, found: &Found, tip: Edge) -> Result<Result<(Found, Sequence), FrameFault>, Error> {
+    /// Whether a frame is the one that has to stand at `tip`; the number behind it, and whether frames may follow.
+    fn follows(&mut self, found: &Found, tip: Edge) -> Checked<(Found, Sequence, bool)> {
         let header = &found.header;
         let follows = tip.chain.is_none_or(|chain| chain == header.previous) && header.first == tip.next;
         let Some(after) = header.next_sequence().filter(|_| follows && found.end <= self.until.offset) else {
             return Ok(Err(FrameFault::Order));
         };
         // The tables of DATA frames are checked when their entries are wanted.
-        let checked = if header.kind == FrameKind::Data { Ok(()) } else { self.frames.check(found)? };
-        Ok(checked.map(|()| (*found, after)))
+        let checked = if header.kind == FrameKind::Data { Ok(true) } else { self.frames.check(found)? };
+        Ok(checked.map(|goes_on| (*found, after, goes_on)))
     }
 }
 
 /// What the index of this span would hold, as far as its frames lead on: what is wrong with them is found
 /// by the walk that begins at the last point.
 fn points(frames: &mut Frames) -> Result<Vec<IndexPoint>, Error> {
-    let slot = |offset: u64| offset / INDEX_SPACING_BYTES;
+    let stretch = |offset: u64| offset / INDEX_SPACING_BYTES;
     let Span { start, end, .. } = frames.span;
-    let mut points: Vec<IndexPoint> = Vec::new();
-    let (mut offset, mut next, mut last) = (start.offset, start.next, start.offset);
+    let mut points = frames.source.volume().points.clone();
+    let indexed = points.last().map(|last| (last.offset, last.first));
+    let (mut offset, mut next) = indexed.unwrap_or((start.offset, start.next));
+    let mut last = offset;
     while offset < end.offset
         && let Ok(found) = frames.find(offset)?
-        && found.header.kind == FrameKind::Data
         && found.header.first == next
         && let Some(after) = found.header.next_sequence()
     {
-        if slot(last) < slot(offset) {
-            points.push(IndexPoint { offset, first: next });
+        if found.header.kind == FrameKind::Data && stretch(last) < stretch(offset) {
+            points.push(IndexPoint { offset, first: next, unix_ns: 0 });
             last = offset;
         }
         (offset, next) = (found.end, after);

@@ -97,7 +97,7 @@ pub(crate) fn trace(
         if was_last && current.link.reason != LinkReason::Truncate && linked.file_bytes > end.offset {
             long.push(number);
         }
-        let span = stated_span(&linked, &current.link, current.header.life.segment, open_span(&linked));
+        let span = stated_span(&linked, &current.link, open_span(&linked));
         if let Some(Contradicted { damage, end }) = contradicted(&linked, &span) {
             (broken, sound) = (Some(damage), Some((linked, end)));
             break;
@@ -140,7 +140,7 @@ pub(crate) fn open_span(linked: &Linked) -> Span {
         cut_inside: false,
         seal_offset: None,
         file_bytes: linked.file_bytes,
-        created_unix_ns: linked.header.created_unix_ns,
+        begun_unix_ns: linked.link.begun_unix_ns,
         closed: false,
     }
 }

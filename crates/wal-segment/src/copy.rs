@@ -10,6 +10,8 @@
 //!   segments without an anchor, which every open refuses, or nothing; so no copy that was interrupted passes for a
 //!   shorter log.
 //! - Every frame was checked in the copy, behind its header, before the anchor is made.
+//! - The files end where the log does. So an open of the copy has no room to go on in the last of them, and original and copy
+//!   never write different frames in one life of a segment.
 //!
 //! What the snapshot holds is never written again in the source, and its lease keeps the files there.
 
@@ -88,7 +90,7 @@ fn copy_locked(
     target: &dyn Directory,
     begun: &mut Vec<SegmentName>,
 ) -> Result<CopyReport, Error> {
-    let known = anchor_of(source)?;
+    let (known, sections) = anchor_of(source)?;
     let (first, next) = (snapshot.first(), snapshot.next());
     let mut report = CopyReport { first: first.value(), next: next.value(), segments: 0, bytes: 0 };
     for span in snapshot.spans() {
@@ -113,15 +115,15 @@ fn copy_locked(
         first_segment: snapshot.spans().next().map_or(SegmentNumber::FIRST, |span| span.life.segment),
         active: last.map(|span| (span.life.segment, span.life.salt)),
         durable: last.map(point),
-        seal_offset: last.and_then(|span| span.seal_offset),
+        seal_offset: None,
         ..known
     };
-    AnchorFile::remake(target, &Catalog::default(), anchor, Rules::default())?;
+    AnchorFile::remake(target, &Catalog::default(), anchor, sections, Rules::default())?;
     Ok(report)
 }
 
-/// The identity and the settings of the log. Beside a writer the anchor may be in the making.
-fn anchor_of(source: &dyn Directory) -> Result<Anchor, Error> {
+/// The identity and the settings of the log, and the sections behind them. Beside a writer the anchor may be in the making.
+fn anchor_of(source: &dyn Directory) -> Result<(Anchor, Vec<u8>), Error> {
     for look in 1.. {
         let read = Catalog::read(source).and_then(|catalog| {
             let file = anchor_file::open(source, catalog.anchor, Access::Read)?;
@@ -131,8 +133,8 @@ fn anchor_of(source: &dyn Directory) -> Result<Anchor, Error> {
             Err(error) if has_vanished(&error) && look < LOOKS => Slots::NONE,
             read => read?,
         };
-        if let Some(anchor) = slots.newest() {
-            return Ok(anchor);
+        if let Some(anchor) = slots.newest(Rules::default()) {
+            return Ok((anchor, slots.sections));
         }
         if look >= LOOKS {
             let file = source.path().join(wal_format::ANCHOR_FILE);
@@ -199,7 +201,7 @@ fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Er
     }
     let kind = match walked.stop {
         Stop::Fault(fault) => DamageKind::Frame(fault),
-        Stop::Sealed { .. } => DamageKind::WrongEnd { expected: end.offset },
+        Stop::Sealed => DamageKind::WrongEnd { expected: end.offset },
     };
     Err(damaged(from, span, tip.offset, kind))
 }

@@ -56,8 +56,12 @@ pub(crate) enum AboveSeen {
 /// What stands where the walk of the highest linked segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum StopSeen {
-    /// The walk ended behind a SEAL.
-    Sealed,
+    /// The walk ended behind a final SEAL.
+    Final,
+    /// It ended behind the SEAL of a close that the anchor states.
+    Stated,
+    /// It ended behind the SEAL of a close that no anchor states.
+    Closed,
     /// Blank space, or the end of the file.
     Blank,
     /// Something that is not the next frame.
@@ -91,6 +95,8 @@ pub(crate) enum Verdict {
     New,
     /// A log without entries.
     Empty,
+    /// The last segment ended, and no other was begun.
+    Sealed,
     /// The log was closed.
     Clean,
     /// The log was not closed, and nothing was dropped.
@@ -135,11 +141,12 @@ pub(crate) fn decide(seen: &Observation) -> Verdict {
         (_, _, Above::ClaimsDurable, ..) => Verdict::Refused(Refusal::LinkLost),
         (_, Chain::NoFiles | Chain::NoneLinked, ..) => Verdict::Empty,
         (_, _, _, Reach::Below, ..) => Verdict::Refused(Refusal::Damaged),
-        // Nothing is written behind a SEAL, so a genuine frame there contradicts it.
-        (_, _, _, _, Stop::Sealed, Behind::Frames) => Verdict::Refused(Refusal::Damaged),
-        (_, _, _, _, Stop::Sealed, _) => Verdict::Clean,
+        // Nothing is written behind a final SEAL, nor behind one at which an anchor says that the log was closed.
+        (_, _, _, _, Stop::Final | Stop::Stated, Behind::Frames) => Verdict::Refused(Refusal::Damaged),
+        (_, _, _, _, Stop::Final, _) => Verdict::Sealed,
         // Writes that a sync had not covered reach the device in any order, or not at all.
         (_, _, _, _, _, Behind::Frames | Behind::Strays) => Verdict::Torn,
+        (_, _, _, _, Stop::Stated | Stop::Closed, Behind::Nothing) => Verdict::Clean,
         (_, _, _, _, Stop::Blank | Stop::Fault, Behind::Nothing) => Verdict::Unclosed,
     }
 }
@@ -172,7 +179,7 @@ mod tests {
         for anchor in values!(AnchorSeen: None, Behind, Level, Ahead) {
             for chain in values!(ChainSeen: NoFiles, NoneLinked, Whole, Broken) {
                 for above in values!(AboveSeen: Nothing, Spare, ClaimsDurable, Alien) {
-                    for stop in values!(StopSeen: Sealed, Blank, Fault) {
+                    for stop in values!(StopSeen: Final, Stated, Closed, Blank, Fault) {
                         for behind in values!(BehindSeen: Nothing, Strays, Frames) {
                             for reach in values!(Reach: Below, Reached) {
                                 all.push(Observation { anchor, chain, above, stop, behind, reach });
@@ -236,7 +243,7 @@ mod tests {
     fn the_table_and_the_code_agree_on_every_combination() {
         let table = table();
         let all = observations();
-        assert_eq!(all.len(), 4 * 4 * 4 * 3 * 3 * 2);
+        assert_eq!(all.len(), 4 * 4 * 4 * 5 * 3 * 2);
         let mut reached = vec![0; table.len()];
         for seen in &all {
             let row = table.iter().position(|row| row.matches(seen));
@@ -293,7 +300,7 @@ mod tests {
     fn a_walk_that_ended_below_the_durable_point_is_never_an_end_of_the_log() {
         always(|seen, verdict| {
             seen.reach == Reach::Reached
-                || !matches!(verdict, Verdict::Clean | Verdict::Unclosed | Verdict::Torn)
+                || !matches!(verdict, Verdict::Sealed | Verdict::Clean | Verdict::Unclosed | Verdict::Torn)
         });
     }
 
@@ -338,7 +345,8 @@ mod tests {
             let anchored = matches!(seen.anchor, AnchorSeen::Behind | AnchorSeen::Level);
             let files_in_order = seen.chain != ChainSeen::Broken
                 && matches!(seen.above, AboveSeen::Nothing | AboveSeen::Spare);
-            let nothing_behind_a_seal = seen.stop != StopSeen::Sealed || seen.behind != BehindSeen::Frames;
+            let may_go_on = !matches!(seen.stop, StopSeen::Final | StopSeen::Stated);
+            let nothing_behind_a_seal = may_go_on || seen.behind != BehindSeen::Frames;
             let end_in_order = seen.reach == Reach::Reached && nothing_behind_a_seal;
             let crash_alone = no_anchor_yet || anchored && files_in_order && end_in_order;
             !crash_alone || !refused(verdict)
@@ -363,15 +371,25 @@ mod tests {
 
     #[test]
     fn only_a_seal_closes_a_log() {
-        always(|seen, verdict| verdict != Verdict::Clean || seen.stop == StopSeen::Sealed);
+        always(|seen, verdict| {
+            verdict != Verdict::Clean || matches!(seen.stop, StopSeen::Stated | StopSeen::Closed)
+        });
+    }
+
+    #[test]
+    fn a_log_goes_on_in_its_last_segment_only_where_nothing_of_this_life_stands_behind_its_end() {
+        always(|seen, verdict| {
+            !matches!(verdict, Verdict::Clean | Verdict::Unclosed)
+                || seen.behind == BehindSeen::Nothing && seen.stop != StopSeen::Final
+        });
     }
 
     #[test]
     fn what_is_dropped_is_reported() {
         always(|seen, verdict| {
             let dropped = seen.behind == BehindSeen::Frames
-                || seen.behind == BehindSeen::Strays && seen.stop != StopSeen::Sealed;
-            !dropped || !matches!(verdict, Verdict::Clean | Verdict::Unclosed)
+                || seen.behind == BehindSeen::Strays && seen.stop != StopSeen::Final;
+            !dropped || !matches!(verdict, Verdict::Sealed | Verdict::Clean | Verdict::Unclosed)
         });
     }
 

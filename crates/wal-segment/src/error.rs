@@ -90,13 +90,6 @@ pub enum Error {
         /// The first number that is gone, or another entry's now.
         from: Sequence,
     },
-    /// A merge has moved an entry to another segment before it was read: its old one is gone.
-    Moved {
-        /// The file that it was to be read from.
-        file: PathBuf,
-        /// Its number.
-        sequence: Sequence,
-    },
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// The next segment would take the files of the log above the bound that was set.
@@ -394,13 +387,6 @@ impl fmt::Display for Error {
             }
             Error::CutOff { file, from } => {
                 write!(f, "{}: the entries from {from} on were cut off meanwhile", file.display())
-            }
-            Error::Moved { file, sequence } => {
-                let file = file.display();
-                write!(
-                    f,
-                    "{file}: entry {sequence} was merged into another segment meanwhile: look at the log anew"
-                )
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")

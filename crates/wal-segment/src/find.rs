@@ -88,11 +88,11 @@ pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result
 
 /// The frame that holds the number, if the search gets there.
 fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Error> {
-    let Span { start, end, seal_offset, .. } = frames.span;
+    let Span { start, end, .. } = frames.span;
     let points = &frames.source.volume().points;
     let behind = points.partition_point(|point| point.first <= sequence);
     let after = points.get(behind).map(|point| (point.offset, point.first));
-    let mut high = after.unwrap_or((seal_offset.unwrap_or(end.offset), end.next));
+    let mut high = after.unwrap_or((end.offset, end.next));
     let indexed = behind.checked_sub(1).map(|at| (points[at].offset, points[at].first));
     if let Some((offset, first)) = indexed {
         // The search goes there next: so the two places come from memory at the same time.
@@ -105,8 +105,8 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
     };
     if low.is_none() {
         // A point that leads nowhere says nothing about the place behind it either.
-        high = (seal_offset.unwrap_or(end.offset), end.next);
-        low = frame_at(frames, start.offset, start.next)?;
+        high = (end.offset, end.next);
+        low = data_behind(frames, start.offset, start.chain, start.next)?;
     }
     let Some(mut low) = low else { return Ok(None) };
     let mut guesses = 0;
@@ -123,9 +123,9 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
-            match frame_at(frames, low.end, next)? {
-                Some(further) if further.header.previous == low.chain => low = further,
-                _ => return Ok(None),
+            match data_behind(frames, low.end, low.chain, next)? {
+                Some(further) => low = further,
+                None => return Ok(None),
             }
             continue;
         }
@@ -157,6 +157,25 @@ fn share(offsets: Range<u64>, part: u64, whole: u64) -> u64 {
 fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<Found>, Error> {
     let found = frames.find(offset)?.ok();
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
+}
+
+/// The next DATA frame at or behind `offset`, if it follows: SEALs of a close may stand before it.
+fn data_behind(
+    frames: &mut Frames,
+    mut offset: u64,
+    mut chain: u32,
+    first: Sequence,
+) -> Result<Option<Found>, Error> {
+    while let Ok(found) = frames.find(offset)? {
+        if found.header.previous != chain || found.header.first != first {
+            break;
+        }
+        if found.header.kind == FrameKind::Data {
+            return Ok(Some(found));
+        }
+        (offset, chain) = (found.end, found.chain);
+    }
+    Ok(None)
 }
 
 /// The first DATA frame that begins in `offsets`, whose first number is one of `numbers`, and which the frame

@@ -1,13 +1,13 @@
 //! Checks what stands behind a frame's header, in bounded memory: a large frame goes piece by piece.
 
 use wal_format::{
-    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, SEAL_FIXED_BYTES, Seal,
-    TableEntry,
+    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, INDEX_POINT_BYTES,
+    SEAL_FIXED_BYTES, Seal, SealIndex, SealKind, TableEntry,
 };
 
 use crate::error::Error;
+use crate::index::SealSeen;
 use crate::window::Window;
-
 /// The bytes of one segment, and how its payloads are checked.
 pub(crate) struct FrameCheck {
     pub(crate) checksum: ChecksumKind,
@@ -94,26 +94,53 @@ impl FrameCheck {
         Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err(FrameFault::Padding) })
     }
 
-    /// Tells whether its index is good.
-    pub(crate) fn check_seal(&mut self, frame: &FrameHeader, offset: u64) -> Checked<bool> {
+    /// Checks the fixed part of a SEAL, and tells what is in it. A bad index or section is no fault.
+    pub(crate) fn check_seal(&mut self, frame: &FrameHeader, offset: u64) -> Checked<SealSeen> {
         let fixed = FRAME_HEADER_BYTES + SEAL_FIXED_BYTES;
         let seal = match Seal::decode(self.frames_window.bytes_at(offset, fixed)?, frame) {
             Ok(seal) => seal,
             Err(fault) => return Ok(Err(fault)),
         };
-        let mut at = offset + fixed as u64;
-        let mut left = frame.payload_bytes as usize - SEAL_FIXED_BYTES;
+        let index_offset = offset + fixed as u64;
+        let index_crc = self.crc(index_offset, seal.index_bytes())?;
+        let last = index_offset + seal.points_bytes() as u64;
+        let last_point = match seal.points() {
+            0 => None,
+            _ => SealIndex::point(
+                self.payload_window.bytes_at(last - INDEX_POINT_BYTES as u64, INDEX_POINT_BYTES)?,
+            ),
+        };
+        let is_good = index_crc == Some(seal.index_crc()) && last_point.is_some() == (seal.points() > 0);
+        Ok(Ok(SealSeen {
+            offset,
+            end: offset + frame.layout(self.checksum).end,
+            is_final: seal.kind == SealKind::Final,
+            index_is_good: is_good,
+            previous: seal.previous,
+            last_point: last_point.filter(|_| is_good),
+        }))
+    }
+
+    /// Checks the body of a frame that is passed over.
+    pub(crate) fn check_body(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let body_offset = offset + FRAME_HEADER_BYTES as u64;
+        let crc = self.crc(body_offset, frame.payload_bytes as usize)?;
+        Ok(if crc == Some(frame.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
+    }
+
+    /// The CRC-32 of some bytes, piece by piece; none when the file ends among them.
+    fn crc(&mut self, mut offset: u64, mut left: usize) -> Result<Option<u32>, Error> {
         let mut crc = Digest::new(ChecksumKind::Crc32);
         while left > 0 {
-            let piece = self.payload_window.bytes_at(at, left)?;
+            let piece = self.payload_window.bytes_at(offset, left)?;
             if piece.is_empty() {
-                return Ok(Err(FrameFault::Short));
+                return Ok(None);
             }
             crc.update(piece);
-            at += piece.len() as u64;
+            offset += piece.len() as u64;
             left -= piece.len();
         }
-        Ok(Ok(crc.finish() == u64::from(seal.index_crc())))
+        Ok(u32::try_from(crc.finish()).ok())
     }
 }
 

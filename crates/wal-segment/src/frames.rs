@@ -1,8 +1,8 @@
 //! The frames of one span, wherever they are asked for.
 
 use wal_format::{
-    ChecksumKind, DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Seal, Sequence,
-    TableEntry,
+    ChecksumKind, DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Seal, SealKind,
+    Sequence, TableEntry,
 };
 
 use crate::catalog::segment_path;
@@ -85,16 +85,18 @@ impl Frames {
         self.source.at(found.offset, frame_bytes).map(Ok)
     }
 
-    /// Checks all of a frame but its payloads, which are checked as they are handed out.
-    pub(crate) fn check(&mut self, found: &Found) -> Checked<()> {
+    /// Checks all of a frame but its payloads, which are checked as they are handed out. Tells whether frames may follow it.
+    pub(crate) fn check(&mut self, found: &Found) -> Checked<bool> {
         let checksum = self.span.checksum;
         let bytes = match self.bytes(found)? {
             Ok(bytes) => bytes,
             Err(fault) => return Ok(Err(fault)),
         };
         Ok(match found.header.kind {
-            FrameKind::Data => DataFrame::decode(bytes, &found.header, checksum).map(|_| ()),
-            FrameKind::Seal => Seal::decode(bytes, &found.header).map(|_| ()),
+            FrameKind::Data => DataFrame::decode(bytes, &found.header, checksum).map(|_| true),
+            FrameKind::Seal => Seal::decode(bytes, &found.header).map(|seal| seal.kind == SealKind::Close),
+            FrameKind::Extension(_) if found.header.vouches_for_body(bytes) => Ok(true),
+            FrameKind::Extension(_) => Err(FrameFault::Table),
             FrameKind::Link => Err(FrameFault::Order),
         })
     }

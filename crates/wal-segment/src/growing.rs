@@ -2,16 +2,26 @@
 //!
 //! Frames are walked once, from where the last walk ended: each byte of a frame is checked before the end moves
 //! behind it, so a frame that is being written is not there yet.
-
+//!
+//! ```text
+//!  known      │ 16 │ 17 │ 18 │
+//!  a failed sync, a new writer: it goes on where the device has the log end
+//!  now        │ 16 │ 17'   │ 18' │ …      what stands where 18 began is not its header any more
+//! ```
+//!
+//! A frame that follows names the last known one by its chain value. Where none follows, the header of the last known one is
+//! looked at again: frames that were written and not durable may have gone, and others may stand in their place.
+use std::path::PathBuf;
 use std::sync::Arc;
+use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Life, Sequence};
 
-use wal_format::{Anchor, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Life, Sequence};
-
+use crate::chain::open_span;
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::inspect::Linked;
 use crate::last_segment::{number_between, walk_linked};
 use crate::scan::Stop;
-use crate::span::Tip;
+use crate::span::{Span, Tip};
+use crate::stated_end::last_frame;
 
 /// The last segment.
 #[derive(Debug)]
@@ -19,6 +29,8 @@ pub(crate) struct Growing {
     linked: Arc<Linked>,
     pub(crate) tip: Tip,
     pub(crate) seal_offset: Option<u64>,
+    /// Where the last known frame begins, once it is known.
+    last_offset: Option<u64>,
     ahead_bytes: u64,
     /// Up to where its frames and the anchor state it to be durable, and the number there.
     durable: (u64, Sequence),
@@ -34,7 +46,8 @@ impl Growing {
     pub(crate) fn new(linked: Arc<Linked>, tip: Tip, seal_offset: Option<u64>) -> Growing {
         // Its LINK stands on all that was before. What is known of its frames may be written alone.
         let durable = (linked.start.offset, linked.start.next);
-        Growing { linked, tip, seal_offset, ahead_bytes: LEAST_AHEAD_BYTES, durable }
+        let last_offset = (tip.offset == linked.start.offset).then_some(FIRST_FRAME_OFFSET);
+        Growing { linked, tip, seal_offset, last_offset, ahead_bytes: LEAST_AHEAD_BYTES, durable }
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -62,10 +75,9 @@ impl Growing {
         self.ahead_bytes =
             if goes_on { MOST_AHEAD_BYTES.min(2 * self.ahead_bytes) } else { LEAST_AHEAD_BYTES };
         self.tip = walked.tip;
-        if let Stop::Sealed { offset, .. } = walked.stop {
-            self.seal_offset = Some(offset);
-        }
-        let stated = walked.stated_durable.max(self.linked.link.durable_offset).min(walked.tip.offset);
+        self.last_offset = Some(walked.last_offset);
+        self.seal_offset = walked.seal.map_or(self.seal_offset, |seal| Some(seal.offset));
+        let stated = walked.stated_durable.min(walked.tip.offset);
         if stated > self.durable.0 {
             // Mostly the frame states what was durable right before it, and then no header is read again.
             let (offset, number) = if known.0 <= stated { known.max(self.durable) } else { self.durable };
@@ -74,11 +86,50 @@ impl Growing {
         Ok(true)
     }
 
+    /// Whether the last known frame is not there any more.
+    pub(crate) fn is_taken_back(&mut self) -> Result<bool, Error> {
+        let Linked { file, header, start, .. } = self.linked.as_ref();
+        let known = match self.last_offset {
+            Some(offset) => Some(offset),
+            None => {
+                let span = Span { end: self.tip, seal_offset: self.seal_offset, ..open_span(&self.linked) };
+                match last_frame(file, &span) {
+                    Some((offset, _)) => Some(offset),
+                    // It may be longer than what was looked at.
+                    None => {
+                        let walked = walk_linked(&self.linked, *start, self.tip.offset)?;
+                        (walked.tip == self.tip).then_some(walked.last_offset)
+                    }
+                }
+            }
+        };
+        let Some(offset) = known else { return Ok(true) };
+        self.last_offset = known;
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        let read = file.read_at(&mut bytes, offset).place(
+            Operation::Read,
+            || file.path.to_path_buf(),
+            Some(offset),
+        )?;
+        let stands = FrameHeader::decode(&bytes[..read], header.life, offset).is_ok()
+            && FrameHeader::chain_value(&bytes) == self.tip.chain;
+        Ok(!stands)
+    }
+
+    /// Begins anew behind the LINK. What was stated to be durable stays so.
+    pub(crate) fn rewind(&mut self) {
+        let durable = self.durable;
+        let linked = Arc::clone(&self.linked);
+        let start = linked.start;
+        *self = Growing { durable, ..Growing::new(linked, start, None) };
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.linked.file.path.to_path_buf()
+    }
+
     /// Where the frame behind the known end claims to end, if there is one that follows.
     fn next_frame(&self) -> Result<Option<u64>, Error> {
-        if self.seal_offset.is_some() {
-            return Ok(None);
-        }
         let Linked { file, header, .. } = self.linked.as_ref();
         let Tip { offset, chain, next } = self.tip;
         let mut bytes = [0; FRAME_HEADER_BYTES];

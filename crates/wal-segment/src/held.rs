@@ -61,6 +61,11 @@ impl WriterLock {
         self.directory.is_some()
     }
 
+    /// Whether no second writer gets in, whatever is done to the name of the lock.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.covers_directory() || self.file.keeps_name()
+    }
+
     /// The file that keeps other writers out, where the directory does not.
     fn id(&self) -> Option<FileId> {
         self.file.id().filter(|_| !self.covers_directory())

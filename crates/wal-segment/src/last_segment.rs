@@ -13,27 +13,32 @@ use crate::window::Window;
 pub(crate) struct LastSegment {
     pub(crate) walked: Walked,
     pub(crate) evidence: Evidence,
-    /// The furthest durable point that the anchor, the LINK or a frame behind the end states.
+    /// The furthest durable point that the anchor or a frame behind the end states.
     pub(crate) durable_offset: u64,
+    /// Whether the anchor states that the log was closed at this end.
+    pub(crate) stated_close: bool,
 }
 
 impl LastSegment {
     pub(crate) fn observe(last: &Linked, anchor: &Anchor) -> Result<LastSegment, Error> {
-        let mut walked = match closed_by_anchor(last, anchor)? {
+        let closed = closed_by_anchor(last, anchor)?;
+        let stated_close = closed.is_some();
+        let mut walked = match closed {
             Some(walked) => walked,
             None => walk_linked(last, last.start, last.file_bytes)?,
         };
-        let mut evidence = evidence_behind(last, walked.tip)?;
+        // Before a frame is written behind it, no anchor states the close any more. So one look tells whether this anchor is
+        // older than the segment.
+        let looked_at = if stated_close { FRAME_HEADER_BYTES as u64 } else { last.file_bytes };
+        let mut evidence = evidence_behind(last, walked.tip, looked_at)?;
         let segment = last.header.life.segment;
         let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);
-        let linked = Some(last.link.durable_offset).filter(|&offset| offset > last.start.offset);
-        let stated = anchored.max(evidence.durable_offset).max(linked);
+        let stated = anchored.max(evidence.durable_offset);
         let durable_offset = stated.unwrap_or(FIRST_FRAME_OFFSET);
         // Beside a writer, what lies behind the tip may have been written after the walk came by. Then a
         // second walk gets further; what a writer is not about to finish stops it at the same place.
         for _ in 0..FURTHER_WALKS {
-            // Nothing follows a SEAL, whoever wrote it there.
-            if evidence.genuine_end.is_none() || matches!(walked.stop, Stop::Sealed { .. }) {
+            if evidence.genuine_end.is_none() || walked.stop == Stop::Sealed || stated_close {
                 break;
             }
             let further = walk_linked(last, walked.tip, last.file_bytes)?;
@@ -41,14 +46,14 @@ impl LastSegment {
                 break;
             }
             let stated_durable = walked.stated_durable.max(further.stated_durable);
-            walked = Walked { stated_durable, ..further };
+            walked = Walked { stated_durable, seal: further.seal.or(walked.seal), ..further };
             evidence = if walked.tip.offset < durable_offset {
-                evidence_behind(last, walked.tip)?
+                evidence_behind(last, walked.tip, last.file_bytes)?
             } else {
                 Evidence::default()
             };
         }
-        Ok(LastSegment { walked, evidence, durable_offset })
+        Ok(LastSegment { walked, evidence, durable_offset, stated_close })
     }
 
     /// What is damaged when the walk ended in front of the durable point.
@@ -57,18 +62,23 @@ impl LastSegment {
         let anchored = anchor.durable.filter(|point| point.segment == last.header.life.segment);
         // Nothing is missing that was durable; and the log would begin behind its end.
         let begins_later = (next < anchor.first && offset >= self.durable_offset).then_some(anchor.first);
-        // Nothing follows what a close has sealed.
-        let closed = anchored.filter(|_| anchor.seal_offset.is_some()).map(|point| point.next.max(next));
+        // Nothing follows the SEAL of a close that the anchor states.
+        let is_closed = anchor.seal_offset.is_some() && !self.stated_close;
+        let closed = anchored.filter(|_| is_closed).map(|point| point.next.max(next));
         let until = self.evidence.resumes_at.or(begins_later).or(closed);
         let to_next_frame = until.map_or(Lost::from(next), |until| Lost::between(next, until));
         let (sequences, kind) = match self.walked.stop {
-            Stop::Sealed { .. } | Stop::Fault(FrameFault::Blank | FrameFault::Short)
+            Stop::Sealed | Stop::Fault(FrameFault::Blank | FrameFault::Short)
                 if begins_later.is_some() && self.evidence.genuine_end.is_none() =>
             {
                 let kind = "the log ends here, before the first entry that the anchor states";
                 (to_next_frame, DamageKind::Contradiction(kind))
             }
-            Stop::Sealed { .. } => (to_next_frame, DamageKind::Contradiction("frames follow a SEAL")),
+            _ if self.stated_close => {
+                let kind = "frames follow the SEAL at which the anchor says that the log was closed";
+                (to_next_frame, DamageKind::Contradiction(kind))
+            }
+            Stop::Sealed => (to_next_frame, DamageKind::Contradiction("frames follow a final SEAL")),
             Stop::Fault(fault @ FrameFault::Payload { entry }) => {
                 let start = next.advance(u64::from(entry)).unwrap_or(Sequence::MAX);
                 (Lost::one(start), DamageKind::Frame(fault))
@@ -81,9 +91,11 @@ impl LastSegment {
 
 const FURTHER_WALKS: u32 = 3;
 
-fn evidence_behind(last: &Linked, tip: Tip) -> Result<Evidence, Error> {
+/// What so many bytes behind the end prove.
+fn evidence_behind(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
     let Linked { file, header, file_bytes, .. } = last;
-    evidence::search(file, header.life, header.checksum, tip.offset, Some(tip.next), *file_bytes)
+    let limit = tip.offset.saturating_add(bytes).min(*file_bytes);
+    evidence::search(file, header.life, header.checksum, tip.offset, Some(tip.next), limit)
 }
 
 /// The end of a segment that a close has sealed, as the anchor states it: found without a walk, so
@@ -92,22 +104,32 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
     let (Some(point), Some(seal_offset)) = (anchor.durable, anchor.seal_offset) else { return Ok(None) };
     let life = last.header.life;
     let is_last = anchor.active == Some((life.segment, life.salt)) && point.segment == life.segment;
-    if !is_last || seal_offset >= point.offset || point.offset > last.file_bytes {
+    if !is_last || seal_offset != point.offset || seal_offset < last.start.offset {
         return Ok(None);
     }
-    let mut header = [0; FRAME_HEADER_BYTES];
-    let read = last.file.read_at(&mut header, seal_offset).place(
-        Operation::Read,
-        || last.file.path.to_path_buf(),
-        Some(seal_offset),
-    )?;
-    let Ok(seal) = FrameHeader::decode(&header[..read], life, seal_offset) else { return Ok(None) };
-    // Checked like any SEAL, by a walk that begins where it stands.
-    let start = Tip { offset: seal_offset, chain: seal.previous, next: seal.first };
-    let walked = walk_linked(last, start, point.offset)?;
-    let sealed = matches!(walked.stop, Stop::Sealed { offset, .. } if offset == seal_offset);
-    Ok(Some(walked)
-        .filter(|walked| sealed && walked.tip.offset == point.offset && walked.tip.next == point.next))
+    let Some(mut walked) = seal_at(last, seal_offset)?.filter(|walked| walked.tip.next == point.next) else {
+        // Its SEAL was not synced, and power was lost.
+        return Ok(None);
+    };
+    // What the index of the segment has so far.
+    if let Some(previous) = walked.index.previous.filter(|&previous| previous < seal_offset)
+        && let Some(before) = seal_at(last, previous)?
+    {
+        walked.index = before.index;
+    }
+    Ok(Some(walked))
+}
+
+/// The SEAL at this offset, checked like any, by a walk that begins where it stands.
+fn seal_at(last: &Linked, offset: u64) -> Result<Option<Walked>, Error> {
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    let read = last.file.read_at(&mut bytes, offset);
+    let read = read.place(Operation::Read, || last.file.path.to_path_buf(), Some(offset))?;
+    let Ok(seal) = FrameHeader::decode(&bytes[..read], last.header.life, offset) else { return Ok(None) };
+    let start = Tip { offset, chain: seal.previous, next: seal.first };
+    let end = offset + seal.layout(last.header.checksum).end;
+    let walked = walk_linked(last, start, end.min(last.file_bytes))?;
+    Ok(Some(walked).filter(|walked| walked.ends_behind_seal(|seal| seal.offset == offset)))
 }
 
 pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walked, Error> {

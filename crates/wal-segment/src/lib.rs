@@ -35,6 +35,7 @@ mod frames;
 mod growing;
 mod heads;
 mod held;
+mod index;
 mod inspect;
 pub mod io;
 mod last_segment;

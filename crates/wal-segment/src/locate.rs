@@ -44,5 +44,5 @@ pub(crate) fn end_behind(directory: &dyn Directory, span: &Span, last: Sequence)
 }
 
 fn follows(frame: &FrameHeader, tip: Tip) -> bool {
-    frame.kind == FrameKind::Data && frame.previous == tip.chain && frame.first == tip.next
+    frame.kind != FrameKind::Link && frame.previous == tip.chain && frame.first == tip.next
 }

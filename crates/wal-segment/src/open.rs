@@ -25,7 +25,7 @@ use crate::shelf::Snapshot;
 use crate::span::Tip;
 use crate::survey::{Survey, survey};
 use crate::waiting::Waiting;
-use crate::writer::{Settings, Start, Writer};
+use crate::writer::{OpenSegment, Settings, Start, Writer};
 
 /// Whether an open makes a log where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -115,7 +115,9 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let survey = if survey.verdict == Verdict::New { survey.beginning_at(first) } else { survey };
     refuse_older(directory.as_ref(), &survey, wanted.at_least)?;
     let mut recovery = Recovery::of(&survey);
-    let Survey { verdict, catalog, anchor: anchored, mut spans, long, last, first, next, .. } = survey;
+    let Survey {
+        verdict, catalog, anchor: anchored, mut spans, long, last, first, next, closed, index, ..
+    } = survey;
 
     let known = anchored.as_ref().map(|anchored| anchored.newest);
     let settings = Settings {
@@ -130,6 +132,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let mut reason = match verdict {
         Verdict::New | Verdict::Empty => LinkReason::Genesis,
         Verdict::Torn => LinkReason::Torn,
+        Verdict::Sealed => LinkReason::Rollover,
         Verdict::Clean | Verdict::Unclosed => LinkReason::Reopen,
         Verdict::Refused(_) => return Err(refused_without_words(directory.as_ref())),
     };
@@ -143,6 +146,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
             directory.as_ref(),
             &catalog,
             genesis(directory.as_ref(), first, settings),
+            Vec::new(),
             wanted.rules,
         )?,
     };
@@ -150,18 +154,54 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
     if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
         spans.pop();
-        reason = last.map_or(reason, |last| last.link.reason);
+        reason = last.as_ref().map_or(reason, |last| last.link.reason);
     }
     let rules = wanted.rules;
+    let goes_on = match verdict {
+        Verdict::Clean | Verdict::Unclosed => true,
+        Verdict::Torn => !rules.keeps(Rule::NothingBehindEnd),
+        Verdict::Sealed => !rules.keeps(Rule::FinalSealEnds),
+        Verdict::New | Verdict::Empty | Verdict::Refused(_) => false,
+    };
+    // Where no segment is open, the first append begins one.
+    let open = match last.zip(spans.last()) {
+        // Two writers that go on in one segment would write over each other. And what a later version asks of those who append
+        // to a segment with features is not known here.
+        Some((last, span))
+            if goes_on
+                && lock.is_certain()
+                && last.header.checksum == settings.checksum
+                && last.header.features == 0 =>
+        {
+            Some(OpenSegment::go_on(&last, span, settings, &index, rules)?)
+        }
+        _ => None,
+    };
     let known = *anchor.last();
     recovery.log = Some(known.log);
     let names = HeldNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
     let left = leftovers(directory.as_ref(), &catalog, known.log, &spans);
-    let writer =
-        Writer::new(Start { lock, rules, settings, anchor: known, spans, long, first, next, reason });
+    let begun = spans.last().map_or(0, |span| span.begun_unix_ns);
+    let latest_unix_ns = begun.max(index.last.map_or(0, |point| point.unix_ns));
+    let start = Start {
+        lock,
+        rules,
+        settings,
+        anchor: known,
+        closed,
+        spans,
+        long,
+        first,
+        next,
+        reason,
+        latest_unix_ns,
+        open,
+    };
+    let writer = Writer::new(start);
     // What this open shows is put down before it is shown: damage to it is damage from now on.
-    if (!slots_agree || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
+    let states_lost_seal = known.seal_offset.is_some() && !closed;
+    if (!slots_agree || states_lost_seal || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
         anchor.rewrite(writer.anchor_now())?;
     }
     // A truncation did not get to the end of this. Now the anchor does without them.

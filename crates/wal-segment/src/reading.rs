@@ -129,7 +129,7 @@ impl Reading {
                     let header = found.header;
                     let follows = (!self.chained || header.previous == chain) && header.first == next;
                     match (follows, header.next_sequence(), self.frames.check(&found)?) {
-                        (true, Some(after), Ok(())) => {
+                        (true, Some(after), Ok(goes_on)) => {
                             self.tip = Tip { offset: found.end, chain: found.chain, next: after };
                             self.last_first = Some(header.first);
                             self.chained = true;
@@ -137,10 +137,10 @@ impl Reading {
                                 self.frame = Some(self.frames.entries(&found));
                                 return Ok(true);
                             }
-                            if found.end == end {
+                            if goes_on || found.end == end {
                                 continue;
                             }
-                            (found.end, DamageKind::Contradiction("frames follow a SEAL"))
+                            (found.end, DamageKind::Contradiction("frames follow a final SEAL"))
                         }
                         (true, Some(_), Err(fault)) => bad(fault),
                         _ => bad(FrameFault::Order),

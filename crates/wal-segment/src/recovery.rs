@@ -82,7 +82,7 @@ impl Recovery {
         let ending = match (survey.verdict, &survey.damage) {
             (_, Some(damage)) => Ending::Corrupt(damage.clone()),
             (Verdict::New, _) => Ending::New,
-            (Verdict::Clean, _) => Ending::Clean,
+            (Verdict::Clean | Verdict::Sealed, _) => Ending::Clean,
             (Verdict::Unclosed, _) => Ending::Unclosed,
             (Verdict::Torn, _) => last.map_or(Ending::Unclosed, |span| Ending::Torn {
                 segment: span.life.segment,

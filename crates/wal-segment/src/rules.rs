@@ -29,6 +29,16 @@ pub enum Rule {
     OpenDropsCache,
     /// An open writes the anchor when more is durable than that says.
     OpenAnchors,
+    /// An open goes on in the last segment only where nothing that this life wrote stands behind its end.
+    NothingBehindEnd,
+    /// The file of a segment that an open may go on in is never made shorter, nor longer.
+    LengthStays,
+    /// Behind a final SEAL no open goes on.
+    FinalSealEnds,
+    /// Before anything is written behind the SEAL of a close, the anchor says that the log is open.
+    OpenBeforeWritten,
+    /// An anchor that says that the log was closed is believed only while its other slot is valid, too.
+    CloseNeedsBothSlots,
     /// The headers and the name of a prepared segment are durable before its LINK is written.
     SpareDurable,
     /// An invalid frame at or beyond the durable point is a torn tail, not corruption.
@@ -47,10 +57,6 @@ pub enum Rule {
     FirstInBothSlots,
     /// A segment is removed only once a synced anchor and a synced LINK do without it.
     AnchorBeforeRemove,
-    /// The frames that a merge has copied are durable before the LINK in front of them is written.
-    MergeSynced,
-    /// The segments that a merge has copied are removed only once its LINK is durable.
-    MergeBeforeRemove,
     /// A file that is used again has the headers of its new life before it has the name of a segment.
     HeadedBeforeNamed,
     /// And these are durable by then.
@@ -73,7 +79,7 @@ pub enum Rule {
 #[cfg(zoo)]
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 30] = [
+    pub const ALL: [Rule; 33] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
         Rule::CutAnchored,
@@ -85,6 +91,11 @@ impl Rule {
         Rule::OpenSyncsDirectory,
         Rule::OpenDropsCache,
         Rule::OpenAnchors,
+        Rule::NothingBehindEnd,
+        Rule::LengthStays,
+        Rule::FinalSealEnds,
+        Rule::OpenBeforeWritten,
+        Rule::CloseNeedsBothSlots,
         Rule::SpareDurable,
         Rule::TornIsNoDamage,
         Rule::DamageIsNotTorn,
@@ -94,8 +105,6 @@ impl Rule {
         Rule::DroppedIsDurable,
         Rule::FirstInBothSlots,
         Rule::AnchorBeforeRemove,
-        Rule::MergeSynced,
-        Rule::MergeBeforeRemove,
         Rule::HeadedBeforeNamed,
         Rule::HeadsBeforeName,
         Rule::RecycledNewSalt,
@@ -112,7 +121,7 @@ impl Rule {
 pub struct Rules {
     /// A bit for each rule that is switched off.
     #[cfg(zoo)]
-    off: u32,
+    off: u64,
 }
 
 impl Rules {
@@ -120,12 +129,12 @@ impl Rules {
     #[cfg(zoo)]
     #[must_use]
     pub fn without(self, rule: Rule) -> Rules {
-        Rules { off: self.off | 1 << rule as u32 }
+        Rules { off: self.off | 1 << rule as u64 }
     }
 
     #[cfg(zoo)]
     pub(crate) fn keeps(self, rule: Rule) -> bool {
-        self.off & 1 << rule as u32 == 0
+        self.off & 1 << rule as u64 == 0
     }
 
     #[cfg(not(zoo))]

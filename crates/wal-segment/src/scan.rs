@@ -10,13 +10,14 @@
 //!     table matches the header, lengths add up  else: table
 //!     every payload matches the table           else: payload
 //!     padding is zero                           else: padding
-//!     tip ← the frame's end; after a SEAL stop
+//!     tip ← the frame's end; after a final SEAL stop
 //! ```
 
 use wal_format::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life, Sequence};
 
 use crate::error::Error;
 use crate::frame_check::{Checked, FrameCheck};
+use crate::index::{Index, SealSeen};
 use crate::named::Named;
 use crate::span::Tip;
 use crate::window::Window;
@@ -26,10 +27,17 @@ use crate::window::Window;
 pub(crate) struct Walked {
     /// The end of the last valid frame.
     pub(crate) tip: Tip,
-    /// The first number of that frame; that of the start, when there was none.
+    /// Where that frame begins, and its first number; those of the start, when there was none.
+    pub(crate) last_offset: u64,
     pub(crate) last_first: Sequence,
-    /// Why the walk ended: a SEAL, or what stands at the tip.
+    /// Why the walk ended: a final SEAL, or what stands at the tip.
     pub(crate) stop: Stop,
+    /// The last SEAL that was passed, or the final one.
+    pub(crate) seal: Option<SealSeen>,
+    /// How many SEALs have a bad index.
+    pub(crate) bad_indexes: u64,
+    /// The index behind the last good SEAL.
+    pub(crate) index: Index,
     /// The furthest durable point that any of the frames states.
     pub(crate) stated_durable: u64,
     /// How many DATA frames there were.
@@ -39,14 +47,8 @@ pub(crate) struct Walked {
 /// Why a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The last frame was a SEAL, which stands here. Its index may be bad, which costs nothing but
-    /// speed.
-    Sealed {
-        /// Where the SEAL begins.
-        offset: u64,
-        /// Whether its index can be used.
-        index_is_good: bool,
-    },
+    /// The last frame was a final SEAL.
+    Sealed,
     /// What stands at the tip is no frame that follows.
     Fault(FrameFault),
 }
@@ -67,24 +69,43 @@ pub(crate) fn walk(
         check: FrameCheck::new(checksum, Window::new(file, limit), Window::new(file, limit)),
         walked: Walked {
             tip: start,
+            last_offset: start.offset,
             last_first: start.next,
             stop: Stop::Fault(FrameFault::Blank),
+            seal: None,
+            bad_indexes: 0,
+            index: Index::default(),
             stated_durable: 0,
             frames: 0,
         },
     };
-    loop {
+    walk.walked.stop = loop {
         match walk.step()? {
-            Ok(None) => {}
-            Ok(Some(sealed)) => {
-                walk.walked.stop = sealed;
-                return Ok(walk.walked);
-            }
-            Err(fault) => {
-                walk.walked.stop = Stop::Fault(fault);
-                return Ok(walk.walked);
-            }
+            Ok(()) if walk.walked.ends_behind_seal(|seal| seal.is_final) => break Stop::Sealed,
+            Ok(()) => {}
+            Err(fault) => break Stop::Fault(fault),
         }
+    };
+    Ok(walk.walked)
+}
+
+impl Walked {
+    fn note(&mut self, frame: &FrameHeader, offset: u64) {
+        self.frames += 1;
+        if self.index.wants(offset) {
+            self.index.note(offset, frame.first, 0);
+        }
+    }
+
+    fn pass(&mut self, seal: SealSeen) {
+        self.bad_indexes += u64::from(!seal.index_is_good);
+        self.index.sealed(&seal);
+        self.seal = Some(seal);
+    }
+
+    /// Whether the last frame was such a SEAL.
+    pub(crate) fn ends_behind_seal(&self, is_such: impl Fn(&SealSeen) -> bool) -> bool {
+        self.seal.as_ref().is_some_and(|seal| seal.end == self.tip.offset && is_such(seal))
     }
 }
 
@@ -95,8 +116,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Checks the frame at the tip and moves the tip behind it; tells when it was a SEAL.
-    fn step(&mut self) -> Checked<Option<Stop>> {
+    /// Checks the frame at the tip and moves the tip behind it.
+    fn step(&mut self) -> Checked<()> {
         let Tip { offset, chain, next } = self.walked.tip;
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
         let frame = match FrameHeader::decode(bytes, self.life, offset) {
@@ -112,23 +133,20 @@ impl Walk {
         if end > self.check.frames_window.limit() {
             return Ok(Err(FrameFault::Short));
         }
-        let sealed = match frame.kind {
-            FrameKind::Link => return Ok(Err(FrameFault::Order)),
-            FrameKind::Seal => match self.check.check_seal(&frame, offset)? {
-                Ok(index_is_good) => Some(Stop::Sealed { offset, index_is_good }),
-                Err(fault) => return Ok(Err(fault)),
-            },
+        let checked = match frame.kind {
+            FrameKind::Link => Err(FrameFault::Order),
+            FrameKind::Seal => self.check.check_seal(&frame, offset)?.map(|seal| self.walked.pass(seal)),
+            FrameKind::Extension(_) => self.check.check_body(&frame, offset)?,
             FrameKind::Data => {
-                if let Err(fault) = self.check.check_data(&frame, offset)? {
-                    return Ok(Err(fault));
-                }
-                self.walked.frames += 1;
-                None
+                self.check.check_data(&frame, offset)?.map(|()| self.walked.note(&frame, offset))
             }
         };
+        if checked.is_err() {
+            return Ok(checked);
+        }
         self.walked.stated_durable = self.walked.stated_durable.max(frame.durable_offset);
-        self.walked.last_first = frame.first;
+        (self.walked.last_offset, self.walked.last_first) = (offset, frame.first);
         self.walked.tip = Tip { offset: end, chain: own_chain, next: after };
-        Ok(Ok(sealed))
+        Ok(Ok(()))
     }
 }

@@ -10,9 +10,8 @@
 //! another life than it had, means that the list of names was old: all is looked at again, a few times.
 //!
 //! Invariant: what was handed out is a part of the log that is found, or an error says that it is not any more.
-//! Whoever cuts it off has published a LINK for it, in a segment that was not known, and with a number in front
-//! of the next one.
-
+//! A writer that cuts it off publishes a LINK for it, in a segment that was not known, and with a number before the next one.
+//! What a failed sync has taken away no LINK tells: then the last known frame is not where it was.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ use crate::salvage::losses_at;
 use crate::settle::{Purpose, Settling};
 use crate::shelf::Snapshot;
 use crate::span::Span;
-use crate::trail::{missing, trail};
+use crate::trail::{linked, missing, trail};
 
 /// A log of another process, from the segment in which reading goes on to its end.
 #[derive(Debug)]
@@ -45,8 +44,8 @@ pub struct Scout {
     durable: Sequence,
     /// Only what is durable is wanted.
     durable_only: bool,
-    /// A merge was met, which leaves entries what they are and moves them.
-    merged: bool,
+    /// Frames that were known have gone since the last call of [`Scout::take_rewound`].
+    rewound: bool,
 }
 
 /// What a look at the names and LINKs has found.
@@ -72,7 +71,7 @@ impl Scout {
     /// Goes on behind what was found by a [`look`](crate::look).
     #[must_use]
     pub fn new(snapshot: Snapshot, durable: Sequence) -> Scout {
-        Scout { log: None, snapshot, growing: None, durable, durable_only: false, merged: false }
+        Scout { log: None, snapshot, growing: None, durable, durable_only: false, rewound: false }
     }
 
     /// The same for a reader that wants what is durable alone.
@@ -85,6 +84,11 @@ impl Scout {
     #[must_use]
     pub fn limit(&self) -> Sequence {
         if self.durable_only { self.durable() } else { self.snapshot.next() }
+    }
+
+    /// Whether frames that were known have gone, and others may stand in their place: what was read of them ahead is void.
+    pub fn take_rewound(&mut self) -> bool {
+        std::mem::take(&mut self.rewound)
     }
 
     /// The log as far as it is known.
@@ -111,8 +115,9 @@ impl Scout {
         {
             return Err(Error::Damaged(damage.clone()));
         }
+        self.know_last_segment(directory, next)?;
         for round in 0.. {
-            if !self.walk_on()? {
+            if !self.walk_on(next)? {
                 // What was walked in this look may state nothing: the anchor is read by the next one.
                 if round == 0 {
                     self.relink(directory, next, false)?;
@@ -149,10 +154,35 @@ impl Scout {
         (sequence < span.end.next).then_some(span.life)
     }
 
-    fn walk_on(&mut self) -> Result<bool, Error> {
+    /// The last segment that is known, if its file is there: what is known of it may have been taken back.
+    fn know_last_segment(&mut self, directory: &dyn Directory, next: Sequence) -> Result<(), Error> {
+        let Some(span) = self.snapshot.spans().next_back().filter(|_| self.growing.is_none()) else {
+            return Ok(());
+        };
+        let Ok(anchor) = anchor_of(directory)? else { return Ok(()) };
+        let catalog = Catalog::read(directory)?;
+        if let Ok(last) = linked(directory, &catalog, &anchor, span.life.segment, next)?
+            && last.header.life == span.life
+        {
+            self.growing = Some(Growing::new(last, span.end, span.seal_offset));
+        }
+        Ok(())
+    }
+
+    /// Walks on in the last segment; tells whether it got further.
+    fn walk_on(&mut self, next: Sequence) -> Result<bool, Error> {
         let Some(growing) = &mut self.growing else { return Ok(false) };
         if !growing.walk_on()? {
-            return Ok(false);
+            if !growing.is_taken_back()? {
+                return Ok(false);
+            }
+            if next > self.durable {
+                return Err(Error::CutOff { file: growing.path(), from: self.durable });
+            }
+            // What was durable is there, and what follows it is known anew.
+            growing.rewind();
+            self.rewound = true;
+            while growing.walk_on()? {}
         }
         self.durable = self.durable.max(growing.durable());
         self.snapshot = self.snapshot.ending(growing.tip, growing.seal_offset);
@@ -166,7 +196,7 @@ impl Scout {
             match self.try_relink(directory, next, asked)? {
                 Seen::Same => break,
                 Seen::Moved => {
-                    self.walk_on()?;
+                    self.walk_on(next)?;
                     break;
                 }
                 Seen::Unsteady(error) => {
@@ -213,14 +243,14 @@ impl Scout {
             if let Some(damage) = self.lost_above(directory, &anchor, &heads, next)? {
                 return Ok(Seen::Unsteady(Error::Damaged(damage)));
             }
-            match trail(directory, &catalog, &anchor, &last, &self.snapshot, next, &mut self.merged)? {
+            match trail(directory, &catalog, &anchor, &last, &self.snapshot, next)? {
                 Err(unsteady) => return Ok(Seen::Unsteady(unsteady)),
                 Ok(spans) => self.adopt(spans, last, &anchor),
             }
             return Ok(Seen::Moved);
         }
         // What the anchor states may have been written since the frames were walked.
-        let moved = self.walk_on()?;
+        let moved = self.walk_on(next)?;
         let damage = self.growing.as_mut().and_then(|growing| growing.hold_against(&anchor));
         if let Some(growing) = &self.growing {
             self.durable = self.durable.max(growing.durable());
@@ -282,7 +312,7 @@ impl Scout {
 }
 
 /// What is to be told when entry `next` of a snapshot could not be read: the error, with what is lost there; or, of a
-/// snapshot without a lease, that meanwhile a truncation has dropped the entry, or a merge has moved it.
+/// snapshot without a lease, that meanwhile the entry was dropped or taken back.
 pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
     let Error::Damaged(damage) = &error else { return error };
     if snapshot.damage() == Some(damage) {
@@ -294,7 +324,6 @@ pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequ
     let file = damage.file.clone();
     let mut scout = Scout::new(snapshot.clone(), Sequence::ZERO);
     match scout.explain(directory, next, error) {
-        Ok(()) | Err(Error::CutOff { .. }) if scout.merged => Error::Moved { file, sequence: next },
         Err(explained) => explained,
         Ok(()) => Error::CutOff { file, from: next },
     }
@@ -309,7 +338,9 @@ fn anchor_of(directory: &dyn Directory) -> Result<Result<Anchor, Error>, Error> 
         opened => opened?,
     };
     let slots = Slots::read(&file)?;
-    Ok(slots.newest().ok_or_else(|| anchor_damage(directory, DamageKind::Anchor(slots.fault()))))
+    Ok(slots
+        .newest(Rules::default())
+        .ok_or_else(|| anchor_damage(directory, DamageKind::Anchor(slots.fault()))))
 }
 
 fn anchor_damage(directory: &dyn Directory, kind: DamageKind) -> Error {

@@ -1,6 +1,6 @@
 //! A segment's part of the log, and the end of a frame.
 
-use wal_format::{ChecksumKind, Life, Link, LinkReason, SegmentNumber, Sequence};
+use wal_format::{ChecksumKind, Life, Link, LinkReason, Sequence};
 
 use crate::error::{DamageKind, Lost};
 
@@ -32,16 +32,14 @@ pub struct Span {
     /// Where the log goes on in the next segment, or ends. Frames behind it are void, and so are
     /// entries at or beyond its number, even inside the last frame.
     pub end: Tip,
-    /// Whether the LINK that states this end may have cut the log inside the last frame: a truncation's, and that of a
-    /// merge, which repeats one.
+    /// Whether the LINK that states this end may have cut the log inside the last frame: a truncation's.
     pub cut_inside: bool,
-    /// Where the segment's SEAL stands, if it has one in front of the end.
+    /// Where the last SEAL before the end stands, if there is one. Frames may follow it, unless it is final.
     pub seal_offset: Option<u64>,
     /// How long its file was when it was opened or prepared, in bytes.
     pub file_bytes: u64,
-    /// When it was prepared, in nanoseconds since 1970. The segment before it had its LINK then, so this is
-    /// later than everything in the segment before that one.
-    pub created_unix_ns: u64,
+    /// When its LINK was written, in nanoseconds since 1970: everything in the segment before it is older.
+    pub begun_unix_ns: u64,
     /// Whether a LINK in a later segment states this end, so that nobody writes here again. A writer
     /// waits until that LINK is durable; a reader is content with one that it has read. Known to a
     /// snapshot alone.
@@ -68,8 +66,7 @@ impl Span {
     /// ```
     ///
     /// A writer states where its own frames end: exactly there, whether it goes on in the next segment, opens the
-    /// log again, or cuts off what is torn. Only a truncation may end the log inside a frame, which stays as it is; and a
-    /// merge repeats the end of the segment before what it has copied, however that was stated.
+    /// log again, or cuts off what is torn. Only a truncation may end the log inside a frame, which stays as it is.
     pub(crate) fn contradiction(&self, first: Sequence, next: Sequence) -> Option<(Lost, DamageKind)> {
         let stated = self.end.next;
         if stated == next || self.cut_inside && first < stated && stated < next {
@@ -80,8 +77,7 @@ impl Span {
     }
 }
 
-/// Whether this LINK, which begins `segment`, may end the log inside the last frame of its predecessor.
-pub(crate) fn may_cut_inside(link: &Link, segment: SegmentNumber) -> bool {
-    let passes_over = link.predecessor.is_some_and(|before| before.segment.next() != Some(segment));
-    link.reason == LinkReason::Truncate || link.reason == LinkReason::Reopen && passes_over
+/// Whether this LINK may end the log inside the last frame of its predecessor.
+pub(crate) fn may_cut_inside(link: &Link) -> bool {
+    link.reason == LinkReason::Truncate
 }

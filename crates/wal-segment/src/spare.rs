@@ -80,16 +80,15 @@ impl Spare {
         written_bytes: u64,
         spans: usize,
     ) -> Result<Spare, Error> {
-        let points = usize::try_from(capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
-        let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
+        let (index, seal) = index_room(capacity);
         Ok(Spare {
             held: HeldFile::new(file.clone())?,
             file,
             header,
             capacity,
             zeroed_bytes: written_bytes.max(FIRST_FRAME_OFFSET),
-            index: Vec::with_capacity(points),
-            seal: Vec::with_capacity(seal_bytes),
+            index,
+            seal,
             spans: Arc::new(Vec::with_capacity(spans + 1)),
         })
     }
@@ -132,6 +131,13 @@ impl Spare {
         self.held.check(directory)?;
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
     }
+}
+
+/// Room for the index of a segment of so many bytes, and for its SEAL.
+pub(crate) fn index_room(segment_bytes: u64) -> (Vec<IndexPoint>, Vec<u8>) {
+    let points = usize::try_from(segment_bytes / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
+    let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
+    (Vec::with_capacity(points), Vec::with_capacity(seal_bytes))
 }
 
 /// A stretch: long enough that its sync is cheap beside it, and short enough that a sync of the log which
@@ -196,6 +202,7 @@ pub(crate) fn header(directory: &dyn Directory, order: Order, life: Life, fresh:
         nominal_bytes: order.bytes,
         checksum: order.checksum,
         fresh,
+        features: 0,
         created_unix_ns: directory.now_unix_ns(),
     }
 }

@@ -11,7 +11,7 @@
 //! LINK says, and its chain value is the one that the LINK repeats. Where there is none, be it damaged, unreadable or
 //! too far away, nothing is said: readers report it.
 
-use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link, SegmentNumber};
+use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link};
 
 use crate::error::Damage;
 use crate::inspect::Linked;
@@ -26,13 +26,13 @@ pub(crate) struct Contradicted {
     pub(crate) end: Tip,
 }
 
-/// The span of the segment `before`, as the LINK of `segment` states its end.
-pub(crate) fn stated_span(before: &Linked, link: &Link, segment: SegmentNumber, unended: Span) -> Span {
+/// The span of the segment `before`, as the LINK of the next one states its end.
+pub(crate) fn stated_span(before: &Linked, link: &Link, unended: Span) -> Span {
     let (end_offset, seal_offset) = link
         .predecessor
         .map_or((before.start.offset, None), |predecessor| (predecessor.end_offset, predecessor.seal_offset));
     let end = Tip { offset: end_offset, chain: link.chain, next: link.next };
-    Span { end, seal_offset, cut_inside: may_cut_inside(link, segment), ..unended }
+    Span { end, seal_offset, cut_inside: may_cut_inside(link), ..unended }
 }
 
 /// What is wrong with the end of `span`, by the header of the last frame of its segment. Mostly this is one small read.
@@ -41,7 +41,7 @@ pub(crate) fn contradicted(before: &Linked, span: &Span) -> Option<Contradicted>
     let (first, next) = if stated.offset == span.start.offset {
         (stated.chain == span.start.chain).then_some((span.start.next, span.start.next))?
     } else {
-        let frame = last_frame(&before.file, span)?;
+        let (_, frame) = last_frame(&before.file, span)?;
         (frame.first, frame.next_sequence()?)
     };
     let (lost, kind) = span.contradiction(first, next)?;
@@ -57,8 +57,8 @@ const PIECE_GROWTH: u64 = 4;
 const STEP: usize = 8;
 const _: () = assert!(STEP as u64 == FRAME_ALIGN && FIRST_PIECE_BYTES.is_multiple_of(FRAME_ALIGN));
 
-/// The header of the frame that ends where the span ends, if it is genuine and near.
-fn last_frame(file: &Named, span: &Span) -> Option<FrameHeader> {
+/// Where the frame begins that ends with the span, and its header, if that is genuine and near.
+pub(crate) fn last_frame(file: &Named, span: &Span) -> Option<(u64, FrameHeader)> {
     let end_offset = span.end.offset;
     if !end_offset.is_multiple_of(FRAME_ALIGN) {
         return None;
@@ -69,7 +69,7 @@ fn last_frame(file: &Named, span: &Span) -> Option<FrameHeader> {
         && let Ok(FRAME_HEADER_BYTES) = file.read_at(&mut header, offset)
         && let Some(seal) = ends_there(&header, span, offset)
     {
-        return Some(seal);
+        return Some((offset, seal));
     }
     let lowest = span.start.offset.max(end_offset.saturating_sub(SEARCHED_BYTES));
     let (mut until, mut piece_bytes) = (end_offset, FIRST_PIECE_BYTES);
@@ -84,8 +84,9 @@ fn last_frame(file: &Named, span: &Span) -> Option<FrameHeader> {
         let places = usize::try_from(until - from).ok()?.min(read);
         for at in (0..places).step_by(STEP).rev() {
             let Some(header) = bytes[at..read].first_chunk() else { continue };
-            if let Some(frame) = ends_there(header, span, from + at as u64) {
-                return Some(frame);
+            let offset = from + at as u64;
+            if let Some(frame) = ends_there(header, span, offset) {
+                return Some((offset, frame));
             }
         }
         (until, piece_bytes) = (from, PIECE_GROWTH * piece_bytes);

@@ -9,8 +9,8 @@
 //! file downwards, until one with a valid LINK was read: that LINK was written only after everything
 //! before it had been synced.
 
+use std::mem;
 use std::sync::Arc;
-
 use wal_format::{Anchor, FIRST_FRAME_OFFSET, FrameFault, HeaderFault, LinkReason, SegmentNumber, Sequence};
 
 use crate::anchor_file::{self, Slots};
@@ -21,6 +21,7 @@ use crate::decide::{
 };
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::heads::{Heads, anchor_beside};
+use crate::index::Index;
 use crate::inspect::Linked;
 use crate::io::{Directory, Residency};
 use crate::last_segment::{LastSegment, number_at, walk_linked};
@@ -58,6 +59,10 @@ pub(crate) struct Survey {
     pub(crate) dropped_bytes: u64,
     /// Whether the last SEAL's index is bad: a warning, for it is derived data.
     pub(crate) bad_index: bool,
+    /// Whether the log ends at the close that the anchor states.
+    pub(crate) closed: bool,
+    /// The index of the last segment, as far as no SEAL has it.
+    pub(crate) index: Index,
     /// The worst answer of the system about its cache.
     pub(crate) residency: Residency,
     /// What was written again because the cache could not be dropped, in bytes.
@@ -98,7 +103,7 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     };
     let catalog = Catalog::read(directory)?;
 
-    let (Some(newest), Some(file)) = (slots.newest(), anchor_file) else {
+    let (Some(newest), Some(file)) = (slots.newest(rules), anchor_file) else {
         return Ok(without_anchor(directory, catalog, slots.fault(), settling.residency()));
     };
     let look = || {
@@ -191,6 +196,8 @@ fn without_anchor(
         stated_durable: 0,
         dropped_bytes: 0,
         bad_index: false,
+        closed: false,
+        index: Index::default(),
         residency,
         rewritten_bytes: 0,
     }
@@ -217,6 +224,8 @@ fn judge(
         stated_durable: 0,
         dropped_bytes: 0,
         bad_index: false,
+        closed: false,
+        index: Index::default(),
         residency: Residency::Unknown,
         rewritten_bytes: 0,
     };
@@ -236,8 +245,8 @@ fn judge(
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
         survey.long = chain.long;
-        let end = LastSegment::observe(last, anchor)?;
-        record(&end, anchor, last, &mut seen, &mut survey);
+        let mut end = LastSegment::observe(last, anchor)?;
+        record(&mut end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
         if chain.broken.is_some() {
             read_below(directory, catalog, anchor, last, chain.sound.as_ref(), &mut survey)?;
@@ -295,12 +304,20 @@ fn begin_at(directory: &dyn Directory, anchor: &Anchor, mut chain: Chain, survey
 }
 
 /// Puts down what the last segment showed.
-fn record(end: &LastSegment, anchor: &Anchor, last: &Linked, seen: &mut Observation, survey: &mut Survey) {
+fn record(
+    end: &mut LastSegment,
+    anchor: &Anchor,
+    last: &Linked,
+    seen: &mut Observation,
+    survey: &mut Survey,
+) {
     let tip = end.walked.tip;
     let below = tip.offset < end.durable_offset || tip.next < anchor.first;
     seen.reach = if below { Reach::Below } else { Reach::Reached };
     seen.stop = match end.walked.stop {
-        Stop::Sealed { .. } => StopSeen::Sealed,
+        Stop::Sealed => StopSeen::Final,
+        _ if end.stated_close => StopSeen::Stated,
+        _ if end.walked.ends_behind_seal(|_| true) => StopSeen::Closed,
         Stop::Fault(FrameFault::Blank | FrameFault::Short) => StopSeen::Blank,
         Stop::Fault(_) => StopSeen::Fault,
     };
@@ -316,11 +333,11 @@ fn record(end: &LastSegment, anchor: &Anchor, last: &Linked, seen: &mut Observat
     }
     if let Some(span) = survey.spans.last_mut() {
         span.end = tip;
-        if let Stop::Sealed { offset, index_is_good } = end.walked.stop {
-            span.seal_offset = Some(offset);
-            survey.bad_index = !index_is_good;
-        }
+        span.seal_offset = end.walked.seal.map(|seal| seal.offset);
     }
+    survey.bad_index = end.walked.bad_indexes > 0;
+    survey.closed = end.stated_close;
+    survey.index = mem::take(&mut end.walked.index);
     survey.next = tip.next;
     survey.stated_durable = end.durable_offset.max(end.walked.stated_durable).min(tip.offset);
 }

@@ -7,10 +7,8 @@
 //!                   └─── 8         a LINK that begins in front of `next` has cut off what was handed out
 //! ```
 //!
-//! The LINK of a merge begins in front of what it has copied. When its segment is the next one behind those that
-//! are known, no cut lies in between, and what was handed out is in it, up to where the copies end. Otherwise the
-//! merge may have removed the LINK of a cut, and what was handed out counts as cut off. So it does where the front was
-//! dropped with everything that is known, and the oldest segment that is left does not follow on the last known one.
+//! Where the front was dropped with everything that is known, and the oldest segment that is left does not follow on the last
+//! known one, the LINK of a cut may have gone with it: what was handed out counts as cut off.
 
 use std::sync::Arc;
 
@@ -21,14 +19,13 @@ use crate::chain::open_span;
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::inspect::{Inspected, Linked, inspect};
 use crate::io::{Access, Directory};
-use crate::last_segment::number_between;
 use crate::open::has_vanished;
 use crate::shelf::Snapshot;
 use crate::span::{Span, Tip, may_cut_inside};
 use crate::stated_end::{contradicted, stated_span};
 
 /// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
-/// The inner error says what does not fit, and may be changing. `merged` becomes true when a merge lies on the way.
+/// The inner error says what does not fit, and may be changing.
 ///
 /// # Errors
 /// When files cannot be read.
@@ -39,7 +36,6 @@ pub(crate) fn trail(
     last: &Arc<Linked>,
     known: &Snapshot,
     next: Sequence,
-    merged: &mut bool,
 ) -> Result<Result<Vec<Span>, Error>, Error> {
     let lowest = known.spans().next().map(|span| span.life.segment);
     let highest = known.spans().next_back().map(|span| span.life.segment);
@@ -50,13 +46,7 @@ pub(crate) fn trail(
         if let Some(at) = known.spans().position(|span| span.life == life) {
             break Some(at);
         }
-        let copied = current.link.durable_offset > current.start.offset;
-        *merged |= copied;
-        let kept = if copied && highest.and_then(SegmentNumber::next) == Some(life.segment) {
-            number_between(&current, current.start.offset, current.link.next, current.link.durable_offset)?
-        } else {
-            current.link.next
-        };
+        let kept = current.link.next;
         if kept < next {
             // Unless it is a lie: then nothing was cut off.
             if let Some(before) = current.link.predecessor
@@ -108,7 +98,7 @@ pub(crate) fn trail(
             let (chain, next) = (linked.link.chain, linked.link.next);
             before.end = Tip { offset: predecessor.end_offset, chain, next };
             before.seal_offset = predecessor.seal_offset;
-            before.cut_inside = may_cut_inside(&linked.link, linked.header.life.segment);
+            before.cut_inside = may_cut_inside(&linked.link);
         }
         spans.push(open_span(&linked));
     }
@@ -123,12 +113,12 @@ pub(crate) fn trail(
 
 /// What is wrong with the LINK of `after`, held against the frames of the segment that it names.
 fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
-    let span = stated_span(before, &after.link, after.header.life.segment, open_span(before));
+    let span = stated_span(before, &after.link, open_span(before));
     contradicted(before, &span).map(|found| found.damage)
 }
 
-/// A segment that a LINK names.
-fn linked(
+/// A segment that a LINK names, or that was the last one.
+pub(crate) fn linked(
     directory: &dyn Directory,
     catalog: &Catalog,
     anchor: &Anchor,

@@ -41,12 +41,12 @@ pub struct Verification {
 /// read every byte once, those of a damaged log again for what is lost, and bounded memory.
 ///
 /// # Errors
-/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`], [`Error::CutOff`] or
-/// [`Error::Moved`] when the log was truncated or merged meanwhile, again and again. Damage is what it reports, not an error.
+/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`] or [`Error::CutOff`] when the log was
+/// truncated meanwhile, again and again. Damage is what it reports, not an error.
 pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
     for _ in 1..VERIFICATIONS {
         match verify_once(directory) {
-            Err(Error::Dropped { .. } | Error::CutOff { .. } | Error::Moved { .. }) => {}
+            Err(Error::Dropped { .. } | Error::CutOff { .. }) => {}
             verified => return verified,
         }
     }
@@ -102,14 +102,14 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
     let first = found.recovery.first.max(span.start.next.value());
     found.entries += walked.tip.next.min(span.end.next).value().saturating_sub(first);
     found.bytes += walked.tip.offset;
-    if matches!(walked.stop, Stop::Sealed { index_is_good: false, .. }) {
+    if walked.bad_indexes > 0 {
         found.bad_indexes.push(file.path.to_path_buf());
     }
     let Tip { offset, chain, next } = walked.tip;
     let kind = if offset != span.end.offset {
         match walked.stop {
             Stop::Fault(fault) => DamageKind::Frame(fault),
-            Stop::Sealed { .. } => DamageKind::WrongEnd { expected: span.end.offset },
+            Stop::Sealed => DamageKind::WrongEnd { expected: span.end.offset },
         }
     } else if chain != span.end.chain {
         DamageKind::Frame(FrameFault::Order)

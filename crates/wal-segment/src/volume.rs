@@ -71,7 +71,7 @@ impl Volume {
         };
         let bare = Arc::new(Volume { held, points: Vec::new(), life: span.life, closed: span.closed });
         // The index is derived data: when it cannot be had, nothing but time is lost.
-        let points = index(&bare, span).unwrap_or_default();
+        let points = index(&bare, span);
         let bare = Arc::into_inner(bare).expect("the source that read the index is gone");
         Ok(Arc::new(Volume { points, ..bare }))
     }
@@ -100,10 +100,39 @@ fn map(file: &Named, span: &Span, refused: &mut Option<Error>) -> Option<Mapping
     mapped.map_err(|error| *refused = Some(error)).ok()
 }
 
-/// The index points of a sealed segment that can be believed; `None` when there are none.
-fn index(volume: &Arc<Volume>, span: &Span) -> Option<Vec<IndexPoint>> {
-    let seal_offset = span.seal_offset.filter(|&offset| offset < span.end.offset)?;
+/// The index points of a segment that can be believed, from its last SEAL back to the first one that has any. What is bad is
+/// left out.
+fn index(volume: &Arc<Volume>, span: &Span) -> Vec<IndexPoint> {
     let mut source = Source::new(Arc::clone(volume), span.end.offset, Chunk::default(), 0);
+    let mut before = span.seal_offset;
+    let mut limit = span.end.offset;
+    let mut backward: Vec<IndexPoint> = Vec::new();
+    while let Some(seal_offset) = before.filter(|&offset| offset < limit) {
+        let seen = backward.len();
+        before = push_points(&mut source, span, seal_offset, &mut backward);
+        // Later points are known by now, so each has to lie before the one that was seen last.
+        let mut last = seen.checked_sub(1).map(|at| backward[at]);
+        let is_in_order = |point: &IndexPoint| {
+            let before_last = last.is_none_or(|last| point.offset < last.offset && point.first < last.first);
+            last = Some(*point);
+            before_last && point.offset > span.start.offset && point.first > span.start.next
+        };
+        if !backward[seen..].iter().all(is_in_order) {
+            backward.truncate(seen);
+        }
+        limit = seal_offset;
+    }
+    backward.reverse();
+    backward
+}
+
+/// Appends the points of the SEAL at this offset, the last one first. Returns the SEAL before it that has points.
+fn push_points(
+    source: &mut Source,
+    span: &Span,
+    seal_offset: u64,
+    backward: &mut Vec<IndexPoint>,
+) -> Option<u64> {
     let bytes = source.at(seal_offset, FRAME_HEADER_BYTES as u64).ok()?;
     let header = FrameHeader::decode(bytes, span.life, seal_offset).ok()?;
     let seal_bytes = header.layout(span.checksum).end;
@@ -111,21 +140,14 @@ fn index(volume: &Arc<Volume>, span: &Span) -> Option<Vec<IndexPoint>> {
         return None;
     }
     let frame = source.at(seal_offset, seal_bytes).ok()?;
-    let index = Seal::decode(frame, &header).and_then(|seal| seal.index(frame)).ok()?;
-    let mut points: Vec<IndexPoint> = Vec::with_capacity(index.points().len());
-    let (mut offset, mut first) = (span.start.offset, span.start.next);
-    for point in index.points() {
-        let point = point.ok()?;
-        if point.offset == span.start.offset {
-            continue;
-        }
-        if point.offset <= offset || point.first <= first || point.offset >= seal_offset {
-            return None;
-        }
-        (offset, first) = (point.offset, point.first);
-        points.push(point);
+    let seal = Seal::decode(frame, &header).ok()?;
+    if let Ok(index) = seal.index(frame) {
+        let points: Option<Vec<IndexPoint>> = index.points().map(Result::ok).collect();
+        let is_start = |point: &IndexPoint| point.offset == span.start.offset;
+        let points = points.unwrap_or_default().into_iter().rev();
+        backward.extend(points.filter(|point| !is_start(point) && point.offset < seal_offset));
     }
-    Some(points)
+    seal.previous
 }
 
 /// Volumes of one log, a bounded number of them; the one that was used least recently goes first. One that

@@ -154,7 +154,7 @@ fn a_bad_index_costs_nothing_but_speed() {
         let name = wal_format::SegmentName::of(span.life.segment);
         let file = directory.open(name.as_str(), wal_segment::io::Access::ReadWrite).unwrap();
         // Behind the SEAL's header and fixed part stands the first index point.
-        let at = span.seal_offset.unwrap() + 40;
+        let at = span.seal_offset.unwrap() + 56;
         assert_eq!(file.write_at(&[0xff; 4], at).unwrap(), 4);
     }
     assert_reads_from_everywhere(&Library::new(&directory, 8, true), &snapshot);
@@ -177,12 +177,12 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
         let mut frame = vec![0; usize::try_from(span.end.offset - seal_offset).unwrap()];
         assert_eq!(file.read_at(&mut frame, seal_offset).unwrap(), frame.len());
         // Each point leads eight bytes too far, under checksums that match.
-        for point in frame[40..].chunks_exact_mut(16) {
+        for point in frame[56..].chunks_exact_mut(24) {
             point[0] = point[0].wrapping_add(8);
         }
-        let index_crc = u32::try_from(ChecksumKind::Crc32.digest(&frame[40..])).unwrap();
+        let index_crc = u32::try_from(ChecksumKind::Crc32.digest(&frame[56..])).unwrap();
         frame[36..40].copy_from_slice(&index_crc.to_le_bytes());
-        let body_crc = u32::try_from(ChecksumKind::Crc32.digest(&frame[32..40])).unwrap();
+        let body_crc = u32::try_from(ChecksumKind::Crc32.digest(&frame[32..56])).unwrap();
         let header = wal_format::FrameHeader::decode(&frame, span.life, seal_offset).unwrap();
         let header = wal_format::FrameHeader { table_crc: body_crc, ..header };
         frame[..32].copy_from_slice(&header.encode(span.life, seal_offset));

@@ -44,9 +44,6 @@ pub enum ErrorKind {
     /// after it was read. Another one gets its number: undo what was done with it. A failed write does the same to a
     /// wait for a watermark ([`Reached`](crate::Reached)), and to a reader of a [`View`](crate::View).
     Truncated,
-    /// A writer has merged small segments meanwhile, and the entry is not where this [`View`](crate::View) saw it.
-    /// Nothing is damaged: look at the log anew.
-    Moved,
     /// A sync failed, now or earlier, a thread panicked inside the log, or another program removed or replaced a file
     /// that the log had open. Nothing is known about what is on the disk, and nothing more is accepted: drop the log and
     /// open it again.
@@ -185,7 +182,6 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::NotEmpty { .. } => ErrorKind::NotEmpty,
         Segment::OutOfRange { .. } | Segment::Dropped { .. } => ErrorKind::OutOfRange,
         Segment::CutOff { .. } => ErrorKind::Truncated,
-        Segment::Moved { .. } => ErrorKind::Moved,
         Segment::Full(_) => ErrorKind::NoSpace,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
         Segment::Poisoned(_) | Segment::Exchanged { .. } => ErrorKind::Poisoned,

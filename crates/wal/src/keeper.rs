@@ -61,7 +61,7 @@ struct State {
     /// Segments that this process saw end, and when, in nanoseconds of the clock that cannot be set.
     ended: VecDeque<(u64, u64)>,
     /// When the open segment got its first entry.
-    begun: Option<Instant>,
+    begun: Option<Begun>,
     lingering: Lingering,
     overruns: u64,
     errors: u64,
@@ -91,13 +91,24 @@ const POLL: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// For a log as it was found, now.
-    pub(crate) fn new(keeping: Keeping, found: &Snapshot, directory: &dyn Directory) -> Keeper {
+    /// For a log as it was found, now. Its last segment has been open since then, if the log goes on in it.
+    pub(crate) fn new(
+        keeping: Keeping,
+        found: &Snapshot,
+        open_since_unix_ns: Option<u64>,
+        directory: &dyn Directory,
+    ) -> Keeper {
+        let unix_ns = directory.now_unix_ns();
+        let ended = found.spans().rev().nth(usize::from(open_since_unix_ns.is_some()));
         let opened = LogOpened {
-            last_segment: found.spans().last().map_or(0, |span| span.life.segment.value()),
-            unix_ns: directory.now_unix_ns(),
+            last_ended: ended.map_or(0, |span| span.life.segment.value()),
+            unix_ns,
             monotonic_ns: directory.monotonic_ns(),
         };
+        let begun = open_since_unix_ns.map(|since_unix_ns| Begun {
+            age: Duration::from_nanos(unix_ns.saturating_sub(since_unix_ns)),
+            at: now(),
+        });
         let state = State {
             holds: BTreeMap::new(),
             next_id: 0,
@@ -105,7 +116,7 @@ impl Keeper {
             wakes_at: None,
             opened,
             ended: VecDeque::new(),
-            begun: None,
+            begun,
             lingering: Lingering::default(),
             overruns: 0,
             errors: 0,
@@ -314,7 +325,7 @@ impl Keeper {
     /// The open segment has its first entry.
     pub(crate) fn begun(&self) {
         if self.keeping.roll_after.is_some() {
-            let begun = now();
+            let begun = Begun { age: Duration::ZERO, at: now() };
             let mut state = self.lock();
             state.begun = Some(begun);
             self.ring(state);
@@ -330,7 +341,7 @@ impl Keeper {
     fn until_ended(&self) -> Option<Duration> {
         let age = self.keeping.roll_after?;
         let begun = self.lock().begun?;
-        Some(age.saturating_sub(since(begun)))
+        Some(age.saturating_sub(begun.age + since(begun.at)))
     }
 
     /// Files that are dropped and still there linger; and segments from here on are the log's.
@@ -411,23 +422,28 @@ impl State {
     fn ended_ns(&self, pieces: &[Piece]) -> Option<u64> {
         let segment = pieces.first()?.segment;
         let opened = self.opened;
-        if segment <= opened.last_segment {
-            // It was there at the open. And the second one behind it was prepared once the first one's LINK was durable:
-            // when an earlier process did that, it shows more of the segment's age.
-            let prepared = pieces.get(2).filter(|later| later.segment <= opened.last_segment);
-            let prepared_unix_ns = prepared.map_or(opened.unix_ns, |later| later.created_unix_ns);
-            return Some(prepared_unix_ns.min(opened.unix_ns));
+        if segment <= opened.last_ended {
+            // It had ended before the open: when the next one was begun, if that was before, too.
+            let ended_unix_ns = pieces.get(1).map_or(opened.unix_ns, |next| next.begun_unix_ns);
+            return Some(ended_unix_ns.min(opened.unix_ns));
         }
         let (_, seen_ns) = self.ended.iter().find(|&&(ended, _)| ended == segment)?;
         Some(opened.now_ns(*seen_ns))
     }
 }
 
+/// How old the open segment was at some moment, counted from its first entry.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    age: Duration,
+    at: Instant,
+}
+
 /// When the log was opened, by both clocks.
 #[derive(Clone, Copy, Debug)]
 struct LogOpened {
-    /// The last segment that was there.
-    last_segment: u64,
+    /// The last segment that had ended.
+    last_ended: u64,
     unix_ns: u64,
     monotonic_ns: u64,
 }

@@ -72,8 +72,8 @@ impl Options {
     }
 
     /// Retention by age, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
-    /// when everything in it is older than this. A segment that an earlier open has ended counts from the time when the
-    /// second one after it was prepared, or from this open. The last segment stays; [`Options::roll_after`] sees to it
+    /// when everything in it is older than this. A segment that had ended before this open counts from the
+    /// time when the next one was begun. The last segment stays; [`Options::roll_after`] sees to it
     /// that it ends. The clock of the system is read at the open, for the age of what was there before; from then on a
     /// clock counts that cannot be set, and that may stand still while the machine is suspended. Default: no limit.
     pub fn retain_age(mut self, age: Duration) -> Options {
@@ -120,7 +120,8 @@ impl Options {
     }
 
     /// Ends a segment that has had its first entry for so long, as [`Wal::roll`](crate::Wal::roll) does, in the
-    /// background, also while nothing is appended. Without [`background`](Options::background) threads the
+    /// background, also while nothing is appended. That time goes on while the log is not open: it counts from when the
+    /// segment was begun, by the clock of the system at the open. Without [`background`](Options::background) threads the
     /// next call that appends, syncs or flushes does it. Default: segments end when they are full.
     pub fn roll_after(mut self, age: Duration) -> Options {
         self.keeping.roll_after = Some(age);

@@ -14,7 +14,7 @@ pub(crate) struct Piece {
     pub(crate) bytes: u64,
     /// How long its file is.
     pub(crate) file_bytes: u64,
-    pub(crate) created_unix_ns: u64,
+    pub(crate) begun_unix_ns: u64,
     /// A durable LINK behind it says that it has ended.
     pub(crate) closed: bool,
 }
@@ -27,7 +27,7 @@ impl Piece {
             first: span.start.next.value(),
             bytes: span.end.offset,
             file_bytes: span.file_bytes,
-            created_unix_ns: span.created_unix_ns,
+            begun_unix_ns: span.begun_unix_ns,
             closed: span.closed,
         };
         snapshot.spans().map(piece).collect()
@@ -97,7 +97,7 @@ mod tests {
                 first: at * 10,
                 bytes: 100,
                 file_bytes: 150,
-                created_unix_ns: at * SECOND,
+                begun_unix_ns: at * SECOND,
                 closed: at + 1 < count,
             })
             .collect()

@@ -8,8 +8,7 @@ pub struct Rollover {
     pub from: Option<u64>,
     /// The number of the segment that it goes on in.
     pub to: u64,
-    /// The number of the first entry that is appended there. What small segments held in front of it may have been
-    /// merged into this one.
+    /// The number of the first entry that is appended there.
     pub first: u64,
     /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
     pub cut: bool,

@@ -126,7 +126,7 @@ impl Tail {
         Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
     }
 
-    /// Uses the segments again, or removes them, that a truncation or a merge has left and no reader needs any
+    /// Uses the segments again, or removes them, that a truncation has left and no reader needs any
     /// more, and gives back the space that closed ones do not need.
     pub(crate) fn retire_unneeded(&self) {
         if !self.owner.is_here() {

@@ -32,8 +32,8 @@ pub struct SegmentInfo {
     pub bytes: u64,
     /// How its payloads are checked.
     pub checksum: ChecksumKind,
-    /// Whether its end is marked by a SEAL.
-    pub sealed: bool,
+    /// Whether it has ended, because a later segment was begun; or the log was closed in it.
+    pub closed: bool,
 }
 
 impl View {
@@ -87,7 +87,8 @@ impl View {
     }
 
     /// The number of the first entry that nothing on disk states to be durable. Beside a writer, and
-    /// after a kill, more may be durable than that.
+    /// after a kill, more may be durable than that. Entries from there on may be taken back by a failed sync or a crash,
+    /// and then other entries get their numbers.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.recovery.durable
@@ -96,13 +97,15 @@ impl View {
     /// The segments that hold the log, oldest first.
     pub fn segments(&self) -> impl Iterator<Item = SegmentInfo> + '_ {
         let directory = self.library.directory().path();
+        let last = self.snapshot.spans().next_back().map(|span| span.life);
+        let is_clean = self.recovery.ending == wal_segment::Ending::Clean;
         self.snapshot.spans().map(move |span| SegmentInfo {
             number: span.life.segment.value(),
             file: directory.join(SegmentName::of(span.life.segment).as_str()),
             sequences: span.start.next.max(self.snapshot.first()).value()..span.end.next.value(),
             bytes: span.end.offset,
             checksum: span.checksum,
-            sealed: span.seal_offset.is_some(),
+            closed: is_clean || Some(span.life) != last,
         })
     }
 
@@ -111,15 +114,14 @@ impl View {
     /// # Errors
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when the log does not hold it; the damage, when
     /// it or all behind the view's end is damaged; [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) when it was cut off
-    /// meanwhile, [`ErrorKind::Moved`](crate::ErrorKind::Moved) when it was merged into another segment.
+    /// meanwhile.
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
         self.library.read(&self.snapshot, sequence)
     }
 
     /// The entries from `first` on. At damage it says what is damaged, and ends. Nothing keeps the files of a view: where
     /// a truncation has dropped them meanwhile, it says [`OutOfRange`](crate::ErrorKind::OutOfRange) (the front) or
-    /// [`Truncated`](crate::ErrorKind::Truncated) (the end), and where small segments were merged
-    /// [`Moved`](crate::ErrorKind::Moved), and ends: a new view has what the log holds.
+    /// [`Truncated`](crate::ErrorKind::Truncated) (the end), and ends: a new view has what the log holds.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when `first` is in front of the first

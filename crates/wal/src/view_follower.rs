@@ -85,8 +85,7 @@ impl View {
 ///
 /// - [`Truncated`](crate::ErrorKind::Truncated): entries that were handed out were taken back, by
 ///   [`Wal::truncate_after`](crate::Wal::truncate_after), a failed write or a crash of the machine. Also when that
-///   cannot be told: small segments were merged, and the follower has not looked for a whole life of the writer; or
-///   the front was dropped, with all that it knew, up to the entry that comes next.
+///   cannot be told: the front was dropped, with all that it knew, up to the entry that comes next.
 /// - [`OutOfRange`](crate::ErrorKind::OutOfRange): entries that were not handed out yet were dropped from the
 ///   front of the log. No lease keeps their files, so a follower that is slow has to be started again.
 /// - damage, and what the system reports.
@@ -184,7 +183,11 @@ impl ViewFollower {
                 }
                 Ok(None) => {
                     self.is_stale = true;
-                    if !self.scout.look(self.library.directory(), self.next)? {
+                    let there_is_more = self.scout.look(self.library.directory(), self.next)?;
+                    if self.scout.take_rewound() {
+                        self.cursor.leave();
+                    }
+                    if !there_is_more {
                         return Ok(None);
                     }
                 }

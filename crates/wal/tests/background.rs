@@ -90,7 +90,7 @@ fn an_anchor_that_panics_is_written_later() {
                 ledger.append(&wal, HALF).expect("nobody waits for the anchor");
             }
             ledger.close(wal).expect("the closing thread writes it");
-            let reopened = open(&disk.power_cut_losing_everything(), &small(policy));
+            let reopened = open(&disk.kill(), &small(policy));
             assert_eq!(reopened.recovery().ending, Ending::Clean);
             check_power_cut(&disk.power_cut_losing_everything(), &ledger, &small(policy));
         }

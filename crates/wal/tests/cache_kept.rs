@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::bytes::{frames, linked};
 use common::seam::{Call, Seam};
 use common::{HALF, LOSSES, Ledger, POLICIES, contents, fault, open, small};
 use wal::{Options, SyncPolicy, Wal};
@@ -101,7 +102,14 @@ fn what_is_stated_to_be_durable_is_not_written_again() {
     wal.close().expect("nothing fails");
     let anchor_bytes = disk.contents("ANCHOR").expect("it is there").len() as u64;
     let reopened = options.open_in(kept(&disk, NEVER).0).expect("a log");
-    assert_eq!(reopened.recovery().rewritten_bytes, anchor_bytes, "a closed log: its anchor alone");
+    let last = frames(&disk.contents(&linked(&disk).pop().expect("a segment")).expect("it is there")).pop();
+    let seal_bytes = last.map_or(0, |seal| (seal.end - seal.offset) as u64);
+    let rewritten = reopened.recovery().rewritten_bytes;
+    assert_eq!(
+        rewritten,
+        anchor_bytes + seal_bytes,
+        "a closed log: its anchor, and the SEAL that it does not vouch for"
+    );
     reopened.append(&[2; HALF]).expect("nothing fails");
     drop(reopened);
     let next = options.open_in(kept(&disk.kill(), NEVER).0).expect("a log");

@@ -7,13 +7,15 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
-use common::bytes::{linked, segments};
+use common::bytes::{frames, linked, segments};
 use common::ledger::payload;
 use common::{
     Acknowledged, FEW_IMAGES, LOSSES, Ledger, check_images, check_power_cut, contents, cut_everywhere,
     enospc, eventually, every_setup, fault, holds_all, open, refused, small, view, within,
 };
 use wal::{ErrorKind, SyncPolicy};
+use wal_format::{Seal, SealKind};
+use wal_segment::io::Directory;
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
 
 const POLICY: SyncPolicy = SyncPolicy::Immediate;
@@ -36,7 +38,7 @@ fn the_next_append_goes_into_another_segment_and_what_was_there_is_durable() {
             assert_eq!((wal.durable(), linked(&disk).len()), (2, 1), "{policy:?}");
             let file = linked(&disk).pop().expect("one");
             let info = view(&disk).segments().next().expect("one");
-            assert!(info.sealed);
+            assert!(info.closed);
             assert_eq!(
                 disk.contents(&file).map(|bytes| bytes.len() as u64),
                 Some(info.bytes),
@@ -210,7 +212,7 @@ fn a_segment_that_has_had_its_first_entry_for_long_is_ended_and_one_without_an_e
             wal.append(b"b").expect("nothing fails");
             eventually("it is sealed", LIMIT, || {
                 wal.flush().expect("nothing fails");
-                view(&disk).segments().last().is_some_and(|segment| segment.sealed)
+                view(&disk).segments().last().is_some_and(|segment| segment.closed)
             });
             wal.append(b"c").expect("nothing fails");
             assert_eq!(linked(&disk).len(), 2);
@@ -219,14 +221,51 @@ fn a_segment_that_has_had_its_first_entry_for_long_is_ended_and_one_without_an_e
             thread::sleep(Duration::from_millis(50));
             wal.flush().expect("nothing fails");
             assert_eq!(segments(&disk), names);
-            assert!(!view(&disk).segments().last().expect("the cut").sealed, "it has no entry");
+            assert!(!view(&disk).segments().last().expect("the cut").closed, "it has no entry");
             wal.append(b"d").expect("nothing fails");
             eventually("it is sealed", LIMIT, || {
                 wal.flush().expect("nothing fails");
-                view(&disk).segments().last().is_some_and(|segment| segment.sealed)
+                view(&disk).segments().last().is_some_and(|segment| segment.closed)
             });
             assert_eq!(wal.stats().keeping_errors, 0);
             wal.close().expect("the thread is joined");
         }
     });
+}
+
+/// The process is started anew every twelve hours, so that no life of it sees a segment for a day.
+#[test]
+fn a_log_that_is_restarted_every_twelve_hours_rolls_after_twenty_four() {
+    const TWELVE_HOURS: Duration = Duration::from_secs(12 * 3600);
+    within(LIMIT, || {
+        for background in [false, true] {
+            for closes in [false, true] {
+                let disk = SimDisk::new(7);
+                let options = small(POLICY).background(background).roll_after(2 * TWELVE_HOURS);
+                for life in 0..8 {
+                    let wal = open(&disk, &options);
+                    let rolls = life > 0 && life % 2 == 0;
+                    if rolls {
+                        eventually("the segment is ended", LIMIT, || {
+                            wal.flush().expect("nothing fails");
+                            ends_for_good(&disk)
+                        });
+                    }
+                    wal.append(b"an entry").expect("nothing fails");
+                    assert_eq!(linked(&disk).len(), 1 + life / 2, "life {life}");
+                    if closes {
+                        wal.close().expect("nothing fails");
+                    }
+                    disk.wait(TWELVE_HOURS);
+                }
+            }
+        }
+    });
+}
+
+/// Whether the last segment ends with a final SEAL.
+fn ends_for_good(disk: &SimDisk) -> bool {
+    let bytes = disk.contents(&linked(disk).pop().expect("a segment")).expect("it is there");
+    let last = frames(&bytes).pop().expect("a LINK at least");
+    Seal::decode(&bytes[last.offset..], &last.header).is_ok_and(|seal| seal.kind == SealKind::Final)
 }

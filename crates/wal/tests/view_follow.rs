@@ -13,9 +13,12 @@ use std::time::{Duration, Instant};
 
 use common::bytes::{frames, linked, segments};
 use common::seam::{Call, Seam};
-use common::{EVERY_POLICY, SMALL, eio, every_setup, fault, large, open, refused, small, view, within};
+use common::{
+    EVERY_POLICY, LOSSES, SMALL, eio, every_setup, fault, large, open, read, refused, small, try_open, view,
+    within,
+};
 use wal::{Entry, Error, ErrorKind, Mark, Options, SyncPolicy, View, ViewFollower, Wal};
-use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
+use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, SyncLoss, Times};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const OFTEN: Duration = Duration::from_millis(1);
@@ -444,12 +447,13 @@ fn a_first_write_that_fails_though_it_was_stored_is_taken_back_and_is_no_damage(
             assert_eq!(item(&mut follower).expect("it is there").expect("whole").sequence(), 20);
         }
         append(&wal, 40);
-        if seen {
-            fails(&mut follower, ErrorKind::Truncated);
-        } else {
-            (20..60).for_each(|number| is_entry(&mut follower, number));
+        // It stands in the segment, and the LINK after it says that it is no part of the log.
+        if !seen {
+            assert_eq!(item(&mut follower).expect("it is there").expect("whole").sequence(), 20);
         }
-        refused(beside.read(20), ErrorKind::Truncated);
+        fails(&mut follower, ErrorKind::Truncated);
+        let mut anew = follow(&disk, 20);
+        (20..60).for_each(|number| is_entry(&mut anew, number));
         assert_eq!(beside.read(19).expect("it is there").payload(), payload(19));
     }
 }
@@ -593,70 +597,133 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
     });
 }
 
-/// Segments of which many lives of an entry each are merged into one.
-fn mergeable() -> Options {
-    Options::new().segment_bytes(64 << 10).sync(SyncPolicy::Immediate).background(false)
-}
-
-/// A life that appends an entry, and merges when there are enough in front of it.
-fn live(disk: &SimDisk, payload: &[u8]) {
-    let wal = open(disk, &mergeable());
-    wal.append(payload).expect("nothing fails");
-}
-
-/// A merge begins with a LINK in front of what it has copied, which looked like a cut to a follower: it was told
-/// that entries were taken back which are all there. Once in eight lives, that was.
+/// Entries 5 and 6 are written, a follower hands them out, and their sync fails: the device has neither. A writer that is
+/// started again goes on after entry 4, in the same segment, so that no LINK tells of it. The follower had taken entry 7 of
+/// that writer for the one after its own.
 #[test]
-fn a_merge_takes_nothing_back_from_a_follower_that_has_seen_the_lives_before_it() {
-    let disk = SimDisk::new(5);
-    live(&disk, &payload(0));
-    let mut follower = follow(&disk, 0);
-    is_entry(&mut follower, 0);
-    let mut merges = 0;
-    for number in 1..40 {
-        let before = linked(&disk).len();
-        live(&disk, &payload(number));
-        merges += usize::from(linked(&disk).len() < before);
-        is_entry(&mut follower, number);
-        is_pending(&mut follower);
+fn what_a_failed_sync_took_away_and_a_new_writer_wrote_again_in_the_same_segment_is_told() {
+    for loss in LOSSES {
+        // How long the new entries are, beside the lost ones.
+        for extra in [0, 3, 4000] {
+            // Whether the follower looks after the failure, and after the new entries, or only in the end.
+            for looks in [true, false] {
+                for closes in [true, false] {
+                    let what = format!("{loss:?}, {extra} bytes more, looks {looks}, closes {closes}");
+                    let disk = SimDisk::new(3);
+                    let options = Options::new().sync(SyncPolicy::None).background(false);
+                    let wal = open(&disk, &options);
+                    append(&wal, 5);
+                    wal.sync().expect("nothing fails");
+                    append(&wal, 2);
+                    let mut written = follow(&disk, 0);
+                    let mut durable = view(&disk).follow(0).expect("it is there");
+                    (0..7).for_each(|number| is_entry(&mut written, number));
+                    (0..5).for_each(|number| is_entry(&mut durable, number));
+                    disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(loss)));
+                    let mut failed = wal.sync().is_err();
+                    // Where the cache shows at once what is lost, so does the follower.
+                    let told = looks
+                        && item(&mut written).is_some_and(|item| {
+                            item.expect_err("nothing was appended").kind() == ErrorKind::Truncated
+                        });
+                    assert_eq!(told, looks && loss == SyncLoss::CacheReverted, "{what}");
+                    drop(wal);
+                    let wal = match try_open(&disk, &options) {
+                        Ok(wal) => wal,
+                        Err(_) => {
+                            // The lie came out at the open.
+                            failed = true;
+                            open(&disk, &options)
+                        }
+                    };
+                    let kept = wal.written();
+                    assert!(failed && (5..=7).contains(&kept), "{what}: {kept}");
+                    for number in kept..kept + 4 {
+                        let payload = [other(number), vec![9; extra]].concat();
+                        assert_eq!(wal.append(&payload).expect("nothing fails"), number);
+                    }
+                    if closes {
+                        wal.close().expect("nothing fails");
+                    } else {
+                        wal.sync().expect("nothing fails");
+                        append(&wal, 1);
+                    }
+                    if kept < 7 && !told {
+                        fails(&mut written, ErrorKind::Truncated);
+                    } else if !told {
+                        (7..11).for_each(|number| is_new(&mut written, number));
+                    }
+                    // What is durable was not taken back: it reads on, in the new entries.
+                    for number in 5..kept {
+                        is_entry(&mut durable, number);
+                    }
+                    (kept..kept + 4).for_each(|number| is_new(&mut durable, number));
+                    let anew = view(&disk);
+                    assert_eq!(read(anew.range(..)).0.len() as u64, anew.written(), "{what}");
+                }
+            }
+        }
     }
-    assert!(merges > 2, "only {merges} merges");
 }
 
-/// The LINK of the cut is gone with the segments that were merged. Whoever has not seen it before must not go on.
-#[test]
-fn a_cut_that_a_merge_has_removed_is_told() {
-    let disk = SimDisk::new(5);
-    (0..4).for_each(|number| live(&disk, &payload(number)));
-    let mut follower = follow(&disk, 0);
-    (0..4).for_each(|number| is_entry(&mut follower, number));
-    let wal = open(&disk, &mergeable());
-    wal.truncate_after(1).expect("nothing fails");
-    drop(wal);
-    let before = linked(&disk).len();
-    (0..20).for_each(|_| live(&disk, &other(0)));
-    assert!(linked(&disk).len() < before + 20, "they were merged");
-    let error = item(&mut follower).expect("it is told").expect_err("of the cut");
-    assert_eq!(error.kind(), ErrorKind::Truncated);
+#[track_caller]
+fn is_new(follower: &mut ViewFollower, number: u64) {
+    let entry = item(follower).expect("it is there").expect("nothing fails");
+    assert_eq!(entry.sequence(), number);
+    assert!(entry.payload().starts_with(&other(number)));
 }
 
+/// The same for a view whose entries have gone: they were taken back, and nothing is damaged.
 #[test]
-fn a_view_says_that_a_merge_has_moved_what_it_had_not_opened_and_a_new_one_has_it() {
-    let disk = SimDisk::new(5);
-    (0..9).for_each(|number| live(&disk, &payload(number)));
+fn a_view_whose_last_entries_were_taken_back_says_so_and_a_new_one_has_the_others() {
+    let disk = SimDisk::new(3);
+    let options = Options::new().sync(SyncPolicy::None).background(false);
+    let wal = open(&disk, &options);
+    append(&wal, 5);
+    wal.sync().expect("nothing fails");
+    append(&wal, 3);
     let before = view(&disk);
-    live(&disk, &payload(9));
-    assert_eq!(before.read(0).expect("the first segment stays").payload(), payload(0));
-    for number in 1..9 {
-        let error = refused(before.read(number), ErrorKind::Moved);
-        assert!(error.damage().is_none() && error.to_string().contains("merged"), "{error}");
+    assert_eq!((before.written(), before.durable()), (8, 5));
+    disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(SyncLoss::CacheNewDiskOld)));
+    wal.sync().expect_err("it fails");
+    drop(wal);
+    let wal = open(&disk, &options);
+    (5..9).for_each(|number| assert_eq!(wal.append(&[7; 60]).expect("nothing fails"), number));
+    assert_eq!(before.read(4).expect("it was durable").payload(), payload(4));
+    for number in 5..8 {
+        // The entry that has the number now, or none: never one that is made of both.
+        match before.read(number) {
+            Ok(entry) => assert_eq!(entry.payload(), [7; 60]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Truncated, "{error}"),
+        }
     }
     let error = before.range(..).find_map(Result::err).expect("an error");
-    assert_eq!(error.kind(), ErrorKind::Moved);
-    assert!(before.verify().expect("it looks anew").damages.is_empty());
-    let after = view(&disk);
-    for number in 0..10 {
-        assert_eq!(after.read(number).expect("it is there").payload(), payload(number));
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert_eq!(read(view(&disk).range(..)).0.len(), 9);
+}
+
+/// A SEAL of a close was the end of a segment for a follower, and is the middle of one now.
+#[test]
+fn a_follower_reads_on_after_the_seal_of_a_close_also_when_it_began_there() {
+    for begins_at_the_end in [false, true] {
+        for mark in [Mark::Written, Mark::Durable] {
+            let disk = SimDisk::new(1);
+            let options = small(SyncPolicy::Immediate).segment_bytes(64 << 10);
+            let wal = open(&disk, &options);
+            append(&wal, 3);
+            wal.close().expect("nothing fails");
+            let from = if begins_at_the_end { 3 } else { 0 };
+            let mut follower = view(&disk).follow_with(from, mark).expect("it is there");
+            (from..3).for_each(|number| is_entry(&mut follower, number));
+            for life in 1..6 {
+                let wal = open(&disk, &options);
+                append(&wal, 3);
+                wal.close().expect("nothing fails");
+                (3 * life..3 * life + 3).for_each(|number| is_entry(&mut follower, number));
+                is_pending(&mut follower);
+            }
+            assert_eq!(linked(&disk).len(), 1, "all of it in one segment");
+        }
     }
 }
 

@@ -81,17 +81,19 @@ fn a_zeroing_that_fails_costs_the_file_alone() {
             for (failing_write, times) in [(true, 1), (false, 1), (true, u64::MAX), (false, u64::MAX)] {
                 let disk = SimDisk::new(1);
                 let left = AtomicU64::new(times);
-                let zeroed = AtomicU64::new(0);
+                // The file that was zeroed last and is not synced yet.
+                let zeroed = Mutex::new(None);
                 let seam = Seam::new(disk.clone(), move |call| {
                     // Frames here are shorter than what is zeroed at once.
-                    let zeroes = matches!(call, Call::Write { bytes: 4096, offset: FRAMES, .. });
+                    let mut zeroed = zeroed.lock().expect("no panic");
                     let fails = match call {
-                        Call::Write { .. } if zeroes => {
-                            zeroed.store(1, Ordering::SeqCst);
+                        Call::Write { bytes: 4096, offset: FRAMES, name } => {
+                            *zeroed = Some(name.to_owned());
                             failing_write
                         }
-                        Call::Sync { name } if name.ends_with(".wal") => {
-                            zeroed.swap(0, Ordering::SeqCst) == 1 && !failing_write
+                        Call::Sync { name } if zeroed.as_deref() == Some(name) => {
+                            *zeroed = None;
+                            !failing_write
                         }
                         _ => false,
                     };

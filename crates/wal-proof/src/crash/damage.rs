@@ -2,7 +2,7 @@
 //! a classifier which knows the format but shares no code with recovery.
 //!
 //! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
-//! segment whose durable point lies behind it, the LINK of its own segment or of a later one, or the anchor. Damage to an
+//! segment whose durable point lies behind it, the LINK of a later segment, or the anchor. Damage to an
 //! attested frame must be reported. Damage to a frame that nothing attests may look like a torn tail.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use wal::sim::SimDisk;
 use wal::{ErrorKind, Options, Salvaged};
 use wal_format::{
     ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, LINK_FRAME_BYTES,
-    LOCK_FILE, Link, SLOT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    LOCK_FILE, Link, SLOT_BYTES, Seal, SealKind, SegmentHeader, SegmentName, SegmentNumber,
 };
 
 use crate::crash::faulty::Faulty;
@@ -30,8 +30,6 @@ struct Found {
     first: u64,
     entries: u64,
     durable: u64,
-    /// As far as the LINK of its segment states: behind that stand the frames that a merge has copied.
-    linked: u64,
     /// No truncation has dropped an entry in it.
     kept: bool,
 }
@@ -54,7 +52,7 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
         let shown = match frame.kind {
             FrameKind::Link => frame.segment <= world.linked_at_open(),
             FrameKind::Data => frame.first + frame.entries <= world.shown_at_open(),
-            FrameKind::Seal => false,
+            FrameKind::Seal | FrameKind::Extension(_) => false,
         };
         let attested = shown || attested(&rest, &frames, index);
         let random = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).unwrap_or(0) + index;
@@ -126,7 +124,7 @@ fn synced_is_stated(frames: &[Found]) -> Result<u64, Broken> {
             continue;
         }
         checks += 1;
-        if after.durable.max(after.linked) < before.end as u64 {
+        if after.durable < before.end as u64 {
             let how = format!(
                 "the frame at {} of {} states {} as durable, not {}",
                 after.start, after.file, after.durable, before.end
@@ -222,95 +220,101 @@ pub(crate) fn highest_link(disk: &SimDisk) -> u64 {
     disk.names().iter().filter_map(linked).map(SegmentNumber::value).max().unwrap_or(0)
 }
 
-/// How far a merge has come, as a disk shows it.
+/// How far a log that was closed has gone on in its last segment, as a disk shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Merge {
-    /// The last file holds frames behind the place of its LINK, and no LINK.
-    Copied,
-    /// Its LINK passes over segments that are there.
-    Linked,
-    /// And over segments of which some are gone.
-    Removed,
+pub(crate) enum GoesOn {
+    /// The newest slot of the anchor says that the log is closed.
+    Closed,
+    /// It does not say so any more, and the last frame is the SEAL of the close.
+    StatedOpen,
+    /// Frames follow the SEAL of a close.
+    Behind,
 }
 
-impl Merge {
-    pub(crate) const ALL: [Merge; 3] = [Merge::Copied, Merge::Linked, Merge::Removed];
+impl GoesOn {
+    pub(crate) const ALL: [GoesOn; 3] = [GoesOn::Closed, GoesOn::StatedOpen, GoesOn::Behind];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Merge::Copied => "of these: a merge, frames copied",
-            Merge::Linked => "of these: a merge, linked",
-            Merge::Removed => "of these: a merge, segments removed",
+            GoesOn::Closed => "of these: closed",
+            GoesOn::StatedOpen => "of these: closed, and stated to be open",
+            GoesOn::Behind => "of these: frames behind the SEAL of a close",
         }
     }
 
-    /// None when the last file is not begun with what others held.
-    pub(crate) fn seen(disk: &SimDisk) -> Option<Merge> {
-        let (number, file) =
-            disk.names().into_iter().filter_map(|name| Some((SegmentName::parse(&name)?, name))).max()?;
-        let bytes = disk.contents(&file)?;
-        let Some(link) = link_of(&bytes) else {
-            // Its first frame is one that the log has already.
-            let header = SegmentHeader::decode(&bytes).ok()?;
-            let behind = bytes.get(usize::try_from(Link::end_offset()).ok()?..)?;
-            let frame = FrameHeader::decode(behind, header.life, Link::end_offset()).ok()?;
-            let last = SegmentNumber::new(number.value() - 1)?;
-            let begins = link_of(&disk.contents(SegmentName::of(last).as_str())?)?.next;
-            return (frame.first < begins).then_some(Merge::Copied);
-        };
-        let before = link.predecessor?.segment.value();
-        if link.durable_offset == Link::end_offset() {
-            return None;
-        }
-        let is_there =
-            |number| SegmentNumber::new(number).map(|number| SegmentName::of(number).as_str().to_owned());
-        let mut skipped = (before + 1..number.value()).filter_map(is_there);
-        let all = skipped.all(|name| disk.contents(&name).is_some());
-        Some(if all { Merge::Linked } else { Merge::Removed })
+    /// None when the last segment was not closed.
+    pub(crate) fn seen(disk: &SimDisk) -> Option<GoesOn> {
+        let (anchor, held) = held_segments(disk);
+        let last = held.last()?;
+        let frames = frames_of(disk, last)?;
+        let seal = frames.iter().rposition(|frame| is_close(disk, frame))?;
+        let is_closed = anchor.is_some_and(|anchor| anchor.seal_offset == Some(frames[seal].start as u64));
+        Some(match frames.len() - seal {
+            _ if is_closed => GoesOn::Closed,
+            1 => GoesOn::StatedOpen,
+            _ => GoesOn::Behind,
+        })
     }
+}
+
+fn is_close(disk: &SimDisk, frame: &Found) -> bool {
+    let closes = || {
+        let bytes = disk.contents(&frame.file)?;
+        let life = SegmentHeader::decode(&bytes).ok()?.life;
+        let header = FrameHeader::decode(&bytes[frame.start..], life, frame.start as u64).ok()?;
+        let seal = Seal::decode(&bytes[frame.start..], &header).ok()?;
+        Some(seal.kind == SealKind::Close)
+    };
+    closes() == Some(true)
 }
 
 /// All frames of all segments that hold the log, by walking headers.
 fn frames(disk: &SimDisk) -> Vec<Found> {
-    let mut found = Vec::new();
     let (begins, held) = held_segments(disk);
     let first = begins.map_or(0, |anchor| anchor.first.value());
-    for Held { file, end } in held {
-        let (Some(number), Some(bytes)) = (SegmentName::parse(&file), disk.contents(&file)) else { continue };
-        let Ok(header) = SegmentHeader::decode(&bytes) else { continue };
-        let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
-        let Ok((link, _)) = Link::decode(&bytes[start.min(bytes.len())..], header.life) else { continue };
-        let (mut previous, mut next) = (None, None);
-        while let Ok(frame) = FrameHeader::decode(&bytes[start..], header.life, start as u64) {
-            let follows = previous.is_none_or(|chain| chain == frame.previous)
-                && next.is_none_or(|next| next == frame.first.value());
-            let frame_end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
-            // Frames behind the end that the next LINK states are void.
-            let void = end.is_some_and(|(offset, _)| frame_end as u64 > offset);
-            if !follows || void || frame_end > bytes.len() {
-                break;
-            }
-            let entries = u64::from(frame.entries);
-            found.push(Found {
-                file: file.clone(),
-                segment: number.value(),
-                start,
-                end: frame_end,
-                kind: frame.kind,
-                first: frame.first.value(),
-                entries,
-                durable: frame.durable_offset,
-                linked: link.durable_offset,
-                kept: frame.kind != FrameKind::Data
-                    || frame.first.value() >= first
-                        && end.is_none_or(|(_, next)| frame.first.value() + entries <= next),
-            });
-            previous = bytes[start..].first_chunk().map(FrameHeader::chain_value);
-            next = Some(frame.first.value() + entries);
-            start = frame_end;
-        }
+    let mut found: Vec<Found> = held.iter().filter_map(|held| frames_of(disk, held)).flatten().collect();
+    for frame in &mut found {
+        frame.kept &= frame.kind != FrameKind::Data || frame.first >= first;
     }
     found
+}
+
+/// The frames of one segment.
+fn frames_of(disk: &SimDisk, held: &Held) -> Option<Vec<Found>> {
+    let Held { file, end } = held;
+    let (number, bytes) = (SegmentName::parse(file)?, disk.contents(file)?);
+    let header = SegmentHeader::decode(&bytes).ok()?;
+    let mut found = Vec::new();
+    let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
+    Link::decode(&bytes[start.min(bytes.len())..], header.life).ok()?;
+    let (mut previous, mut next) = (None, None);
+    while let Ok(frame) = FrameHeader::decode(&bytes[start..], header.life, start as u64) {
+        let follows = previous.is_none_or(|chain| chain == frame.previous)
+            && next.is_none_or(|next| next == frame.first.value());
+        let frame_end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
+        // Frames behind the end that the next LINK states are void.
+        let void = end.is_some_and(|(offset, _)| frame_end as u64 > offset);
+        if !follows || void || frame_end > bytes.len() {
+            break;
+        }
+        let entries = u64::from(frame.entries);
+        let end_number = frame.first.value() + entries;
+        found.push(Found {
+            file: file.clone(),
+            segment: number.value(),
+            start,
+            end: frame_end,
+            kind: frame.kind,
+            first: frame.first.value(),
+            entries,
+            durable: frame.durable_offset,
+            kept: frame.kind != FrameKind::Data || end.is_none_or(|(_, next)| end_number <= next),
+        });
+        previous = bytes[start..].first_chunk().map(FrameHeader::chain_value);
+        next = Some(end_number);
+        start = frame_end;
+    }
+    Some(found)
 }
 
 /// A segment that holds a part of the log, and where the next one says that it ends: offset and next number.
@@ -351,8 +355,7 @@ fn attested(disk: &SimDisk, frames: &[Found], index: usize) -> bool {
     let by_later_frame = frames.iter().any(|other| {
         other.segment == frame.segment && other.start > frame.start && other.durable >= frame.end as u64
     });
-    let by_own_link = frame.kind != FrameKind::Link && frame.linked >= frame.end as u64;
-    by_later_frame || by_own_link || attested_from_outside(disk, frames, frame)
+    by_later_frame || attested_from_outside(disk, frames, frame)
 }
 
 /// Whether another file says so.

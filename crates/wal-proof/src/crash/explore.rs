@@ -69,23 +69,6 @@ impl<'a> Explorer<'a> {
         self.lives(&start, script, model, self.depth)
     }
 
-    /// The same about a script in a life behind those of `prelude`, in which nothing is cut.
-    pub(crate) fn script_behind(&mut self, prelude: &Script, script: &Script, model: CrashModel) -> Explored {
-        let disk = SimDisk::new(self.seed);
-        let origin = self.origin.clone();
-        let start = Start {
-            disk,
-            world: World::beginning_at(self.setup.first),
-            after: After::PowerCut,
-            trail: origin,
-        };
-        let stage = Stage { script: prelude.clone(), cut_at: None, pick: None, killed: true };
-        let (disk, world, _) = self.run(&start, &stage)?;
-        let trail = extended(&start.trail, stage);
-        let start = Start { disk: disk.kill(), world, after: After::Kill, trail };
-        self.lives(&start, script, model, self.depth)
-    }
-
     /// One state again, with every check that there is.
     pub(crate) fn replay(&mut self, trail: &Trail) -> Explored {
         let (disk, world) = (SimDisk::new(self.seed), World::beginning_at(self.setup.first));

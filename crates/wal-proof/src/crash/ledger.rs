@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use wal::sim::SimDisk;
 
-use crate::crash::damage::Merge;
+use crate::crash::damage::GoesOn;
 use crate::crash::policy::Policy;
 use crate::crash::script::Operation;
 use crate::crash::world::Promise;
@@ -15,7 +15,7 @@ pub(crate) struct Ledger {
     /// Hashes of images, each with the operation that it was met in first.
     states: BTreeMap<Policy, HashSet<u64>>,
     operations: BTreeMap<(Operation, Policy), u64>,
-    merges: BTreeMap<(Merge, Policy), u64>,
+    gone_on: BTreeMap<(GoesOn, Policy), u64>,
     promises: BTreeMap<Promise, u64>,
 }
 
@@ -24,8 +24,8 @@ impl Ledger {
     pub(crate) fn state(&mut self, policy: Policy, doing: Operation, image: &SimDisk) {
         if self.states.entry(policy).or_default().insert(image.hash()) {
             *self.operations.entry((doing, policy)).or_default() += 1;
-            if let Some(merge) = Merge::seen(image) {
-                *self.merges.entry((merge, policy)).or_default() += 1;
+            if let Some(how) = GoesOn::seen(image) {
+                *self.gone_on.entry((how, policy)).or_default() += 1;
             }
         }
     }
@@ -62,10 +62,10 @@ impl Ledger {
         Policy::ALL.into_iter().map(|policy| self.states(policy)).sum()
     }
 
-    /// States in which a merge has come so far, under all policies.
+    /// States in which a log has gone on so far, under all policies.
     #[cfg(test)]
-    pub(crate) fn merges(&self, merge: Merge) -> u64 {
-        self.merges.iter().filter(|((seen, _), _)| *seen == merge).map(|(_, count)| count).sum()
+    pub(crate) fn gone_on(&self, seen: GoesOn) -> u64 {
+        self.gone_on.iter().filter(|((key, _), _)| *key == seen).map(|(_, count)| count).sum()
     }
 
     /// Takes in what another one has counted.
@@ -77,7 +77,7 @@ impl Ledger {
             .operations
             .into_iter()
             .for_each(|(key, count)| *self.operations.entry(key).or_default() += count);
-        other.merges.into_iter().for_each(|(key, count)| *self.merges.entry(key).or_default() += count);
+        other.gone_on.into_iter().for_each(|(key, count)| *self.gone_on.entry(key).or_default() += count);
         other.promises.into_iter().for_each(|(promise, checks)| self.kept(promise, checks));
     }
 
@@ -94,8 +94,8 @@ impl Ledger {
             line(&count, operation.name());
         }
         line(&|policy| self.states(policy).to_string(), "in all");
-        for merge in Merge::ALL {
-            line(&|policy| self.merges.get(&(merge, policy)).unwrap_or(&0).to_string(), merge.name());
+        for how in GoesOn::ALL {
+            line(&|policy| self.gone_on.get(&(how, policy)).unwrap_or(&0).to_string(), how.name());
         }
         println!("  {:>10}  states of all policies", self.all_states());
         println!("checks, none of them failed");

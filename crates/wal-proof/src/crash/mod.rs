@@ -203,8 +203,6 @@ fn setups(faulty: Faulty) -> [Setup; 12] {
 }
 
 const THOROUGH: CrashModel = CrashModel { exhaustive_up_to: 64, random: 16, tearing: 4, garbage: 4 };
-/// Behind short lives much is pending, and many segments are removed at once.
-const SPARSE: CrashModel = CrashModel { exhaustive_up_to: 6, random: 3, tearing: 1, garbage: 1 };
 const QUICK: CrashModel = CrashModel { exhaustive_up_to: 12, random: 4, tearing: 1, garbage: 1 };
 
 /// Names that are exchanged. Logs that are wrong on purpose begin with them: one that does not look is caught at once.
@@ -213,33 +211,15 @@ const EXCHANGES: [&str; 3] = ["ayk", "aq", "az"];
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
 /// in one group that is written, synced, failed, dropped and forgotten. Then files that become segments again, and
 /// exchanges among them.
-const DIRECTED: [&str; 65] = [
-    "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb", "mva", "mw", "mwmv", "mf", "amfa",
-    "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd", "abmsx", "aata", "bta", "rrta",
-    "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv", "rrhta", "aaua", "rruas", "rrtk",
-    "wau", "mtmtv", "rrhtas", "bthb", "rrukta", "rrrhrr", "rrrhrrhr", "rrrhrwa", "rrrhkrr", "rrrhrkrr",
-    "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr", "rrrhrmv", "krra", "wkw", "fwa", "zrra", "rrqr", "wq", "tqa",
-    "ryrk", "rrrhyrr", "aqay",
+const DIRECTED: [&str; 81] = [
+    "aca", "acas", "acaca", "acacas", "aka", "akaka", "acaka", "acwa", "acfa", "acta", "acha", "acea",
+    "acra", "dcdcd", "acaeca", "maca", "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb",
+    "mva", "mw", "mwmv", "mf", "amfa", "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd",
+    "abmsx", "aata", "bta", "rrta", "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv",
+    "rrhta", "aaua", "rruas", "rrtk", "wau", "mtmtv", "rrhtas", "bthb", "rrukta", "rrrhrr", "rrrhrrhr",
+    "rrrhrwa", "rrrhkrr", "rrrhrkrr", "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr", "rrrhrmv", "krra", "wkw",
+    "fwa", "zrra", "rrqr", "wq", "tqa", "ryrk", "rrrhyrr", "aqay",
 ];
-
-/// Lives of one small entry each, ended by a kill, a close, a drop, a kill behind a failed write, until the next one
-/// merges what they have left; and what that one does.
-const SHORT_LIVES: [(&str, &str); 12] = [
-    ("akakakakakakakaka", "as"),
-    ("acacacacacacacaca", "as"),
-    ("dkdkdkdkdkdkdkdkdw", "as"),
-    ("axdcakdxacdkaxdcb", "bka"),
-    ("dkdkdkdkdkdkdkdkd", "wa"),
-    ("acacacacacacacaca", "fa"),
-    ("akakakakakakakaka", "mvka"),
-    ("akakakakakakakakt", "kas"),
-    ("dkdkdkdkdkdkdkdkh", "kata"),
-    ("dcdcdcdcdcdcdcdch", "aha"),
-    ("dkdkdkdkdkdkdkdkd", "rrs"),
-    ("axaxaxaxaxaxaxaxa", "sas"),
-];
-/// They come first, and leave most of the states to the others.
-const SHORT_LIVES_SHARE: u64 = 4;
 
 fn enumerate(
     arguments: &Arguments,
@@ -249,41 +229,32 @@ fn enumerate(
 ) -> Result<(), Box<Violation>> {
     let mut checked = Checked::new();
     let mut counter = 0;
-    let nothing = Script::default();
     let parsed = |text: &str| text.parse().ok();
-    let thorough = |text: &&str| Some((nothing.clone(), parsed(text)?, THOROUGH));
+    let thorough = |text: &&str| Some((parsed(text)?, THOROUGH));
     let is_wrong = setups.iter().any(|(_, setup)| setup.faulty != Faulty::Nothing);
     let exchanges = EXCHANGES.iter().filter(|_| is_wrong).filter_map(thorough);
     let directed = EXCHANGES.iter().chain(&DIRECTED).filter_map(thorough);
-    let lives = SHORT_LIVES.iter();
-    let lives = lives.filter_map(|(prelude, text)| Some((parsed(prelude)?, parsed(text)?, SPARSE)));
     let short = (1..=2).flat_map(|length| script::all(&Operation::SCRIPTED, length));
-    let short = short.map(|script| (nothing.clone(), script, THOROUGH));
-    let longer = script::all(&Operation::CORE, 3).map(|script| (nothing.clone(), script, QUICK));
-    let random = (0..).map(|number| (nothing.clone(), random_script(arguments.seed, number), THOROUGH));
-    let all = exchanges.chain(lives).chain(directed).chain(short).chain(longer).chain(random).enumerate();
+    let short = short.map(|script| (script, THOROUGH));
+    let longer = script::all(&Operation::CORE, 3).map(|script| (script, QUICK));
+    let random = (0..).map(|number| (random_script(arguments.seed, number), THOROUGH));
+    let all = exchanges.chain(directed).chain(short).chain(longer).chain(random).enumerate();
     let all = all.flat_map(|(place, one)| {
         let number = place as u64;
-        let long = number.is_multiple_of(LONG_LIVES)
-            && place >= 2 * EXCHANGES.len() + SHORT_LIVES.len() + DIRECTED.len();
-        let long = long.then(|| (nothing.clone(), long_script(arguments.seed, number), QUICK));
+        let long = number.is_multiple_of(LONG_LIVES) && place >= 2 * EXCHANGES.len() + DIRECTED.len();
+        let long = long.then(|| (long_script(arguments.seed, number), QUICK));
         std::iter::once(one).chain(long)
     });
-    for (prelude, script, model) in all {
-        let mut all_done = prelude.0.is_empty();
-        let most = if all_done { states_per_policy } else { states_per_policy / SHORT_LIVES_SHARE };
+    for (script, model) in all {
+        let mut all_done = true;
         for &(index, setup) in setups {
-            if ledger.states(setup.policy) >= most {
+            if ledger.states(setup.policy) >= states_per_policy {
                 continue;
             }
             all_done = false;
             let mut explorer = Explorer::new(setup, arguments.seed, index, ledger);
             (explorer.checked, explorer.counter) = (checked, counter);
-            let explored = if prelude.0.is_empty() {
-                explorer.script(&script, model)
-            } else {
-                explorer.script_behind(&prelude, &script, model)
-            };
+            let explored = explorer.script(&script, model);
             (checked, counter) = (explorer.checked, explorer.counter);
             explored?;
         }
@@ -314,7 +285,7 @@ fn random_script(seed: u64, number: u64) -> Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crash::damage::Merge;
+    use crate::crash::damage::GoesOn;
 
     fn small(states: u64) -> Arguments {
         let faulty_states = if cfg!(zoo) { 400_000 } else { 3000 };
@@ -333,8 +304,11 @@ mod tests {
     fn every_promise_is_kept_in_every_state_of_a_short_enumeration() {
         let outcome = every_policy(&small(5000));
         assert!(outcome.as_ref().is_ok_and(|ledger| ledger.all_states() >= 5000), "{outcome:?}");
-        let merges = |merge| outcome.as_ref().map_or(0, |ledger| ledger.merges(merge));
-        assert!(Merge::ALL.into_iter().all(|merge| merges(merge) > 0), "power cuts in every step of a merge");
+        let gone_on = |seen| outcome.as_ref().map_or(0, |ledger| ledger.gone_on(seen));
+        assert!(
+            GoesOn::ALL.into_iter().all(|seen| gone_on(seen) > 0),
+            "power cuts in every step of going on"
+        );
     }
 
     #[test]

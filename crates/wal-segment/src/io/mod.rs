@@ -295,4 +295,9 @@ pub trait Lock: Send + Sync + fmt::Debug {
     fn id(&self) -> Option<FileId> {
         None
     }
+
+    /// Whether no program can remove or replace the file while it is locked, as on Windows.
+    fn keeps_name(&self) -> bool {
+        false
+    }
 }

@@ -23,6 +23,7 @@ use crate::catalog::{Catalog, segment_path};
 use crate::error::{Damage, DamageKind, Error};
 use crate::io::{Access, Directory, FileKind};
 use crate::named::Named;
+use crate::rules::Rules;
 use crate::window::Window;
 
 /// One file and how to read it.
@@ -105,7 +106,7 @@ fn read_anchor(directory: &dyn Directory, catalog: &Catalog, summary: &mut Salva
     let opened = anchor_file::open(directory, catalog.anchor, Access::Read);
     let slots = opened.and_then(|file| file.as_ref().map_or(Ok(Slots::NONE), Slots::read));
     let kind = match slots {
-        Ok(slots) => match slots.newest() {
+        Ok(slots) => match slots.newest(Rules::default()) {
             Some(anchor) => return Some(anchor),
             None => DamageKind::Anchor(slots.fault()),
         },

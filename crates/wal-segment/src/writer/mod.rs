@@ -4,10 +4,9 @@
 //!            append: LINK and frame in one write
 //!            append after a cut: LINK alone, synced, anchored
 //!            truncate_after: the same
-//!            append behind many small segments: a merge, LINK alone, in front of copied frames
 //!          ┌────────────────────────────────────────┐
-//!          │                                        ▼
-//!     ┌──────────┐   full: SEAL, sync           ┌──────┐
+//!          │                                        ▼         an open goes on in the last segment
+//!     ┌──────────┐   full: SEAL, sync           ┌──────┐ ◀────────────────────────────────────────
 //!     │ Detached │ ◀─────────────────────────── │ Open │ ──┐ append: one write
 //!     └──────────┘   a write failed             └──────┘ ◀─┘
 //!          │                                        │
@@ -18,13 +17,13 @@
 //! - Behind the end of the log no byte range takes two frames in one life of a segment.
 //! - A LINK is written only after everything in front of it was synced.
 //! - What is in the anchor was durable before.
+//! - While an anchor says that the log is closed, nothing is written behind the SEAL that it names.
 //!
 //! When to sync is the caller's business ([`Writer::sync_job`]); only what the order of the files asks
 //! for is synced here. Prepared segments and the anchor are a [`Depot`]'s. Inside a segment, and from one
 //! to the next, nothing is allocated here.
 
 mod excess;
-mod merge;
 mod open_segment;
 mod room;
 mod truncate;
@@ -33,13 +32,13 @@ mod turnover;
 use std::sync::Arc;
 
 use wal_format::{
-    Anchor, ChecksumKind, DurablePoint, FIRST_FRAME_OFFSET, LinkReason, LogId, MAX_SEGMENT_BYTES,
+    Anchor, ChecksumKind, DurablePoint, FIRST_FRAME_OFFSET, LinkReason, LogId, MAX_SEGMENT_BYTES, SealKind,
     SegmentNumber, Sequence,
 };
 
 use self::excess::Long;
 pub use self::excess::{Excess, give_back};
-use self::open_segment::OpenSegment;
+pub(crate) use self::open_segment::OpenSegment;
 pub use self::truncate::Lingering;
 use self::truncate::Unneeded;
 use crate::depot::Depot;
@@ -84,7 +83,12 @@ pub struct Writer {
     /// All segments of the log. Where the last one ends is in `end` and `seal_offset`.
     spans: Arc<Vec<Span>>,
     end: Tip,
+    /// No LINK or index point that was written is later, in nanoseconds since 1970.
+    latest_unix_ns: u64,
+    /// The last SEAL in the last segment.
     seal_offset: Option<u64>,
+    /// The anchor says, or is to say, that the log was closed at its end.
+    closed: bool,
     durable: Option<DurablePoint>,
     tail: Tail,
     /// Behind the end there may be a whole frame whose write has failed: an open would find it.
@@ -102,6 +106,7 @@ pub struct Writer {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and a box would be allocated at each rollover")]
 enum Tail {
     Detached(Detached),
     Open(OpenSegment),
@@ -123,7 +128,7 @@ pub struct Rolled {
     pub from: Option<SegmentNumber>,
     /// The segment that it goes on in.
     pub to: SegmentNumber,
-    /// The number of the first entry that is appended there, behind what was merged into it.
+    /// The number of the first entry that is appended there.
     pub first: Sequence,
     /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
     pub cut: bool,
@@ -161,12 +166,19 @@ pub(crate) struct Start {
     pub(crate) settings: Settings,
     /// What the anchor says.
     pub(crate) anchor: Anchor,
+    /// Whether the log ends at the close that it states.
+    pub(crate) closed: bool,
     pub(crate) spans: Vec<Span>,
     /// Closed segments whose files may be longer than they need be.
     pub(crate) long: Vec<SegmentNumber>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
+    /// Why the next segment is begun.
     pub(crate) reason: LinkReason,
+    /// When the last LINK or index point was written, in nanoseconds since 1970.
+    pub(crate) latest_unix_ns: u64,
+    /// The last segment, when the log goes on in it.
+    pub(crate) open: Option<OpenSegment>,
 }
 
 impl Writer {
@@ -175,7 +187,10 @@ impl Writer {
         let durable = last.map(|span| point(span.life.segment, span.end));
         let end = last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end);
         let mut long = start.long;
-        long.extend(last.map(|span| span.life.segment));
+        if start.open.is_none() {
+            long.extend(last.map(|span| span.life.segment));
+        }
+        let detached = Detached { reason: start.reason, unsynced: None };
         Writer {
             rules: start.rules,
             settings: start.settings,
@@ -188,11 +203,13 @@ impl Writer {
             anchored: start.anchor.active.map(|(segment, _)| segment),
             ordered: None,
             asked: None,
+            latest_unix_ns: start.latest_unix_ns,
             seal_offset: last.and_then(|span| span.seal_offset),
+            closed: start.closed,
             spans: Arc::new(start.spans),
             end,
             durable,
-            tail: Tail::Detached(Detached { reason: start.reason, unsynced: None }),
+            tail: start.open.map_or(Tail::Detached(detached), Tail::Open),
             rest_in_doubt: false,
             spare_refused: false,
             rolled: None,
@@ -248,11 +265,13 @@ impl Writer {
         self.rolled.take()
     }
 
-    /// Whether a frame of this size goes into another segment, or behind a cut: then appending it syncs.
+    /// Whether appending a frame of this size syncs: it goes into another segment, behind a cut, or is the first since the
+    /// open.
     #[must_use]
     pub fn turns_over(&self, frame_bytes: u64) -> bool {
         self.anchor_owed
-            || !matches!(&self.tail, Tail::Open(open) if open.has_room(self.end.offset, frame_bytes))
+            || !matches!(&self.tail, Tail::Open(open)
+                if !open.is_as_found(self.end) && open.has_room(self.end.offset, frame_bytes))
     }
 
     /// Whether so much is not synced that a rollover would have to wait for it.
@@ -278,9 +297,6 @@ impl Writer {
     /// When it [turns over](Writer::turns_over) while a sync is out, and when the frame is empty.
     pub fn append(&mut self, frame: &mut FrameBuffer, depot: &dyn Depot) -> Result<Sequence, Error> {
         self.refuse_if_poisoned()?;
-        if self.anchor_owed {
-            self.write_owed_anchor(depot)?;
-        }
         let first = self.end.next;
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         let frame_bytes = frame.frame_bytes();
@@ -289,22 +305,22 @@ impl Writer {
         }
         if self.turns_over(frame_bytes) {
             assert!(!self.in_flight, "no segment is ended beside a sync of it");
-            if matches!(self.tail, Tail::Open(_)) {
-                self.seal(depot)?;
+            if self.anchor_owed {
+                self.write_owed_anchor(depot)?;
             }
+            self.make_room(frame_bytes, depot)?;
             if let Tail::Detached(detached) = &self.tail {
                 let is_cut = detached.reason.is_cut();
                 self.refuse_if_full(frame_bytes)?;
                 self.check_names(depot)?;
-                if self.merge(frame_bytes, depot)? {
-                    // The log goes on behind what was merged.
-                } else if is_cut && self.rules.keeps(Rule::CutSynced) {
+                if is_cut && self.rules.keeps(Rule::CutSynced) {
                     self.publish_cut(frame_bytes, depot)?;
                 } else {
                     return self.begin_with(frame, depot);
                 }
             }
         }
+        let unix_ns = self.point_unix_ns(depot.directory());
         let Tail::Open(open) = &mut self.tail else { unreachable!("a cut opens a segment or fails") };
         let offset = self.end.offset;
         let header = open.frame_header(self.end, self.durable);
@@ -313,7 +329,9 @@ impl Writer {
             self.write_failed();
             return Err(error);
         }
-        open.note(offset, first);
+        if let Some(unix_ns) = unix_ns {
+            open.index.note(offset, first, unix_ns);
+        }
         open.unsynced = true;
         self.end = Tip { offset: offset + frame_bytes, chain, next };
         Ok(first)
@@ -377,26 +395,31 @@ impl Writer {
         Error::Poisoned(cause)
     }
 
-    /// Ends the log's last segment: SEAL, sync, the file shortened, the anchor written.
+    /// Closes the log: SEAL, sync, anchor. Its last segment stays as long as it is, for the next open to go on there. A log
+    /// to which nothing was appended since it was opened stays as it is.
+    ///
+    /// Where all entries are durable already, the SEAL alone is not synced: it holds nothing that cannot be found without it.
     ///
     /// # Errors
     /// The first thing that failed; what does not depend on it was done all the same. When the error
     /// is [`Error::Poisoned`], entries that were not durable before may be lost.
     pub fn close(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
-        let sealed = if matches!(self.tail, Tail::Open(_)) { self.write_seal() } else { Ok(None) };
-        self.sync_all(depot)?;
-        let shortened = match &sealed {
-            Ok(Some(file)) => file.resize(self.end.offset),
-            _ => Ok(()),
+        let open = match &self.tail {
+            Tail::Open(open) if !open.is_as_found(self.end) => Some((open.file.clone(), open.unsynced)),
+            _ => None,
         };
-        if let (Ok(Some(_)), Ok(()), Some(last)) =
-            (&sealed, &shortened, Arc::make_mut(&mut self.spans).last_mut())
-        {
-            last.file_bytes = self.end.offset;
+        let sealed = if open.is_some() { self.write_seal(SealKind::Close) } else { Ok(false) };
+        // Whatever anchor is asked for once the entries are durable says so.
+        self.closed |= matches!(sealed, Ok(true));
+        if open.as_ref().is_none_or(|(_, unsynced)| *unsynced) {
+            self.sync_all(depot)?;
+        }
+        if let Some((file, _)) = open.filter(|_| !self.rules.keeps(Rule::LengthStays)) {
+            file.resize(self.end.offset)?;
         }
         let anchored = self.write_anchor(self.anchor_now(), depot);
-        sealed.map(|_| ()).and(shortened).and(anchored)
+        sealed.map(|_| ()).and(anchored)
     }
 
     /// Makes everything durable that was appended.
@@ -441,7 +464,7 @@ impl Writer {
 
     /// Whether more is durable than the anchor says.
     pub(crate) fn is_ahead_of(&self, anchor: &Anchor) -> bool {
-        self.durable != anchor.durable
+        self.anchor_now().durable != anchor.durable
     }
 
     /// What the anchor should say now: durable facts only.
@@ -457,20 +480,37 @@ impl Writer {
             })
         };
         let active = self.durable.and_then(holds);
-        let sealed = active.filter(|span| {
-            span.seal_offset.is_some() && self.durable.is_some_and(|point| point.offset == span.end.offset)
-        });
+        // What a close has sealed is durable up to the SEAL.
+        let closed_at = active.filter(|_| self.closed).and_then(|span| span.seal_offset);
+        let closed =
+            self.durable.zip(closed_at).filter(|(durable, seal_offset)| durable.offset >= *seal_offset);
+        let closed = closed.map(|(durable, offset)| DurablePoint { offset, ..durable });
         Anchor {
             log: self.log,
             generation: 0,
             first: self.first,
             first_segment: self.first_segment,
             active: active.map(|span| (span.life.segment, span.life.salt)),
-            durable: self.durable,
-            seal_offset: sealed.and_then(|span| span.seal_offset),
+            durable: closed.or(self.durable),
+            seal_offset: closed.map(|point| point.offset),
             next_segment_bytes: self.settings.segment_bytes,
             next_checksum: self.settings.checksum,
         }
+    }
+
+    /// Before anything is written to the open segment, where an open has found it: its names lead to the files that are open,
+    /// and the anchor does not say any more that the log is closed at its end.
+    ///
+    /// # Errors
+    /// What kept the anchor from being written. Then nothing else may be, and the next attempt tries again.
+    fn state_open(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+        if matches!(&self.tail, Tail::Open(open) if open.is_as_found(self.end)) {
+            self.check_names(depot)?;
+        }
+        if std::mem::take(&mut self.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
+            self.anchor_owed = true;
+        }
+        if self.anchor_owed { self.write_owed_anchor(depot) } else { Ok(()) }
     }
 
     fn write_anchor(&mut self, anchor: Anchor, depot: &dyn Depot) -> Result<(), Error> {

@@ -2,49 +2,102 @@
 
 use std::sync::Arc;
 
-use wal_format::{
-    DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, INDEX_SPACING_BYTES, IndexPoint, SegmentHeader,
-    Sequence, seal_frame_bytes,
-};
+use wal_format::{DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, SegmentHeader, seal_frame_bytes};
 
+use super::Settings;
+use crate::error::Error;
 use crate::held::HeldFile;
+use crate::index::Index;
+use crate::inspect::Linked;
 use crate::named::Named;
+use crate::rules::{Rule, Rules};
 use crate::span::{Span, Tip};
-use crate::spare::Spare;
+use crate::spare::{Spare, index_room};
 
 /// The segment that takes frames.
 #[derive(Debug)]
-pub(super) struct OpenSegment {
+pub(crate) struct OpenSegment {
     pub(super) file: Named,
     pub(super) held: HeldFile,
     pub(super) header: SegmentHeader,
+    /// How long its file is, in bytes.
+    pub(super) file_bytes: u64,
+    /// Where it is full, in bytes.
     pub(super) capacity: u64,
     /// Has room for a point for each stretch.
-    pub(super) index: Vec<IndexPoint>,
+    pub(super) index: Index,
     /// Has room for the SEAL with all of them.
     pub(super) seal: Vec<u8>,
     pub(super) unsynced: bool,
     /// Syncs of this segment that succeeded.
     pub(super) syncs: u64,
+    /// Where an open found its end, unless it was begun since.
+    pub(super) found_end: Option<u64>,
 }
 
 impl OpenSegment {
-    /// A spare that takes frames from now on; and the room that came with it for the log's spans.
-    pub(super) fn begin(spare: Spare) -> (OpenSegment, Arc<Vec<Span>>) {
+    /// A spare that takes frames from now on, begun then; and the room that came with it for the log's spans.
+    pub(super) fn begin(spare: Spare, begun_unix_ns: u64) -> (OpenSegment, Arc<Vec<Span>>) {
         let Spare { file, held, header, capacity, index, seal, spans, .. } = spare;
-        (OpenSegment { file, held, header, capacity, index, seal, unsynced: true, syncs: 0 }, spans)
+        let index = Index::new(begun_unix_ns, index);
+        let open = OpenSegment {
+            file,
+            held,
+            header,
+            file_bytes: capacity,
+            capacity,
+            index,
+            seal,
+            unsynced: true,
+            syncs: 0,
+            found_end: None,
+        };
+        (open, spans)
+    }
+
+    /// The segment in which an open found the end of the log, to go on in it as far as its file and the settings leave room.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(crate) fn go_on(
+        last: &Linked,
+        span: &Span,
+        settings: Settings,
+        gathered: &Index,
+        rules: Rules,
+    ) -> Result<OpenSegment, Error> {
+        let mut file_bytes = last.file_bytes;
+        if file_bytes < settings.segment_bytes && !rules.keeps(Rule::LengthStays) {
+            last.file.resize(settings.segment_bytes)?;
+            file_bytes = settings.segment_bytes;
+        }
+        let capacity = file_bytes.min(settings.segment_bytes);
+        // What an earlier life has gathered may be more, when the setting was larger.
+        let (points, seal) = index_room(capacity.max(span.end.offset));
+        let mut index = Index::new(last.link.begun_unix_ns, points);
+        index.go_on(gathered);
+        Ok(OpenSegment {
+            file: last.file.clone(),
+            held: HeldFile::new(last.file.clone())?,
+            header: last.header,
+            file_bytes,
+            capacity,
+            index,
+            seal,
+            unsynced: false,
+            syncs: 0,
+            found_end: Some(span.end.offset),
+        })
+    }
+
+    /// Whether nothing was appended since an open found the log at this end.
+    pub(super) fn is_as_found(&self, end: Tip) -> bool {
+        self.found_end == Some(end.offset)
     }
 
     /// Whether a frame fits, and behind it the SEAL with all index points.
     pub(super) fn has_room(&self, offset: u64, frame_bytes: u64) -> bool {
-        offset + frame_bytes + seal_frame_bytes(self.index.len() + 1) <= self.capacity
-    }
-
-    pub(super) fn note(&mut self, offset: u64, first: Sequence) {
-        let slot = |offset: u64| offset / INDEX_SPACING_BYTES;
-        if self.index.last().is_none_or(|last| slot(last.offset) < slot(offset)) {
-            self.index.push(IndexPoint { offset, first });
-        }
+        offset + frame_bytes + seal_frame_bytes(self.index.points.len() + 1) <= self.capacity
     }
 
     /// Whether its syncs have been small. Then more of the time of a sync goes into noting that reserved

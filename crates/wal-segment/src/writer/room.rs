@@ -30,10 +30,23 @@ impl Writer {
         file_bytes(&self.spans).saturating_add(self.lingering().bytes)
     }
 
-    /// Whether a segment is open, and no frame in it: it was begun by a LINK alone.
+    /// Whether a segment is open, and no entry in it: it was begun by a LINK alone.
     #[must_use]
     pub fn has_empty_segment(&self) -> bool {
-        matches!(&self.tail, Tail::Open(_) if self.end.offset == Link::end_offset())
+        matches!(&self.tail, Tail::Open(_)) && self.entries_of_last() == 0
+    }
+
+    /// Since when the open segment has entries, in nanoseconds since 1970: an open may have found it so.
+    #[must_use]
+    pub fn open_since_unix_ns(&self) -> Option<u64> {
+        match &self.tail {
+            Tail::Open(open) if self.entries_of_last() > 0 => Some(open.index.since_unix_ns),
+            _ => None,
+        }
+    }
+
+    fn entries_of_last(&self) -> u64 {
+        self.spans.last().map_or(0, |span| self.end.next.distance_from(span.start.next))
     }
 
     /// The longest frame whose segment is no longer than this.
@@ -61,9 +74,9 @@ impl Writer {
             return self.sync_all(depot);
         }
         let file = open.file.clone();
-        self.seal(depot)?;
         // What cannot be given back stays reserved until the segment goes.
-        if file.resize(self.end.offset).is_ok()
+        if self.seal(depot)?
+            && file.resize(self.end.offset).is_ok()
             && let Some(last) = Arc::make_mut(&mut self.spans).last_mut()
         {
             last.file_bytes = self.end.offset;

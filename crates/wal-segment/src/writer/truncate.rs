@@ -230,15 +230,15 @@ impl Writer {
             end_offset: cut.offset,
             seal_offset: span.seal_offset,
         });
-        let durable_offset = Link::end_offset();
+        let begun_unix_ns = self.now_unix_ns(directory);
         let link = Link {
             reason: LinkReason::Truncate,
             predecessor,
             chain: cut.chain,
             next: cut.next,
-            durable_offset,
+            begun_unix_ns,
         };
-        let (open, spans) = OpenSegment::begin(spare);
+        let (open, spans) = OpenSegment::begin(spare, begun_unix_ns);
         let life = open.header.life;
         let encoded = link.encode(life);
         if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {

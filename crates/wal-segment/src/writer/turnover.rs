@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! rollover   SEAL ─▶ sync ─▶ next segment prepared ─▶ LINK + first frame in one write
-//! reopen                     next segment prepared ─▶ LINK + first frame in one write
+//! reopen                     next segment prepared ─▶ LINK + first frame in one write (where an open cannot go on)
 //! cut        sync ─▶         next segment prepared ─▶ LINK alone ─▶ sync ─▶ anchor ─▶ frames
 //! ```
 //!
@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use wal_format::{
-    FIRST_FRAME_OFFSET, FrameHeader, LINK_FRAME_BYTES, Link, LinkReason, Predecessor, Sequence,
-    encode_seal_frame, seal_frame_bytes,
+    FIRST_FRAME_OFFSET, FrameHeader, LINK_FRAME_BYTES, Link, LinkReason, Predecessor, SealBody, SealKind,
+    Sequence, encode_seal_frame, seal_frame_bytes,
 };
 
 use super::excess::{Excess, WORTHWHILE_BYTES};
@@ -21,6 +21,8 @@ use super::{Detached, Rolled, Tail, Writer, point, sync_once};
 use crate::depot::Depot;
 use crate::error::Error;
 use crate::frame_buffer::FrameBuffer;
+use crate::index::Index;
+use crate::io::Directory;
 use crate::named::Named;
 use crate::rules::Rule;
 use crate::span::{Span, Tip};
@@ -49,48 +51,71 @@ pub(super) fn needed_bytes(frame_bytes: u64) -> u64 {
 const ORDERED_AT: u64 = 2;
 
 impl Writer {
-    /// Seals the full segment and makes all of it durable.
-    pub(super) fn seal(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        let sealed = self.write_seal()?;
-        if self.rules.keeps(Rule::LinkAfterSync)
-            && let Some(file) = &sealed
-        {
-            sync_once(file, self.rules).map_err(|error| self.poison(error))?;
-            let segment = self.spans.last().map(|span| span.life.segment);
-            self.synced(point(segment.expect("a sealed segment is in the log"), self.end), depot);
+    /// Ends the segment if it has no room for a frame of this size. Otherwise makes sure that frames may be written to it.
+    pub(super) fn make_room(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
+        match &self.tail {
+            Tail::Open(open) if open.has_room(self.end.offset, frame_bytes) => self.state_open(depot),
+            Tail::Open(_) => self.seal(depot).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the segment and makes all of it durable. Tells whether its file has room for a SEAL, and got one.
+    pub(super) fn seal(&mut self, depot: &dyn Depot) -> Result<bool, Error> {
+        let Tail::Open(open) = &self.tail else { return Ok(false) };
+        let file = open.file.clone();
+        if self.room_for_seal().is_some() {
+            self.state_open(depot)?;
+        }
+        let sealed = self.write_seal(SealKind::Final)?;
+        if self.rules.keeps(Rule::LinkAfterSync) {
+            self.sync_all(depot)?;
         }
         if let Tail::Detached(detached) = &mut self.tail {
             detached.unsynced = None;
         }
-        // Nothing follows a SEAL, so what is behind it can be given back at once.
-        if let Some((file, span)) = sealed.zip(self.spans.last())
+        // Nothing follows a final SEAL, so what is behind it can be given back at once.
+        if let Some(span) = self.spans.last()
+            && sealed
             && span.file_bytes >= self.end.offset + WORTHWHILE_BYTES
             && file.resize(self.end.offset).is_ok()
         {
             self.shortened = Some(Excess { segment: span.life.segment, end_offset: self.end.offset });
         }
-        Ok(())
+        Ok(sealed)
     }
 
-    /// Writes the SEAL; from then on the log is detached. Returns the file, which is to be synced.
-    pub(super) fn write_seal(&mut self) -> Result<Option<Named>, Error> {
-        let Tail::Open(open) = &mut self.tail else { return Ok(None) };
-        let offset = self.end.offset;
-        let header = open.frame_header(self.end, self.durable);
-        let seal_bytes = seal_frame_bytes(open.index.len());
-        open.seal.clear();
-        open.seal.resize(usize::try_from(seal_bytes).expect("an index in memory fits a usize"), 0);
-        let chain = encode_seal_frame(&mut open.seal, header, open.header.life, offset, &open.index);
-        if let Err(error) = open.file.write_all(&open.seal, offset) {
-            self.write_failed();
-            return Err(error);
+    /// With how many index points a SEAL fits the file: all, none, or not at all.
+    fn room_for_seal(&self) -> Option<usize> {
+        let Tail::Open(open) = &self.tail else { return None };
+        let fits = |points: &usize| self.end.offset + seal_frame_bytes(*points) <= open.file_bytes;
+        [open.index.points.len(), 0].into_iter().find(fits)
+    }
+
+    /// Writes a SEAL if there is room for one, and tells whether it did. From then on the log is detached.
+    pub(super) fn write_seal(&mut self, kind: SealKind) -> Result<bool, Error> {
+        let points = self.room_for_seal();
+        let Tail::Open(open) = &mut self.tail else { return Ok(false) };
+        if let Some(points) = points {
+            let offset = self.end.offset;
+            let header = open.frame_header(self.end, self.durable);
+            let seal_bytes = seal_frame_bytes(points);
+            open.seal.clear();
+            open.seal.resize(usize::try_from(seal_bytes).expect("an index in memory fits a usize"), 0);
+            let Index { previous, points: index, .. } = &open.index;
+            let body = SealBody { kind, previous: *previous, points: &index[..points], sections: &[] };
+            let chain = encode_seal_frame(&mut open.seal, header, open.header.life, offset, &body);
+            if let Err(error) = open.file.write_all(&open.seal, offset) {
+                self.write_failed();
+                return Err(error);
+            }
+            open.unsynced = true;
+            self.end = Tip { offset: offset + seal_bytes, chain, next: self.end.next };
+            self.seal_offset = Some(offset);
         }
-        let file = open.file.clone();
-        self.end = Tip { offset: offset + seal_bytes, chain, next: self.end.next };
-        self.seal_offset = Some(offset);
-        let unsynced = Some(file.clone());
+        let unsynced = open.unsynced.then(|| open.file.clone());
         self.tail = Tail::Detached(Detached { reason: LinkReason::Rollover, unsynced });
-        Ok(Some(file))
+        Ok(points.is_some())
     }
 
     /// Begins a segment whose LINK and first frame are one write.
@@ -113,7 +138,7 @@ impl Writer {
             return Err(error);
         }
         let first = self.end.next;
-        open.note(after_link.offset, first);
+        open.index.note(after_link.offset, first, link.begun_unix_ns);
         self.enter(open, after_link, spans, depot);
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         self.end = Tip { offset: after_link.offset + frame_bytes, chain, next };
@@ -189,10 +214,23 @@ impl Writer {
             }),
             chain: self.end.chain,
             next: self.end.next,
-            durable_offset: Link::end_offset(),
+            begun_unix_ns: self.now_unix_ns(depot.directory()),
         };
-        let (open, spans) = OpenSegment::begin(spare);
+        let (open, spans) = OpenSegment::begin(spare, link.begun_unix_ns);
         Ok(Begun { link, open, spans })
+    }
+
+    /// The time for a LINK or an index point, in nanoseconds since 1970. The clock may be set back; what is written keeps its
+    /// order.
+    pub(super) fn now_unix_ns(&mut self, directory: &dyn Directory) -> u64 {
+        self.latest_unix_ns = self.latest_unix_ns.max(directory.now_unix_ns());
+        self.latest_unix_ns
+    }
+
+    /// The time of an index point for the frame that is written next; none when it gets no point.
+    pub(super) fn point_unix_ns(&mut self, directory: &dyn Directory) -> Option<u64> {
+        let wanted = matches!(&self.tail, Tail::Open(open) if open.index.wants(self.end.offset));
+        wanted.then(|| self.now_unix_ns(directory))
     }
 
     /// Before a segment is begun: the names still lead to what the log has open.
@@ -279,7 +317,7 @@ impl Writer {
             cut_inside: false,
             seal_offset: None,
             file_bytes: open.capacity,
-            created_unix_ns: open.header.created_unix_ns,
+            begun_unix_ns: open.index.since_unix_ns,
             closed: false,
         };
         // Readers keep the list that they have; this one is a longer copy.
@@ -293,7 +331,7 @@ impl Writer {
         longer.push(span);
         self.spans = spans;
         self.end = start;
-        self.seal_offset = None;
+        (self.seal_offset, self.closed) = (None, false);
         self.rest_in_doubt = false;
         self.long.begin();
         self.spare_refused = false;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use shuttle::thread;
-use wal::{Commit, Directory, Durability, Entries, Error, ErrorKind, Options, View, Wal};
+use wal::{Commit, Directory, Durability, Entries, Error, ErrorKind, Options, View, ViewFollower, Wal};
 use wal_segment::io::sim::{CrashModel, SimDisk};
 
 use wal_testing::history::{Drops, History, Look, Moment, Shown, Wrong};
@@ -35,6 +35,8 @@ pub(crate) enum Role {
     Hold,
     /// Follows what becomes durable, until the log is closed.
     Follow,
+    /// Follows what is durable as another process does, over two lives of the log.
+    Beside,
     /// Looks at what a power cut and a kill would leave at this moment.
     Witness,
     /// Closes the log under everybody.
@@ -75,28 +77,62 @@ impl Scene {
     pub(crate) fn play(&self) {
         let disk = SimDisk::new(7);
         let stage = Arc::new(Stage::new(disk.clone(), self.lie));
-        let wal = self
-            .log
-            .options
-            .open_in(Arc::clone(&stage) as Arc<dyn Directory>)
-            .expect("an empty directory opens");
         let history = Arc::new(History::default());
+        let (mut images, mut beside) = (Vec::new(), Vec::new());
+        let lives = if self.roles.contains(&Role::Beside) { 2 } else { 1 };
+        for life in 0..lives {
+            images.extend(self.live(life, &disk, &stage, &history, &mut beside));
+        }
+        for follower in beside {
+            let follower = follower.join().expect("no follower panics");
+            assert_eq!(follower.read_to_the_end(&history), disk_next(&disk), "it ends where the log does");
+        }
+        let now = history.now();
+        let at_the_end = Look { from: now, to: now, needs: Durability::Durable };
+        images.push(Image {
+            what: "closed, power cut",
+            disk: disk.power_cut_losing_everything(),
+            look: at_the_end,
+        });
+        images.push(Image { what: "closed", disk, look: Look { needs: Durability::Written, ..at_the_end } });
+        for image in images {
+            image.check(&history);
+        }
+    }
+
+    /// From an open to a close.
+    fn live(
+        &self,
+        life: u64,
+        disk: &SimDisk,
+        stage: &Arc<Stage>,
+        history: &Arc<History>,
+        beside: &mut Vec<thread::JoinHandle<Beside>>,
+    ) -> Vec<Image> {
+        let directory = Arc::clone(stage) as Arc<dyn Directory>;
+        let wal =
+            self.log.options.open_in(directory).expect("a crash alone opens, and so does an empty directory");
         let promise = self.log.promise;
+        let number = life * (self.roles.len() as u64 + 1);
         // There is something to read, and to drop, from the first.
-        let mut first = Actor::new(&wal, &stage, &disk, &history, promise, 0, &self.roles);
+        let mut first = Actor::new(&wal, stage, disk, history, promise, number, &self.roles);
         first.append(Durability::Durable);
         first.append(promise);
         stage.begin_to_lie();
         let (mut threads, mut followers) = (Vec::new(), Vec::new());
-        for (number, &role) in (1..).zip(&self.roles) {
-            let mut actor = Actor::new(&wal, &stage, &disk, &history, promise, number, &self.roles);
-            if role == Role::Follow {
-                followers.push(thread::spawn(move || actor.follow()));
-            } else {
-                threads.push(thread::spawn(move || {
+        for (number, &role) in (number + 1..).zip(&self.roles) {
+            let mut actor = Actor::new(&wal, stage, disk, history, promise, number, &self.roles);
+            match role {
+                Role::Follow => followers.push(thread::spawn(move || actor.follow())),
+                Role::Beside if life > 0 => {}
+                Role::Beside => {
+                    let (disk, history) = (disk.clone(), Arc::clone(history));
+                    beside.push(thread::spawn(move || Beside::new(disk).follow(&history)));
+                }
+                _ => threads.push(thread::spawn(move || {
                     actor.act(role);
                     actor.images
-                }));
+                })),
             }
         }
         let mut images = Vec::new();
@@ -111,25 +147,54 @@ impl Scene {
         }
         let (again, told) = (stage.used_again(), wal.stats().recycled_segments);
         // A spare that was made twice is told, too.
-        assert!(again <= told, "{again} files are used again, and {told} are told");
+        assert!(life > 0 || again <= told, "{again} files are used again, and {told} are told");
         self.used_again.fetch_add(again, Ordering::Relaxed);
         drop(wal);
         for follower in followers {
             if let Some(position) = follower.join().expect("no follower panics") {
-                assert_eq!(position, disk_next(&disk), "a follower ends where the log does");
+                assert_eq!(position, disk_next(disk), "a follower ends where the log does");
             }
         }
-        let now = history.now();
-        let at_the_end = Look { from: now, to: now, needs: Durability::Durable };
-        images.push(Image {
-            what: "closed, power cut",
-            disk: disk.power_cut_losing_everything(),
-            look: at_the_end,
-        });
-        images.push(Image { what: "closed", disk, look: Look { needs: Durability::Written, ..at_the_end } });
-        for image in images {
-            image.check(&history);
+        images
+    }
+}
+
+/// A follower in another process.
+struct Beside(ViewFollower);
+
+impl Beside {
+    fn new(disk: SimDisk) -> Beside {
+        let view = Options::new().open_read_only_in(Arc::new(disk)).expect("a log can be looked at");
+        Beside(view.follow(0).expect("entry 0 is there"))
+    }
+
+    /// Looks now and then.
+    fn follow(mut self, history: &History) -> Beside {
+        for _ in 0..4 * TURNS {
+            self.read_on(history);
+            thread::yield_now();
         }
+        self
+    }
+
+    fn read_on(&mut self, history: &History) {
+        loop {
+            let next = self.0.position();
+            match self.0.try_next() {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(entry))) => {
+                    assert_eq!(entry.sequence(), next, "each entry once, and in order");
+                    kept(history.followed(next, entry.payload()));
+                }
+                Poll::Ready(other) => panic!("nothing is dropped or damaged, and yet: {other:?}"),
+            }
+        }
+    }
+
+    /// Reads what is there, and returns where that ends. A look that walked frames leaves the anchor to the next one.
+    fn read_to_the_end(mut self, history: &History) -> u64 {
+        (0..8).for_each(|_| self.read_on(history));
+        self.0.position()
     }
 }
 
@@ -219,7 +284,7 @@ impl Actor {
                 Role::View => self.view(),
                 Role::Roll => self.make(Wal::roll, Durability::Durable),
                 Role::Hold => self.hold(),
-                Role::Follow => unreachable!("followers are joined behind the close"),
+                Role::Follow | Role::Beside => unreachable!("followers are joined after the close"),
                 Role::Witness => self.witness(turn),
                 Role::Close if turn + 1 < TURNS => thread::yield_now(),
                 Role::Close => self.close(),

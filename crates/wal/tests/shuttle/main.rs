@@ -24,7 +24,7 @@ use std::time::Duration;
 use wal::{Durability, Options, SyncPolicy};
 
 use cast::Log;
-use cast::Role::{Close, Cut, Follow, Hold, Purge, Read, Roll, Submit, Sync, View, Witness, Write};
+use cast::Role::{Beside, Close, Cut, Follow, Hold, Purge, Read, Roll, Submit, Sync, View, Witness, Write};
 use explore::{explore, is_caught};
 use stage::Lie;
 
@@ -147,6 +147,12 @@ fn followers_beside_a_front_that_is_dropped_go_on_or_are_told() {
 #[test]
 fn followers_beside_an_end_that_is_dropped_go_on_or_are_told() {
     explore(&immediate(), &[Write, Cut, Roll, Follow, Witness]);
+}
+
+#[test]
+fn a_follower_in_another_process_sees_each_entry_once_over_a_close_and_an_open() {
+    explore(&immediate(), &[Write, Write, Beside, Beside]);
+    explore(&none(), &[Write, Roll, Sync, Beside]);
 }
 
 #[test]

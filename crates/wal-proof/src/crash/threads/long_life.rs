@@ -1,14 +1,15 @@
-//! One life of a log of which both ends are dropped, that is rolled, read and followed, all at once, until
+//! A log of which both ends are dropped, that is rolled, read and followed, all at once, closed and opened again, until
 //! the power is cut.
 //!
 //! What was dropped is not there after a kill, so no order can be read off an image that would explain all the
 //! others. Each image by itself is held against what everybody was told, and when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::thread;
-
 use wal::sim::SimDisk;
-use wal::{Durability, Error, ErrorKind, Wal};
+use wal::{Durability, Error, ErrorKind, Options, Wal};
 use wal_testing::history::{Breach, Drops, History, Look, Wrong};
 
 use crate::crash::draw::Draw;
@@ -41,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) read: u64,
     /// Segments that were made of used files.
     pub(crate) recycled: u64,
+    /// Lives that ended before the power was cut.
+    pub(crate) lives: u64,
 }
 
 impl Seen {
@@ -48,6 +51,7 @@ impl Seen {
         self.truncations += other.truncations;
         self.read += other.read;
         self.recycled += other.recycled;
+        self.lives += other.lives;
     }
 }
 
@@ -70,22 +74,73 @@ pub(crate) fn live_long(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<
 fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLife, Broken> {
     let disk = SimDisk::new(seed);
     disk.keep_log(true);
-    let directory = Arc::new(Paced::new(setup.directory(&disk), seed));
-    let opened = setup.options().background(true).open_in(directory);
-    let wal = opened.map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("new: {error}")))?;
+    let history = Arc::new(History::default());
+    let mut seen = Seen::default();
+    let wal = open(setup, &disk, seed)?;
     let at_open = disk.operations();
     if let Some(cut_at) = cut_at {
         disk.crash_at(at_open + cut_at);
     }
-    let history = Arc::new(History::default());
-    // Made before the first thread starts, for one of them drops entry 0.
-    let mut follower = Some(wal.follow(0).map_err(|error| unexpected(&error))?);
+    let over = Arc::new(AtomicBool::new(false));
+    let beside = Beside { disk: disk.clone(), history: Arc::clone(&history), over: Arc::clone(&over) };
+    let beside = thread::spawn(move || beside.follow());
+    let mut wal = Some(wal);
+    let mut outcome = Ok(());
+    for life in 0..LIVES {
+        let opened = wal.take().map_or_else(|| open(setup, &disk, seed), Ok);
+        let lived = match opened {
+            Err(_) if disk.crashed() => break,
+            opened => opened.and_then(|wal| live_once(setup, wal, &disk, &history, seed, life)),
+        };
+        match lived {
+            Ok(lived) => seen.add(lived),
+            Err(broken) => outcome = Err(broken),
+        }
+        if disk.crashed() || outcome.is_err() {
+            break;
+        }
+        seen.lives += 1;
+    }
+    let cut_short = disk.crashed();
+    disk.crash_at(0);
+    let operations = disk.operations() - at_open;
+    over.store(true, Ordering::Release);
+    let read = beside.join().map_err(|_| Broken::new(Promise::NoPanic, "a follower panicked"))?;
+    outcome?;
+    seen.read += read?;
+    Ok(LongLife { disk, history, operations, cut_short, seen })
+}
+
+/// How often the log is opened, unless the power is cut before.
+const LIVES: u64 = 3;
+
+fn open(setup: Setup, disk: &SimDisk, seed: u64) -> Result<Wal, Broken> {
+    let directory = Arc::new(Paced::new(setup.directory(disk), seed));
+    let opened = setup.options().background(true).open_in(directory);
+    opened.map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("no crash, and yet: {error}")))
+}
+
+/// One life of all threads; then the log is closed, or its last handle dropped.
+fn live_once(
+    setup: Setup,
+    wal: Wal,
+    disk: &SimDisk,
+    history: &Arc<History>,
+    seed: u64,
+    life: u64,
+) -> Result<Seen, Broken> {
+    // Made before the first thread starts, for one of them drops the first entry.
+    let follower = match wal.follow(wal.first()) {
+        Err(_) if disk.crashed() => return Ok(Seen::default()),
+        follower => follower.map_err(|error| unexpected(&error))?,
+    };
+    let mut follower = Some(follower);
     let (mut threads, mut followers) = (Vec::new(), Vec::new());
-    for (number, role) in (1..).zip(ROLES) {
+    for (number, role) in (life * ROLES.len() as u64 + 1..).zip(ROLES) {
         let actor = Actor {
             wal: (role != Role::Follow).then(|| wal.clone()),
             disk: disk.clone(),
-            history: Arc::clone(&history),
+            history: Arc::clone(history),
             setup,
             number,
             draw: Draw::of(seed, number),
@@ -100,17 +155,66 @@ fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLif
     }
     // All come back before anybody is judged.
     let mut outcomes: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
-    let cut_short = disk.crashed();
-    disk.crash_at(0);
-    let operations = disk.operations() - at_open;
     let mut seen = Seen { recycled: wal.stats().recycled_segments, ..Seen::default() };
     // That ends the followers.
-    drop(wal);
+    let closed = if life.is_multiple_of(2) {
+        close(wal, history)
+    } else {
+        drop(wal);
+        Ok(())
+    };
     outcomes.extend(followers.into_iter().map(thread::JoinHandle::join));
     for outcome in outcomes {
         seen.add(outcome.map_err(|_| Broken::new(Promise::NoPanic, "a thread panicked"))??);
     }
-    Ok(LongLife { disk, history, operations, cut_short, seen })
+    match closed {
+        Err(_) if disk.crashed() => Ok(seen),
+        closed => closed.map(|()| seen).map_err(|error| unexpected(&error)),
+    }
+}
+
+fn close(wal: Wal, history: &History) -> Result<(), Error> {
+    let before = history.now();
+    wal.close()?;
+    history.promised_before(before, Durability::Durable);
+    Ok(())
+}
+
+/// Follows what is durable as another process does, over all lives.
+struct Beside {
+    disk: SimDisk,
+    history: Arc<History>,
+    over: Arc<AtomicBool>,
+}
+
+impl Beside {
+    /// Until all lives are over, or what comes next is dropped. Returns how many entries it was handed.
+    fn follow(self) -> Result<u64, Broken> {
+        let mut read = 0;
+        let view = Options::new().open_read_only_in(Arc::new(self.disk.clone()));
+        let follower = view.and_then(|view| view.follow(view.first()));
+        // The log may be too young, or be dropped while it is looked at.
+        let Ok(mut follower) = follower else { return Ok(0) };
+        loop {
+            let next = follower.position();
+            match follower.try_next() {
+                Poll::Pending if self.over.load(Ordering::Acquire) => return Ok(read),
+                Poll::Pending => thread::yield_now(),
+                Poll::Ready(Some(Ok(entry))) => {
+                    self.history.followed(next, entry.payload()).map_err(broken)?;
+                    read += 1;
+                }
+                Poll::Ready(Some(Err(_))) if self.disk.crashed() => return Ok(read),
+                Poll::Ready(Some(Err(error)))
+                    if matches!(error.kind(), ErrorKind::OutOfRange | ErrorKind::Truncated) =>
+                {
+                    return Ok(read);
+                }
+                Poll::Ready(Some(Err(error))) => return Err(unexpected(&error)),
+                Poll::Ready(None) => unreachable!("it returns with the first error"),
+            }
+        }
+    }
 }
 
 fn unexpected(error: &Error) -> Broken {

@@ -231,6 +231,7 @@ fn print(tallies: &Tallies) {
     });
     line("runs that drop both ends, beside readers", &|policy| count(policy, &|tally| tally.long));
     line("  truncations that were over", &|policy| count(policy, &|tally| tally.seen.truncations));
+    line("  lives that ended before the cut", &|policy| count(policy, &|tally| tally.seen.lives));
     line("  segments made of used files", &|policy| count(policy, &|tally| tally.seen.recycled));
     line("  entries handed to readers and followers", &|policy| count(policy, &|tally| tally.seen.read));
     line("entries acknowledged as durable", &|policy| count(policy, &|tally| tally.acknowledged));
@@ -254,8 +255,9 @@ mod tests {
             let tally = &tallies[&policy];
             assert!(tally.states.len() >= 500 && tally.cut_short * 4 > tally.runs, "{policy:?}");
             assert!(tally.acknowledged > 0 && tally.compared > tally.acknowledged, "{policy:?}");
-            let Seen { truncations, read, recycled } = tally.seen;
+            let Seen { truncations, read, recycled, lives } = tally.seen;
             assert!(tally.long > 0 && truncations > 0 && read > 0 && recycled > 0, "{policy:?}: {tally:?}");
+            assert!(lives > 0, "{policy:?}: the log is opened again");
         }
     }
 

@@ -304,6 +304,10 @@ impl Lock for DiskLock {
     fn id(&self) -> Option<FileId> {
         self.id
     }
+
+    fn keeps_name(&self) -> bool {
+        cfg!(windows)
+    }
 }
 
 /// Whether a call failed with `EMFILE` or `ENFILE`, or the like: no file descriptor is left.
@@ -397,12 +401,18 @@ fn advise(file: &fs::File, advice: rustix::fs::Advice) -> io::Result<bool> {
     }
 }
 
-/// Asks for the first byte, the middle one and the last one, on condition that no device is needed.
+/// Asks for the first byte, the middle one and the last one, on condition that no device is needed; for one byte of a page,
+/// because a probe may start a read of its page.
 #[cfg(target_os = "linux")]
 fn probe(file: &fs::File, len: u64) -> Residency {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let page_bytes = rustix::param::page_size() as u64;
+    let mut probed_page = None;
     // From the end backwards: what is read ahead lies behind the probe.
     for offset in [len.saturating_sub(1), len / 2, 0] {
+        if probed_page.replace(offset / page_bytes) == Some(offset / page_bytes) {
+            continue;
+        }
         let mut byte = [0];
         match preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
             Ok(0) | Err(Errno::AGAIN) => {}

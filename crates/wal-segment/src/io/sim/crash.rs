@@ -11,9 +11,8 @@
 //! On top, in samples: the 512-byte sectors of a pending block come from different versions (*torn*),
 //! or hold anything at all in the bytes in which a version differs from what was there (*garbage*).
 //!
-//! This is more than most file systems do, and in one place less than the worst: bytes beyond the
-//! length of a file never come back when it grows again.
-
+//! And what had been written beyond a length that a cut has left shows again when the file grows: more than most file
+//! systems do.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;

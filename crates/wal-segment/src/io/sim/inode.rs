@@ -1,8 +1,8 @@
 //! One file of the simulated disk, whatever its names.
 //!
 //! Invariants:
-//! - In the cache and in the durable image nothing but zeros lies beyond the length, so a file that
-//!   grows shows zeros.
+//! - In the cache and in the durable image nothing but zeros lies beyond the length. A file that grows shows zeros there,
+//!   but for what a power cut has `hidden`.
 //! - The lengths of the two differ only while `lengths` is not empty.
 //! - `cache` and `durable` differ only in blocks of `versions`, unless a sync lost something
 //!   (`diverged`).
@@ -58,16 +58,20 @@ impl Image {
         };
     }
 
-    /// Forgets what lies beyond the length.
-    pub(super) fn trim(&mut self) {
-        drop(self.blocks.split_off(&self.len.div_ceil(BLOCK)));
+    /// Takes off what lies beyond the length, and returns it.
+    pub(super) fn trim(&mut self) -> BTreeMap<u64, Block> {
+        let mut beyond = self.blocks.split_off(&self.len.div_ceil(BLOCK));
         let tail = within(self.len);
         if tail > 0
             && let Some(last) = self.blocks.get_mut(&(self.len / BLOCK))
             && last[tail..].iter().any(|&byte| byte != 0)
         {
+            let mut rest = **last;
+            rest[..tail].fill(0);
+            beyond.insert(self.len / BLOCK, Arc::new(rest));
             Arc::make_mut(last)[tail..].fill(0);
         }
+        beyond
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> usize {
@@ -109,6 +113,8 @@ pub(super) struct Inode {
     reserved_blocks: u64,
     /// Other blocks that have space.
     written_blocks: BTreeSet<u64>,
+    /// What a power cut has left beyond the length; a file that grows shows it.
+    hidden: BTreeMap<u64, Block>,
     /// Bytes whose reading fails.
     pub(super) unreadable: Vec<Range<u64>>,
     /// A sync lied; the next one fails.
@@ -130,7 +136,9 @@ impl Inode {
 
     /// The file after a power cut that left `durable`: cold, nothing pending.
     pub(super) fn cut(&self, mut durable: Image) -> Inode {
-        durable.trim();
+        let mut hidden = self.hidden.clone();
+        hidden.extend(durable.trim());
+        hidden.retain(|_, block| block.iter().any(|&byte| byte != 0));
         let end = durable.len.div_ceil(BLOCK);
         let mut written_blocks = self.written_blocks.clone();
         drop(written_blocks.split_off(&end));
@@ -139,6 +147,7 @@ impl Inode {
             durable,
             reserved_blocks: self.reserved_blocks.min(end),
             written_blocks,
+            hidden,
             unreadable: self.unreadable.clone(),
             ..Inode::default()
         }
@@ -194,11 +203,34 @@ impl Inode {
         if len == self.cache.len {
             return;
         }
-        if len < self.cache.len {
+        let before = self.cache.len;
+        if len < before {
             self.shorten(len);
         }
         self.cache.len = len;
         self.lengths.push(len);
+        if len > before {
+            self.show_hidden(before..len);
+        }
+    }
+
+    /// The file has grown by these bytes.
+    fn show_hidden(&mut self, grown: Range<u64>) {
+        for (index, hidden) in std::mem::take(&mut self.hidden) {
+            let mut block = self.cache.block(index).map_or([0; BLOCK_BYTES], |block| *block);
+            let shown = (0..).zip(hidden.iter()).filter(|(at, _)| grown.contains(&(index * BLOCK + at)));
+            for (at, byte) in shown {
+                block[within(at)] = *byte;
+            }
+            if index * BLOCK < grown.end {
+                self.replace(index, Some(Arc::new(block)));
+            }
+        }
+    }
+
+    /// What a power cut has left beyond the length.
+    pub(super) fn hidden(&self) -> impl Iterator<Item = (u64, &Block)> {
+        self.hidden.iter().map(|(&index, block)| (index, block))
     }
 
     fn shorten(&mut self, len: u64) {
@@ -251,7 +283,7 @@ impl Inode {
         if !self.lengths.is_empty() {
             self.lengths.clear();
             self.durable.len = self.cache.len;
-            self.durable.trim();
+            drop(self.durable.trim());
         }
         Ok(())
     }
@@ -268,7 +300,7 @@ impl Inode {
                 for index in std::mem::take(&mut self.versions).into_keys() {
                     self.cache.put(index, self.durable.block(index));
                 }
-                self.cache.trim();
+                drop(self.cache.trim());
             }
             SyncLoss::PartWritten => {
                 let lost = random.below(self.versions.len().max(1));
@@ -303,7 +335,7 @@ impl Inode {
         for &index in self.versions.keys() {
             cache.put(index, self.cache.block(index));
         }
-        cache.trim();
+        drop(cache.trim());
         self.cache = cache;
         self.diverged = false;
     }

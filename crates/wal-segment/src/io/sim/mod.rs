@@ -199,10 +199,12 @@ impl SimDisk {
                     // Two names of one file are not two equal files.
                     let first_name = first_names.entry(number).or_insert(name);
                     hash.bytes(first_name.as_bytes());
-                    let durable = &state.inode(*number).durable;
+                    let inode = state.inode(*number);
+                    let durable = &inode.durable;
                     hash.word(0);
                     hash.word(durable.len);
                     durable.blocks().for_each(|(index, block)| hash.block(index, block));
+                    inode.hidden().for_each(|(index, block)| hash.block(index, block));
                 }
             }
         }
