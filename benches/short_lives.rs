@@ -117,7 +117,9 @@ fn live_as_told(told: &str) {
     let end = if words.next() == Some("Close") { End::Close } else { End::Exit };
     let lives: u64 = words.next().and_then(|lives| lives.parse().ok()).expect("a number");
     let path = PathBuf::from(words.next().expect("a path"));
-    (0..lives).for_each(|_| drop(live_here(&path, end)));
+    for _ in 0..lives {
+        live_here(&path, end);
+    }
 }
 
 /// System calls and syncs of a life: those of some lives, without those of a process that does nothing.
@@ -168,7 +170,9 @@ fn strace(path: &Path, lives: u64, end: End) -> Option<(u64, u64)> {
 fn opens(path: &Path, mib: u64) -> Vec<Duration> {
     let wal = Options::new().sync(SyncPolicy::None).open(path).expect("nothing fails");
     let entry = vec![7; 1 << 20];
-    (0..mib).for_each(|_| drop(wal.append(&entry).expect("there is space")));
+    for number in 0..mib {
+        assert_eq!(wal.append(&entry).expect("there is space"), number);
+    }
     wal.close().expect("nothing fails");
     let open = |_| {
         let begun = Instant::now();
