@@ -62,7 +62,7 @@ const LOGS: [Golden; 13] = [
     golden("many_segments", "Clean", 0, 12, |disk| {
         let wal = open(disk, &options());
         (0..12).for_each(|number| {
-            assert_eq!(wal.append(&common::large(number)).expect("nothing fails"), number)
+            assert_eq!(wal.append(&common::large(number)).expect("nothing fails"), number);
         });
         wal.close().expect("nothing fails");
     }),
