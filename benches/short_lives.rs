@@ -5,8 +5,8 @@
 //! SHORT_LIVES_DIR=DIRECTORY_ON_THE_DISK SHORT_LIVES=1000 OPEN_MIB=10240 cargo bench -p benches --bench short_lives
 //! ```
 //!
-//! A life ends with a close, or its process exits without one, as if it were killed. Told are the time from the open to the
-//! end, system calls and syncs a life (by `strace`, where that is there), and the files that are left. Then two logs are closed
+//! A life ends with a close, or its process exits without one, as if it were killed. Printed are the time from the open to the
+//! end, the system calls and syncs of a life (by `strace`, where that is installed), and the names that are left. Then two logs are closed
 //! and opened again and again, one of 1 MiB and one of `OPEN_MIB`.
 //!
 //! Without these variables it runs a few lives and opens a small log, as a test of itself.
@@ -26,6 +26,8 @@ const ENTRY: [u8; 100] = [7; 100];
 /// Lives whose system calls are counted: the figures are the same for each.
 const TRACED_LIVES: u64 = 50;
 const OPENS: usize = 31;
+/// `LOCK`, `ANCHOR`, and three segments.
+const MOST_NAMES: usize = 5;
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,7 @@ const LIFE: &str = "SHORT_LIVES_CHILD";
 
 fn main() {
     if let Ok(child) = std::env::var(LIFE) {
-        live_as_told(&child);
+        run_child(&child);
         return;
     }
     let number = |name: &str, otherwise| {
@@ -59,7 +61,8 @@ fn main() {
         let wal = options().open(&path).expect("nothing fails");
         assert_eq!(wal.written(), lives, "every entry is there");
         drop(wal);
-        println!("{end:?}: {lives} lives, {}, {files} names in the directory", of(&mut took));
+        assert!(files <= MOST_NAMES, "{files} names after {lives} lives");
+        println!("{end:?}: {lives} lives, {}, {files} names in the directory", summary(&mut took));
         match traced(&scratch.path().join(format!("{end:?}-traced")), end) {
             Some((calls, syncs)) => println!("{end:?}: {calls:.1} system calls and {syncs:.1} syncs a life"),
             None => println!("{end:?}: strace is not there, so system calls are not counted"),
@@ -68,7 +71,7 @@ fn main() {
     for mib in [1, mib] {
         println!(
             "open of a closed log of {mib} MiB: {}",
-            of(&mut opens(&scratch.path().join(mib.to_string()), mib))
+            summary(&mut opens(&scratch.path().join(mib.to_string()), mib))
         );
     }
 }
@@ -82,9 +85,10 @@ fn live(path: &Path, end: End) -> Duration {
     match end {
         End::Close => live_here(path, end),
         End::Exit => {
-            let child = Command::new(this_program()).env(LIFE, told(path, 1, end)).output();
-            let printed = child.expect("it starts").stdout;
-            let printed = String::from_utf8(printed).expect("a number");
+            let child = Command::new(this_program()).env(LIFE, child_arguments(path, 1, end)).output();
+            let child = child.expect("it starts");
+            assert!(child.status.success(), "{child:?}");
+            let printed = String::from_utf8(child.stdout).expect("a number");
             Duration::from_nanos(printed.trim().parse().expect("a number"))
         }
     }
@@ -108,12 +112,12 @@ fn this_program() -> PathBuf {
     std::env::current_exe().expect("the system tells")
 }
 
-fn told(path: &Path, lives: u64, end: End) -> String {
+fn child_arguments(path: &Path, lives: u64, end: End) -> String {
     format!("{end:?} {lives} {}", path.display())
 }
 
-fn live_as_told(told: &str) {
-    let mut words = told.splitn(3, ' ');
+fn run_child(arguments: &str) {
+    let mut words = arguments.splitn(3, ' ');
     let end = if words.next() == Some("Close") { End::Close } else { End::Exit };
     let lives: u64 = words.next().and_then(|lives| lives.parse().ok()).expect("a number");
     let path = PathBuf::from(words.next().expect("a path"));
@@ -147,7 +151,7 @@ fn strace(path: &Path, lives: u64, end: End) -> Option<(u64, u64)> {
         .args(["-f", "-c", "-o"])
         .arg(&table)
         .arg(this_program())
-        .env(LIFE, told(path, lives, end))
+        .env(LIFE, child_arguments(path, lives, end))
         .output()
         .ok()?;
     assert!(traced.status.success(), "{traced:?}");
@@ -185,7 +189,7 @@ fn opens(path: &Path, mib: u64) -> Vec<Duration> {
     (0..OPENS).map(open).collect()
 }
 
-fn of(took: &mut [Duration]) -> String {
+fn summary(took: &mut [Duration]) -> String {
     took.sort_unstable();
     let part = |part: usize| took[(took.len() - 1) * part / 10];
     format!("median {:?}, 9 of 10 below {:?}", part(5), part(9))

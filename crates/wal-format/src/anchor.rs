@@ -82,7 +82,7 @@ impl Anchor {
     /// those that it does not know, as they were in the newest slot.
     ///
     /// # Panics
-    /// When the sections do not fit a slot.
+    /// When the sections do not fit a slot, or their length is no multiple of 8.
     #[must_use]
     pub fn encode(&self, sections: &[u8]) -> [u8; SLOT_BYTES] {
         let (active, salt) = self.active.unzip();

@@ -20,7 +20,7 @@ pub enum LinkReason {
     /// The segment before was full, or its SEAL ended it.
     Rollover,
     /// The log was opened again and could not go on in its last segment, as with another checksum kind, a feature of a later
-    /// version, or no room.
+    /// version, or a directory that cannot be locked; or the LINK of a truncation could not be written.
     Reopen,
     /// What stood after the stated end was torn by a crash or by a failed write, and is no part of
     /// the log.

@@ -76,7 +76,7 @@ impl Policy {
 /// A log that grows for ever makes every round slower than the one before.
 const ROUNDS_A_LOG: u64 = 50;
 
-/// Segments that a log does not fill in so many rounds, but for the first ones, which are small.
+/// Large enough that only the first, small segments fill up within one log's rounds.
 const ROOMY_KIB: u64 = 64 << 10;
 /// Segment files that a log with such segments leaves, beside one for each torn tail: those that it has filled, and the last one.
 const MOST_FILES: u64 = 3;
@@ -185,8 +185,12 @@ fn kill_all(
 
 fn segment_files(directory: &Path) -> Result<u64, String> {
     let listed = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-    let names = listed.map_while(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
-    Ok(names.filter(|name| wal_format::SegmentName::parse(name).is_some()).count() as u64)
+    let mut segments = 0;
+    for entry in listed {
+        let name = entry.map_err(|error| error.to_string())?.file_name();
+        segments += u64::from(wal_format::SegmentName::parse(&name.to_string_lossy()).is_some());
+    }
+    Ok(segments)
 }
 
 /// Where the logs are made.

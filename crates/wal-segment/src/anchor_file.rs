@@ -210,7 +210,8 @@ impl AnchorFile {
     /// whole. After a failure of an anchor that begins elsewhere, the log begins there or where it did, until
     /// the next one is written.
     pub fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
-        // A close states the place of its SEAL. Who appends after that states at least the end of the SEAL.
+        // An anchor that was asked for before a close may state the same offset. Written late, it must not replace the one
+        // that states the close.
         let reached = |anchor: &Anchor| {
             anchor.durable.map(|point| (point.segment, point.offset, anchor.seal_offset.is_some()))
         };

@@ -56,11 +56,11 @@ pub(crate) enum AboveSeen {
 /// What stands where the walk of the highest linked segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum StopSeen {
-    /// The walk ended behind a final SEAL.
+    /// The walk ended after a final SEAL.
     Final,
-    /// It ended behind the SEAL of a close that the anchor states.
+    /// It ended after the SEAL of a close that the anchor states.
     Stated,
-    /// It ended behind the SEAL of a close that no anchor states.
+    /// It ended after the SEAL of a close that no anchor states.
     Closed,
     /// Blank space, or the end of the file.
     Blank,
@@ -141,7 +141,7 @@ pub(crate) fn decide(seen: &Observation) -> Verdict {
         (_, _, Above::ClaimsDurable, ..) => Verdict::Refused(Refusal::LinkLost),
         (_, Chain::NoFiles | Chain::NoneLinked, ..) => Verdict::Empty,
         (_, _, _, Reach::Below, ..) => Verdict::Refused(Refusal::Damaged),
-        // Nothing is written behind a final SEAL, nor behind one at which an anchor says that the log was closed.
+        // Nothing is written after a final SEAL, nor after one at which an anchor says that the log was closed.
         (_, _, _, _, Stop::Final | Stop::Stated, Behind::Frames) => Verdict::Refused(Refusal::Damaged),
         (_, _, _, _, Stop::Final, _) => Verdict::Sealed,
         // Writes that a sync had not covered reach the device in any order, or not at all.
@@ -346,8 +346,8 @@ mod tests {
             let files_in_order = seen.chain != ChainSeen::Broken
                 && matches!(seen.above, AboveSeen::Nothing | AboveSeen::Spare);
             let may_go_on = !matches!(seen.stop, StopSeen::Final | StopSeen::Stated);
-            let nothing_behind_a_seal = may_go_on || seen.behind != BehindSeen::Frames;
-            let end_in_order = seen.reach == Reach::Reached && nothing_behind_a_seal;
+            let nothing_after_a_seal = may_go_on || seen.behind != BehindSeen::Frames;
+            let end_in_order = seen.reach == Reach::Reached && nothing_after_a_seal;
             let crash_alone = no_anchor_yet || anchored && files_in_order && end_in_order;
             !crash_alone || !refused(verdict)
         });
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_in_its_last_segment_only_where_nothing_of_this_life_stands_behind_its_end() {
+    fn a_log_goes_on_in_its_last_segment_only_where_nothing_of_this_life_stands_after_its_end() {
         always(|seen, verdict| {
             !matches!(verdict, Verdict::Clean | Verdict::Unclosed)
                 || seen.behind == BehindSeen::Nothing && seen.stop != StopSeen::Final

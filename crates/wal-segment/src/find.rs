@@ -106,7 +106,7 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
     if low.is_none() {
         // A point that leads nowhere says nothing about the place behind it either.
         high = (end.offset, end.next);
-        low = data_behind(frames, start.offset, start.chain, start.next)?;
+        low = next_data_frame(frames, start.offset, start.chain, start.next)?;
     }
     let Some(mut low) = low else { return Ok(None) };
     let mut guesses = 0;
@@ -123,7 +123,7 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
-            match data_behind(frames, low.end, low.chain, next)? {
+            match next_data_frame(frames, low.end, low.chain, next)? {
                 Some(further) => low = further,
                 None => return Ok(None),
             }
@@ -159,8 +159,8 @@ fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
 }
 
-/// The next DATA frame at or behind `offset`, if it follows: SEALs of a close may stand before it.
-fn data_behind(
+/// The next DATA frame at or after `offset`, if it follows: SEALs of a close, and extension frames, may stand before it.
+fn next_data_frame(
     frames: &mut Frames,
     mut offset: u64,
     mut chain: u32,

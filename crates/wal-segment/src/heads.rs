@@ -108,7 +108,7 @@ impl Heads {
             _ => (0, DamageKind::Missing),
         };
         let file = segment_path(directory, number);
-        // Nothing follows what a close has sealed.
+        // While the anchor states a close, no entry follows it.
         let closed = anchor.durable.filter(|point| anchor.seal_offset.is_some() && point.next >= next);
         let lost = closed.map_or(Lost::from(next), |point| Lost::between(next, point.next));
         Damage { file, offset, sequences: Some(lost), kind }

@@ -71,7 +71,7 @@ impl Index {
         self.last = Some(point);
     }
 
-    /// A SEAL stands behind what was gathered. The points of a bad one are kept for the next.
+    /// A SEAL was passed. The points of a bad one are kept for the next.
     pub(crate) fn sealed(&mut self, seal: &SealSeen) {
         if !seal.index_is_good {
             return;

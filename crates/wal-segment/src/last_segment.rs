@@ -30,7 +30,7 @@ impl LastSegment {
         // Before a frame is written behind it, no anchor states the close any more. So one look tells whether this anchor is
         // older than the segment.
         let looked_at = if stated_close { FRAME_HEADER_BYTES as u64 } else { last.file_bytes };
-        let mut evidence = evidence_behind(last, walked.tip, looked_at)?;
+        let mut evidence = evidence_after(last, walked.tip, looked_at)?;
         let segment = last.header.life.segment;
         let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);
         let stated = anchored.max(evidence.durable_offset);
@@ -48,7 +48,7 @@ impl LastSegment {
             let stated_durable = walked.stated_durable.max(further.stated_durable);
             walked = Walked { stated_durable, seal: further.seal.or(walked.seal), ..further };
             evidence = if walked.tip.offset < durable_offset {
-                evidence_behind(last, walked.tip, last.file_bytes)?
+                evidence_after(last, walked.tip, last.file_bytes)?
             } else {
                 Evidence::default()
             };
@@ -91,8 +91,8 @@ impl LastSegment {
 
 const FURTHER_WALKS: u32 = 3;
 
-/// What so many bytes behind the end prove.
-fn evidence_behind(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
+/// What so many bytes after the end prove.
+fn evidence_after(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
     let Linked { file, header, file_bytes, .. } = last;
     let limit = tip.offset.saturating_add(bytes).min(*file_bytes);
     evidence::search(file, header.life, header.checksum, tip.offset, Some(tip.next), limit)
@@ -111,7 +111,7 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
         // Its SEAL was not synced, and power was lost.
         return Ok(None);
     };
-    // What the index of the segment has so far.
+    // A SEAL without points names the last one that has some.
     if let Some(previous) = walked.index.previous.filter(|&previous| previous < seal_offset)
         && let Some(before) = seal_at(last, previous)?
     {
@@ -129,7 +129,7 @@ fn seal_at(last: &Linked, offset: u64) -> Result<Option<Walked>, Error> {
     let start = Tip { offset, chain: seal.previous, next: seal.first };
     let end = offset + seal.layout(last.header.checksum).end;
     let walked = walk_linked(last, start, end.min(last.file_bytes))?;
-    Ok(Some(walked).filter(|walked| walked.ends_behind_seal(|seal| seal.offset == offset)))
+    Ok(Some(walked).filter(|walked| walked.ends_with_seal(|seal| seal.offset == offset)))
 }
 
 pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walked, Error> {

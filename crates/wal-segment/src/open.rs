@@ -159,7 +159,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let rules = wanted.rules;
     let goes_on = match verdict {
         Verdict::Clean | Verdict::Unclosed => true,
-        Verdict::Torn => !rules.keeps(Rule::NothingBehindEnd),
+        Verdict::Torn => !rules.keeps(Rule::NothingAfterEnd),
         Verdict::Sealed => !rules.keeps(Rule::FinalSealEnds),
         Verdict::New | Verdict::Empty | Verdict::Refused(_) => false,
     };

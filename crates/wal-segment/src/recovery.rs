@@ -17,7 +17,7 @@ pub enum Ending {
     New,
     /// There was a log to which nothing had ever been appended.
     Empty,
-    /// It had been closed.
+    /// It had been closed, or its last segment had ended and no other was begun.
     Clean,
     /// It had not been closed, or is being written right now; nothing was dropped.
     Unclosed,

@@ -29,13 +29,13 @@ pub enum Rule {
     OpenDropsCache,
     /// An open writes the anchor when more is durable than that says.
     OpenAnchors,
-    /// An open goes on in the last segment only where nothing that this life wrote stands behind its end.
-    NothingBehindEnd,
+    /// An open goes on in the last segment only where nothing that this life wrote stands after its end.
+    NothingAfterEnd,
     /// The file of a segment that an open may go on in is never made shorter, nor longer.
     LengthStays,
-    /// Behind a final SEAL no open goes on.
+    /// After a final SEAL no open goes on.
     FinalSealEnds,
-    /// Before anything is written behind the SEAL of a close, the anchor says that the log is open.
+    /// Before anything is written after the SEAL of a close, the anchor says that the log is open.
     OpenBeforeWritten,
     /// An anchor that says that the log was closed is believed only while its other slot is valid, too.
     CloseNeedsBothSlots,
@@ -91,7 +91,7 @@ impl Rule {
         Rule::OpenSyncsDirectory,
         Rule::OpenDropsCache,
         Rule::OpenAnchors,
-        Rule::NothingBehindEnd,
+        Rule::NothingAfterEnd,
         Rule::LengthStays,
         Rule::FinalSealEnds,
         Rule::OpenBeforeWritten,

@@ -81,7 +81,7 @@ pub(crate) fn walk(
     };
     walk.walked.stop = loop {
         match walk.step()? {
-            Ok(()) if walk.walked.ends_behind_seal(|seal| seal.is_final) => break Stop::Sealed,
+            Ok(()) if walk.walked.ends_with_seal(|seal| seal.is_final) => break Stop::Sealed,
             Ok(()) => {}
             Err(fault) => break Stop::Fault(fault),
         }
@@ -104,7 +104,7 @@ impl Walked {
     }
 
     /// Whether the last frame was such a SEAL.
-    pub(crate) fn ends_behind_seal(&self, is_such: impl Fn(&SealSeen) -> bool) -> bool {
+    pub(crate) fn ends_with_seal(&self, is_such: impl Fn(&SealSeen) -> bool) -> bool {
         self.seal.as_ref().is_some_and(|seal| seal.end == self.tip.offset && is_such(seal))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! look     frames behind the known end of the last segment          mostly: one small read
-//!          anchor ─▶ names ─▶ highest LINK ─▶ back to what is known  where nothing came, or a SEAL
+//!          anchor ─▶ names ─▶ highest LINK ─▶ back to what is known  where nothing came
 //! ```
 //!
 //! The anchor is read first and the files later: so what it names was there when they are looked at, unless a
@@ -11,7 +11,7 @@
 //!
 //! Invariant: what was handed out is a part of the log that is found, or an error says that it is not any more.
 //! A writer that cuts it off publishes a LINK for it, in a segment that was not known, and with a number before the next one.
-//! What a failed sync has taken away no LINK tells: then the last known frame is not where it was.
+//! A failed sync may take frames away without a LINK; then the header of the last known frame is not at its place any more.
 use std::sync::Arc;
 use std::time::Duration;
 

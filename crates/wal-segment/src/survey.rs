@@ -57,7 +57,7 @@ pub(crate) struct Survey {
     stated_durable: u64,
     /// Bytes of this life behind the end that are no part of the log.
     pub(crate) dropped_bytes: u64,
-    /// Whether the last SEAL's index is bad: a warning, for it is derived data.
+    /// Whether the index of a SEAL in the last segment is bad, as far as it was read: a warning, for it is derived data.
     pub(crate) bad_index: bool,
     /// Whether the log ends at the close that the anchor states.
     pub(crate) closed: bool,
@@ -317,7 +317,7 @@ fn record(
     seen.stop = match end.walked.stop {
         Stop::Sealed => StopSeen::Final,
         _ if end.stated_close => StopSeen::Stated,
-        _ if end.walked.ends_behind_seal(|_| true) => StopSeen::Closed,
+        _ if end.walked.ends_with_seal(|_| true) => StopSeen::Closed,
         Stop::Fault(FrameFault::Blank | FrameFault::Short) => StopSeen::Blank,
         Stop::Fault(_) => StopSeen::Fault,
     };

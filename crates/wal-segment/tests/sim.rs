@@ -123,7 +123,7 @@ fn a_pending_length_is_old_or_new_or_any_between() {
 }
 
 #[test]
-fn bytes_beyond_the_length_come_back_behind_a_power_cut_alone() {
+fn bytes_beyond_the_length_come_back_only_after_a_power_cut() {
     let disk = SimDisk::new(1);
     let file = durable(&disk, "log", b"");
     write(&*file, &[7; BLOCK + 10], 0);

@@ -120,8 +120,8 @@ impl Options {
     }
 
     /// Ends a segment that has had its first entry for so long, as [`Wal::roll`](crate::Wal::roll) does, in the
-    /// background, also while nothing is appended. That time goes on while the log is not open: it counts from when the
-    /// segment was begun, by the clock of the system at the open. Without [`background`](Options::background) threads the
+    /// background, also while nothing is appended. Time while the log is not open counts, too: from when the segment was
+    /// begun, by the clock of the system at the open. Without [`background`](Options::background) threads the
     /// next call that appends, syncs or flushes does it. Default: segments end when they are full.
     pub fn roll_after(mut self, age: Duration) -> Options {
         self.keeping.roll_after = Some(age);

@@ -284,7 +284,8 @@ impl Wal {
         Ok(Entries::range(&self.core().library, self.snapshot()?, range))
     }
 
-    /// Makes everything durable, marks the end so that the next open is quick, and gives up the lock.
+    /// Makes everything durable, marks the end so that the next open is quick, and gives up the lock. A log to which nothing
+    /// was appended since its open stays as it is. The last segment keeps its length.
     ///
     /// This closes the log for all handles: appends that have begun are finished first, later calls get
     /// [`ErrorKind::Closed`], and so does a second close. Readers go on with what they have.

@@ -100,14 +100,15 @@ impl Options {
     }
 
     /// How long a segment file gets, in bytes: from 12 KiB to 32 GiB. The first ones of a log are
-    /// shorter. Applies from the next segment; kept in the log. Default: what the log has, or 64 MiB.
+    /// shorter. A smaller size also ends the present segment, once it holds that much; a larger one counts from the next
+    /// segment. Kept in the log. Default: what the log has, or 64 MiB.
     pub fn segment_bytes(mut self, bytes: u64) -> Options {
         self.segment_bytes = Some(bytes);
         self
     }
 
-    /// How payloads are checked. Applies from the next segment; kept in the log. Default: what the log
-    /// has, or CRC-32.
+    /// How payloads are checked. Another kind than the last segment's makes the first append begin a segment. Kept in the
+    /// log. Default: what the log has, or CRC-32.
     pub fn checksum(mut self, kind: ChecksumKind) -> Options {
         self.checksum = Some(kind);
         self
@@ -263,8 +264,9 @@ impl Options {
     /// - no slot of `ANCHOR` can be read, though there are segments;
     /// - a segment is missing, or ends before the place that the next one states, or neither copy of its header, or its first
     ///   frame, can be read;
-    /// - the log was not closed, and a frame of the last segment does not verify that something states to be durable;
-    /// - it was closed, and the mark at its end is not there.
+    /// - a frame of the last segment does not verify that something states to be durable;
+    /// - a frame follows a SEAL that ended the segment, or the SEAL of the close that `ANCHOR` states: as in a copy that
+    ///   was made file by file, with an older `ANCHOR`.
     ///
     /// It does not read the entries of earlier segments, nor those of a log that was closed: damage to them is reported when
     /// they are read, and by [`View::verify`].

@@ -15,8 +15,8 @@ impl Wal {
     /// was reserved in the file is given back.
     ///
     /// # Errors
-    /// What kept the segment from being ended, as on a full disk: the log stays whole and goes on in another
-    /// segment, behind a cut. [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed;
+    /// What kept the segment from being ended, as on a full disk: the log stays whole. When the SEAL could not be written
+    /// it goes on in another segment, after a cut; when the anchor could not, in the same one. [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed;
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn roll(&self) -> Result<(), Error> {
         let rolled = self.core().roll();

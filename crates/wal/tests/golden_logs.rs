@@ -75,7 +75,7 @@ const LOGS: [Golden; 13] = [
         append(&open(disk, &options()), 3);
         tear(disk);
     }),
-    golden("cut_behind_a_torn_tail", "Clean", 0, 6, |disk| {
+    golden("cut_after_a_torn_tail", "Clean", 0, 6, |disk| {
         append(&open(disk, &options()), 3);
         tear(disk);
         live(disk, &options(), 3);
@@ -109,7 +109,7 @@ fn live(disk: &SimDisk, options: &Options, entries: u64) {
     wal.close().expect("nothing fails");
 }
 
-/// Half of a write behind the end.
+/// Half of a write after the end.
 fn tear(disk: &SimDisk) {
     let name = linked(disk).pop().expect("a segment");
     assert!(disk.damage(&name, |bytes| {

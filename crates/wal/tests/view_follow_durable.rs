@@ -200,7 +200,7 @@ fn with_threads_what_is_synced_is_handed_out_within_a_second_or_two_though_nothi
 }
 
 #[test]
-fn it_sees_each_entry_once_over_rollovers_closes_kills_and_merges_under_every_policy() {
+fn it_sees_each_entry_once_over_rollovers_closes_kills_and_reopens_under_every_policy() {
     for (policy, background) in every_setup() {
         let disk = SimDisk::new(1);
         let options = small(policy).background(background);

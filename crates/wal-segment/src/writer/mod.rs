@@ -14,10 +14,11 @@
 //! ```
 //!
 //! Invariants:
-//! - Behind the end of the log no byte range takes two frames in one life of a segment.
+//! - A byte range takes a second frame in one life of a segment only after an open has settled the segment, and has found
+//!   nothing of the first one on the device.
 //! - A LINK is written only after everything in front of it was synced.
 //! - What is in the anchor was durable before.
-//! - While an anchor says that the log is closed, nothing is written behind the SEAL that it names.
+//! - While an anchor says that the log is closed, nothing is written after the SEAL that it names.
 //!
 //! When to sync is the caller's business ([`Writer::sync_job`]); only what the order of the files asks
 //! for is synced here. Prepared segments and the anchor are a [`Depot`]'s. Inside a segment, and from one
@@ -265,7 +266,7 @@ impl Writer {
         self.rolled.take()
     }
 
-    /// Whether appending a frame of this size syncs: it goes into another segment, behind a cut, or is the first since the
+    /// Whether appending a frame of this size may sync: it goes into another segment, behind a cut, or is the first since the
     /// open.
     #[must_use]
     pub fn turns_over(&self, frame_bytes: u64) -> bool {

@@ -36,7 +36,7 @@ impl Writer {
         matches!(&self.tail, Tail::Open(_)) && self.entries_of_last() == 0
     }
 
-    /// Since when the open segment has entries, in nanoseconds since 1970: an open may have found it so.
+    /// When the open segment was begun, if it holds an entry, in nanoseconds since 1970.
     #[must_use]
     pub fn open_since_unix_ns(&self) -> Option<u64> {
         match &self.tail {
@@ -60,8 +60,8 @@ impl Writer {
     /// is given back, if the system can.
     ///
     /// # Errors
-    /// What kept the SEAL from being written: then no segment is open either, and the next append publishes
-    /// that the log ended there. [`Error::Poisoned`].
+    /// What kept the anchor from being written: then the segment is still open, and nothing was written to it. What kept
+    /// the SEAL from being written: then no segment is open, and the next append publishes that the log ended there. [`Error::Poisoned`].
     ///
     /// # Panics
     /// While a sync is out.

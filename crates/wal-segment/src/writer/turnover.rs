@@ -74,7 +74,7 @@ impl Writer {
         if let Tail::Detached(detached) = &mut self.tail {
             detached.unsynced = None;
         }
-        // Nothing follows a final SEAL, so what is behind it can be given back at once.
+        // Nothing follows a final SEAL, so what is after it can be given back at once.
         if let Some(span) = self.spans.last()
             && sealed
             && span.file_bytes >= self.end.offset + WORTHWHILE_BYTES

@@ -27,8 +27,6 @@ pub(crate) struct LongLife {
     /// As the power cut found it.
     pub(crate) disk: SimDisk,
     pub(crate) history: Arc<History>,
-    /// Disk operations, from the end of the open.
-    pub(crate) operations: u64,
     pub(crate) cut_short: bool,
     pub(crate) seen: Seen,
 }
@@ -86,7 +84,7 @@ fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLif
     let beside = thread::spawn(move || beside.follow());
     let mut wal = Some(wal);
     let mut outcome = Ok(());
-    for life in 0..LIVES {
+    for life in 0..LIVES as u64 {
         let opened = wal.take().map_or_else(|| open(setup, &disk, seed), Ok);
         let lived = match opened {
             Err(_) if disk.crashed() => break,
@@ -103,16 +101,15 @@ fn until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<LongLif
     }
     let cut_short = disk.crashed();
     disk.crash_at(0);
-    let operations = disk.operations() - at_open;
     over.store(true, Ordering::Release);
     let read = beside.join().map_err(|_| Broken::new(Promise::NoPanic, "a follower panicked"))?;
     outcome?;
     seen.read += read?;
-    Ok(LongLife { disk, history, operations, cut_short, seen })
+    Ok(LongLife { disk, history, cut_short, seen })
 }
 
 /// How often the log is opened, unless the power is cut before.
-const LIVES: u64 = 3;
+pub(crate) const LIVES: usize = 3;
 
 fn open(setup: Setup, disk: &SimDisk, seed: u64) -> Result<Wal, Broken> {
     let directory = Arc::new(Paced::new(setup.directory(disk), seed));

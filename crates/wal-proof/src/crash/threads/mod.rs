@@ -24,7 +24,7 @@ use crate::crash::life::{Setup, shown};
 use crate::crash::policy::Policy;
 use crate::crash::threads::calls::Calls;
 use crate::crash::threads::life::{Life, live};
-use crate::crash::threads::long_life::{LongLife, Seen, Testimony, live_long};
+use crate::crash::threads::long_life::{LIVES, LongLife, Seen, Testimony, live_long};
 use crate::crash::world::{After, Broken, Oracle, Promise, World};
 use crate::crash::{on_all_cores, setups};
 
@@ -130,13 +130,13 @@ fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<
     for run in 0.. {
         let setup = setups[draw.below(setups.len())];
         if run % 2 == 1 {
-            let cut_at = draw.below(longest.max(1)) as u64;
+            // In any of its lives, and sometimes after them.
+            let cut_at = draw.below(LIVES * longest.max(1)) as u64;
             let lived = long_run(&mut tally, setup, seed.wrapping_add(run), cut_at);
-            let operations = lived.map_err(|(broken, disk, image)| {
+            lived.map_err(|(broken, disk, image)| {
                 let cut_at = Some(cut_at);
                 Box::new(Finding { broken, policy, seed, run, cut_at, calls: None, disk, image })
             })?;
-            longest = longest.max(usize::try_from(operations).unwrap_or(usize::MAX));
             if tally.states.len() as u64 >= states {
                 break;
             }
@@ -176,11 +176,10 @@ fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<
 
 type Failed = (Broken, Option<SimDisk>, Option<SimDisk>);
 
-/// One life in which the log is dropped at both ends. Returns how many operations it took.
-fn long_run(tally: &mut Tally, setup: Setup, seed: u64, cut_at: u64) -> Result<u64, Failed> {
+/// Lives in which the log is dropped at both ends.
+fn long_run(tally: &mut Tally, setup: Setup, seed: u64, cut_at: u64) -> Result<(), Failed> {
     let lived = live_long(setup, seed, Some(cut_at));
-    let LongLife { disk, history, operations, cut_short, seen } =
-        lived.map_err(|broken| (broken, None, None))?;
+    let LongLife { disk, history, cut_short, seen } = lived.map_err(|broken| (broken, None, None))?;
     tally.runs += 1;
     tally.long += 1;
     tally.cut_short += u64::from(cut_short);
@@ -199,7 +198,7 @@ fn long_run(tally: &mut Tally, setup: Setup, seed: u64, cut_at: u64) -> Result<u
                 .map_err(|broken| (broken, Some(disk.clone()), Some(image)))?;
         }
     }
-    Ok(operations)
+    Ok(())
 }
 
 /// What the machine shows if only the process dies at the cut.
