@@ -74,7 +74,10 @@ impl Heads {
                 }
                 Inspected::Unlinked(unlinked) if seen == AboveSeen::Nothing => {
                     seen = AboveSeen::Spare;
-                    for header in &unlinked.headers {
+                    // Mostly both copies of the header are of one life.
+                    let copies = unlinked.headers.iter().enumerate();
+                    let lives = copies.filter(|(at, header)| !unlinked.headers[..*at].contains(header));
+                    for (_, header) in lives {
                         let Evidence { durable_offset, .. } = evidence::search(
                             &unlinked.file,
                             header.life,

@@ -1,6 +1,8 @@
 //! The highest linked segment: where its frames end, and what lies behind.
 
-use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Sequence};
+use wal_format::{
+    Anchor, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Sequence,
+};
 
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::evidence::{self, Evidence};
@@ -104,7 +106,9 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
     let (Some(point), Some(seal_offset)) = (anchor.durable, anchor.seal_offset) else { return Ok(None) };
     let life = last.header.life;
     let is_last = anchor.active == Some((life.segment, life.salt)) && point.segment == life.segment;
-    if !is_last || seal_offset != point.offset || seal_offset < last.start.offset {
+    let is_place = seal_offset.is_multiple_of(FRAME_ALIGN)
+        && (last.start.offset..last.file_bytes).contains(&seal_offset);
+    if !is_last || seal_offset != point.offset || !is_place {
         return Ok(None);
     }
     let Some(mut walked) = seal_at(last, seal_offset)?.filter(|walked| walked.tip.next == point.next) else {

@@ -117,7 +117,7 @@ impl Scout {
         }
         self.know_last_segment(directory, next)?;
         for round in 0.. {
-            if !self.walk_on(next)? {
+            if !self.walk_on(directory, next)? {
                 // What was walked in this look may state nothing: the anchor is read by the next one.
                 if round == 0 {
                     self.relink(directory, next, false)?;
@@ -142,7 +142,7 @@ impl Scout {
         }
         let before = self.life_of(next);
         match self.relink(directory, next, true) {
-            Ok(()) if self.life_of(next) != before => Ok(()),
+            Ok(()) if self.life_of(next) != before || self.rewound => Ok(()),
             Err(told @ (Error::Dropped { .. } | Error::CutOff { .. } | Error::NoLog { .. })) => Err(told),
             _ => Err(Error::Damaged(losses_at(directory, damage.clone()))),
         }
@@ -169,20 +169,31 @@ impl Scout {
         Ok(())
     }
 
-    /// Walks on in the last segment; tells whether it got further.
-    fn walk_on(&mut self, next: Sequence) -> Result<bool, Error> {
+    /// Walks on in the last segment; tells whether it got further, or what is known of it has changed.
+    fn walk_on(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
         let Some(growing) = &mut self.growing else { return Ok(false) };
         if !growing.walk_on()? {
             if !growing.is_taken_back()? {
                 return Ok(false);
             }
-            if next > self.durable {
-                return Err(Error::CutOff { file: growing.path(), from: self.durable });
+            self.rewound = true;
+            growing.rewind();
+            if growing.is_taken_back()? {
+                // The file is another segment now: what became of this one is told by the anchor and the LINKs.
+                self.growing = None;
+                return Ok(false);
             }
             // What was durable is there, and what follows it is known anew.
-            growing.rewind();
-            self.rewound = true;
+            let anchor = anchor_of(directory)?;
             while growing.walk_on()? {}
+            if next > self.durable {
+                // Unless the anchor vouches for what is not there.
+                let damage = anchor.ok().and_then(|anchor| growing.hold_against(&anchor));
+                return Err(match damage {
+                    Some(damage) => Error::Damaged(losses_at(directory, damage)),
+                    None => Error::CutOff { file: growing.path(), from: self.durable },
+                });
+            }
         }
         self.durable = self.durable.max(growing.durable());
         self.snapshot = self.snapshot.ending(growing.tip, growing.seal_offset);
@@ -196,7 +207,7 @@ impl Scout {
             match self.try_relink(directory, next, asked)? {
                 Seen::Same => break,
                 Seen::Moved => {
-                    self.walk_on(next)?;
+                    self.walk_on(directory, next)?;
                     break;
                 }
                 Seen::Unsteady(error) => {
@@ -250,7 +261,7 @@ impl Scout {
             return Ok(Seen::Moved);
         }
         // What the anchor states may have been written since the frames were walked.
-        let moved = self.walk_on(next)?;
+        let moved = self.walk_on(directory, next)?;
         let damage = self.growing.as_mut().and_then(|growing| growing.hold_against(&anchor));
         if let Some(growing) = &self.growing {
             self.durable = self.durable.max(growing.durable());

@@ -64,8 +64,7 @@ impl Core {
             wal_segment::open(&directory, options.wanted(at_least))?;
         options.keeping.check_cap(writer.segment_bytes())?;
         writer.limit(options.keeping.max_log_bytes);
-        let (found, open_since) = (writer.snapshot(), writer.open_since_unix_ns());
-        let keeper = Arc::new(Keeper::new(options.keeping, &found, open_since, directory.as_ref()));
+        let keeper = Arc::new(Keeper::new(options.keeping, &writer, directory.as_ref()));
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_segment::io::Directory;
-use wal_segment::{Lingering, Snapshot};
+use wal_segment::{Lingering, Snapshot, Writer};
 use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
 
 use crate::core::Core;
@@ -91,21 +91,16 @@ const POLL: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Keeper {
-    /// For a log as it was found, now. Its last segment has been open since then, if the log goes on in it.
-    pub(crate) fn new(
-        keeping: Keeping,
-        found: &Snapshot,
-        open_since_unix_ns: Option<u64>,
-        directory: &dyn Directory,
-    ) -> Keeper {
-        let unix_ns = directory.now_unix_ns();
-        let ended = found.spans().rev().nth(usize::from(open_since_unix_ns.is_some()));
+    /// For a log as an open has found it, now.
+    pub(crate) fn new(keeping: Keeping, writer: &Writer, directory: &dyn Directory) -> Keeper {
+        let (found, unix_ns) = (writer.snapshot(), directory.now_unix_ns());
+        let ended = found.spans().rev().nth(usize::from(writer.has_open_segment()));
         let opened = LogOpened {
             last_ended: ended.map_or(0, |span| span.life.segment.value()),
             unix_ns,
             monotonic_ns: directory.monotonic_ns(),
         };
-        let begun = open_since_unix_ns.map(|since_unix_ns| Begun {
+        let begun = writer.open_since_unix_ns().map(|since_unix_ns| Begun {
             age: Duration::from_nanos(unix_ns.saturating_sub(since_unix_ns)),
             at: now(),
         });

@@ -208,7 +208,10 @@ impl Tail {
     pub(crate) fn roll(&self) -> Dropped<Error> {
         self.truncate(|writer, _, stores| {
             let done = writer.roll(stores);
-            self.keeper.ended();
+            // When the anchor could not be written it is open still.
+            if writer.open_since_unix_ns().is_none() {
+                self.keeper.ended();
+            }
             done
         })
     }
@@ -354,7 +357,7 @@ impl Target for Tail {
             return Err(self.fault(writer.poison(exchanged)));
         }
         let turns_over = writer.turns_over(frame.frame_bytes());
-        let begins = turns_over || writer.has_empty_segment();
+        let had_entries = writer.open_since_unix_ns().is_some();
         let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
         let begun = timed.then(now);
         let mut done = writer.append(frame, self.stores.as_ref());
@@ -370,6 +373,7 @@ impl Target for Tail {
             sync_soon: self.background && writer.wants_sync(),
         };
         drop(guard);
+        let begins = rolled.is_some() || !had_entries;
         if let Some(rolled) = rolled {
             self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
             self.retire_unneeded();

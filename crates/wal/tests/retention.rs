@@ -397,3 +397,32 @@ fn a_power_cut_anywhere_in_retention_leaves_a_log_that_begins_where_it_did_or_wh
         assert!(ended);
     }
 }
+
+/// A log that was cut and closed goes on in a segment without entries. That counted as ended at the open, so that it was
+/// dropped days later with entries that were seconds old.
+#[test]
+fn entries_in_a_segment_that_was_empty_at_the_open_are_as_old_as_they_are() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    for closes in [false, true] {
+        let disk = SimDisk::new(3);
+        let options = common::small(wal::SyncPolicy::Immediate).retain_age(DAY);
+        let wal = open(&disk, &options);
+        for number in 0..3 {
+            assert_eq!(wal.append(&common::large(number)).expect("nothing fails"), number);
+        }
+        wal.truncate_after(1).expect("nothing fails");
+        if closes {
+            wal.close().expect("nothing fails");
+        } else {
+            drop(wal);
+        }
+        let wal = open(&disk, &options);
+        wal.start_retention().expect("it is open");
+        disk.wait(3 * DAY);
+        for number in 2..6 {
+            assert_eq!(wal.append(&common::large(number)).expect("nothing fails"), number);
+            wal.flush().expect("nothing fails");
+        }
+        assert!(wal.first() <= 2, "closes {closes}: the log begins at {}", wal.first());
+    }
+}

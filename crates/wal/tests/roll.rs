@@ -263,6 +263,29 @@ fn a_log_that_is_restarted_every_twelve_hours_rolls_after_twenty_four() {
     });
 }
 
+/// An append after an open does not make the segment younger.
+#[test]
+fn a_segment_that_is_nearly_old_enough_at_an_open_is_ended_soon_though_something_is_appended() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    within(LIMIT, || {
+        for background in [false, true] {
+            let disk = SimDisk::new(7);
+            let options = small(POLICY).background(background).roll_after(DAY);
+            let wal = open(&disk, &options);
+            wal.append(b"an entry").expect("nothing fails");
+            wal.close().expect("nothing fails");
+            disk.wait(DAY - Duration::from_millis(300));
+            let wal = open(&disk, &options);
+            wal.append(b"another").expect("nothing fails");
+            assert!(!ends_for_good(&disk), "not yet");
+            eventually("the segment is ended", LIMIT, || {
+                wal.flush().expect("nothing fails");
+                ends_for_good(&disk)
+            });
+        }
+    });
+}
+
 /// Whether the last segment ends with a final SEAL.
 fn ends_for_good(disk: &SimDisk) -> bool {
     let bytes = disk.contents(&linked(disk).pop().expect("a segment")).expect("it is there");

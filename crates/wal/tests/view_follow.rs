@@ -702,6 +702,111 @@ fn a_view_whose_last_entries_were_taken_back_says_so_and_a_new_one_has_the_other
     assert_eq!(read(view(&disk).range(..)).0.len(), 9);
 }
 
+/// A follower that seldom looks has its segment open, and no lock on it. The writer drops the segment and uses the file again:
+/// nothing of what the follower knew stands there. It waited for ever.
+#[test]
+fn a_follower_whose_segment_was_dropped_and_used_again_is_told_or_goes_on() {
+    for mark in [Mark::Written, Mark::Durable] {
+        for drops_what_comes in [false, true] {
+            let disk = SimDisk::new(1);
+            let wal = open(&disk, &small(SyncPolicy::Immediate));
+            (0..3).for_each(|number| assert_eq!(wal.append(&large(number)).expect("nothing fails"), number));
+            let beside = view(&disk);
+            let mut follower = beside.follow_with(wal.durable(), mark).expect("it is there");
+            let from = follower.position();
+            is_pending(&mut follower);
+            drop(beside);
+            let before = wal.stats().recycled_segments;
+            while wal.stats().recycled_segments < before + 3 {
+                for _ in 0..4 {
+                    wal.append(&large(wal.written())).expect("nothing fails");
+                }
+                let keep = if drops_what_comes { wal.written() - 1 } else { from };
+                wal.truncate_before(keep).expect("nothing fails");
+                if !drops_what_comes {
+                    break;
+                }
+            }
+            if drops_what_comes {
+                fails(&mut follower, ErrorKind::OutOfRange);
+            } else {
+                let entry = item(&mut follower).expect("it is there").expect("nothing fails");
+                assert_eq!(entry.sequence(), from);
+            }
+        }
+    }
+}
+
+/// A follower has gone on to a segment whose LINK was never on the device: the first sync in it fails, and the next writer
+/// makes a segment of that number anew. The follower waited for ever.
+#[test]
+fn a_follower_in_a_segment_whose_link_was_taken_back_reads_on_in_the_one_that_took_its_place() {
+    for loss in [SyncLoss::CacheNewDiskOld, SyncLoss::CacheReverted] {
+        let disk = SimDisk::new(3);
+        let options = Options::new().sync(SyncPolicy::None).background(false);
+        let wal = open(&disk, &options);
+        append(&wal, 3);
+        wal.roll().expect("nothing fails");
+        let mut durable = view(&disk).follow(0).expect("it is there");
+        (0..3).for_each(|number| is_entry(&mut durable, number));
+        append(&wal, 1);
+        assert_eq!(linked(&disk).len(), 2);
+        is_pending(&mut durable);
+        disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(loss)));
+        wal.sync().expect_err("it fails");
+        drop(wal);
+        let wal = open(&disk, &options);
+        assert_eq!(wal.append(&other(3)).expect("nothing fails"), 3, "{loss:?}");
+        wal.close().expect("nothing fails");
+        is_new(&mut durable, 3);
+    }
+}
+
+/// An entry that was not durable is taken back, and a longer one stands in its place: the view said that it is damaged.
+#[test]
+fn a_view_of_an_entry_that_another_one_has_replaced_in_place_does_not_call_it_damaged() {
+    let disk = SimDisk::new(3);
+    let options = Options::new().sync(SyncPolicy::None).background(false);
+    let wal = open(&disk, &options);
+    append(&wal, 7);
+    wal.sync().expect("nothing fails");
+    wal.truncate_after(4).expect("nothing fails");
+    append(&wal, 1);
+    let before = view(&disk);
+    assert_eq!(before.written(), 6);
+    disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(SyncLoss::CacheNewDiskOld)));
+    wal.sync().expect_err("it fails");
+    drop(wal);
+    let wal = open(&disk, &options);
+    assert_eq!(wal.append(&[7; 3000]).expect("nothing fails"), 5);
+    assert_eq!(linked(&disk).len(), 2, "in the segment of the truncation");
+    match before.read(5) {
+        Ok(entry) => assert_eq!(entry.payload(), [7; 3000]),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Truncated, "{error}"),
+    }
+    let error = before.range(..).find_map(Result::err).expect("an error");
+    assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
+    assert!(before.verify().expect("it looks anew").damages.is_empty());
+}
+
+/// The last frame of a log was durable, and the anchor says so. When its header goes bad, that is damage and no cut.
+#[test]
+fn a_last_frame_that_the_anchor_vouches_for_is_damage_when_it_goes_and_was_not_taken_back() {
+    let disk = SimDisk::new(3);
+    let options = small(SyncPolicy::Immediate);
+    append(&open(&disk, &options), 3);
+    // The open states what is durable.
+    drop(open(&disk, &options));
+    let before = view(&disk);
+    let name = linked(&disk)[0].clone();
+    assert!(disk.damage(&name, |bytes| {
+        let last = frames(bytes).pop().expect("a frame");
+        bytes[last.offset] ^= 1;
+    }));
+    let error = refused(before.read(2), ErrorKind::Corrupt);
+    assert_eq!(error.damage().and_then(|damage| damage.sequences).expect("it says which").first, Some(2));
+}
+
 /// A SEAL of a close was the end of a segment for a follower, and is the middle of one now.
 #[test]
 fn a_follower_reads_on_after_the_seal_of_a_close_also_when_it_began_there() {

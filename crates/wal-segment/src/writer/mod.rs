@@ -507,6 +507,8 @@ impl Writer {
     fn state_open(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         if matches!(&self.tail, Tail::Open(open) if open.is_as_found(self.end)) {
             self.check_names(depot)?;
+            // This life appends: space that earlier ones have left reserved is given back.
+            self.long.begin();
         }
         if std::mem::take(&mut self.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
             self.anchor_owed = true;

@@ -36,6 +36,12 @@ impl Writer {
         matches!(&self.tail, Tail::Open(_)) && self.entries_of_last() == 0
     }
 
+    /// Whether a segment is open.
+    #[must_use]
+    pub fn has_open_segment(&self) -> bool {
+        matches!(&self.tail, Tail::Open(_))
+    }
+
     /// When the open segment was begun, if it holds an entry, in nanoseconds since 1970.
     #[must_use]
     pub fn open_since_unix_ns(&self) -> Option<u64> {
