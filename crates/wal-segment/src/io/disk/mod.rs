@@ -401,27 +401,36 @@ fn advise(file: &fs::File, advice: rustix::fs::Advice) -> io::Result<bool> {
     }
 }
 
-/// Asks for the first byte, the middle one and the last one, on condition that no device is needed; for one byte of a page,
-/// because a probe may start a read of its page.
+/// Asks for single bytes, on condition that no device is needed: the last one, the middle one, the one where a segment's first
+/// frame begins, and the first one. Only one in a page, because a probe may start a read of its page. A zero says nothing:
+/// space that is reserved and was never written reads as zeros without the device.
 #[cfg(target_os = "linux")]
 fn probe(file: &fs::File, len: u64) -> Residency {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     let page_bytes = rustix::param::page_size() as u64;
+    let mut found = Residency::Unknown;
     let mut probed_page = None;
     // From the end backwards: what is read ahead lies behind the probe.
-    for offset in [len.saturating_sub(1), len / 2, 0] {
-        if probed_page.replace(offset / page_bytes) == Some(offset / page_bytes) {
+    for offset in [len.saturating_sub(1), len / 2, FIRST_FRAME, 0] {
+        let page = offset / page_bytes;
+        if probed_page.is_some_and(|before| before <= page) {
             continue;
         }
+        probed_page = Some(page);
         let mut byte = [0];
         match preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
-            Ok(0) | Err(Errno::AGAIN) => {}
+            Ok(0) | Err(Errno::AGAIN) => found = Residency::Dropped,
+            Ok(_) if byte == [0] => {}
             Ok(_) => return Residency::Resident,
             Err(_) => return Residency::Unknown,
         }
     }
-    Residency::Dropped
+    found
 }
+
+/// Behind both headers.
+#[cfg(target_os = "linux")]
+const FIRST_FRAME: u64 = 8192;
 
 #[cfg(not(target_os = "linux"))]
 fn drop_cache(_file: &fs::File) -> io::Result<Residency> {
