@@ -13,7 +13,8 @@
 //! - The files end where the log does. So an open of the copy has no room to go on in the last of them, and original and copy
 //!   never write different frames in one life of a segment.
 //!
-//! What the snapshot holds is never written again in the source, and its lease keeps the files there.
+//! While the lock of the log is held, what the snapshot holds is not written again in the source, and its lease keeps the files
+//! there. A log that another process reopens meanwhile may take back what was not durable: such a copy fails its check.
 
 use wal_format::{
     Anchor, DurablePoint, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, LINK_FRAME_BYTES, LOCK_FILE,

@@ -17,9 +17,10 @@
 //! This is interpolation search (Perl, Itai, Avni: "Interpolation search, a log log n search", 1978) over
 //! frames of any length. A frame that it jumps to speaks for itself: the checksum of its header is masked with
 //! this life of the segment and this offset, so neither an older life nor a copy of a frame inside a payload
-//! passes, and it states its numbers. In front of a segment's end each place is written once, so such a frame
-//! is part of the log. Bytes of a payload may be such a header, by chance or because somebody tried until they
-//! were; so the frame behind has to name it, too. The header vouches for the table, the table for the payload.
+//! passes, and it states its numbers. Before a segment's end no place holds two genuine frames of one life (an open
+//! goes on only where it found none), so such a frame is part of the log. Bytes of a payload may be such a header, by
+//! chance or because somebody tried until they were; so the frame behind has to name it, too. The header vouches for
+//! the table, the table for the payload.
 //! The frames that were passed over are not looked at: damage there is reported to whoever reads them.
 //!
 //! Where the search does not arrive, the walk from the index point decides, so that damage is told in the same

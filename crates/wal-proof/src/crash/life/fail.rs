@@ -7,12 +7,16 @@ use super::{Life, Step, Stepped};
 use crate::crash::policy::Policy;
 use crate::crash::world::{Broken, Promise};
 
+/// All of a write: that it failed, no checksum tells.
+const EVERYTHING: usize = 5000;
+
 impl Life<'_> {
     /// A sync fails and the machine goes on: the caller is told, nobody is told anything good after that,
     /// and the next open reads what the device has.
     pub(super) fn fail_sync(&mut self) -> Stepped {
         let lost = FaultEffect::SyncLoss(self.loss());
-        self.arm(CallKind::SyncFile, self.disk.operations() / 3 % 3, lost);
+        let nth = self.draw.below(3);
+        self.arm(CallKind::SyncFile, nth, lost);
         // What the cache held and the device did not may be gone from here on.
         self.world.power_cut();
         let mut failed = None;
@@ -38,10 +42,10 @@ impl Life<'_> {
     }
 
     pub(super) fn fail_write(&mut self) -> Stepped {
-        let stored = [0, 8, 31, 32, 40, 64, 100, 5000];
-        let stored = stored[usize::try_from(self.disk.operations() % 8).unwrap_or(0)];
+        let stored = [0, 8, 31, 32, 40, 64, 100, EVERYTHING, EVERYTHING, EVERYTHING][self.draw.below(10)];
         let effect = FaultEffect::PartialThenError(stored, Failure::Kind(std::io::ErrorKind::StorageFull));
-        self.arm(CallKind::Write, self.disk.operations() / 8 % 2, effect);
+        let nth = self.draw.below(2);
+        self.arm(CallKind::Write, nth, effect);
         let mut told = self.try_append(&[90], self.setup.policy.promise())?;
         if told.is_ok() && self.setup.policy == Policy::Buffered {
             told = self.try_flush()?;
@@ -60,17 +64,17 @@ impl Life<'_> {
     /// sync fails: then it may be poisoned, and the next open sees which.
     pub(super) fn fail_truncate(&mut self) -> Stepped {
         let truncation = match self.cut() {
-            Some(cut) if self.choose(2) == 0 => cut,
+            Some(cut) if self.draw.below(2) == 0 => cut,
             _ => self.new_beginning(),
         };
-        let syncs = self.choose(7) < 3;
-        let nth = self.disk.operations() / 2 % 4;
+        let syncs = self.draw.below(7) < 3;
+        let nth = self.draw.below(4);
         if syncs {
-            self.arm(CallKind::SyncFile, nth, FaultEffect::SyncLoss(self.loss()));
+            let lost = FaultEffect::SyncLoss(self.loss());
+            self.arm(CallKind::SyncFile, nth, lost);
             self.world.power_cut();
         } else {
-            let stored = [0, 40, 64, 100, 5000];
-            let stored = stored[usize::try_from(self.choose(5)).unwrap_or(0)];
+            let stored = [0, 40, 64, 100, EVERYTHING][self.draw.below(5)];
             let error = Failure::Kind(std::io::ErrorKind::StorageFull);
             self.arm(CallKind::Write, nth, FaultEffect::PartialThenError(stored, error));
         }
@@ -87,12 +91,13 @@ impl Life<'_> {
         }
     }
 
-    pub(super) fn loss(&self) -> SyncLoss {
+    pub(super) fn loss(&mut self) -> SyncLoss {
         let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
-        losses[usize::try_from(self.choose(3)).unwrap_or(0)]
+        losses[self.draw.below(3)]
     }
 
-    pub(super) fn arm(&mut self, call: CallKind, nth: u64, with: FaultEffect) {
+    pub(super) fn arm(&mut self, call: CallKind, nth: usize, with: FaultEffect) {
+        let nth = nth as u64;
         self.disk.fail(Fault { call, nth, times: Times::Once, with });
         self.faulted = true;
     }

@@ -10,12 +10,14 @@ mod fail;
 mod restart;
 mod truncate;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
 use wal::sim::SimDisk;
 use wal::{Checksum, Commit, Directory, Durability, Error, ErrorKind, Options, Wal};
 
+use crate::crash::draw::Draw;
 use crate::crash::faulty::Faulty;
 use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
@@ -51,6 +53,13 @@ impl Setup {
     /// nothing else.
     fn zeroes_ahead(&self) -> bool {
         self.segment_bytes > SMALLEST_SEGMENT
+    }
+
+    /// Choices for a life that runs this script.
+    fn draw(&self, script: &Script, operations: u64) -> Draw {
+        let mut hasher = DefaultHasher::new();
+        (self.policy, self.segment_bytes, self.anchor_lags, self.first, script, operations).hash(&mut hasher);
+        Draw::new(hasher.finish())
     }
 
     pub(crate) fn directory(&self, disk: &SimDisk) -> Arc<dyn Directory> {
@@ -98,7 +107,8 @@ pub(crate) fn live(
         disk.crash_at(cut_at);
     }
     let doing = Operation::Open;
-    let mut life = Life { setup, disk, world, wal: None, submitted: Vec::new(), faulted: false, doing };
+    let draw = setup.draw(script, disk.operations());
+    let mut life = Life { setup, disk, world, draw, wal: None, submitted: Vec::new(), faulted: false, doing };
     let mut step = life.open(after)?;
     for &operation in &script.0 {
         if step == Step::Cut {
@@ -124,6 +134,8 @@ struct Life<'a> {
     setup: &'a Setup,
     disk: &'a SimDisk,
     world: &'a mut World,
+    /// What an operation does where it may do this or that: the same when the same life is run again.
+    draw: Draw,
     wal: Option<Wal>,
     /// What was submitted and is not known to have come to an end.
     submitted: Vec<Commit>,
@@ -187,7 +199,10 @@ impl Life<'_> {
                 Some(cut) => self.truncate(cut),
                 None => Ok(Step::Done),
             },
-            Operation::TruncateBefore => self.truncate(self.new_beginning()),
+            Operation::TruncateBefore => {
+                let beginning = self.new_beginning();
+                self.truncate(beginning)
+            }
             Operation::FailTruncate => self.fail_truncate(),
             Operation::Open => Ok(Step::Done),
         }
@@ -256,11 +271,6 @@ impl Life<'_> {
             self.world.acknowledge(entries);
         }
         Ok(())
-    }
-
-    /// Now this, now that, the same in the same place.
-    fn choose(&self, of: u64) -> u64 {
-        self.disk.operations() % of
     }
 }
 

@@ -6,15 +6,16 @@ use super::{Life, Step, Stepped, Told};
 use crate::crash::world::{Broken, Promise, Truncation};
 
 impl Life<'_> {
-    pub(super) fn cut(&self) -> Option<Truncation> {
+    pub(super) fn cut(&mut self) -> Option<Truncation> {
         let (first, next) = (self.world.first(), self.world.entries());
-        let kept = if self.choose(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
+        let kept =
+            if self.draw.below(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
         (kept > 0).then_some(Truncation::From(first + kept))
     }
 
-    pub(super) fn new_beginning(&self) -> Truncation {
+    pub(super) fn new_beginning(&mut self) -> Truncation {
         let (first, next) = (self.world.first(), self.world.entries());
-        Truncation::Before(if self.choose(4) == 0 { next } else { first + (next - first).div_ceil(2) })
+        Truncation::Before(if self.draw.below(4) == 0 { next } else { first + (next - first).div_ceil(2) })
     }
 
     pub(super) fn truncate(&mut self, truncation: Truncation) -> Stepped {
