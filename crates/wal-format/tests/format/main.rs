@@ -1,0 +1,10 @@
+//! The format: golden files, a second implementation, properties, and the drawings of its documents.
+
+#![cfg(not(miri))] // Files, which Miri has none of, and many thousands of cases; the crate has no unsafe code.
+#![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
+#![allow(clippy::cast_possible_truncation, reason = "test frames are a few KiB long")]
+
+mod drawings;
+mod golden;
+mod independent;
+mod properties;

@@ -1,0 +1,280 @@
+//! Who shares a sync, and how long a leader waits for company.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fake::{Deed, Fake, Log, PATIENCE, put, said, timed, watched, watched_for};
+use wal_sync::Durability::{Durable, Written};
+use wal_sync::{GroupCommit, SyncPolicy};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// How long an append of one entry took from the call to its write.
+fn until_write(log: &Log) -> Duration {
+    let called = Instant::now();
+    log.put(7, Durable).unwrap();
+    log.fake().record().write_begun_at.unwrap().saturating_duration_since(called)
+}
+
+/// Two who share a sync that takes so long; then the log expects two.
+fn two_meet(log: &Log, sync_takes: Duration) {
+    let next = log.next();
+    log.fake().change(|record| record.holds_syncs = true);
+    let syncs = log.fake().record().syncs_begun;
+    let first = log.put_aside(7, Durable);
+    log.fake().until(|record| record.syncs_begun == syncs + 1);
+    let pair = [log.put_aside(7, Durable), log.put_aside(7, Durable)];
+    log.until_joined(next + 3);
+    log.fake().change(|record| (record.holds_syncs, record.sync_takes) = (false, sync_takes));
+    assert!(said(first).unwrap().is_ok());
+    for one in pair {
+        assert!(said(one).unwrap().is_ok());
+    }
+    assert_eq!(log.fake().record().syncs_begun, syncs + 2, "the pair shared one");
+}
+
+#[test]
+fn a_lone_appender_never_waits_for_the_window() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        let sync_takes = Duration::from_millis(60);
+        log.fake().change(|record| record.sync_takes = sync_takes);
+        log.put(7, Durable).unwrap();
+        // One that waited would wait for a third of a sync each time. The fastest of some does not
+        // mind what else the machine does.
+        let fastest = (0..5).map(|_| until_write(&log)).min().unwrap();
+        assert!(fastest < sync_takes / 6, "{fastest:?}");
+    });
+}
+
+#[test]
+fn the_window_is_an_upper_bound() {
+    watched(|| {
+        let window = Duration::from_millis(10);
+        let log = Log::wide(SyncPolicy::grouped(window));
+        two_meet(&log, Duration::from_millis(600));
+        log.fake().change(|record| record.sync_takes = Duration::ZERO);
+        let waited = until_write(&log);
+        assert!(waited >= window, "two were here lately, but {waited:?}");
+        assert!(waited < Duration::from_millis(200), "a third of the sync was longer: {waited:?}");
+    });
+}
+
+#[test]
+fn nobody_waits_for_company_for_longer_than_a_third_of_a_sync() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        two_meet(&log, Duration::from_millis(30));
+        let (waited, _) = timed(|| until_write(&log));
+        assert!(waited >= Duration::from_millis(10), "{waited:?}");
+        assert!(waited < LONG / 1000, "{waited:?}");
+        let fastest = (0..5).map(|_| until_write(&log)).min().unwrap();
+        assert!(fastest < Duration::from_millis(5), "nobody came back, so nobody is expected: {fastest:?}");
+    });
+}
+
+/// A leader waited for company although somebody else had taken its group away to write it; nobody told,
+/// and its group lay written and not synced until the wait was over.
+#[test]
+fn a_leader_whose_group_is_written_by_another_waits_no_longer() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        two_meet(&log, Duration::from_millis(1500));
+        log.fake().change(|record| record.sync_takes = Duration::ZERO);
+        let next = log.next();
+        let (outcome, took) = timed(|| {
+            let leader = log.put_aside(7, Durable);
+            log.until_joined(next + 1);
+            log.flush().unwrap();
+            said(leader)
+        });
+        assert_eq!(outcome, Some(Ok(next)));
+        assert!(took < Duration::from_millis(400), "it would have waited for 500 ms: {took:?}");
+    });
+}
+
+/// The leader's wait is over with the last of its company, whatever the window: who completes it leads.
+#[test]
+fn whoever_completes_the_company_goes_on_at_once() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        two_meet(&log, Duration::from_millis(1500));
+        log.fake().change(|record| record.sync_takes = Duration::ZERO);
+        let (next, syncs) = (log.next(), log.fake().syncs());
+        let ((leader, second), took) = timed(|| {
+            let leader = log.put_aside(7, Durable);
+            log.until_joined(next + 1);
+            let second = log.put(8, Durable);
+            // The leader sleeps on, but for what it waits for.
+            (said(leader), second)
+        });
+        assert_eq!((leader, second), (Some(Ok(next)), Ok(next + 1)));
+        assert_eq!(log.fake().syncs(), syncs + 1, "they shared it");
+        assert!(took < Duration::from_millis(400), "a wait of 500 ms was not needed: {took:?}");
+    });
+}
+
+/// A leader was relieved by somebody whose turn to write had not come when a write in front of it failed, and
+/// its frame was emptied. The next leader of that frame took itself for relieved, and nobody wrote.
+#[test]
+fn a_leader_of_an_emptied_frame_is_not_taken_for_the_one_who_was_relieved() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        two_meet(&log, Duration::from_millis(1500));
+        log.fake().change(|record| {
+            (record.sync_takes, record.holds_writes) = (Duration::ZERO, true);
+            record.next_writes.push_back(Deed::FailPassing);
+        });
+        let (next, writes) = (log.next(), log.fake().begun().0);
+        let failing = log.put_aside(7, Written);
+        log.fake().until(|record| record.writes_begun == writes + 1);
+        let pair: Vec<_> = (1..=2)
+            .map(|joined| {
+                let one = log.put_aside(7, Durable);
+                log.until_joined(next + 1 + joined);
+                one
+            })
+            .collect();
+        log.fake().change(|record| record.holds_writes = false);
+        for one in std::iter::once(failing).chain(pair) {
+            assert!(said(one).unwrap().is_err());
+        }
+        assert_eq!(log.put(7, Durable), Ok(next));
+    });
+}
+
+/// Threads that append over and over until `enough`, each with a pause in between, in milliseconds.
+fn append_until(log: &Log, pauses: &[u64], enough: impl Fn(&Log)) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for &pause in pauses {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let number = put(log, 7, Durable).unwrap();
+                    assert!(log.fake().is_durable(number));
+                    thread::sleep(Duration::from_millis(pause));
+                }
+            });
+        }
+        enough(log);
+        over.store(true, Ordering::SeqCst);
+    });
+}
+
+/// A sync of 6 ms: half of them are back within a third of it, and the others are not.
+fn crowd() -> (Log, Vec<u64>) {
+    let log = Log::wide(SyncPolicy::grouped(LONG));
+    log.fake().change(|record| record.sync_takes = Duration::from_millis(6));
+    (log, (0..40).map(|thread| thread % 2 * 4).collect())
+}
+
+#[test]
+fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker_until_they_are_gone() {
+    // When two dozen threads of forty happen to come at once: after 0.3 s, or on a busy machine after half a minute.
+    watched_for(10 * PATIENCE, || {
+        let (log, pauses) = crowd();
+        append_until(&log, &pauses, |log| log.fake().until(|record| record.most_by_ticker >= 20));
+        // Once they are gone nobody is expected, and whoever comes alone leads itself.
+        for _ in 0..10 {
+            log.put(7, Durable).unwrap();
+        }
+        let by_ticker = log.fake().record().syncs_by_ticker;
+        for _ in 0..10 {
+            log.put(7, Durable).unwrap();
+        }
+        assert_eq!(log.fake().record().syncs_by_ticker, by_ticker);
+    });
+}
+
+#[test]
+fn a_few_lead_themselves_however_late_some_of_them_come() {
+    watched(|| {
+        let (log, _) = crowd();
+        append_until(&log, &[0, 0, 0, 0, 4, 4], |log| log.fake().until(|record| record.syncs_begun >= 100));
+        assert_eq!(log.fake().record().syncs_by_ticker, 0);
+    });
+}
+
+/// A waker that appends when it is called.
+struct Appends {
+    log: std::sync::Weak<GroupCommit<Fake>>,
+    on_the_ticker: Arc<AtomicBool>,
+}
+
+impl Wake for Appends {
+    fn wake(self: Arc<Self>) {
+        if let Some(log) = self.log.upgrade() {
+            put(&log, 7, Durable).unwrap();
+        }
+        if thread::current().name() == Some(crate::fake::TICKER) {
+            self.on_the_ticker.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The ticker led a crowd, and called the waker of a task. That waker appended, was left to the ticker, which
+/// was calling it, and slept for ever; and so did everybody behind it.
+#[test]
+fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_ticker() {
+    watched(|| {
+        let (log, pauses) = crowd();
+        let on_the_ticker = Arc::new(AtomicBool::new(false));
+        append_until(&log, &pauses, |log| {
+            while !on_the_ticker.load(Ordering::SeqCst) {
+                let mut ticket = log.submit_one(7, Durable).unwrap();
+                let appends =
+                    Appends { log: Arc::downgrade(&log.share()), on_the_ticker: Arc::clone(&on_the_ticker) };
+                if ticket.poll(&Context::from_waker(&Waker::from(Arc::new(appends)))).is_pending() {
+                    assert_eq!(log.wait(&ticket, None), Some(Ok(())));
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn many_share_a_sync() {
+    watched(|| {
+        for policy in [SyncPolicy::Immediate, SyncPolicy::default()] {
+            let log = Log::wide(policy);
+            log.fake().change(|record| record.sync_takes = Duration::from_millis(2));
+            let (threads, appends) = (16, 40);
+            thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        for _ in 0..appends {
+                            let number = put(&log, 7, Durable).unwrap();
+                            assert!(log.fake().is_durable(number));
+                        }
+                    });
+                }
+            });
+            let syncs = log.fake().syncs();
+            assert!(syncs < threads * appends / 4, "{syncs} syncs under {}", policy.name());
+            assert_eq!(log.durable(), threads * appends);
+        }
+    });
+}
+
+#[test]
+fn what_joins_while_a_sync_runs_shares_the_next() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::Immediate);
+        log.fake().change(|record| record.holds_syncs = true);
+        let first = log.put_aside(0, Durable);
+        log.fake().until(|record| record.syncs_begun == 1);
+        let rest: Vec<_> = (1..=8).map(|entry| log.put_aside(entry, Durable)).collect();
+        log.until_joined(9);
+        log.fake().change(|record| record.holds_syncs = false);
+        assert_eq!(said(first), Some(Ok(0)));
+        let mut numbers: Vec<_> = rest.into_iter().map(|one| said(one).unwrap().unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
+        let record = log.fake().record();
+        assert_eq!((record.syncs, record.writes, record.widest), (2, 2, 8));
+    });
+}

@@ -1,0 +1,12 @@
+//! Readers, views and followers.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod follow;
+mod ranges;
+mod reading;
+mod view_follow;
+mod view_follow_durable;
