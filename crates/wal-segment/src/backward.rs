@@ -11,12 +11,14 @@
 //!
 //! A frame names the one before it by its chain value, not by its place, so the places of a stretch are
 //! found forward first. Only they are remembered: what is held does not grow with the log. Where there is
-//! no index, one pass over the headers takes its place.
+//! no index, one pass over the headers takes its place. Damage ends the iterator, and before that everything after it is
+//! handed out.
 
-use wal_format::{FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequence};
+use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequence};
 
 use crate::entry::Entry;
 use crate::error::{DamageKind, Error, Lost};
+use crate::find::beyond;
 use crate::frame_check::Checked;
 use crate::frames::{Found, Frames, OpenFrame};
 use crate::shelf::Shelf;
@@ -39,6 +41,8 @@ pub(crate) struct Backward {
     whole: bool,
     /// Where the frames begin that were not handed out yet, in order.
     offsets: Vec<u64>,
+    /// What is damaged before the first of them.
+    broken: Option<Error>,
     frame: Option<OpenFrame>,
 }
 
@@ -66,8 +70,9 @@ impl Backward {
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
         let until = Edge { offset: span.end.offset, chain: Some(span.end.chain), next: span.end.next };
+        let (offsets, broken, frame) = (Vec::new(), None, None);
         let mut backward =
-            Backward { frames, own_points, stretches: 0, until, whole, offsets: Vec::new(), frame: None };
+            Backward { frames, own_points, stretches: 0, until, whole, offsets, broken, frame };
         let points = backward.points();
         let wanted = if whole { points.len() } else { points.partition_point(|point| point.first < before) };
         backward.stretches = 1 + wanted;
@@ -95,6 +100,8 @@ impl Backward {
                 }
             } else if let Some(offset) = self.offsets.pop() {
                 self.open_frame(shelf, offset, before)?;
+            } else if let Some(broken) = self.broken.take() {
+                return Err(broken);
             } else if !self.begin_stretch(shelf, before)? {
                 return Ok(None);
             }
@@ -163,7 +170,18 @@ impl Backward {
             let (found, after, may_be_followed) = match found {
                 Ok(found) => found,
                 Err(fault) => {
-                    return Err(self.frames.damaged(shelf, tip.offset, lost, DamageKind::Frame(fault)));
+                    let kind = DamageKind::Frame(fault);
+                    let rest = tip.offset + FRAME_ALIGN..until.offset;
+                    let Some(found) = beyond(&mut self.frames, rest, tip.next..until.next.max(tip.next))?
+                    else {
+                        return Err(self.frames.damaged(shelf, tip.offset, lost, kind));
+                    };
+                    let first = found.header.first;
+                    let lost = Lost::between(tip.next, first);
+                    self.broken = Some(self.frames.damaged(shelf, tip.offset, lost, kind));
+                    self.offsets.clear();
+                    tip = Edge { offset: found.offset, chain: None, next: first };
+                    continue;
                 }
             };
             goes_on = may_be_followed;

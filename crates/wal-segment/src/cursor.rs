@@ -47,7 +47,7 @@ impl Cursor {
             _ => {
                 // The one that is left is closed before the next one is opened.
                 self.pass(shelf, snapshot, index, next)?;
-                self.reading = Some(Reading::begin_near(shelf, span, next)?);
+                self.reading = Some(Reading::begin(shelf, span, next)?);
             }
         }
         Ok(())

@@ -21,7 +21,8 @@
 //! goes on only where it found none), so such a frame is part of the log. Bytes of a payload may be such a header, by
 //! chance or because somebody tried until they were; so the frame behind has to name it, too. The header vouches for
 //! the table, the table for the payload.
-//! The frames that were passed over are not looked at: damage there is reported to whoever reads them.
+//! The frames that were passed over are not looked at: damage there is reported to whoever reads them. Where the next
+//! frame is damaged, the search goes on at the first whole one after it.
 //!
 //! Where the search does not arrive, the walk from the index point decides, so that damage is told in the same
 //! words as to a reader who comes along in order.
@@ -107,9 +108,12 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
     if low.is_none() {
         // A point that leads nowhere says nothing about the place behind it either.
         high = (end.offset, end.next);
-        low = next_data_frame(frames, start.offset, start.chain, start.next)?;
+        low = match next_data_frame(frames, start.offset, start.chain, start.next)? {
+            None => beyond(frames, start.offset..high.0, start.next..high.1)?,
+            found => found,
+        };
     }
-    let Some(mut low) = low else { return Ok(None) };
+    let Some(mut low) = low.filter(|low| low.header.first <= sequence) else { return Ok(None) };
     let mut guesses = 0;
     let mut slack = 0;
     loop {
@@ -124,9 +128,13 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
-            match next_data_frame(frames, low.end, low.chain, next)? {
-                Some(further) => low = further,
-                None => return Ok(None),
+            let further = match next_data_frame(frames, low.end, low.chain, next)? {
+                None => beyond(frames, low.end..high.0, next..high.1)?,
+                found => found,
+            };
+            match further {
+                Some(further) if further.header.first <= sequence => low = further,
+                _ => return Ok(None),
             }
             continue;
         }
@@ -191,6 +199,24 @@ fn scan(
             return Ok(Some(found));
         }
         offsets.start = found.offset + FRAME_ALIGN;
+    }
+    Ok(None)
+}
+
+/// The first whole DATA frame in `offsets` behind damage, as [`scan`] finds it. Reads all that is in between.
+pub(crate) fn beyond(
+    frames: &mut Frames,
+    mut offsets: Range<u64>,
+    numbers: Range<Sequence>,
+) -> Result<Option<Found>, Error> {
+    while offsets.start < offsets.end {
+        let limit = offsets.end.min(offsets.start + MAX_SCAN_BYTES);
+        if let Some(found) = scan(frames, offsets.start..limit, numbers.clone())? {
+            return Ok(Some(found));
+        }
+        // A header may begin in the last bytes of a piece and end in the next one.
+        let short = FRAME_HEADER_BYTES as u64 - FRAME_ALIGN;
+        offsets.start = if limit == offsets.end { limit } else { limit - short };
     }
     Ok(None)
 }

@@ -8,6 +8,7 @@ use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::evidence::{self, Evidence};
 use crate::inspect::Linked;
 use crate::scan::{self, Stop, Walked};
+use crate::settle::Purpose;
 use crate::span::Tip;
 use crate::window::Window;
 
@@ -22,7 +23,7 @@ pub(crate) struct LastSegment {
 }
 
 impl LastSegment {
-    pub(crate) fn observe(last: &Linked, anchor: &Anchor) -> Result<LastSegment, Error> {
+    pub(crate) fn observe(last: &Linked, anchor: &Anchor, purpose: Purpose) -> Result<LastSegment, Error> {
         let closed = closed_by_anchor(last, anchor)?;
         let stated_close = closed.is_some();
         let mut walked = match closed {
@@ -31,7 +32,8 @@ impl LastSegment {
         };
         // Before a frame is written behind it, no anchor states the close any more. So one look tells whether this anchor is
         // older than the segment.
-        let looked_at = if stated_close { FRAME_HEADER_BYTES as u64 } else { last.file_bytes };
+        let one_look = stated_close && purpose != Purpose::Verify;
+        let looked_at = if one_look { FRAME_HEADER_BYTES as u64 } else { last.file_bytes };
         let mut evidence = evidence_after(last, walked.tip, looked_at)?;
         let segment = last.header.life.segment;
         let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);

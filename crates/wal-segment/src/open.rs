@@ -268,10 +268,15 @@ const AGREEING_LOOKS: u32 = 4;
 /// [`Error::NoLog`] when there is none; [`Error::Io`], [`Error::Unsupported`]. Damage is no error
 /// here: it is in the report, and a reader that comes to it is told.
 pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
+    look_for(Purpose::Read, directory)
+}
+
+/// The same. [`Purpose::Verify`] looks at every byte behind the end of a closed log, too.
+pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
     let mut before: Option<Recovery> = None;
     let mut agreed = 1;
     for look in 1.. {
-        let survey = match survey(directory, Purpose::Read, Rules::default()) {
+        let survey = match survey(directory, purpose, Rules::default()) {
             Err(error) if has_vanished(&error) && look < LOOKS => {
                 directory.wait(PAUSE);
                 continue;

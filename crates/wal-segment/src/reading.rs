@@ -1,10 +1,10 @@
 //! One span forward: frame by frame, each checked before its entries are handed out.
 
-use wal_format::{FrameFault, FrameKind, Sequence};
+use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
 
 use crate::entry::Entry;
 use crate::error::{DamageKind, Error, Lost};
-use crate::find::place;
+use crate::find::{beyond, place};
 use crate::frames::{Frames, OpenFrame};
 use crate::shelf::Shelf;
 use crate::source::Chunk;
@@ -25,6 +25,8 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// Begins at the frame that holds `from`, without a look at those before it: damage there does not keep a reader from
+    /// what lies after it. Where the search does not get there, begins at the index point before `from`.
     pub(crate) fn begin(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
         let frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
         let mut reading = Reading {
@@ -34,20 +36,13 @@ impl Reading {
             chained: true,
             frame: None,
         };
-        if let Some(tip) = reading.indexed(from)? {
-            reading.jump(tip);
-        }
-        Ok(reading)
-    }
-
-    /// As [`Reading::begin`], and where there is no index goes to the entry as a read of a single one does: a
-    /// follower mostly begins near the end of a segment that has none yet.
-    pub(crate) fn begin_near(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
-        let mut reading = Reading::begin(shelf, span, from)?;
-        if reading.chained
-            && span.start.next < from
-            && let Some(tip) = place(shelf, span, from)?
-        {
+        let is_inside = span.start.next < from && from < span.end.next;
+        let arrived = if is_inside { place(shelf, span, from)? } else { None };
+        let tip = match arrived {
+            None => reading.indexed(from)?,
+            tip => tip,
+        };
+        if let Some(tip) = tip {
             reading.jump(tip);
         }
         Ok(reading)
@@ -147,7 +142,10 @@ impl Reading {
                     }
                 }
             };
-            return Err(self.frames.damaged(shelf, bad_offset, all, kind));
+            let rest = bad_offset + FRAME_ALIGN..end;
+            let found = beyond(&mut self.frames, rest, next..end_next.max(next))?;
+            let lost = found.map_or(all, |found| Lost::between(next, found.header.first));
+            return Err(self.frames.damaged(shelf, bad_offset, lost, kind));
         }
     }
 

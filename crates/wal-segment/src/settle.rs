@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Write,
     /// Without the lock, perhaps beside a writer: what can be read counts.
     Read,
+    /// To read, and to look at every byte.
+    Verify,
 }
 
 /// Makes a file show what the device holds, and remembers how well that went.
@@ -36,11 +38,21 @@ impl Settling {
         Settling { purpose, rules, worst: Cell::new(Residency::Dropped), rewritten_bytes: Cell::new(0) }
     }
 
+    /// What this is for.
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The rules that it keeps.
+    pub(crate) fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// How files are opened for this purpose.
     pub(crate) fn access(&self) -> Access {
         match self.purpose {
             Purpose::Write => Access::ReadWrite,
-            Purpose::Read => Access::Read,
+            Purpose::Read | Purpose::Verify => Access::Read,
         }
     }
 
@@ -48,13 +60,13 @@ impl Settling {
     pub(crate) fn residency(&self) -> Residency {
         match self.purpose {
             Purpose::Write => self.worst.get(),
-            Purpose::Read => Residency::Unknown,
+            Purpose::Read | Purpose::Verify => Residency::Unknown,
         }
     }
 
     /// Syncs the file and drops its cache, if this is for writing.
     pub(crate) fn settle(&self, file: &Named) -> Result<(), Error> {
-        if self.purpose == Purpose::Read || !self.rules.keeps(Rule::OpenDropsCache) {
+        if self.purpose != Purpose::Write || !self.rules.keeps(Rule::OpenDropsCache) {
             return Ok(());
         }
         file.sync()?;

@@ -108,7 +108,7 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     };
     let look = || {
         let heads = Heads::read(directory, &catalog, &newest, &settling)?;
-        judge(directory, &catalog, &newest, &heads, rules)
+        judge(directory, &catalog, &newest, &heads, &settling)
     };
     let mut survey = look()?;
     if settling.is_uncertain() {
@@ -117,7 +117,7 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     match purpose {
         // What was settled before it was read is on the device.
         Purpose::Write => survey.durable = survey.next,
-        Purpose::Read => survey.durable = stated_durable(&survey, &newest)?,
+        Purpose::Read | Purpose::Verify => survey.durable = stated_durable(&survey, &newest)?,
     }
     survey.residency = settling.residency();
     survey.rewritten_bytes = settling.rewritten_bytes();
@@ -208,8 +208,9 @@ fn judge(
     catalog: &Catalog,
     anchor: &Anchor,
     heads: &Heads,
-    rules: Rules,
+    settling: &Settling,
 ) -> Result<Survey, Error> {
+    let rules = settling.rules();
     let mut survey = Survey {
         verdict: Verdict::Empty,
         damage: None,
@@ -245,7 +246,7 @@ fn judge(
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
         survey.long = chain.long;
-        let mut end = LastSegment::observe(last, anchor)?;
+        let mut end = LastSegment::observe(last, anchor, settling.purpose())?;
         record(&mut end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
         if chain.broken.is_some() {

@@ -9,11 +9,12 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::inspect::header_at;
 use crate::io::Directory;
 use crate::named::Named;
-use crate::open::look;
+use crate::open::look_for;
 use crate::recovery::{Ending, Recovery};
 use crate::salvage::{Losses, all_losses};
 use crate::scan::{self, Stop};
 use crate::scout::explain;
+use crate::settle::Purpose;
 use crate::shelf::open_span;
 use crate::span::{Span, Tip};
 
@@ -57,7 +58,7 @@ pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
 const VERIFICATIONS: u32 = 4;
 
 fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
-    let (snapshot, recovery) = look(directory)?;
+    let (snapshot, recovery) = look_for(Purpose::Verify, directory)?;
     let mut found = Verification {
         recovery,
         frames: 0,

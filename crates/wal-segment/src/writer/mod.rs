@@ -50,6 +50,7 @@ use crate::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::shelf::Snapshot;
 use crate::span::{Span, Tip};
+use crate::spare::Spare;
 
 /// How the next segments are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub struct Writer {
     rest_in_doubt: bool,
     /// The device has refused a write to the segment that was prepared last.
     spare_refused: bool,
+    /// The next segment, while the last one is still to be ended.
+    spare: Option<Spare>,
     rolled: Option<Rolled>,
     long: Long,
     /// The segment that was sealed last, when its file was shortened.
@@ -213,6 +216,7 @@ impl Writer {
             tail: start.open.map_or(Tail::Detached(detached), Tail::Open),
             rest_in_doubt: false,
             spare_refused: false,
+            spare: None,
             rolled: None,
             long: Long::new(long),
             shortened: None,
@@ -292,7 +296,8 @@ impl Writer {
     ///
     /// # Errors
     /// After any error none of the entries is part of the log; their numbers are used again, and the frame
-    /// may be appended again. The log stays usable unless the error is [`Error::Poisoned`].
+    /// may be appended again. Where the cap or the space does not allow another segment, the last one takes frames that it has
+    /// room for. The log stays usable unless the error is [`Error::Poisoned`].
     ///
     /// # Panics
     /// When it [turns over](Writer::turns_over) while a sync is out, and when the frame is empty.
@@ -312,7 +317,7 @@ impl Writer {
             self.make_room(frame_bytes, depot)?;
             if let Tail::Detached(detached) = &self.tail {
                 let is_cut = detached.reason.is_cut();
-                self.refuse_if_full(frame_bytes)?;
+                self.refuse_if_full(self.log_bytes(), self.end.offset, frame_bytes)?;
                 self.check_names(depot)?;
                 if is_cut && self.rules.keeps(Rule::CutSynced) {
                     self.publish_cut(frame_bytes, depot)?;
@@ -396,10 +401,11 @@ impl Writer {
         Error::Poisoned(cause)
     }
 
-    /// Closes the log: SEAL, sync, anchor. Its last segment stays as long as it is, for the next open to go on there. A log
+    /// Closes the log: sync, SEAL, anchor. Its last segment stays as long as it is, for the next open to go on there. A log
     /// to which nothing was appended since it was opened stays as it is.
     ///
-    /// Where all entries are durable already, the SEAL alone is not synced: it holds nothing that cannot be found without it.
+    /// The SEAL comes after the sync, so that it states what that made durable. It is not synced itself: it holds nothing that
+    /// cannot be found without it.
     ///
     /// # Errors
     /// The first thing that failed; what does not depend on it was done all the same. When the error
@@ -407,17 +413,25 @@ impl Writer {
     pub fn close(&mut self, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         let open = match &self.tail {
-            Tail::Open(open) if !open.is_as_found(self.end) => Some((open.file.clone(), open.unsynced)),
+            Tail::Open(open) if !open.is_as_found(self.end) => {
+                Some((open.file.clone(), open.header.life.segment))
+            }
             _ => None,
         };
-        let sealed = if open.is_some() { self.write_seal(SealKind::Close) } else { Ok(false) };
-        // Whatever anchor is asked for once the entries are durable says so.
-        self.closed |= matches!(sealed, Ok(true));
-        if open.as_ref().is_none_or(|(_, unsynced)| *unsynced) {
-            self.sync_all(depot)?;
+        if let Some((_, segment)) = &open {
+            // The anchor is written below, and nobody will need another segment.
+            self.anchored = self.anchored.max(Some(*segment));
+            self.ordered = self.ordered.max(segment.next());
         }
+        self.sync_all(depot)?;
+        let sealed = if open.is_some() { self.write_seal(SealKind::Close) } else { Ok(false) };
+        self.closed |= matches!(sealed, Ok(true));
         if let Some((file, _)) = open.filter(|_| !self.rules.keeps(Rule::LengthStays)) {
             file.resize(self.end.offset)?;
+        }
+        if let Some(spare) = self.spare.take() {
+            // What cannot be removed is a prepared segment, which the next open gives up.
+            spare.discard(depot.directory()).ok();
         }
         let anchored = self.write_anchor(self.anchor_now(), depot);
         sealed.map(|_| ()).and(anchored)

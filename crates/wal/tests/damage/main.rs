@@ -12,4 +12,5 @@ mod hostile;
 mod lies;
 mod losses;
 mod mapping;
+mod reach;
 mod salvage;
