@@ -55,9 +55,7 @@ impl Writer {
     /// Whether there may be space to [give back](give_back).
     #[must_use]
     pub fn has_excess(&self) -> bool {
-        let last = self.spans.last().map(|span| span.life.segment);
-        let linked = self.durable.map(|point| point.segment) == last && !self.anchor_owed;
-        self.long.begun && !self.long.segments.is_empty() && linked
+        self.long.begun && !self.long.segments.is_empty() && self.is_linked() && !self.anchor_owed
     }
 
     /// Closed segments that are to be [shortened](give_back); what is left is given out by the next calls.

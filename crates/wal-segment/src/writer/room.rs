@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use wal_format::{Link, seal_frame_bytes};
 
+use super::excess::WORTHWHILE_BYTES;
 use super::truncate::file_bytes;
 use super::{Tail, Writer};
 use crate::depot::Depot;
@@ -90,18 +91,32 @@ impl Writer {
         Ok(())
     }
 
-    /// Refuses to begin a segment for a frame of this size when the log would take too much with it.
-    pub(super) fn refuse_if_full(&self, frame_bytes: u64) -> Result<(), Error> {
-        match self.fullness(self.next_order(frame_bytes)?) {
+    /// Refuses to end the open segment for a frame of this size when the log would take too much with the next one.
+    pub(super) fn refuse_if_full_once_sealed(&self, frame_bytes: u64) -> Result<(), Error> {
+        let end_offset = self.end.offset + self.room_for_seal().map_or(0, seal_frame_bytes);
+        let given_back = self.spans.last().map_or(0, |span| span.file_bytes.saturating_sub(end_offset));
+        let given_back = if given_back >= WORTHWHILE_BYTES { given_back } else { 0 };
+        self.refuse_if_full(self.log_bytes() - given_back, end_offset, frame_bytes)
+    }
+
+    /// Refuses to begin a segment for a frame of this size when the log, which takes so much and ends there, would take too
+    /// much with it.
+    pub(super) fn refuse_if_full(
+        &self,
+        log_bytes: u64,
+        end_offset: u64,
+        frame_bytes: u64,
+    ) -> Result<(), Error> {
+        match self.fullness(log_bytes, self.order_after(end_offset, frame_bytes)?) {
             Some(fullness) => Err(Error::Full(fullness)),
             None => Ok(()),
         }
     }
 
-    /// Why this segment may not be begun, if so.
-    pub(super) fn fullness(&self, order: Order) -> Option<Fullness> {
+    /// Why this segment may not be begun, if so, by a log that takes so much.
+    pub(super) fn fullness(&self, log_bytes: u64, order: Order) -> Option<Fullness> {
         let most_bytes = self.most_bytes?;
-        let (log_bytes, wanted_bytes) = (self.log_bytes(), order.bytes);
+        let wanted_bytes = order.bytes;
         let fits = log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes);
         let lingering_bytes = self.lingering().bytes;
         (!fits).then_some(Fullness { most_bytes, log_bytes, lingering_bytes, wanted_bytes })

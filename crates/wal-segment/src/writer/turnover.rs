@@ -1,12 +1,13 @@
 //! From one segment to the next: SEAL, LINK, cut.
 //!
 //! ```text
-//! rollover   SEAL ─▶ sync ─▶ next segment prepared ─▶ LINK + first frame in one write
+//! rollover   LINK durable ─▶ next segment prepared ─▶ SEAL ─▶ sync ─▶ LINK + first frame in one write
 //! reopen                     next segment prepared ─▶ LINK + first frame in one write (where an open cannot go on)
 //! cut        sync ─▶         next segment prepared ─▶ LINK alone ─▶ sync ─▶ anchor ─▶ frames
 //! ```
 //!
-//! Whatever fails before the LINK is written leaves the log where it was.
+//! Whatever fails before the LINK is written leaves the log where it was; and where the next segment cannot be had, this one
+//! goes on to take frames that it has room for.
 
 use std::sync::Arc;
 
@@ -51,11 +52,21 @@ pub(super) fn needed_bytes(frame_bytes: u64) -> u64 {
 const ORDERED_AT: u64 = 2;
 
 impl Writer {
-    /// Ends the segment if it has no room for a frame of this size. Otherwise makes sure that frames may be written to it.
+    /// Ends the segment if it has no room for a frame of this size, and the next one can be had. Otherwise makes sure that frames
+    /// may be written to it.
     pub(super) fn make_room(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
         match &self.tail {
             Tail::Open(open) if open.has_room(self.end.offset, frame_bytes) => self.state_open(depot),
-            Tail::Open(_) => self.seal(depot).map(|_| ()),
+            Tail::Open(_) => {
+                self.refuse_if_full_once_sealed(frame_bytes)?;
+                self.check_names(depot)?;
+                // Two files without a durable LINK would look like a segment that is missing.
+                if !self.is_linked() && self.rules.keeps(Rule::LinkAfterSync) {
+                    self.sync_all(depot)?;
+                }
+                self.spare = Some(self.take_spare(self.next_order(frame_bytes)?, depot)?);
+                self.seal(depot).map(|_| ())
+            }
             _ => Ok(()),
         }
     }
@@ -86,7 +97,7 @@ impl Writer {
     }
 
     /// With how many index points a SEAL fits the file: all, none, or not at all.
-    fn room_for_seal(&self) -> Option<usize> {
+    pub(super) fn room_for_seal(&self) -> Option<usize> {
         let Tail::Open(open) = &self.tail else { return None };
         let fits = |points: &usize| self.end.offset + seal_frame_bytes(*points) <= open.file_bytes;
         [open.index.points.len(), 0].into_iter().find(fits)
@@ -170,8 +181,7 @@ impl Writer {
     pub(super) fn order_early(&mut self, depot: &dyn Depot) {
         let Tail::Open(open) = &self.tail else { return };
         let segment = open.header.life.segment;
-        let linked = self.durable.is_some_and(|point| point.segment == segment);
-        if !linked || self.ordered > Some(segment) {
+        if !self.is_linked() || self.ordered > Some(segment) {
             return;
         }
         let is_half_full = self.end.offset >= open.capacity / ORDERED_AT;
@@ -180,7 +190,7 @@ impl Writer {
         }
         // Numbers that are used up are met by whoever needs one.
         let Ok(order) = self.next_order(0) else { return };
-        if self.fullness(order).is_some() {
+        if self.fullness(self.log_bytes(), order).is_some() {
             return;
         }
         if is_half_full {
@@ -195,6 +205,12 @@ impl Writer {
                 self.ordered = Some(order.number);
             }
         }
+    }
+
+    /// Whether the LINK of the last segment is durable.
+    pub(super) fn is_linked(&self) -> bool {
+        let last = self.spans.last().map(|span| span.life.segment);
+        last.is_some() && self.durable.map(|point| point.segment) == last
     }
 
     /// Prepares the next segment and the LINK that will begin it.
@@ -244,8 +260,11 @@ impl Writer {
     }
 
     /// Takes the prepared segment, by a name that leads to it.
-    pub(super) fn take_spare(&self, order: Order, depot: &dyn Depot) -> Result<Spare, Error> {
-        let spare = depot.spare(order)?;
+    pub(super) fn take_spare(&mut self, order: Order, depot: &dyn Depot) -> Result<Spare, Error> {
+        let spare = match self.spare.take().filter(|spare| spare.suits(order)) {
+            Some(spare) => spare,
+            None => depot.spare(order)?,
+        };
         match spare.held.check(depot.directory()) {
             _ if !self.rules.keeps(Rule::NamesChecked) => Ok(spare),
             // Nothing stands on it yet: another one is made.
@@ -269,12 +288,17 @@ impl Writer {
 
     /// What the next segment must be like to take a frame of this size.
     pub(super) fn next_order(&self, frame_bytes: u64) -> Result<Order, Error> {
+        self.order_after(self.end.offset, frame_bytes)
+    }
+
+    /// The same, once the last segment ends there.
+    pub(super) fn order_after(&self, end_offset: u64, frame_bytes: u64) -> Result<Order, Error> {
         let last = self.spans.last();
         let number = match last {
             None => self.first_segment,
             Some(span) => span.life.segment.next().ok_or(Error::OutOfNumbers)?,
         };
-        let grown = self.end.offset.saturating_mul(SEGMENT_GROWTH).max(FIRST_SEGMENT_BYTES);
+        let grown = end_offset.saturating_mul(SEGMENT_GROWTH).max(FIRST_SEGMENT_BYTES);
         let needed_bytes = needed_bytes(frame_bytes);
         let bytes = self.settings.segment_bytes.min(grown).max(needed_bytes);
         let checksum = self.settings.checksum;

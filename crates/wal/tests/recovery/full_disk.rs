@@ -343,3 +343,40 @@ fn where_not_even_the_smallest_segment_fits_the_error_names_the_setting_and_spac
         assert_eq!(contents(&wal), ledger.entries());
     }
 }
+
+#[test]
+fn an_append_without_space_for_the_next_segment_leaves_the_last_one_to_those_that_fit() {
+    within(Duration::from_secs(60), || {
+        for (policy, background) in every_setup() {
+            for reopened in [false, true] {
+                let disk = SimDisk::new(12);
+                let options = roomy().sync(policy).background(background);
+                let mut ledger = Ledger::new(policy);
+                let first = open(&disk, &options);
+                // Less than half a segment: no other is prepared.
+                ledger.append(&first, 2000).expect("there is space");
+                let wal = if reopened {
+                    ledger.close(first).expect("nothing fails");
+                    fill_up(&disk);
+                    open(&disk, &options)
+                } else {
+                    fill_up(&disk);
+                    first
+                };
+                for bytes in [2000, 1000, 10] {
+                    refused(wal.append(&[1; 30_000]), ErrorKind::NoSpace);
+                    assert_eq!(contents(&wal), ledger.entries());
+                    ledger.append(&wal, bytes).expect("there is room in the segment");
+                }
+                assert_eq!(linked(&disk).len(), 1);
+                disk.space(None);
+                disk.names_need_space(false);
+                ledger.append(&wal, 30_000).expect("there is space");
+                assert_eq!(linked(&disk).len(), 2);
+                ledger.close(wal).expect("nothing fails");
+                let again = open(&disk.power_cut_losing_everything(), &options);
+                assert_eq!(contents(&again), ledger.entries());
+            }
+        }
+    });
+}

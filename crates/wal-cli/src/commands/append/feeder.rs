@@ -1,12 +1,13 @@
 //! Reads lines and submits them, on a thread of its own.
 //!
-//! Invariant: every submitted line is handed over, in order, and before the next read can block.
+//! Invariants: every submitted line is handed over, in order, and before the next read can block. A line is submitted under
+//! the number that follows on the line before it, so that nothing after a line that failed gets into the log.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use wal::{Commit, Wal};
+use wal::{Commit, ErrorKind, Wal};
 
 use super::gate::Gate;
 use crate::lines::{Lines, TooLong};
@@ -19,7 +20,7 @@ pub(super) struct Feeder<R> {
     /// Where submitted entries are handed over.
     submitted: SyncSender<Vec<Commit>>,
     chunk: Vec<Commit>,
-    /// The number that the next line gets, unless a write has failed.
+    /// The number that the next line gets.
     next: u64,
 }
 
@@ -84,7 +85,7 @@ impl<R: Read> Feeder<R> {
             let line = self.lines.taken() + 1;
             match self.lines.take() {
                 Ok(Some(payload)) => {
-                    let commit = submit(&self.wal, &self.gate, line, payload)?;
+                    let commit = submit(&self.wal, &self.gate, self.next, line, payload)?;
                     self.keep(commit)?;
                 }
                 Ok(None) => return Ok(()),
@@ -97,20 +98,13 @@ impl<R: Read> Feeder<R> {
     fn submit_rest(&mut self) -> Result<(), End> {
         let line = self.lines.taken() + 1;
         let Some(payload) = self.lines.rest() else { return Ok(()) };
-        let commit = submit(&self.wal, &self.gate, line, payload)?;
+        let commit = submit(&self.wal, &self.gate, self.next, line, payload)?;
         self.keep(commit)
     }
 
-    /// A failed write takes with it whatever is numbered and not written, and the next entry gets the
-    /// first of those numbers. So a number that is not the next one says that lines in front of this one
-    /// have failed: the log must take no more.
     fn keep(&mut self, commit: Commit) -> Result<(), End> {
-        let goes_on = commit.sequence() == self.next;
-        self.next = commit.sequence() + 1;
+        self.next += 1;
         self.chunk.push(commit);
-        if !goes_on {
-            return Err(End::Stopped);
-        }
         if self.chunk.len() >= CHUNK_LINES { self.hand_over() } else { Ok(()) }
     }
 
@@ -123,9 +117,13 @@ impl<R: Read> Feeder<R> {
     }
 }
 
-fn submit(wal: &Wal, gate: &Gate, line: u64, payload: &[u8]) -> Result<Commit, End> {
+fn submit(wal: &Wal, gate: &Gate, number: u64, line: u64, payload: &[u8]) -> Result<Commit, End> {
     if gate.is_stopped() {
         return Err(End::Stopped);
     }
-    wal.submit(payload).map_err(|error| End::Refused { line, error })
+    wal.submit_at(number, payload).map_err(|error| match error.kind() {
+        // A line before this one has failed, and the one who waits for it is told why.
+        ErrorKind::Conflict => End::Stopped,
+        _ => End::Refused { line, error },
+    })
 }

@@ -99,7 +99,7 @@ fn pass<R: Read + Send + 'static, W: Write>(
         .name("wal-lines".to_owned())
         .spawn(move || feeder.run())
         .map_err(|error| Failure::refused(format!("a thread cannot be started: {error}")))?;
-    let mut waiter = Waiter { acks, lines: 0, failed: None, behind: None, told: Ok(()) };
+    let mut waiter = Waiter { acks, lines: 0, failed: None, told: Ok(()) };
     while let Ok(chunk) = chunks.recv() {
         waiter.wait_for(&chunk);
         if !waiter.is_over() {
@@ -125,8 +125,6 @@ struct Waiter<W: Write> {
     lines: u64,
     /// The first line that is not in the log, and why.
     failed: Option<(u64, wal::Error)>,
-    /// A line behind it that is in the log nevertheless, and its number.
-    behind: Option<(u64, u64)>,
     /// Whether acknowledgements could be printed.
     told: Result<(), Failure>,
 }
@@ -141,8 +139,7 @@ impl<W: Write> Waiter<W> {
             });
             self.lines += 1;
             match outcome {
-                Ok(sequence) if self.failed.is_none() => self.acknowledge(sequence),
-                Ok(sequence) => self.behind = Some((self.lines, sequence)),
+                Ok(sequence) => self.acknowledge(sequence),
                 Err(error) => {
                     self.failed.get_or_insert((self.lines, error));
                 }
@@ -170,13 +167,13 @@ impl<W: Write> Waiter<W> {
     /// What there is to say in the end. The line that failed first comes first.
     fn judge(self, wal: &Wal, end: End) -> Result<(), Failure> {
         if let Some((line, error)) = self.failed {
-            return Err(not_kept(wal, line, &error, self.behind));
+            return Err(not_kept(wal, line, &error));
         }
         self.told?;
         match end {
             End::Input | End::Stopped => Ok(()),
             End::Unreadable(error) => Err(Failure::refused(format!("cannot read standard input: {error}"))),
-            End::Refused { line, error } => Err(not_kept(wal, line, &error, None)),
+            End::Refused { line, error } => Err(not_kept(wal, line, &error)),
             End::TooLong { line, max_line_bytes } => Err(Failure::refused(format!(
                 "line {line} is longer than --max-entry-bytes ({max_line_bytes}); \
                  the lines before it are kept, the next entry is {}",
@@ -186,18 +183,13 @@ impl<W: Write> Waiter<W> {
     }
 }
 
-fn not_kept(wal: &Wal, line: u64, error: &wal::Error, behind: Option<(u64, u64)>) -> Failure {
+fn not_kept(wal: &Wal, line: u64, error: &wal::Error) -> Failure {
     let failure = Failure::from(error.clone()).at(format_args!("line {line}"));
-    let kept = match (error.kind(), behind) {
-        // Nobody knows what is on the disk before the next open.
-        (ErrorKind::Poisoned | ErrorKind::Closed, _) => return failure,
-        (_, None) => "the lines before it are kept".to_owned(),
-        (_, Some((line, sequence))) => {
-            format!("the lines before it are kept, and behind it line {line} alone, as entry {sequence}")
-        }
-    };
-    Failure {
-        message: format!("{}; {kept}; the next entry is {}", failure.message, wal.written()),
-        ..failure
+    // Nobody knows what is on the disk before the next open.
+    if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed) {
+        return failure;
     }
+    let Failure { message, .. } = failure;
+    let message = format!("{message}; the lines before it are kept; the next entry is {}", wal.written());
+    Failure { message, ..failure }
 }
