@@ -1,6 +1,6 @@
 //! Segment files of a write-ahead log: creation, rollover, recovery, reading.
 //!
-//! This crate owns the files and the one seam to the operating system ([`io`]). It never decides *when*
+//! This crate owns the files, and reaches them through one seam ([`io`]). It never decides *when*
 //! to sync for the sake of durability; it syncs only where the order of the files asks for it. It uses
 //! no threads and no locks but the one on the directory.
 //!
@@ -15,6 +15,7 @@
 //! - [`look`] does the same without the lock and without changing anything, for readers.
 //! - [`Entries`] reads a [`Snapshot`] forward and backward, [`find()`] a single entry of it.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
 mod anchor_file;
@@ -37,11 +38,9 @@ mod heads;
 mod held;
 mod index;
 mod inspect;
-pub mod io;
 mod last_segment;
 mod leftovers;
 mod locate;
-mod mmap;
 mod named;
 mod open;
 mod reader;
@@ -75,7 +74,6 @@ pub use find::find;
 pub use frame_buffer::FrameBuffer;
 pub use held::{HeldFile, HeldNames};
 pub use leftovers::remove_leftovers;
-pub use mmap::ForkMark;
 pub use open::{DEFAULT_SEGMENT_BYTES, OpenMode, Opened, Wanted, look, open};
 pub use reader::Entries;
 pub use recovery::{Ending, Recovery};
@@ -89,4 +87,6 @@ pub use spare::{Order, Spare, prepare};
 pub use verify::{Verification, verify};
 pub use volume::{Volume, Volumes};
 pub use waiting::Waiting;
+pub use wal_io as io;
+pub use wal_io::ForkMark;
 pub use writer::{Excess, Lingering, Rolled, Settings, SyncJob, Writer, give_back};

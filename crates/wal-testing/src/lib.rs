@@ -1,7 +1,7 @@
 //! An allocator that counts, by thread: for tests that say "this thread allocates nothing here". A fork of
 //! the process. And an oracle of what several threads were told.
 //!
-//! The only unsafe code outside of `wal-segment/src/mmap.rs`, and part of nothing that is shipped.
+//! The only unsafe code outside of `wal-io/src/mapping.rs`, and part of nothing that is shipped.
 
 #![allow(unsafe_code, reason = "neither a global allocator nor a fork can be had without")]
 

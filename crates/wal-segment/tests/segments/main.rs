@@ -1,4 +1,4 @@
-//! Segments on the real disk and on the simulated one.
+//! Segments: reading, and syncs ahead of a rollover.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +10,5 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod disk;
 mod early_sync;
 mod reading;
-mod sim;

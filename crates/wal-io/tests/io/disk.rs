@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use wal_segment::io::{Access, Directory, Disk, File, FileKind, Residency};
+use wal_io::{Access, Directory, Disk, File, FileKind, Residency};
 
 fn disk() -> (tempfile::TempDir, Disk) {
     let home = tempfile::tempdir().expect("a temporary directory");
@@ -271,7 +271,7 @@ fn waiting_takes_time() {
 /// The only test in this process that changes the working directory is a child of its own.
 #[test]
 fn a_relative_path_outlives_a_change_of_the_working_directory() {
-    const IN_CHILD: &str = "WAL_SEGMENT_TEST_RELATIVE";
+    const IN_CHILD: &str = "WAL_IO_TEST_RELATIVE";
     if std::env::var_os(IN_CHILD).is_some() {
         let disk = Disk::create("log").expect("the parent exists");
         std::env::set_current_dir("/").expect("every system has a root");

@@ -8,8 +8,8 @@
 //! what it was promised:
 //!
 //! ```
-//! use wal_segment::io::Directory;
-//! use wal_segment::io::sim::{CrashModel, SimDisk, is_crash};
+//! use wal_io::Directory;
+//! use wal_io::sim::{CrashModel, SimDisk, is_crash};
 //!
 //! /// The engine under test: acknowledges when this returns `Ok`.
 //! fn store(directory: &dyn Directory) -> std::io::Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::SimDisk;
 use super::fault::{CallKind, FaultEffect, eio, enospc, erofs};
 use super::state::Locked;
-use crate::io::{Access, File, FileId, Lock, Mapping, Residency};
+use crate::{Access, File, FileId, Lock, Mapping, Residency};
 
 /// An opened file; it lives on when its name is removed.
 pub(super) struct SimFile {

@@ -22,11 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod disk;
+mod mapping;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-pub use crate::mmap::Mapping;
 pub use disk::{Disk, is_out_of_descriptors};
+pub use mapping::{ForkMark, Mapping};
 
 /// What stands behind a name in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

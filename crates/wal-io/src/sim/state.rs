@@ -11,7 +11,7 @@ use super::crash::Origin;
 use super::fault::{Armed, CallKind, FaultEffect, SyncLoss, crash, eio, enospc, erofs};
 use super::inode::Inode;
 use super::random::Random;
-use crate::io::FileKind;
+use crate::FileKind;
 
 /// The first moment of every simulated disk: 2025-01-01.
 const EPOCH_UNIX_NS: u64 = 1_735_689_600_000_000_000;

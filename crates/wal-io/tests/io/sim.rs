@@ -6,10 +6,10 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_segment::io::sim::{
+use wal_io::sim::{
     CallKind, CrashModel, Failure, Fault, FaultEffect, Pick, SimDisk, SyncLoss, Times, is_crash,
 };
-use wal_segment::io::{Access, Directory, File, FileKind, Lock, Residency};
+use wal_io::{Access, Directory, File, FileKind, Lock, Residency};
 
 const BLOCK: usize = 4096;
 const EXHAUSTIVE: CrashModel = CrashModel { exhaustive_up_to: 1 << 16, random: 0, tearing: 0, garbage: 0 };
