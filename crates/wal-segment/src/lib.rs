@@ -5,10 +5,9 @@
 //! no threads and no locks but the one on the directory.
 //!
 //! ```text
-//!  open ──▶ survey ──▶ catalog · anchor_file · inspect · chain · scan · evidence ──▶ decide
-//!    │                                                                                │
-//!    ▼                                                                             verdict
-//!  writer ──▶ spare                            reader ──▶ shelf
+//!  open ──▶ recovery: files · segment ──▶ decide ──▶ verdict
+//!    ▼
+//!  writer ──▶ spares            reader ◀── follow            salvage · tools
 //! ```
 //!
 //! - [`open()`] decides what the log is and returns the one [`Writer`].
@@ -18,75 +17,41 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
-mod anchor_file;
-mod backward;
-mod catalog;
-mod chain;
-mod copy;
-mod cursor;
-mod decide;
-mod depot;
-mod entry;
 mod error;
-mod evidence;
-mod find;
-mod frame_buffer;
-mod frame_check;
-mod frames;
-mod growing;
-mod heads;
-mod held;
-mod index;
-mod inspect;
-mod last_segment;
-mod leftovers;
-mod locate;
-mod named;
-mod open;
+mod files;
+mod follow;
 mod reader;
-mod reading;
 mod recovery;
 mod rules;
 mod salvage;
-mod scan;
-mod scout;
-mod settle;
-mod shelf;
-mod source;
-mod span;
-mod spare;
-mod stated_end;
-mod survey;
-mod trail;
-mod verify;
-mod volume;
-mod waiting;
-mod window;
+mod segment;
+mod spares;
+mod tools;
 mod writer;
 
-pub use anchor_file::AnchorFile;
-pub use copy::{CopyReport, copy};
-pub use cursor::Cursor;
-pub use depot::Depot;
-pub use entry::Entry;
 pub use error::{Damage, DamageKind, Error, Fullness, Lost, Operation};
-pub use find::find;
-pub use frame_buffer::FrameBuffer;
-pub use held::{HeldFile, HeldNames};
-pub use leftovers::remove_leftovers;
-pub use open::{DEFAULT_SEGMENT_BYTES, OpenMode, Opened, Wanted, look, open};
-pub use reader::Entries;
-pub use recovery::{Ending, Recovery};
+pub use files::anchor::AnchorFile;
+pub use files::held::{HeldFile, HeldNames};
+pub use follow::tailer::Scout;
+pub use reader::bytes::Chunk;
+pub use reader::cursor::Cursor;
+pub use reader::entries::Entries;
+pub use reader::entry::Entry;
+pub use reader::get::find;
+pub use reader::shelf::{Shelf, Snapshot};
+pub use reader::volume::{Volume, Volumes};
+pub use recovery::obsolete::remove_leftovers;
+pub use recovery::open::{DEFAULT_SEGMENT_BYTES, OpenMode, Opened, Wanted, look, open};
+pub use recovery::report::{Ending, Recovery};
 pub use rules::{Rule, Rules};
 pub use salvage::{Aside, Gap, Losses, Salvage, SalvageSummary, Salvaged, SetAside, salvage};
-pub use scout::Scout;
-pub use shelf::{Shelf, Snapshot};
-pub use source::Chunk;
-pub use span::{Span, Tip};
-pub use spare::{Order, Spare, prepare};
-pub use verify::{Verification, verify};
-pub use volume::{Volume, Volumes};
-pub use waiting::Waiting;
+pub use segment::span::{Span, Tip};
+pub use spares::pool_file::Waiting;
+pub use spares::source::Depot;
+pub use spares::spare::{Order, Spare, prepare};
+pub use tools::copy::{CopyReport, copy};
+pub use tools::verify::{Verification, verify};
 pub use wal_io as io;
 pub use wal_io::ForkMark;
+pub use writer::builder::FrameBuffer;
 pub use writer::{Excess, Lingering, Rolled, Settings, SyncJob, Writer, give_back};

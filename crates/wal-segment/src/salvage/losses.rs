@@ -8,7 +8,7 @@ use wal_format::Sequence;
 use super::{Gap, Handle, Salvage, Salvaged};
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::io::Directory;
-use crate::recovery::Recovery;
+use crate::recovery::report::Recovery;
 
 /// What is lost of a log, and what is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

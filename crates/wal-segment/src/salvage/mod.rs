@@ -1,8 +1,8 @@
 //! Everything that verifies in a damaged directory, gaps named, nothing changed.
 //!
 //! ```text
-//!  names, anchor, heads ──▶ chart: which files, in which order, up to where ──▶ a segment after the other
-//!                           LINKs that verify are believed                     sift: what verifies in it
+//!  names, anchor, heads ──▶ plan: which files, in which order, up to where ──▶ a segment after the other
+//!                           LINKs that verify are believed                     scan: what verifies in it
 //!                                                                                │
 //!                           entries in order, and gaps between their numbers ◀───┘
 //! ```
@@ -17,9 +17,9 @@
 //! Memory is bounded by the number of segments, and by the largest entry. What this cannot know is told in
 //! `docs/recovery.md`.
 
-mod chart;
 mod losses;
-mod sift;
+mod plan;
+mod scan;
 mod summary;
 
 use std::collections::VecDeque;
@@ -30,16 +30,16 @@ use std::sync::Arc;
 
 use wal_format::{FIRST_FRAME_OFFSET, FrameFault, SegmentNumber, Sequence};
 
-use self::chart::{Chart, End, Plot, Source, chart};
 pub use self::losses::Losses;
 pub(crate) use self::losses::{all_losses, losses_at};
-use self::sift::{Fault, Found, Sift};
+use self::plan::{End, Plan, Plot, Source, plan};
+use self::scan::{Fault, Found, Scan};
 pub use self::summary::{Aside, Gap, SalvageSummary, SetAside};
-use crate::catalog::segment_path;
-use crate::entry::Entry;
 use crate::error::{DamageKind, Error, Lost};
+use crate::files::names::segment_path;
 use crate::io::Directory;
-use crate::source::Bytes;
+use crate::reader::bytes::Bytes;
+use crate::reader::entry::Entry;
 
 /// What is handed out.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ struct Digging {
 struct Pit {
     source: Source,
     /// None when it could not be opened, or has ended.
-    sift: Option<Sift>,
+    scan: Option<Scan>,
     found: Option<Found>,
     fault: Option<Fault>,
     reaches: Option<Sequence>,
@@ -119,13 +119,13 @@ pub(crate) fn lowest_number_after(
     directory: &dyn Directory,
     segment: SegmentNumber,
 ) -> Result<Option<Sequence>, Error> {
-    let plots = chart(directory)?.plots;
+    let plots = plan(directory)?.plots;
     Ok(plots.into_iter().find(|plot| plot.sources[0].life.segment == segment).and_then(|plot| plot.before))
 }
 
 impl<'d> Salvage<'d> {
     fn begin_in(directory: Handle<'d>, only: Option<PathBuf>) -> Result<Salvage<'d>, Error> {
-        let Chart { plots, anchor, summary } = chart(directory.get())?;
+        let Plan { plots, anchor, summary } = plan(directory.get())?;
         Ok(Salvage {
             directory,
             only,
@@ -243,8 +243,8 @@ impl<'d> Salvage<'d> {
 
     /// Tells whether anything genuine lies behind a cut, also inside the last frame.
     fn set_aside_behind(&mut self, source: &Source, end: End, inside: bool, first: Option<Sequence>) {
-        let sift = source.sift(self.directory.get(), first, source.file_bytes);
-        let behind = sift.and_then(|mut sift| sift.has_frame_from(end.offset));
+        let scan = source.scan(self.directory.get(), first, source.file_bytes);
+        let behind = scan.and_then(|mut scan| scan.has_frame_from(end.offset));
         if inside || matches!(behind, Ok(true)) {
             let why = Aside::Cut { by: end.by };
             self.summary.aside.push(SetAside { file: source.path.clone(), offset: end.offset, why });
@@ -340,11 +340,11 @@ impl Pit {
     fn open(directory: &dyn Directory, plot: &Plot, source: &Source) -> Pit {
         let limit = plot.end.map_or(source.file_bytes, |end| end.offset);
         let first = plot.link.map(|link| link.next);
-        let (sift, fault) = match source.sift(directory, first, limit) {
-            Ok(sift) => (Some(sift), None),
+        let (scan, fault) = match source.scan(directory, first, limit) {
+            Ok(scan) => (Some(scan), None),
             Err(_) => (None, Some(Fault { offset: 0, kind: DamageKind::Unreadable })),
         };
-        Pit { source: source.clone(), sift, found: None, fault, reaches: None }
+        Pit { source: source.clone(), scan, found: None, fault, reaches: None }
     }
 
     /// Makes sure that what is found is at or beyond `from`.
@@ -352,16 +352,16 @@ impl Pit {
         if self.found.as_ref().is_some_and(|found| found.sequence >= from) {
             return;
         }
-        let Some(sift) = &mut self.sift else { return };
-        let found = sift.next(from);
-        self.reaches = sift.reaches();
-        self.fault = self.fault.or_else(|| sift.take_fault());
+        let Some(scan) = &mut self.scan else { return };
+        let found = scan.next(from);
+        self.reaches = scan.reaches();
+        self.fault = self.fault.or_else(|| scan.take_fault());
         match found {
             Ok(Some(found)) => self.found = Some(found),
-            Ok(None) => (self.found, self.sift) = (None, None),
+            Ok(None) => (self.found, self.scan) = (None, None),
             Err(_) => {
                 self.fault.get_or_insert(Fault { offset: 0, kind: DamageKind::Unreadable });
-                (self.found, self.sift) = (None, None);
+                (self.found, self.scan) = (None, None);
             }
         }
     }

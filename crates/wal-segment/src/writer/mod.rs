@@ -24,11 +24,12 @@
 //! for is synced here. Prepared segments and the anchor are a [`Depot`]'s. Inside a segment, and from one
 //! to the next, nothing is allocated here.
 
-mod excess;
+pub(crate) mod builder;
+mod cap;
 mod open_segment;
-mod room;
+mod reclaim;
+mod rollover;
 mod truncate;
-mod turnover;
 
 use std::sync::Arc;
 
@@ -37,20 +38,20 @@ use wal_format::{
     SegmentNumber, Sequence,
 };
 
-use self::excess::Long;
-pub use self::excess::{Excess, give_back};
 pub(crate) use self::open_segment::OpenSegment;
+use self::reclaim::Long;
+pub use self::reclaim::{Excess, give_back};
 pub use self::truncate::Lingering;
 use self::truncate::Unneeded;
-use crate::depot::Depot;
 use crate::error::Error;
-use crate::frame_buffer::FrameBuffer;
-use crate::held::WriterLock;
-use crate::named::Named;
+use crate::files::held::WriterLock;
+use crate::files::named::Named;
+use crate::reader::shelf::Snapshot;
 use crate::rules::{Rule, Rules};
-use crate::shelf::Snapshot;
-use crate::span::{Span, Tip};
-use crate::spare::Spare;
+use crate::segment::span::{Span, Tip};
+use crate::spares::source::Depot;
+use crate::spares::spare::Spare;
+use crate::writer::builder::FrameBuffer;
 
 /// How the next segments are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,7 +307,7 @@ impl Writer {
         let first = self.end.next;
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         let frame_bytes = frame.frame_bytes();
-        if turnover::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
+        if rollover::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
             return Err(Error::OutOfNumbers);
         }
         if self.turns_over(frame_bytes) {

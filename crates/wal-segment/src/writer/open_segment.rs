@@ -6,13 +6,13 @@ use wal_format::{DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Segme
 
 use super::Settings;
 use crate::error::Error;
-use crate::held::HeldFile;
-use crate::index::Index;
-use crate::inspect::Linked;
-use crate::named::Named;
+use crate::files::held::HeldFile;
+use crate::files::named::Named;
 use crate::rules::{Rule, Rules};
-use crate::span::{Span, Tip};
-use crate::spare::{Spare, index_room};
+use crate::segment::head::Linked;
+use crate::segment::index::Index;
+use crate::segment::span::{Span, Tip};
+use crate::spares::spare::{Spare, index_room};
 
 /// The segment that takes frames.
 #[derive(Debug)]

@@ -17,17 +17,17 @@ use wal_format::{
 
 use super::open_segment::OpenSegment;
 use super::{Detached, Rolled, Tail, Writer, point, sync_once};
-use crate::depot::Depot;
 use crate::error::Error;
-use crate::held::HeldFile;
+use crate::files::held::HeldFile;
+use crate::files::named::{remove, sync_directory};
 use crate::io::Directory;
-use crate::leftovers::remove_leftovers;
-use crate::locate::end_behind;
-use crate::named::{remove, sync_directory};
+use crate::reader::shelf::Lease;
+use crate::recovery::obsolete::remove_leftovers;
 use crate::rules::Rule;
-use crate::shelf::Lease;
-use crate::span::{Span, Tip};
-use crate::spare::Spare;
+use crate::segment::locate::end_behind;
+use crate::segment::span::{Span, Tip};
+use crate::spares::source::Depot;
+use crate::spares::spare::Spare;
 
 /// Segments that are no part of the log any more. A reader of this process that came before may still open
 /// their files.

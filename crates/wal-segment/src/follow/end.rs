@@ -1,0 +1,167 @@
+//! The last segment of a log that somebody else writes, as far as its frames are known.
+//!
+//! Frames are walked once, from where the last walk ended: each byte of a frame is checked before the end moves
+//! behind it, so a frame that is being written is not there yet.
+//!
+//! ```text
+//!  known      │ 16 │ 17 │ 18 │
+//!  a failed sync, a new writer: it goes on where the device has the log end
+//!  now        │ 16 │ 17'   │ 18' │ …      what stands where 18 began is not its header any more
+//! ```
+//!
+//! A frame that follows names the last known one by its chain value. Where none follows, the header of the last known one is
+//! looked at again: frames that were written and not durable may have gone, and others may stand in their place.
+use std::path::PathBuf;
+use std::sync::Arc;
+use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Life, Sequence};
+
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::recovery::chain::open_span;
+use crate::recovery::last::{number_between, walk_linked};
+use crate::recovery::stated_end::last_frame;
+use crate::segment::head::Linked;
+use crate::segment::span::{Span, Tip};
+use crate::segment::walk::Stop;
+
+/// The last segment.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    linked: Arc<Linked>,
+    pub(crate) tip: Tip,
+    pub(crate) seal_offset: Option<u64>,
+    /// Where the last known frame begins, once it is known.
+    last_offset: Option<u64>,
+    ahead_bytes: u64,
+    /// Up to where its frames and the anchor state it to be durable, and the number there.
+    durable: (u64, Sequence),
+}
+
+/// So much behind the next frame is walked with it: little, because mostly nothing is there yet; and twice as much
+/// each time that there was, but not so much that whoever is far behind waits long for an entry.
+const LEAST_AHEAD_BYTES: u64 = 4 << 10;
+const MOST_AHEAD_BYTES: u64 = 1 << 20;
+
+impl Growing {
+    /// A segment whose frames are known up to `tip`.
+    pub(crate) fn new(linked: Arc<Linked>, tip: Tip, seal_offset: Option<u64>) -> Growing {
+        // Its LINK stands on all that was before. What is known of its frames may be written alone.
+        let durable = (linked.start.offset, linked.start.next);
+        let last_offset = (tip.offset == linked.start.offset).then_some(FIRST_FRAME_OFFSET);
+        Growing { linked, tip, seal_offset, last_offset, ahead_bytes: LEAST_AHEAD_BYTES, durable }
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.linked.header.life
+    }
+
+    /// Before this number all is stated to be durable, by the LINK, by the frames that were walked here, and by the
+    /// anchor.
+    pub(crate) fn durable(&self) -> Sequence {
+        self.durable.1
+    }
+
+    /// Walks the frames behind the known end; tells whether there were any. Where there are none, this is one
+    /// small read.
+    pub(crate) fn walk_on(&mut self) -> Result<bool, Error> {
+        let Some(frame_end) = self.next_frame()? else { return Ok(false) };
+        let file_bytes = self.linked.file.length()?;
+        let limit = file_bytes.min(frame_end + self.ahead_bytes);
+        let walked = walk_linked(&self.linked, self.tip, limit)?;
+        if walked.tip == self.tip {
+            return Ok(false);
+        }
+        let known = (self.tip.offset, self.tip.next);
+        let goes_on = walked.stop == Stop::Fault(FrameFault::Short) && limit < file_bytes;
+        self.ahead_bytes =
+            if goes_on { MOST_AHEAD_BYTES.min(2 * self.ahead_bytes) } else { LEAST_AHEAD_BYTES };
+        self.tip = walked.tip;
+        self.last_offset = Some(walked.last_offset);
+        self.seal_offset = walked.seal.map_or(self.seal_offset, |seal| Some(seal.offset));
+        let stated = walked.stated_durable.min(walked.tip.offset);
+        if stated > self.durable.0 {
+            // Mostly the frame states what was durable right before it, and then no header is read again.
+            let (offset, number) = if known.0 <= stated { known.max(self.durable) } else { self.durable };
+            self.durable = (stated, number_between(&self.linked, offset, number, stated)?);
+        }
+        Ok(true)
+    }
+
+    /// Whether the last known frame has gone. One read of 32 bytes; the first time it may search 1 MiB, or walk the segment.
+    pub(crate) fn is_taken_back(&mut self) -> Result<bool, Error> {
+        let Linked { file, header, start, .. } = self.linked.as_ref();
+        let known = match self.last_offset {
+            Some(offset) => Some(offset),
+            None => {
+                let span = Span { end: self.tip, seal_offset: self.seal_offset, ..open_span(&self.linked) };
+                match last_frame(file, &span) {
+                    Some((offset, _)) => Some(offset),
+                    // It may be longer than what was looked at.
+                    None => {
+                        let walked = walk_linked(&self.linked, *start, self.tip.offset)?;
+                        (walked.tip == self.tip).then_some(walked.last_offset)
+                    }
+                }
+            }
+        };
+        let Some(offset) = known else { return Ok(true) };
+        self.last_offset = known;
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        let read = file.read_at(&mut bytes, offset).place(
+            Operation::Read,
+            || file.path.to_path_buf(),
+            Some(offset),
+        )?;
+        let stands = FrameHeader::decode(&bytes[..read], header.life, offset).is_ok()
+            && FrameHeader::chain_value(&bytes) == self.tip.chain;
+        Ok(!stands)
+    }
+
+    /// Starts again after the LINK. What was stated to be durable stays so.
+    pub(crate) fn rewind(&mut self) {
+        let durable = self.durable;
+        let linked = Arc::clone(&self.linked);
+        let start = linked.start;
+        *self = Growing { durable, ..Growing::new(linked, start, None) };
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.linked.file.path.to_path_buf()
+    }
+
+    /// Where the frame behind the known end claims to end, if there is one that follows.
+    fn next_frame(&self) -> Result<Option<u64>, Error> {
+        let Linked { file, header, .. } = self.linked.as_ref();
+        let Tip { offset, chain, next } = self.tip;
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        let read = file.read_at(&mut bytes, offset).place(
+            Operation::Read,
+            || file.path.to_path_buf(),
+            Some(offset),
+        )?;
+        let frame = FrameHeader::decode(&bytes[..read], header.life, offset).ok();
+        let follows = frame.filter(|frame| frame.previous == chain && frame.first == next);
+        Ok(follows.map(|frame| offset + frame.layout(header.checksum).end))
+    }
+
+    /// Holds the known end against what the anchor states of this segment, which was durable before the anchor
+    /// was read: returns the damage when it is not there.
+    pub(crate) fn hold_against(&mut self, anchor: &Anchor) -> Option<Damage> {
+        let life = self.life();
+        let point = anchor.durable.filter(|point| point.segment == life.segment)?;
+        if anchor.active != Some((life.segment, life.salt)) {
+            return None;
+        }
+        if point.offset > self.tip.offset {
+            return Some(Damage {
+                file: self.linked.file.path.to_path_buf(),
+                offset: self.tip.offset,
+                sequences: Some(Lost::between(self.tip.next, point.next.max(self.tip.next))),
+                kind: DamageKind::WrongEnd { expected: point.offset },
+            });
+        }
+        if point.offset > self.durable.0 {
+            self.durable = (point.offset, point.next);
+        }
+        None
+    }
+}

@@ -1,0 +1,5 @@
+//! Following a log that another process writes.
+
+pub(crate) mod end;
+pub(crate) mod path;
+pub(crate) mod tailer;

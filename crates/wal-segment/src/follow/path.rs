@@ -1,0 +1,157 @@
+//! From the last segment of a log back to what a reader knows of it.
+//!
+//! ```text
+//!  known    3 ─ 4 ─ 5          handed out: entries in front of `next`
+//!                   │ ▲
+//!  newer            │ └─ 6 ─ 7     each LINK in between begins at `next` or behind it: nothing was taken back
+//!                   └─── 8         a LINK that begins in front of `next` has cut off what was handed out
+//! ```
+//!
+//! Where the front was dropped with everything that is known, and the oldest segment that is left does not follow on the last
+//! known one, the LINK of a cut may have gone with it: what was handed out counts as cut off.
+
+use std::sync::Arc;
+
+use wal_format::{Anchor, SegmentNumber, Sequence};
+
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::files::names::{Catalog, segment_path};
+use crate::io::{Access, Directory};
+use crate::reader::shelf::Snapshot;
+use crate::recovery::chain::open_span;
+use crate::recovery::open::has_vanished;
+use crate::recovery::stated_end::{contradicted, stated_span};
+use crate::segment::head::{Inspected, Linked, inspect};
+use crate::segment::span::{Span, Tip, may_cut_inside};
+
+/// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
+/// The inner error says what does not fit, and may be changing.
+///
+/// # Errors
+/// When files cannot be read.
+pub(crate) fn trail(
+    directory: &dyn Directory,
+    catalog: &Catalog,
+    anchor: &Anchor,
+    last: &Arc<Linked>,
+    known: &Snapshot,
+    next: Sequence,
+) -> Result<Result<Vec<Span>, Error>, Error> {
+    let lowest = known.spans().next().map(|span| span.life.segment);
+    let highest = known.spans().next_back().map(|span| span.life.segment);
+    let mut newer: Vec<Arc<Linked>> = Vec::new();
+    let mut current = Arc::clone(last);
+    let joined = loop {
+        let life = current.header.life;
+        if let Some(at) = known.spans().position(|span| span.life == life) {
+            break Some(at);
+        }
+        let kept = current.link.next;
+        if kept < next {
+            // Unless it is a lie: then nothing was cut off.
+            if let Some(before) = current.link.predecessor
+                && let Ok(before) = linked(directory, catalog, anchor, before.segment, next)?
+                && let Some(damage) = contradicted_end(&before, &current)
+            {
+                return Ok(Err(Error::Damaged(damage)));
+            }
+            let file = current.file.path.to_path_buf();
+            return Ok(Err(Error::CutOff { file, from: kept }));
+        }
+        let predecessor = current.link.predecessor.map(|predecessor| predecessor.segment);
+        let is_first = life.segment == anchor.first_segment;
+        newer.push(current);
+        let Some(number) = predecessor.filter(|number| !is_first && Some(*number) >= lowest) else {
+            break None;
+        };
+        current = match linked(directory, catalog, anchor, number, next)? {
+            Ok(linked) => linked,
+            Err(unsteady) => return Ok(Err(unsteady)),
+        };
+        if let Some(damage) = newer.last().and_then(|behind| contradicted_end(&current, behind)) {
+            return Ok(Err(Error::Damaged(damage)));
+        }
+    };
+    if let Some(oldest) = newer.last().filter(|_| joined.is_none())
+        && oldest.link.next == next
+        && highest.is_some_and(|known| oldest.link.predecessor.is_some_and(|before| before.segment > known))
+    {
+        let file = oldest.file.path.to_path_buf();
+        return Ok(Err(Error::CutOff { file, from: next }));
+    }
+    let mut spans: Vec<Span> = match joined {
+        Some(at) => known.spans().take(at + 1).skip(known.find(next).min(at)).collect(),
+        None => Vec::new(),
+    };
+    if let Some(gone) = joined.filter(|_| newer.is_empty()).and_then(|at| known.span(at + 1)) {
+        // It was given up, and no other has come in its place yet. What it said of the end before it is void.
+        if gone.start.next < next {
+            let file = segment_path(directory, gone.life.segment);
+            return Ok(Err(Error::CutOff { file, from: gone.start.next }));
+        }
+        if let Some(last) = spans.last_mut() {
+            (last.end, last.seal_offset) = (last.start, None);
+        }
+    }
+    for linked in newer.into_iter().rev() {
+        if let (Some(before), Some(predecessor)) = (spans.last_mut(), linked.link.predecessor) {
+            let (chain, next) = (linked.link.chain, linked.link.next);
+            before.end = Tip { offset: predecessor.end_offset, chain, next };
+            before.seal_offset = predecessor.seal_offset;
+            before.cut_inside = may_cut_inside(&linked.link);
+        }
+        spans.push(open_span(&linked));
+    }
+    match spans.first().map(|span| span.start.next) {
+        Some(begins) if begins > next => {
+            let lost = Lost::between(next, begins);
+            Ok(Err(missing(directory, anchor.first_segment, lost)))
+        }
+        _ => Ok(Ok(spans)),
+    }
+}
+
+/// What is wrong with the LINK of `after`, held against the frames of the segment that it names.
+fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
+    let span = stated_span(before, &after.link, open_span(before));
+    contradicted(before, &span).map(|found| found.damage)
+}
+
+/// A segment that a LINK names, or that was the last one.
+pub(crate) fn linked(
+    directory: &dyn Directory,
+    catalog: &Catalog,
+    anchor: &Anchor,
+    number: SegmentNumber,
+    next: Sequence,
+) -> Result<Result<Arc<Linked>, Error>, Error> {
+    let Some(&kind) = catalog.segments.get(&number) else {
+        return Ok(Err(missing(directory, number, Lost::from(next))));
+    };
+    match inspect(directory, anchor.log, number, kind, Access::Read, |_| Ok(())) {
+        Ok(Inspected::Linked(linked)) => Ok(Ok(linked)),
+        Ok(Inspected::Alien(kind)) => Ok(Err(damaged(directory, number, 0, Lost::from(next), kind))),
+        Ok(Inspected::Unlinked(unlinked)) => {
+            let (offset, kind) = unlinked.damage();
+            Ok(Err(damaged(directory, number, offset, Lost::from(next), kind)))
+        }
+        Err(error) if has_vanished(&error) => Ok(Err(missing(directory, number, Lost::from(next)))),
+        Err(error) => Err(error),
+    }
+}
+
+/// A segment that should be there.
+pub(crate) fn missing(directory: &dyn Directory, number: SegmentNumber, lost: Lost) -> Error {
+    damaged(directory, number, 0, lost, DamageKind::Missing)
+}
+
+fn damaged(
+    directory: &dyn Directory,
+    number: SegmentNumber,
+    offset: u64,
+    lost: Lost,
+    kind: DamageKind,
+) -> Error {
+    let file = segment_path(directory, number);
+    Error::Damaged(Damage { file, offset, sequences: Some(lost), kind })
+}

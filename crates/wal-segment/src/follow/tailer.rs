@@ -1,0 +1,360 @@
+//! Looks on at a log that another process writes: without its lock, and without a lease on its files.
+//!
+//! ```text
+//! look     frames behind the known end of the last segment          mostly: one small read
+//!          anchor ─▶ names ─▶ highest LINK ─▶ back to what is known  where nothing came
+//! ```
+//!
+//! The anchor is read first and the files later: so what it names was there when they are looked at, unless a
+//! truncation has dropped it meanwhile, and then the next anchor says so. A file that has vanished, or has
+//! another life than it had, means that the list of names was old: all is looked at again, a few times.
+//!
+//! Invariant: what was handed out is a part of the log that is found, or an error says that it is not any more.
+//! A writer that cuts it off publishes a LINK for it, in a segment that was not known, and with a number before the next one.
+//! A failed sync may take frames away without a LINK; then the header of the last known frame is not at its place any more.
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, Life, LogId, Sequence};
+
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::files::anchor::Slots;
+use crate::files::named::Named;
+use crate::files::names::{Catalog, segment_path};
+use crate::follow::end::Growing;
+use crate::follow::path::{linked, missing, trail};
+use crate::io::{Access, Directory};
+use crate::reader::shelf::Snapshot;
+use crate::recovery::decide::AnchorSeen;
+use crate::recovery::open::has_vanished;
+use crate::recovery::settle::{Purpose, Settling};
+use crate::recovery::top::{Heads, anchor_beside};
+use crate::rules::Rules;
+use crate::salvage::losses_at;
+use crate::segment::head::Linked;
+use crate::segment::span::Span;
+
+/// A log of another process, from the segment in which reading goes on to its end.
+#[derive(Debug)]
+pub struct Scout {
+    log: Option<LogId>,
+    snapshot: Snapshot,
+    /// The last segment, once it was looked at.
+    growing: Option<Growing>,
+    durable: Sequence,
+    /// Only what is durable is wanted.
+    durable_only: bool,
+    /// Frames that were known have gone since the last call of [`Scout::take_rewound`].
+    rewound: bool,
+}
+
+/// What a look at the names and LINKs has found.
+enum Seen {
+    /// The last segment is the one that is known.
+    Same,
+    /// The way to the last segment is known anew.
+    Moved,
+    /// Something that does not fit. It may be changing; and this is what is wrong if it stays.
+    Unsteady(Error),
+}
+
+/// How often a look walks on over what is written and not durable, up to 1 MiB at a time: a writer may write as quickly.
+const MOST_WALKS: u32 = 32;
+
+/// How often what does not fit is looked at while the anchor stays the same, how often at all, and how long is waited
+/// in between.
+const LOOKS: u32 = 4;
+const MOST_LOOKS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Scout {
+    /// Goes on behind what was found by a [`look`](crate::look).
+    #[must_use]
+    pub fn new(snapshot: Snapshot, durable: Sequence) -> Scout {
+        Scout { log: None, snapshot, growing: None, durable, durable_only: false, rewound: false }
+    }
+
+    /// The same for a reader that wants what is durable alone.
+    #[must_use]
+    pub fn durable_only(self) -> Scout {
+        Scout { durable_only: true, ..self }
+    }
+
+    /// Entries before this number can be handed out, as far as is known.
+    #[must_use]
+    pub fn limit(&self) -> Sequence {
+        if self.durable_only { self.durable() } else { self.snapshot.next() }
+    }
+
+    /// Whether frames that were known have gone, and others may stand in their place: what was read of them ahead is void.
+    pub fn take_rewound(&mut self) -> bool {
+        std::mem::take(&mut self.rewound)
+    }
+
+    /// The log as far as it is known.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The number of the first entry that nothing on disk states to be durable, as far as was looked.
+    #[must_use]
+    pub fn durable(&self) -> Sequence {
+        self.durable.min(self.snapshot.next())
+    }
+
+    /// Looks for more than is known; tells whether the [limit](Scout::limit) lies behind `next`, the number behind the
+    /// last entry that was handed out. What was known before may have been cut off behind `next`.
+    ///
+    /// # Errors
+    /// [`Error::Dropped`], [`Error::CutOff`]; [`Error::NoLog`] when the log was removed; damage that stays; what the system
+    /// reports.
+    pub fn look(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
+        if let Some(damage) = self.snapshot.damage()
+            && next >= self.limit()
+        {
+            return Err(Error::Damaged(damage.clone()));
+        }
+        self.know_last_segment(directory, next)?;
+        for round in 0.. {
+            if !self.walk_on(directory, next)? {
+                // What was walked in this look may state nothing: the anchor is read by the next one.
+                if round == 0 {
+                    self.relink(directory, next, false)?;
+                }
+                break;
+            }
+            if self.limit() > next || round == MOST_WALKS {
+                break;
+            }
+        }
+        Ok(self.limit() > next)
+    }
+
+    /// Finds out why entry `next` could not be read: `Ok` when it lies elsewhere now, and reading can go on.
+    ///
+    /// # Errors
+    /// As [`Scout::look`]; `error` with what is lost there, when the log is where it was.
+    pub fn explain(&mut self, directory: &dyn Directory, next: Sequence, error: Error) -> Result<(), Error> {
+        let Error::Damaged(damage) = &error else { return Err(error) };
+        if self.snapshot.damage() == Some(damage) {
+            return Err(error);
+        }
+        let before = self.life_of(next);
+        match self.relink(directory, next, true) {
+            Ok(()) if self.life_of(next) != before || self.rewound => Ok(()),
+            Err(told @ (Error::Dropped { .. } | Error::CutOff { .. } | Error::NoLog { .. })) => Err(told),
+            _ => Err(Error::Damaged(losses_at(directory, damage.clone()))),
+        }
+    }
+
+    /// The segment that holds an entry, as far as is known.
+    fn life_of(&self, sequence: Sequence) -> Option<Life> {
+        let span = self.snapshot.span(self.snapshot.find(sequence))?;
+        (sequence < span.end.next).then_some(span.life)
+    }
+
+    /// The last segment that is known, if its file is there: what is known of it may have been taken back.
+    fn know_last_segment(&mut self, directory: &dyn Directory, next: Sequence) -> Result<(), Error> {
+        let Some(span) = self.snapshot.spans().next_back().filter(|_| self.growing.is_none()) else {
+            return Ok(());
+        };
+        let Ok(anchor) = anchor_of(directory)? else { return Ok(()) };
+        let catalog = Catalog::read(directory)?;
+        if let Ok(last) = linked(directory, &catalog, &anchor, span.life.segment, next)?
+            && last.header.life == span.life
+        {
+            self.growing = Some(Growing::new(last, span.end, span.seal_offset));
+        }
+        Ok(())
+    }
+
+    /// Walks on in the last segment; tells whether it got further, or what is known of it has changed.
+    fn walk_on(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
+        let Some(growing) = &mut self.growing else { return Ok(false) };
+        if !growing.walk_on()? {
+            if !growing.is_taken_back()? {
+                return Ok(false);
+            }
+            self.rewound = true;
+            growing.rewind();
+            if growing.is_taken_back()? {
+                // The file is another segment now: what became of this one is told by the anchor and the LINKs.
+                self.growing = None;
+                return Ok(false);
+            }
+            // What was durable is there, and what follows it is known anew.
+            let anchor = anchor_of(directory)?;
+            while growing.walk_on()? {}
+            if next > self.durable {
+                // Unless the anchor vouches for what is not there.
+                let damage = anchor.ok().and_then(|anchor| growing.hold_against(&anchor));
+                return Err(match damage {
+                    Some(damage) => Error::Damaged(losses_at(directory, damage)),
+                    None => Error::CutOff { file: growing.path(), from: self.durable },
+                });
+            }
+        }
+        self.durable = self.durable.max(growing.durable());
+        self.snapshot = self.snapshot.ending(growing.tip, growing.seal_offset);
+        Ok(true)
+    }
+
+    /// Finds the last segment, and the way to it when it is another one than was known, or when it is asked for.
+    fn relink(&mut self, directory: &dyn Directory, next: Sequence, asked: bool) -> Result<(), Error> {
+        let (mut before, mut unchanged) = ((None, 0), 0);
+        for look in 1.. {
+            match self.try_relink(directory, next, asked)? {
+                Seen::Same => break,
+                Seen::Moved => {
+                    self.walk_on(directory, next)?;
+                    break;
+                }
+                Seen::Unsteady(error) => {
+                    // As long as it changes, a writer drops segments faster than they are looked at, or a program
+                    // removes the log.
+                    let catalog = Catalog::read(directory)?;
+                    let now = (anchor_of(directory)?.ok(), catalog.segments.len());
+                    unchanged = if now == before { unchanged + 1 } else { 1 };
+                    before = now;
+                    if unchanged >= LOOKS || look >= MOST_LOOKS {
+                        let directory = directory.path().to_path_buf();
+                        return Err(if catalog.is_empty() { Error::NoLog { directory } } else { error });
+                    }
+                    directory.wait(PAUSE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_relink(&mut self, directory: &dyn Directory, next: Sequence, asked: bool) -> Result<Seen, Error> {
+        let anchor = match anchor_of(directory)? {
+            Ok(anchor) => anchor,
+            Err(unsteady) => return Ok(Seen::Unsteady(unsteady)),
+        };
+        if *self.log.get_or_insert(anchor.log) != anchor.log {
+            return Ok(Seen::Unsteady(anchor_damage(directory, DamageKind::OtherLog)));
+        }
+        if anchor.first > next {
+            let read = self.snapshot.span(self.snapshot.find(next));
+            let segment = read.map_or(anchor.first_segment, |span| span.life.segment);
+            let file = segment_path(directory, segment);
+            return Err(Error::Dropped { file, asked: next, first: anchor.first });
+        }
+        let catalog = Catalog::read(directory)?;
+        let settling = Settling::new(Purpose::Read, Rules::default());
+        let heads = match Heads::read(directory, &catalog, &anchor, &settling) {
+            Err(error) if has_vanished(&error) => return Ok(Seen::Unsteady(error)),
+            heads => heads?,
+        };
+        let Some(last) = heads.last.clone() else { return Ok(self.without_segments(directory)) };
+        let is_known = self.growing.as_ref().is_some_and(|growing| growing.life() == last.header.life);
+        if !is_known || asked {
+            if let Some(damage) = self.lost_above(directory, &anchor, &heads, next)? {
+                return Ok(Seen::Unsteady(Error::Damaged(damage)));
+            }
+            match trail(directory, &catalog, &anchor, &last, &self.snapshot, next)? {
+                Err(unsteady) => return Ok(Seen::Unsteady(unsteady)),
+                Ok(spans) => self.adopt(spans, last, &anchor),
+            }
+            return Ok(Seen::Moved);
+        }
+        // What the anchor states may have been written since the frames were walked.
+        let moved = self.walk_on(directory, next)?;
+        let damage = self.growing.as_mut().and_then(|growing| growing.hold_against(&anchor));
+        if let Some(growing) = &self.growing {
+            self.durable = self.durable.max(growing.durable());
+        }
+        Ok(match damage {
+            Some(damage) if !moved => Seen::Unsteady(Error::Damaged(damage)),
+            _ => Seen::Same,
+        })
+    }
+
+    /// What is damaged when a segment is not linked any more that was: it may as well have been given up.
+    fn lost_above(
+        &self,
+        directory: &dyn Directory,
+        anchor: &Anchor,
+        heads: &Heads,
+        next: Sequence,
+    ) -> Result<Option<Damage>, Error> {
+        if anchor_beside(anchor, heads.last.as_deref()) == AnchorSeen::Ahead {
+            return Ok(Some(heads.active_lost(directory, anchor, next)));
+        }
+        let known = self.snapshot.spans().next_back().map(|span| span.life.segment);
+        let last = heads.last.as_ref().map(|last| last.header.life.segment);
+        if known <= last {
+            return Ok(None);
+        }
+        Ok(heads.judge_above(directory, anchor, next, Rules::default())?.1)
+    }
+
+    /// No segment is linked: so it was, or everything has vanished.
+    fn without_segments(&self, directory: &dyn Directory) -> Seen {
+        match self.snapshot.spans().next_back() {
+            None => Seen::Same,
+            Some(span) => Seen::Unsteady(missing(directory, span.life.segment, Lost::from(span.start.next))),
+        }
+    }
+
+    fn adopt(&mut self, spans: Vec<Span>, last: Arc<Linked>, anchor: &Anchor) {
+        let life = last.header.life;
+        let was_last = self.snapshot.spans().next_back().is_some_and(|span| span.life == life);
+        // What was durable may have been cut off; but a LINK says that everything before it is durable.
+        self.durable = if was_last { self.durable.max(last.link.next) } else { last.link.next };
+        let growing = match self.growing.take() {
+            Some(growing) if growing.life() == life => growing,
+            _ => {
+                let known = spans.last().map_or(last.start, |span| span.end);
+                Growing::new(last, known, spans.last().and_then(|span| span.seal_offset))
+            }
+        };
+        self.snapshot = Snapshot::new(
+            Arc::new(spans),
+            anchor.first,
+            growing.tip,
+            growing.seal_offset,
+            Some(life.segment),
+        );
+        self.growing = Some(growing);
+    }
+}
+
+/// What is to be told when entry `next` of a snapshot could not be read: the error, with what is lost there; or, of a
+/// snapshot without a lease, that meanwhile the entry was dropped or taken back.
+pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
+    let Error::Damaged(damage) = &error else { return error };
+    if snapshot.damage() == Some(damage) {
+        return error;
+    }
+    if snapshot.is_leased() {
+        return Error::Damaged(losses_at(directory, damage.clone()));
+    }
+    let file = damage.file.clone();
+    let mut scout = Scout::new(snapshot.clone(), Sequence::ZERO);
+    match scout.explain(directory, next, error) {
+        Err(explained) => explained,
+        Ok(()) => Error::CutOff { file, from: next },
+    }
+}
+
+/// The anchor as it is now; the inner error when it is not there, or cannot be read as one.
+fn anchor_of(directory: &dyn Directory) -> Result<Result<Anchor, Error>, Error> {
+    let file = match Named::open(directory, ANCHOR_FILE, Access::Read) {
+        Err(error) if has_vanished(&error) => {
+            return Ok(Err(anchor_damage(directory, DamageKind::Anchor(HeaderFault::Short))));
+        }
+        opened => opened?,
+    };
+    let slots = Slots::read(&file)?;
+    Ok(slots
+        .newest(Rules::default())
+        .ok_or_else(|| anchor_damage(directory, DamageKind::Anchor(slots.fault()))))
+}
+
+fn anchor_damage(directory: &dyn Directory, kind: DamageKind) -> Error {
+    let file = directory.path().join(ANCHOR_FILE);
+    Error::Damaged(Damage { file, offset: 0, sequences: None, kind })
+}

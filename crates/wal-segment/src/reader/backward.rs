@@ -1,0 +1,244 @@
+//! One span backward: a stretch between two index points at a time.
+//!
+//! ```text
+//!            point           point                    end
+//!   │ frames  │ frames        │ frames          SEAL   │
+//!                             ├───▶ headers, in order ─┤   the chain holds, and ends where it should
+//!                             ◀── frames, last one first
+//!             ├───▶ ──────────┤
+//!             ◀──────
+//! ```
+//!
+//! A frame names the one before it by its chain value, not by its place, so the places of a stretch are
+//! found forward first. Only they are remembered: what is held does not grow with the log. Where there is
+//! no index, one pass over the headers takes its place. Damage ends the iterator, and before that everything after it is
+//! handed out.
+
+use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequence};
+
+use crate::error::{DamageKind, Error, Lost};
+use crate::reader::bytes::Chunk;
+use crate::reader::entry::Entry;
+use crate::reader::frames::{Found, Frames, OpenFrame};
+use crate::reader::get::beyond;
+use crate::reader::shelf::Shelf;
+use crate::segment::check::Checked;
+use crate::segment::span::Span;
+
+/// How much of an unmapped segment is read at a time: a stretch, and the end of its last frame.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// One span being read from its end.
+pub(crate) struct Backward {
+    frames: Frames,
+    /// Made by a pass over the headers, where the volume has none.
+    own_points: Vec<IndexPoint>,
+    /// How many stretches have not been begun.
+    stretches: usize,
+    /// Where those end.
+    until: Edge,
+    /// Whether the stretch that is begun next is walked up to there, or only as far as is wanted.
+    whole: bool,
+    /// Where the frames begin that were not handed out yet, in order.
+    offsets: Vec<u64>,
+    /// What is damaged before the first of them.
+    broken: Option<Error>,
+    frame: Option<OpenFrame>,
+}
+
+/// Between two stretches.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    offset: u64,
+    /// Chain value of the frame in front, where it is known.
+    chain: Option<u32>,
+    /// The number of the first entry behind.
+    next: Sequence,
+}
+
+impl Backward {
+    /// The entries of `span` in front of `before`. `whole` asks for a look at what lies behind them, too.
+    pub(crate) fn begin(
+        shelf: &dyn Shelf,
+        span: Span,
+        before: Sequence,
+        whole: bool,
+    ) -> Result<Backward, Error> {
+        let mut frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
+        // Behind the last SEAL there is no index.
+        let indexed = frames.source.volume().points.last().map_or(span.start.offset, |last| last.offset);
+        let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
+        let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
+        let until = Edge { offset: span.end.offset, chain: Some(span.end.chain), next: span.end.next };
+        let (offsets, broken, frame) = (Vec::new(), None, None);
+        let mut backward =
+            Backward { frames, own_points, stretches: 0, until, whole, offsets, broken, frame };
+        let points = backward.points();
+        let wanted = if whole { points.len() } else { points.partition_point(|point| point.first < before) };
+        backward.stretches = 1 + wanted;
+        if let Some(behind) = backward.points().get(wanted) {
+            backward.until = Edge { offset: behind.offset, chain: None, next: behind.first };
+        }
+        Ok(backward)
+    }
+
+    fn points(&self) -> &[IndexPoint] {
+        if self.own_points.is_empty() { &self.frames.source.volume().points } else { &self.own_points }
+    }
+
+    /// The last entry in front of `before` that was not handed out; `None` at the start of the span.
+    pub(crate) fn next_back(&mut self, shelf: &dyn Shelf, before: Sequence) -> Result<Option<Entry>, Error> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                match frame.next_back(before) {
+                    Ok(None) => self.frame = None,
+                    Ok(Some(entry)) => return Ok(Some(entry)),
+                    Err((sequence, fault)) => {
+                        let kind = DamageKind::Frame(fault);
+                        return Err(self.frames.damaged(shelf, frame.offset, Lost::one(sequence), kind));
+                    }
+                }
+            } else if let Some(offset) = self.offsets.pop() {
+                self.open_frame(shelf, offset, before)?;
+            } else if let Some(broken) = self.broken.take() {
+                return Err(broken);
+            } else if !self.begin_stretch(shelf, before)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn open_frame(&mut self, shelf: &dyn Shelf, offset: u64, before: Sequence) -> Result<(), Error> {
+        let (lost, fault) = match self.frames.find(offset)? {
+            // Its header was good a moment ago.
+            Err(fault) => (Lost::between(self.until.next, before), fault),
+            Ok(found) => match self.frames.check(&found)? {
+                Ok(_) => {
+                    self.frame = Some(self.frames.entries(&found));
+                    return Ok(());
+                }
+                Err(fault) => {
+                    let next = found.header.next_sequence().unwrap_or(before);
+                    (Lost::between(found.header.first, next.min(self.frames.span.end.next)), fault)
+                }
+            },
+        };
+        Err(self.frames.damaged(shelf, offset, lost, DamageKind::Frame(fault)))
+    }
+
+    /// Finds the frames of the stretch in front of the one that was handed out; tells whether there is one.
+    fn begin_stretch(&mut self, shelf: &dyn Shelf, before: Sequence) -> Result<bool, Error> {
+        while let Some(stretch) = self.stretches.checked_sub(1) {
+            self.stretches = stretch;
+            let start = match stretch.checked_sub(1).map(|at| self.points()[at]) {
+                None => {
+                    let start = self.frames.span.start;
+                    Edge { offset: start.offset, chain: Some(start.chain), next: start.next }
+                }
+                Some(point) => match self.frames.find(point.offset)? {
+                    Ok(found) if found.header.first == point.first => {
+                        Edge { offset: point.offset, chain: Some(found.header.previous), next: point.first }
+                    }
+                    // Whether the point is wrong or the frame is damaged, the walk from the point in front
+                    // of it finds out.
+                    _ => continue,
+                },
+            };
+            self.walk(shelf, start, before)?;
+            self.until = start;
+            self.whole = true;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn walk(&mut self, shelf: &dyn Shelf, start: Edge, before: Sequence) -> Result<(), Error> {
+        let until = self.until;
+        let mut tip = start;
+        let mut last_first = start.next;
+        let mut goes_on = true;
+        while tip.offset != until.offset && (self.whole || tip.next < before) {
+            let lost = Lost::between(tip.next, until.next.max(tip.next));
+            if !goes_on {
+                let kind = DamageKind::Contradiction("frames follow a final SEAL");
+                return Err(self.frames.damaged(shelf, tip.offset, lost, kind));
+            }
+            let found = match self.frames.find(tip.offset)? {
+                Ok(found) => self.follows(&found, tip)?,
+                Err(fault) => Err(fault),
+            };
+            let (found, after, may_be_followed) = match found {
+                Ok(found) => found,
+                Err(fault) => {
+                    let kind = DamageKind::Frame(fault);
+                    let rest = tip.offset + FRAME_ALIGN..until.offset;
+                    let Some(found) = beyond(&mut self.frames, rest, tip.next..until.next.max(tip.next))?
+                    else {
+                        return Err(self.frames.damaged(shelf, tip.offset, lost, kind));
+                    };
+                    let first = found.header.first;
+                    let lost = Lost::between(tip.next, first);
+                    self.broken = Some(self.frames.damaged(shelf, tip.offset, lost, kind));
+                    self.offsets.clear();
+                    tip = Edge { offset: found.offset, chain: None, next: first };
+                    continue;
+                }
+            };
+            goes_on = may_be_followed;
+            if found.header.kind == FrameKind::Data {
+                self.offsets.push(found.offset);
+            }
+            last_first = found.header.first;
+            tip = Edge { offset: found.end, chain: Some(found.chain), next: after };
+        }
+        if tip.offset != until.offset {
+            return Ok(());
+        }
+        let chained = tip.chain.is_none() || until.chain.is_none() || tip.chain == until.chain;
+        if chained && until.offset == self.frames.span.end.offset {
+            let contradiction = self.frames.span.contradiction(last_first, tip.next);
+            return contradiction
+                .map_or(Ok(()), |(lost, kind)| Err(self.frames.damaged(shelf, tip.offset, lost, kind)));
+        }
+        if chained && tip.next >= until.next {
+            return Ok(());
+        }
+        let lost = Lost::between(start.next, until.next.max(start.next));
+        Err(self.frames.damaged(shelf, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
+    }
+
+    /// Whether a frame is the one that has to stand at `tip`; the number behind it, and whether frames may follow.
+    fn follows(&mut self, found: &Found, tip: Edge) -> Checked<(Found, Sequence, bool)> {
+        let header = &found.header;
+        let follows = tip.chain.is_none_or(|chain| chain == header.previous) && header.first == tip.next;
+        let Some(after) = header.next_sequence().filter(|_| follows && found.end <= self.until.offset) else {
+            return Ok(Err(FrameFault::Order));
+        };
+        // The tables of DATA frames are checked when their entries are wanted.
+        let checked = if header.kind == FrameKind::Data { Ok(true) } else { self.frames.check(found)? };
+        Ok(checked.map(|goes_on| (*found, after, goes_on)))
+    }
+}
+
+/// What the index of this span would hold, as far as its frames lead on: what is wrong with them is found
+/// by the walk that begins at the last point.
+fn points(frames: &mut Frames) -> Result<Vec<IndexPoint>, Error> {
+    let stretch = |offset: u64| offset / INDEX_SPACING_BYTES;
+    let Span { start, end, .. } = frames.span;
+    let mut points = frames.source.volume().points.clone();
+    let indexed = points.last().map(|last| (last.offset, last.first));
+    let (mut offset, mut next) = indexed.unwrap_or((start.offset, start.next));
+    let mut last = offset;
+    while offset < end.offset
+        && let Ok(found) = frames.find(offset)?
+        && found.header.first == next
+        && let Some(after) = found.header.next_sequence()
+    {
+        if found.header.kind == FrameKind::Data && stretch(last) < stretch(offset) {
+            points.push(IndexPoint { offset, first: next, unix_ns: 0 });
+            last = offset;
+        }
+        (offset, next) = (found.end, after);
+    }
+    Ok(points)
+}

@@ -1,0 +1,127 @@
+//! The bytes of a segment, from its mapping or by positional reads, a stretch at a time.
+
+use std::hint::black_box;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::error::{Error, Operation, Place};
+use crate::reader::volume::{Held, Mapped, Volume};
+
+/// Memory for positional reads. Entries hold on to it; when none does, it is used again.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk(Arc<Vec<u8>>);
+
+impl Chunk {
+    /// How much memory it takes.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+/// The bytes of a segment in front of a limit.
+pub(crate) struct Source {
+    volume: Arc<Volume>,
+    limit: u64,
+    chunk: Chunk,
+    chunk_start: u64,
+    /// How much is read at a time, where nothing is mapped.
+    chunk_bytes: usize,
+}
+
+impl Source {
+    pub(crate) fn new(volume: Arc<Volume>, limit: u64, chunk: Chunk, chunk_bytes: usize) -> Source {
+        let mut source = Source { volume, limit, chunk, chunk_start: 0, chunk_bytes };
+        // What an earlier user read is from another file; the memory is kept.
+        match Arc::get_mut(&mut source.chunk.0) {
+            Some(bytes) => bytes.clear(),
+            None => source.chunk = Chunk::default(),
+        }
+        source
+    }
+
+    pub(crate) fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// The bytes may be shown up to there.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// The bytes from `offset` on, `wanted` of them or more; fewer only where the limit, or the file, ends
+    /// them.
+    pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], Error> {
+        let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
+        let available = self.limit.saturating_sub(offset);
+        match &self.volume.held {
+            Held::Mapped(mapping) => {
+                let end = in_memory(self.limit)?.min(mapping.len());
+                Ok(&mapping[in_memory(offset)?.min(end)..end])
+            }
+            Held::File(file) => {
+                let wanted = in_memory(wanted.min(available))?;
+                let held = offset.checked_sub(self.chunk_start).and_then(|skip| usize::try_from(skip).ok());
+                if let Some(at) = held.filter(|at| at + wanted <= self.chunk.0.len()) {
+                    return Ok(&self.chunk.0[at..]);
+                }
+                let fill = wanted.max(self.chunk_bytes.min(in_memory(available)?));
+                // Nobody holds an entry of the old chunk: its memory is used again.
+                let mut bytes = Arc::get_mut(&mut self.chunk.0).map(std::mem::take).unwrap_or_default();
+                bytes.resize(fill, 0);
+                let read = file.read_at(&mut bytes, offset).place(
+                    Operation::Read,
+                    || file.path.to_path_buf(),
+                    Some(offset),
+                );
+                // Nothing is held unless the read has succeeded.
+                bytes.truncate(*read.as_ref().unwrap_or(&0));
+                match Arc::get_mut(&mut self.chunk.0) {
+                    Some(slot) => *slot = bytes,
+                    None => self.chunk = Chunk(Arc::new(bytes)),
+                }
+                self.chunk_start = offset;
+                read.map(|_| &self.chunk.0[..])
+            }
+        }
+    }
+
+    /// Has the memory at `offset` fetched, where it is mapped, and does not wait for it.
+    pub(crate) fn touch(&self, offset: u64) {
+        if let Held::Mapped(mapping) = &self.volume.held {
+            black_box(usize::try_from(offset).ok().and_then(|at| mapping.get(at)).copied());
+        }
+    }
+
+    /// What [`Source::at`] has just shown from `offset` on, to be kept: bytes, and where in them that is.
+    pub(crate) fn hold(&self, offset: u64) -> (Bytes, usize) {
+        let index = |offset: u64| usize::try_from(offset).expect("these bytes are in memory");
+        match &self.volume.held {
+            Held::Mapped(mapping) => (Bytes::Mapped(Arc::clone(mapping)), index(offset)),
+            Held::File(_) => (Bytes::Read(Arc::clone(&self.chunk.0)), index(offset - self.chunk_start)),
+        }
+    }
+
+    /// The memory, for another source.
+    pub(crate) fn into_chunk(self) -> Chunk {
+        self.chunk
+    }
+}
+
+/// Bytes that stay for as long as somebody holds them.
+#[derive(Clone)]
+pub(crate) enum Bytes {
+    Mapped(Arc<Mapped>),
+    Read(Arc<Vec<u8>>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(mapping) => mapping,
+            Bytes::Read(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A place in a log that grows: goes on where it is, in the same segment and from one to the next.
+//!
+//! ```text
+//!             handed out      seen now
+//! segment 3   │ DATA DATA DATA │ DATA            renew: the same life of the segment, so only the end moves
+//!                              ▲ offset, chain value
+//! segment 4   │ LINK │ DATA                      renew: the number lies there, so it is begun
+//! ```
+//!
+//! Invariant: what is handed out has the number that was asked for. A segment is read from where that number
+//! lies, once; what is appended to it is read where it stands.
+
+use wal_format::{FrameFault, Life, Sequence};
+
+use crate::error::{DamageKind, Error, Lost};
+use crate::reader::entry::Entry;
+use crate::reader::forward::Reading;
+use crate::reader::shelf::{Shelf, Snapshot};
+
+/// A place in a log. Holds the segment that it is in open, and no snapshot.
+#[derive(Default)]
+pub struct Cursor {
+    reading: Option<Reading>,
+}
+
+impl Cursor {
+    /// Nowhere yet.
+    #[must_use]
+    pub fn new() -> Cursor {
+        Cursor::default()
+    }
+
+    /// Takes over how the log is now, and moves to the segment that holds `next`.
+    ///
+    /// # Errors
+    /// When that segment cannot be opened; damage at the end of one that is left, or passed over.
+    pub fn renew(&mut self, shelf: &dyn Shelf, snapshot: &Snapshot, next: Sequence) -> Result<(), Error> {
+        let index = snapshot.find(next);
+        let Some(span) = snapshot.span(index) else {
+            self.reading = None;
+            return Ok(());
+        };
+        match &mut self.reading {
+            Some(reading) if reading.span().life == span.life && reading.can_reach(next) => {
+                reading.extend(span);
+            }
+            _ => {
+                // The one that is left is closed before the next one is opened.
+                self.pass(shelf, snapshot, index, next)?;
+                self.reading = Some(Reading::begin(shelf, span, next)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the segment, and reads it, and those before the one at `index`, to the ends that the snapshot states:
+    /// nothing more may be in them.
+    fn pass(
+        &mut self,
+        shelf: &dyn Shelf,
+        snapshot: &Snapshot,
+        index: usize,
+        next: Sequence,
+    ) -> Result<(), Error> {
+        let Some(mut reading) = self.reading.take() else { return Ok(()) };
+        let left = snapshot.find_life(reading.span().life);
+        let Some((left, span)) = left.and_then(|left| Some((left, snapshot.span(left)?))) else {
+            return Ok(());
+        };
+        if left >= index {
+            return Ok(());
+        }
+        reading.extend(span);
+        if !reading.is_passed(next) {
+            reading.next(shelf, next)?;
+        }
+        drop(reading);
+        for span in (left + 1..index).filter_map(|passed| snapshot.span(passed)) {
+            if span.start.offset < span.end.offset {
+                Reading::begin(shelf, span, next)?.next(shelf, next)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the segment, unless it is the last one of the snapshot.
+    pub fn rest(&mut self, snapshot: &Snapshot) {
+        let last = snapshot.spans().next_back().map(|span| span.life);
+        if self.life() != last {
+            self.reading = None;
+        }
+    }
+
+    /// Lets go of the segment.
+    pub fn leave(&mut self) {
+        self.reading = None;
+    }
+
+    /// The segment that it is in.
+    #[must_use]
+    pub fn life(&self) -> Option<Life> {
+        self.reading.as_ref().map(|reading| reading.span().life)
+    }
+
+    /// The entry with number `next`, which comes behind the one that was handed out last; `None` when the
+    /// segment, as far as it is known, ends in front of it.
+    ///
+    /// # Errors
+    /// Damage; [`Error::Io`].
+    pub fn read(&mut self, shelf: &dyn Shelf, next: Sequence) -> Result<Option<Entry>, Error> {
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        if reading.is_passed(next) {
+            return Ok(None);
+        }
+        let found = reading.next(shelf, next)?;
+        let is_there = found.as_ref().is_some_and(|entry| entry.sequence == next);
+        let span = reading.span();
+        if is_there || found.is_none() && next >= span.end.next {
+            return Ok(found);
+        }
+        // The frames are in order, and their numbers are not those that the log has here.
+        let lost = Lost::between(next, span.end.next.max(next));
+        Err(reading.damaged(shelf, span.end.offset, lost, DamageKind::Frame(FrameFault::Order)))
+    }
+}

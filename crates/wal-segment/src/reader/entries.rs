@@ -1,0 +1,157 @@
+//! Entries in order, each checked as it is handed out.
+//!
+//! Closed segments are read from their mapping, the last one with positional reads up to the end of
+//! the snapshot. An entry holds on to the bytes that it lies in, so nothing is copied and nothing is
+//! allocated for it.
+//!
+//! Invariant: what is handed out is the log of the snapshot, in order, without a hole; where that
+//! cannot be kept the iterator says why, and ends.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::Range;
+use std::sync::Arc;
+
+use wal_format::Sequence;
+
+use crate::error::Error;
+use crate::follow::tailer::explain;
+use crate::reader::backward::Backward;
+use crate::reader::entry::Entry;
+use crate::reader::forward::Reading;
+use crate::reader::shelf::{Shelf, Snapshot};
+
+/// The entries of a snapshot that lie in a range, from either end. Ends, at both, after the first error.
+pub struct Entries {
+    shelf: Arc<dyn Shelf>,
+    snapshot: Snapshot,
+    wanted: Range<Sequence>,
+    /// Whether what is wrong behind the end of the snapshot is to be told.
+    wants_damage: bool,
+    span_index: usize,
+    reading: Option<Reading>,
+    /// The span that is read backward, by its index.
+    backward: Option<(usize, Backward)>,
+    done: bool,
+}
+
+impl Entries {
+    /// The entries of `snapshot` whose numbers are `wanted`, as far as there are any.
+    #[must_use]
+    pub fn new(shelf: Arc<dyn Shelf>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
+        // A range without an end reaches beyond every number; one in which no number lies asks for nothing.
+        let is_open = wanted.end == Sequence::MAX;
+        let reaches = |(from, _)| is_open || from < wanted.end && !wanted.is_empty();
+        let wants_damage = snapshot.damaged_from().is_some_and(reaches);
+        let wanted = wanted.start.max(snapshot.first())..wanted.end;
+        let span_index = snapshot.find(wanted.start);
+        let (reading, backward) = (None, None);
+        Entries { shelf, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
+    }
+
+    /// The next entry; `None` at the end of the snapshot or of what is wanted.
+    fn advance(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            if self.wanted.is_empty() {
+                return self.end();
+            }
+            let Some(reading) = &mut self.reading else {
+                let Some(span) = self.snapshot.span(self.span_index) else { return self.end() };
+                self.reading = Some(Reading::begin(self.shelf.as_ref(), span, self.wanted.start)?);
+                continue;
+            };
+            match reading.next(self.shelf.as_ref(), self.wanted.start)? {
+                Some(entry) if entry.sequence >= self.wanted.end => return Ok(None),
+                Some(entry) => {
+                    // What lies behind the last one that is wanted is not even looked at.
+                    self.wanted.start = entry.sequence.advance(1).unwrap_or(Sequence::MAX);
+                    return Ok(Some(entry));
+                }
+                None => {
+                    self.reading = None;
+                    self.span_index += 1;
+                }
+            }
+        }
+    }
+
+    /// The last entry; `None` at the start of what is wanted.
+    fn retreat(&mut self) -> Result<Option<Entry>, Error> {
+        self.end()?;
+        // A reader that names an end does not ask what lies behind it.
+        let whole = self.wanted.end > self.snapshot.next();
+        if whole {
+            self.wanted.end = self.snapshot.next();
+        }
+        while !self.wanted.is_empty() {
+            let before = self.wanted.end;
+            let Some((index, backward)) = &mut self.backward else {
+                let last = self.snapshot.find_before(before);
+                let Some(span) = self.snapshot.span(last) else { break };
+                let backward = Backward::begin(self.shelf.as_ref(), span, before, whole)?;
+                self.backward = Some((last, backward));
+                continue;
+            };
+            match backward.next_back(self.shelf.as_ref(), before)? {
+                Some(entry) if entry.sequence < self.wanted.start => break,
+                Some(entry) => {
+                    self.wanted.end = entry.sequence;
+                    return Ok(Some(entry));
+                }
+                None => {
+                    let Some(earlier) = index.checked_sub(1) else { break };
+                    let Some(span) = self.snapshot.span(earlier) else { break };
+                    let backward = Backward::begin(self.shelf.as_ref(), span, before, true)?;
+                    self.backward = Some((earlier, backward));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What to tell when entry `next` could not be read.
+    fn explained(&self, next: Sequence, error: Error) -> Error {
+        explain(self.shelf.directory(), &self.snapshot, next, error)
+    }
+
+    fn end(&self) -> Result<Option<Entry>, Error> {
+        match self.snapshot.damage() {
+            Some(damage) if self.wants_damage => Err(Error::Damaged(damage.clone())),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let item = self.advance().map_err(|error| self.explained(self.wanted.start, error)).transpose();
+        self.done = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let last = self.wanted.end.value().saturating_sub(1);
+        let last = Sequence::try_from(last).unwrap_or(Sequence::MAX);
+        let item = self.retreat().map_err(|error| self.explained(last, error)).transpose();
+        self.done = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl FusedIterator for Entries {}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entries({} to before {})", self.wanted.start, self.wanted.end)
+    }
+}

@@ -1,0 +1,164 @@
+//! One span forward: frame by frame, each checked before its entries are handed out.
+
+use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
+
+use crate::error::{DamageKind, Error, Lost};
+use crate::reader::bytes::Chunk;
+use crate::reader::entry::Entry;
+use crate::reader::frames::{Frames, OpenFrame};
+use crate::reader::get::{beyond, place};
+use crate::reader::shelf::Shelf;
+use crate::segment::span::{Span, Tip};
+
+/// How much of an unmapped segment is read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// One span being read.
+pub(crate) struct Reading {
+    frames: Frames,
+    tip: Tip,
+    /// The first number of the frame that ends at the tip, where it is known: not right after a jump.
+    last_first: Option<Sequence>,
+    /// Whether the chain value of the tip is known: not right after a jump.
+    chained: bool,
+    frame: Option<OpenFrame>,
+}
+
+impl Reading {
+    /// Begins at the frame that holds `from`, without a look at those before it: damage there does not keep a reader from
+    /// what lies after it. Where the search does not get there, begins at the index point before `from`.
+    pub(crate) fn begin(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
+        let frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
+        let mut reading = Reading {
+            frames,
+            tip: span.start,
+            last_first: Some(span.start.next),
+            chained: true,
+            frame: None,
+        };
+        let is_inside = span.start.next < from && from < span.end.next;
+        let arrived = if is_inside { place(shelf, span, from)? } else { None };
+        let tip = match arrived {
+            None => reading.indexed(from)?,
+            tip => tip,
+        };
+        if let Some(tip) = tip {
+            reading.jump(tip);
+        }
+        Ok(reading)
+    }
+
+    fn jump(&mut self, tip: Tip) {
+        (self.tip, self.last_first, self.chained) = (tip, None, false);
+    }
+
+    /// The part of the log that is read.
+    pub(crate) fn span(&self) -> &Span {
+        &self.frames.span
+    }
+
+    /// The same segment ends further on now, or further back, but behind what was read.
+    pub(crate) fn extend(&mut self, span: Span) {
+        self.frames.extend(span);
+    }
+
+    /// Whether the entry was not passed over yet: a cut that turned out to be none may have lain in front of it.
+    pub(crate) fn can_reach(&self, next: Sequence) -> bool {
+        self.frame.is_some() || self.tip.next <= next
+    }
+
+    /// Whether the segment was read beyond where it turned out to end: a SEAL was there, and is void.
+    pub(crate) fn is_passed(&self, next: Sequence) -> bool {
+        let end = self.frames.span.end;
+        self.tip.offset > end.offset && next >= end.next
+    }
+
+    pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, lost: Lost, kind: DamageKind) -> Error {
+        self.frames.damaged(shelf, offset, lost, kind)
+    }
+
+    /// The next entry at or beyond `from`; `None` at the end of the span.
+    pub(crate) fn next(&mut self, shelf: &dyn Shelf, from: Sequence) -> Result<Option<Entry>, Error> {
+        loop {
+            let Some(frame) = &mut self.frame else {
+                if self.open_frame(shelf)? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            match frame.next(from) {
+                Ok(None) => self.frame = None,
+                // A cut may lie inside the last frame: what stands behind it is void.
+                Ok(Some(entry)) if entry.sequence >= self.frames.span.end.next => self.frame = None,
+                Ok(Some(entry)) => return Ok(Some(entry)),
+                Err((sequence, fault)) => {
+                    let kind = DamageKind::Frame(fault);
+                    return Err(self.frames.damaged(shelf, frame.offset, Lost::one(sequence), kind));
+                }
+            }
+        }
+    }
+
+    /// Moves the tip behind the next DATA frame, whose entries are handed out next; tells whether there
+    /// was one.
+    fn open_frame(&mut self, shelf: &dyn Shelf) -> Result<bool, Error> {
+        loop {
+            let Tip { offset, chain, next } = self.tip;
+            let Tip { offset: end, chain: end_chain, next: end_next } = self.frames.span.end;
+            let all = Lost::between(next, end_next.max(next));
+            if offset == end {
+                if self.chained && chain != end_chain {
+                    let kind = DamageKind::Frame(FrameFault::Order);
+                    return Err(self.frames.damaged(shelf, offset, all, kind));
+                }
+                let stated = self.last_first.and_then(|first| self.frames.span.contradiction(first, next));
+                if let Some((lost, kind)) = stated {
+                    return Err(self.frames.damaged(shelf, offset, lost, kind));
+                }
+                return Ok(false);
+            }
+            let bad = |fault| (offset, DamageKind::Frame(fault));
+            let (bad_offset, kind) = match self.frames.find(offset)? {
+                Err(fault) => bad(fault),
+                Ok(found) => {
+                    let header = found.header;
+                    let follows = (!self.chained || header.previous == chain) && header.first == next;
+                    match (follows, header.next_sequence(), self.frames.check(&found)?) {
+                        (true, Some(after), Ok(goes_on)) => {
+                            self.tip = Tip { offset: found.end, chain: found.chain, next: after };
+                            self.last_first = Some(header.first);
+                            self.chained = true;
+                            if header.kind == FrameKind::Data {
+                                self.frame = Some(self.frames.entries(&found));
+                                return Ok(true);
+                            }
+                            if goes_on || found.end == end {
+                                continue;
+                            }
+                            (found.end, DamageKind::Contradiction("frames follow a final SEAL"))
+                        }
+                        (true, Some(_), Err(fault)) => bad(fault),
+                        _ => bad(FrameFault::Order),
+                    }
+                }
+            };
+            let rest = bad_offset + FRAME_ALIGN..end;
+            let found = beyond(&mut self.frames, rest, next..end_next.max(next))?;
+            let lost = found.map_or(all, |found| Lost::between(next, found.header.first));
+            return Err(self.frames.damaged(shelf, bad_offset, lost, kind));
+        }
+    }
+
+    /// The last index point in front of `from`. A bad index is no error: the walk from the start of
+    /// the segment finds the entry too.
+    fn indexed(&mut self, from: Sequence) -> Result<Option<Tip>, Error> {
+        let points = &self.frames.source.volume().points;
+        let Some(at) = points.partition_point(|point| point.first <= from).checked_sub(1) else {
+            return Ok(None);
+        };
+        let point = points[at];
+        let leads_there =
+            matches!(self.frames.find(point.offset)?, Ok(found) if found.header.first == point.first);
+        Ok(leads_there.then_some(Tip { offset: point.offset, chain: 0, next: point.first }))
+    }
+}

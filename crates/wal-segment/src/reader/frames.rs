@@ -1,0 +1,197 @@
+//! The frames of one span, wherever they are asked for.
+
+use wal_format::{
+    ChecksumKind, DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Seal, SealKind,
+    Sequence, TableEntry,
+};
+
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::files::names::segment_path;
+use crate::reader::bytes::{Bytes, Chunk, Source};
+use crate::reader::entry::Entry;
+use crate::reader::shelf::Shelf;
+use crate::reader::volume::Held;
+use crate::segment::check::Checked;
+use crate::segment::span::{Span, Tip};
+use crate::segment::walk::{self, Stop};
+
+/// The frames of a span, by offset.
+pub(crate) struct Frames {
+    pub(crate) span: Span,
+    pub(crate) source: Source,
+    chunk_bytes: usize,
+}
+
+/// A frame that was found: its header is of this life and this place, and it ends inside the span.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) header: FrameHeader,
+    /// Its chain value.
+    pub(crate) chain: u32,
+    /// Where it begins and ends in its file.
+    pub(crate) offset: u64,
+    pub(crate) end: u64,
+}
+
+impl Frames {
+    /// Opens the segment of `span`. What is not mapped is read `chunk_bytes` at a time.
+    pub(crate) fn open(
+        shelf: &dyn Shelf,
+        span: Span,
+        chunk: Chunk,
+        chunk_bytes: usize,
+    ) -> Result<Frames, Error> {
+        let source = Source::new(shelf.volume(&span)?, span.end.offset, chunk, chunk_bytes);
+        Ok(Frames { span, source, chunk_bytes })
+    }
+
+    /// The same segment ends elsewhere now.
+    pub(crate) fn extend(&mut self, span: Span) {
+        debug_assert_eq!(span.life, self.span.life, "another life has other frames");
+        self.source.set_limit(span.end.offset);
+        self.span = span;
+    }
+
+    /// The frame at `offset`, by its header alone.
+    pub(crate) fn find(&mut self, offset: u64) -> Checked<Found> {
+        let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
+        let header = match FrameHeader::decode(bytes, self.span.life, offset) {
+            Ok(header) => header,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let chain = bytes.first_chunk().map(FrameHeader::chain_value).expect("a header was just decoded");
+        let end = offset + header.layout(self.span.checksum).end;
+        if end > self.span.end.offset {
+            return Ok(Err(FrameFault::Short));
+        }
+        Ok(Ok(Found { header, chain, offset, end }))
+    }
+
+    /// All bytes of a frame. Memory for a large one is taken only when it is good, not when it says so.
+    pub(crate) fn bytes(&mut self, found: &Found) -> Checked<&[u8]> {
+        let frame_bytes = found.end - found.offset;
+        if let Held::File(file) = &self.source.volume().held
+            && frame_bytes > self.chunk_bytes as u64
+        {
+            let header = &found.header;
+            let tip = Tip { offset: found.offset, chain: header.previous, next: header.first };
+            let walked = walk::walk(file, self.span.life, self.span.checksum, tip, found.end)?;
+            if let Stop::Fault(fault) = walked.stop
+                && walked.tip == tip
+            {
+                return Ok(Err(fault));
+            }
+        }
+        self.source.at(found.offset, frame_bytes).map(Ok)
+    }
+
+    /// Checks all of a frame but its payloads, which are checked as they are handed out. Tells whether frames may follow it.
+    pub(crate) fn check(&mut self, found: &Found) -> Checked<bool> {
+        let checksum = self.span.checksum;
+        let bytes = match self.bytes(found)? {
+            Ok(bytes) => bytes,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        Ok(match found.header.kind {
+            FrameKind::Data => DataFrame::decode(bytes, &found.header, checksum).map(|_| true),
+            FrameKind::Seal => Seal::decode(bytes, &found.header).map(|seal| seal.kind == SealKind::Close),
+            FrameKind::Extension(_) if found.header.vouches_for_body(bytes) => Ok(true),
+            FrameKind::Extension(_) => Err(FrameFault::Table),
+            FrameKind::Link => Err(FrameFault::Order),
+        })
+    }
+
+    /// The entries of a DATA frame that [`Frames::check`] has just found good.
+    pub(crate) fn entries(&self, found: &Found) -> OpenFrame {
+        let (bytes, at) = self.source.hold(found.offset);
+        OpenFrame::new(bytes, at, &found.header, self.span.checksum, found.offset)
+    }
+
+    pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, sequences: Lost, kind: DamageKind) -> Error {
+        let file = segment_path(shelf.directory(), self.span.life.segment);
+        Error::Damaged(Damage { file, offset, sequences: Some(sequences), kind })
+    }
+}
+
+/// A frame whose entries are being handed out, from either end.
+pub(crate) struct OpenFrame {
+    bytes: Bytes,
+    checksum: ChecksumKind,
+    first: Sequence,
+    /// In `bytes`: the table, and the payloads that were not handed out yet.
+    table_at: usize,
+    payloads_start: usize,
+    payloads_end: usize,
+    /// Rows that were not handed out yet.
+    next_row: u32,
+    end_row: u32,
+    /// Of the frame in its file, for messages.
+    pub(crate) offset: u64,
+}
+
+/// The next entry, or which one is damaged.
+type Handed = Result<Option<Entry>, (Sequence, FrameFault)>;
+
+impl OpenFrame {
+    /// A frame that lies at `at` of `bytes` and was checked by [`DataFrame::decode`]: its lengths add up.
+    fn new(bytes: Bytes, at: usize, header: &FrameHeader, checksum: ChecksumKind, offset: u64) -> OpenFrame {
+        let table_at = at + FRAME_HEADER_BYTES;
+        let payloads_start = table_at + header.entries as usize * TableEntry::bytes(checksum);
+        OpenFrame {
+            bytes,
+            checksum,
+            first: header.first,
+            table_at,
+            payloads_start,
+            payloads_end: payloads_start + header.payload_bytes as usize,
+            next_row: 0,
+            end_row: header.entries,
+            offset,
+        }
+    }
+
+    /// The next entry at or beyond `from`.
+    pub(crate) fn next(&mut self, from: Sequence) -> Handed {
+        while self.next_row < self.end_row {
+            let (index, row) = (self.next_row, self.row(self.next_row));
+            let start = self.payloads_start;
+            self.next_row += 1;
+            self.payloads_start += row.length as usize;
+            if self.number(index) >= from {
+                return self.entry(index, row, start).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last entry in front of `before` that was not handed out yet.
+    pub(crate) fn next_back(&mut self, before: Sequence) -> Handed {
+        while self.next_row < self.end_row {
+            self.end_row -= 1;
+            let (index, row) = (self.end_row, self.row(self.end_row));
+            self.payloads_end -= row.length as usize;
+            if self.number(index) < before {
+                return self.entry(index, row, self.payloads_end).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry(&self, index: u32, row: TableEntry, start: usize) -> Result<Entry, (Sequence, FrameFault)> {
+        let sequence = self.number(index);
+        let end = start + row.length as usize;
+        if self.checksum.digest(&self.bytes[start..end]) != row.digest {
+            return Err((sequence, FrameFault::Payload { entry: index }));
+        }
+        Ok(Entry { sequence, bytes: self.bytes.clone(), start, end })
+    }
+
+    fn row(&self, index: u32) -> TableEntry {
+        let at = self.table_at + index as usize * TableEntry::bytes(self.checksum);
+        TableEntry::decode(&self.bytes[at..], self.checksum)
+    }
+
+    fn number(&self, index: u32) -> Sequence {
+        self.first.advance(u64::from(index)).unwrap_or(Sequence::MAX)
+    }
+}

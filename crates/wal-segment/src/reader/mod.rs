@@ -1,0 +1,12 @@
+//! Reading a log: entries in order, from either end, and one by its number.
+
+pub(crate) mod backward;
+pub(crate) mod bytes;
+pub(crate) mod cursor;
+pub(crate) mod entries;
+pub(crate) mod entry;
+pub(crate) mod forward;
+pub(crate) mod frames;
+pub(crate) mod get;
+pub(crate) mod shelf;
+pub(crate) mod volume;

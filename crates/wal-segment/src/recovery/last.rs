@@ -1,0 +1,166 @@
+//! The highest linked segment: where its frames end, and what lies behind.
+
+use wal_format::{
+    Anchor, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Sequence,
+};
+
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::files::window::Window;
+use crate::recovery::evidence::{self, Evidence};
+use crate::recovery::settle::Purpose;
+use crate::segment::head::Linked;
+use crate::segment::span::Tip;
+use crate::segment::walk::{self, Stop, Walked};
+
+/// Where the frames of the highest linked segment end, and what lies behind.
+pub(crate) struct LastSegment {
+    pub(crate) walked: Walked,
+    pub(crate) evidence: Evidence,
+    /// The furthest durable point that the anchor or a frame behind the end states.
+    pub(crate) durable_offset: u64,
+    /// Whether the anchor states that the log was closed at this end.
+    pub(crate) stated_close: bool,
+}
+
+impl LastSegment {
+    pub(crate) fn observe(last: &Linked, anchor: &Anchor, purpose: Purpose) -> Result<LastSegment, Error> {
+        let closed = closed_by_anchor(last, anchor)?;
+        let stated_close = closed.is_some();
+        let mut walked = match closed {
+            Some(walked) => walked,
+            None => walk_linked(last, last.start, last.file_bytes)?,
+        };
+        // Before a frame is written behind it, no anchor states the close any more. So one look tells whether this anchor is
+        // older than the segment.
+        let one_look = stated_close && purpose != Purpose::Verify;
+        let looked_at = if one_look { FRAME_HEADER_BYTES as u64 } else { last.file_bytes };
+        let mut evidence = evidence_after(last, walked.tip, looked_at)?;
+        let segment = last.header.life.segment;
+        let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);
+        let stated = anchored.max(evidence.durable_offset);
+        let durable_offset = stated.unwrap_or(FIRST_FRAME_OFFSET);
+        // Beside a writer, what lies behind the tip may have been written after the walk came by. Then a
+        // second walk gets further; what a writer is not about to finish stops it at the same place.
+        for _ in 0..FURTHER_WALKS {
+            if evidence.genuine_end.is_none() || walked.stop == Stop::Sealed || stated_close {
+                break;
+            }
+            let further = walk_linked(last, walked.tip, last.file_bytes)?;
+            if further.tip == walked.tip {
+                break;
+            }
+            let stated_durable = walked.stated_durable.max(further.stated_durable);
+            walked = Walked { stated_durable, seal: further.seal.or(walked.seal), ..further };
+            evidence = if walked.tip.offset < durable_offset {
+                evidence_after(last, walked.tip, last.file_bytes)?
+            } else {
+                Evidence::default()
+            };
+        }
+        Ok(LastSegment { walked, evidence, durable_offset, stated_close })
+    }
+
+    /// What is damaged when the walk ended in front of the durable point.
+    pub(crate) fn damage(&self, anchor: &Anchor, last: &Linked) -> Damage {
+        let Tip { offset, next, .. } = self.walked.tip;
+        let anchored = anchor.durable.filter(|point| point.segment == last.header.life.segment);
+        // Nothing is missing that was durable; and the log would begin behind its end.
+        let begins_later = (next < anchor.first && offset >= self.durable_offset).then_some(anchor.first);
+        // Nothing follows the SEAL of a close that the anchor states.
+        let is_closed = anchor.seal_offset.is_some() && !self.stated_close;
+        let closed = anchored.filter(|_| is_closed).map(|point| point.next.max(next));
+        let until = self.evidence.resumes_at.or(begins_later).or(closed);
+        let to_next_frame = until.map_or(Lost::from(next), |until| Lost::between(next, until));
+        let (sequences, kind) = match self.walked.stop {
+            Stop::Sealed | Stop::Fault(FrameFault::Blank | FrameFault::Short)
+                if begins_later.is_some() && self.evidence.genuine_end.is_none() =>
+            {
+                let kind = "the log ends here, before the first entry that the anchor states";
+                (to_next_frame, DamageKind::Contradiction(kind))
+            }
+            _ if self.stated_close => {
+                let kind = "frames follow the SEAL at which the anchor says that the log was closed";
+                (to_next_frame, DamageKind::Contradiction(kind))
+            }
+            Stop::Sealed => (to_next_frame, DamageKind::Contradiction("frames follow a final SEAL")),
+            Stop::Fault(fault @ FrameFault::Payload { entry }) => {
+                let start = next.advance(u64::from(entry)).unwrap_or(Sequence::MAX);
+                (Lost::one(start), DamageKind::Frame(fault))
+            }
+            Stop::Fault(fault) => (to_next_frame, DamageKind::Frame(fault)),
+        };
+        Damage { file: last.file.path.to_path_buf(), offset, sequences: Some(sequences), kind }
+    }
+}
+
+const FURTHER_WALKS: u32 = 3;
+
+/// What so many bytes after the end prove.
+fn evidence_after(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
+    let Linked { file, header, file_bytes, .. } = last;
+    let limit = tip.offset.saturating_add(bytes).min(*file_bytes);
+    evidence::search(file, header.life, header.checksum, tip.offset, Some(tip.next), limit)
+}
+
+/// The end of a segment that a close has sealed, as the anchor states it: found without a walk, so
+/// that the time to open a closed log does not depend on its size.
+fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Error> {
+    let (Some(point), Some(seal_offset)) = (anchor.durable, anchor.seal_offset) else { return Ok(None) };
+    let life = last.header.life;
+    let is_last = anchor.active == Some((life.segment, life.salt)) && point.segment == life.segment;
+    let is_place = seal_offset.is_multiple_of(FRAME_ALIGN)
+        && (last.start.offset..last.file_bytes).contains(&seal_offset);
+    if !is_last || seal_offset != point.offset || !is_place {
+        return Ok(None);
+    }
+    let Some(mut walked) = seal_at(last, seal_offset)?.filter(|walked| walked.tip.next == point.next) else {
+        // Its SEAL was not synced, and power was lost.
+        return Ok(None);
+    };
+    // A SEAL without points names the last one that has some.
+    if let Some(previous) = walked.index.previous.filter(|&previous| previous < seal_offset)
+        && let Some(before) = seal_at(last, previous)?
+    {
+        walked.index = before.index;
+    }
+    Ok(Some(walked))
+}
+
+/// The SEAL at this offset, checked like any, by a walk that begins where it stands.
+fn seal_at(last: &Linked, offset: u64) -> Result<Option<Walked>, Error> {
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    let read = last.file.read_at(&mut bytes, offset);
+    let read = read.place(Operation::Read, || last.file.path.to_path_buf(), Some(offset))?;
+    let Ok(seal) = FrameHeader::decode(&bytes[..read], last.header.life, offset) else { return Ok(None) };
+    let start = Tip { offset, chain: seal.previous, next: seal.first };
+    let end = offset + seal.layout(last.header.checksum).end;
+    let walked = walk_linked(last, start, end.min(last.file_bytes))?;
+    Ok(Some(walked).filter(|walked| walked.ends_with_seal(|seal| seal.offset == offset)))
+}
+
+pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walked, Error> {
+    walk::walk(&last.file, last.header.life, last.header.checksum, start, limit)
+}
+
+/// The number of the first entry at or behind `offset`, by the headers of the frames in front of it.
+pub(crate) fn number_at(last: &Linked, offset: u64) -> Result<Sequence, Error> {
+    number_between(last, last.start.offset, last.start.next, offset)
+}
+
+/// The number of the first entry at or behind `until`, from a frame at `offset` whose first entry is `number`.
+pub(crate) fn number_between(
+    last: &Linked,
+    offset: u64,
+    mut number: Sequence,
+    until: u64,
+) -> Result<Sequence, Error> {
+    let mut window = Window::new(&last.file, until);
+    let mut at = offset;
+    while at < until {
+        let bytes = window.bytes_at(at, FRAME_HEADER_BYTES)?;
+        let Ok(frame) = FrameHeader::decode(bytes, last.header.life, at) else { break };
+        number = frame.next_sequence().unwrap_or(number);
+        at += frame.layout(last.header.checksum).end;
+    }
+    Ok(number)
+}

@@ -1,0 +1,319 @@
+//! Which files hold the log, in which order, and where each of them ends.
+//!
+//! ```text
+//!  highest ─▶ its LINK: "segment 3 ends at X, the next entry is 17" ─▶ 4 is skipped ─▶ 3, up to X and 17 ─▶ …
+//!             no LINK?  what comes next below is taken, up to the first number found here
+//! ```
+//!
+//! A LINK that verifies is believed: what it cut off, and what it leads past, does not come back.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use wal_format::{
+    ANCHOR_FILE, Anchor, ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, HeaderFault,
+    LINK_FRAME_BYTES, Life, Link, LogId, MAX_SEGMENT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    Sequence,
+};
+
+use super::scan::Scan;
+use super::summary::{Aside, SalvageSummary, SetAside};
+use crate::error::{Damage, DamageKind, Error};
+use crate::files::anchor::{self, Slots};
+use crate::files::named::Named;
+use crate::files::names::{Catalog, segment_path};
+use crate::files::window::Window;
+use crate::io::{Access, Directory, FileKind};
+use crate::rules::Rules;
+
+/// One file and how to read it.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) name: SegmentName,
+    pub(super) path: PathBuf,
+    pub(super) life: Life,
+    pub(super) checksum: ChecksumKind,
+    pub(super) file_bytes: u64,
+    log: Option<LogId>,
+    link: Option<Link>,
+}
+
+/// A segment of the log: one file, or several copies of it.
+#[derive(Clone, Debug)]
+pub(super) struct Plot {
+    pub(super) sources: Vec<Source>,
+    pub(super) link: Option<Link>,
+    /// The number of its first entry, as far as anything tells.
+    pub(super) start: Option<Sequence>,
+    /// Where it ends, as the LINK of the next segment says.
+    pub(super) end: Option<End>,
+    /// Entries at or beyond this one are in later segments, or nowhere.
+    pub(super) before: Option<Sequence>,
+    /// Its end is stated, or nothing is known to have followed it. Otherwise the LINK behind it is lost, and with it
+    /// whether a cut had dropped some of it.
+    pub(super) certain: bool,
+}
+
+/// An end that a LINK states.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) offset: u64,
+    pub(super) next: Sequence,
+    /// The segment whose LINK it is.
+    pub(super) by: SegmentNumber,
+    /// It says that something behind it is no part of the log.
+    pub(super) is_cut: bool,
+}
+
+/// The log as far as its heads tell.
+pub(super) struct Plan {
+    /// Oldest first.
+    pub(super) plots: Vec<Plot>,
+    /// What the anchor says, if it can be read and is this log's.
+    pub(super) anchor: Option<Anchor>,
+    pub(super) summary: SalvageSummary,
+}
+
+/// Reads names, anchor and heads.
+pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
+    let catalog = Catalog::read(directory)?;
+    let mut summary = SalvageSummary { ignored_names: catalog.ignored, ..SalvageSummary::default() };
+    let anchor = read_anchor(directory, &catalog, &mut summary);
+    let mut sources = Vec::new();
+    for (&number, &kind) in &catalog.segments {
+        sources.extend(read_head(directory, number, kind, anchor.as_ref(), &mut summary));
+    }
+    let log = whose(&sources, anchor.as_ref());
+    let anchor = anchor.filter(|anchor| log.is_none_or(|log| log == anchor.log));
+    summary.log = log.or(anchor.map(|anchor| anchor.log));
+    let mut by_number: BTreeMap<SegmentNumber, Vec<Source>> = BTreeMap::new();
+    for source in sources {
+        if source.log.is_some() && source.log != log {
+            summary.aside.push(SetAside { file: source.path, offset: 0, why: Aside::OtherLog });
+        } else {
+            by_number.entry(source.life.segment).or_default().push(source);
+        }
+    }
+    let mut plots = bounded(directory, by_number, anchor.as_ref(), &mut summary)?;
+    plots.reverse();
+    // A segment that was prepared and not used yet holds nothing.
+    plots.retain(|plot| plot.start.is_some());
+    summary.segments = plots.len() as u64;
+    Ok(Plan { plots, anchor, summary })
+}
+
+fn read_anchor(directory: &dyn Directory, catalog: &Catalog, summary: &mut SalvageSummary) -> Option<Anchor> {
+    let opened = anchor::open(directory, catalog.anchor, Access::Read);
+    let slots = opened.and_then(|file| file.as_ref().map_or(Ok(Slots::NONE), Slots::read));
+    let kind = match slots {
+        Ok(slots) => match slots.newest(Rules::default()) {
+            Some(anchor) => return Some(anchor),
+            None => DamageKind::Anchor(slots.fault()),
+        },
+        Err(Error::Unsupported { fault, .. }) => DamageKind::Anchor(fault),
+        Err(Error::Damaged(damage)) => damage.kind,
+        Err(_) => DamageKind::Unreadable,
+    };
+    let file = directory.path().join(ANCHOR_FILE);
+    summary.damages.push(Damage { file, offset: 0, sequences: None, kind });
+    None
+}
+
+/// One file by its headers and its LINK; `None` when nothing tells what it is.
+fn read_head(
+    directory: &dyn Directory,
+    number: SegmentNumber,
+    kind: FileKind,
+    anchor: Option<&Anchor>,
+    summary: &mut SalvageSummary,
+) -> Option<Source> {
+    let (name, path) = (SegmentName::of(number), segment_path(directory, number));
+    if kind != FileKind::Regular {
+        summary.aside.push(SetAside { file: path, offset: 0, why: Aside::NotAFile(kind) });
+        return None;
+    }
+    let damage =
+        |offset, kind| Damage { file: segment_path(directory, number), offset, sequences: None, kind };
+    let opened = Named::open(directory, name.as_str(), Access::Read);
+    let Ok((file, file_bytes)) = opened.and_then(|file| file.length().map(|bytes| (file, bytes))) else {
+        summary.damages.push(damage(0, DamageKind::Unreadable));
+        return None;
+    };
+    let file_bytes = file_bytes.min(MAX_SEGMENT_BYTES);
+    let mut window = Window::tolerant(&file, file_bytes);
+    let head = window.bytes_at(0, HEAD_BYTES).unwrap_or_default();
+    let at = |offset: u64| head.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+    let headers = [0, HEADER_COPY_OFFSET].map(|offset| (offset, SegmentHeader::decode(at(offset))));
+    for (offset, header) in headers {
+        match header {
+            Err(fault) => summary.damages.push(damage(offset, DamageKind::Header(fault))),
+            Ok(header) if header.life.segment != number => {
+                summary.damages.push(damage(offset, DamageKind::Misnamed { found: header.life.segment }));
+            }
+            Ok(_) => {}
+        }
+    }
+    let first_frame = at(FIRST_FRAME_OFFSET);
+    let linked = |life| Link::decode(first_frame, life);
+    let valid = || headers.iter().filter_map(|(_, header)| header.as_ref().ok());
+    let header = valid().find(|header| linked(header.life).is_ok()).or_else(|| valid().next()).copied();
+    let Some((log, life, checksum)) = header
+        .map(|header| (Some(header.log), header.life, header.checksum))
+        .or_else(|| named_by_anchor(&file, file_bytes, number, anchor))
+    else {
+        let why = Aside::NoHeader;
+        // Nothing was ever written to it, or nothing of that has survived.
+        let blank =
+            headers.iter().all(|(_, header)| matches!(header, Err(HeaderFault::Blank | HeaderFault::Short)));
+        if blank && window.bytes_at(FIRST_FRAME_OFFSET, 1).is_ok_and(|bytes| bytes == [0] || bytes.is_empty())
+        {
+            summary.damages.retain(|damage| damage.file != path);
+        }
+        summary.aside.push(SetAside { file: path, offset: 0, why });
+        return None;
+    };
+    let link = linked(life);
+    match (window.take_hole(), link) {
+        (Some(hole), _) => summary.damages.push(damage(hole, DamageKind::Unreadable)),
+        (None, Err(fault)) if fault != FrameFault::Blank => {
+            summary.damages.push(damage(FIRST_FRAME_OFFSET, DamageKind::Link(fault)));
+        }
+        _ => {}
+    }
+    Some(Source { name, path, life, checksum, file_bytes, log, link: link.ok().map(|(link, _)| link) })
+}
+
+const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
+const _: () = assert!((HEAD_BYTES - LINK_FRAME_BYTES) as u64 == FIRST_FRAME_OFFSET);
+
+/// The life of the active segment is in the anchor too. Its checksum is not: that with which its first frame
+/// verifies.
+fn named_by_anchor(
+    file: &Named,
+    file_bytes: u64,
+    number: SegmentNumber,
+    anchor: Option<&Anchor>,
+) -> Option<(Option<LogId>, Life, ChecksumKind)> {
+    let anchor = anchor?;
+    let (segment, salt) = anchor.active.filter(|(segment, _)| *segment == number)?;
+    let life = Life { segment, salt };
+    let verifies = |&kind: &ChecksumKind| {
+        let found = Scan::new(file, life, kind, None, file_bytes).next(Sequence::ZERO);
+        found.is_ok_and(|found| found.is_some())
+    };
+    let kinds = [1, 2].into_iter().filter_map(ChecksumKind::from_code);
+    let checksum = kinds.into_iter().find(verifies).unwrap_or(anchor.next_checksum);
+    Some((Some(anchor.log), life, checksum))
+}
+
+/// The log that most of the files belong to; of as many, the anchor's, or else the one with the highest segment.
+fn whose(sources: &[Source], anchor: Option<&Anchor>) -> Option<LogId> {
+    let count = |log| sources.iter().filter(|source| source.log == Some(log)).count();
+    let logs = sources.iter().filter_map(|source| source.log.map(|log| (log, source.life.segment)));
+    logs.max_by_key(|&(log, segment)| (count(log), anchor.is_some_and(|anchor| anchor.log == log), segment))
+        .map(|(log, _)| log)
+}
+
+/// The segments of the log, highest first, each with where it ends.
+fn bounded(
+    directory: &dyn Directory,
+    by_number: BTreeMap<SegmentNumber, Vec<Source>>,
+    anchor: Option<&Anchor>,
+    summary: &mut SalvageSummary,
+) -> Result<Vec<Plot>, Error> {
+    let mut plots = Vec::new();
+    // The lowest number that a later segment begins with, and which one that is.
+    let mut before: Option<(Sequence, SegmentNumber)> = None;
+    // What the LINK above says: who said it, the segment that it names, and the end there.
+    let mut above: Option<(SegmentNumber, Option<SegmentNumber>, End)> = None;
+    for (number, sources) in by_number.into_iter().rev() {
+        let why = match above {
+            _ if anchor.is_some_and(|anchor| number < anchor.first_segment) => Some(Aside::Dropped),
+            Some((by, named, _)) if named.is_none_or(|named| number > named) => Some(Aside::Skipped { by }),
+            _ => None,
+        };
+        if let Some(why) = why {
+            let aside = sources.into_iter().map(|source| SetAside { file: source.path, offset: 0, why });
+            summary.aside.extend(aside);
+            continue;
+        }
+        let sources = one_life(sources, anchor, summary);
+        let link = sources.iter().find_map(|source| source.link);
+        if let Some(durable) = anchor.and_then(|anchor| anchor.durable)
+            && number < durable.segment
+        {
+            // Every entry of an earlier segment is in front of a number that a later one has had.
+            before = before.into_iter().chain([(durable.next, durable.segment)]).min();
+        }
+        let end = above.filter(|(_, named, _)| *named == Some(number)).map(|(_, _, end)| end);
+        let start = match link {
+            Some(link) => Some(link.next),
+            None => first_number(directory, &sources)?,
+        };
+        if let Some((first, by)) = before
+            && end.is_none()
+            && start > Some(first)
+        {
+            // A later one begins in front of it. The LINK that leads past it is lost.
+            let why = Aside::Skipped { by };
+            let aside = sources.into_iter().map(|source| SetAside { file: source.path, offset: 0, why });
+            summary.aside.extend(aside);
+            continue;
+        }
+        let certain = end.is_some() || before.is_none();
+        let stated = before.into_iter().chain(end.map(|end| (end.next, end.by))).min();
+        // A spare has none; what the next segment builds on has lost it.
+        if start.is_none() && end.is_some() {
+            let kind = DamageKind::Link(FrameFault::Blank);
+            let file = sources[0].path.clone();
+            summary.damages.push(Damage { file, offset: FIRST_FRAME_OFFSET, sequences: None, kind });
+        }
+        plots.push(Plot { sources, link, start, end, before: stated.map(|(first, _)| first), certain });
+        before = stated.into_iter().chain(start.map(|start| (start, number))).min();
+        above = link.and_then(|link| {
+            let named = link.predecessor.map(|predecessor| predecessor.segment);
+            // One that names a segment which cannot come before it is not believed.
+            let offset = link.predecessor.map_or(0, |predecessor| predecessor.end_offset);
+            let end = End { offset, next: link.next, by: number, is_cut: link.reason.is_cut() };
+            named.is_none_or(|named| named < number).then_some((number, named, end))
+        });
+    }
+    Ok(plots)
+}
+
+/// Of files that claim the same number, those of the life that the log had: the anchor's, or one with a LINK.
+fn one_life(sources: Vec<Source>, anchor: Option<&Anchor>, summary: &mut SalvageSummary) -> Vec<Source> {
+    let active = anchor.and_then(|anchor| anchor.active);
+    let is_active = |source: &&Source| active == Some((source.life.segment, source.life.salt));
+    let chosen =
+        sources.iter().find(is_active).or_else(|| sources.iter().find(|source| source.link.is_some()));
+    let Some(life) = chosen.or(sources.first()).map(|source| source.life) else { return sources };
+    let (ours, others): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.life == life);
+    let aside = others.into_iter().map(|other| other.path);
+    summary.aside.extend(aside.map(|file| SetAside { file, offset: 0, why: Aside::OtherLife }));
+    ours
+}
+
+/// The number that the first genuine frame of a segment without a LINK bears.
+fn first_number(directory: &dyn Directory, sources: &[Source]) -> Result<Option<Sequence>, Error> {
+    let mut first: Option<Sequence> = None;
+    for source in sources {
+        if let Ok(mut scan) = source.scan(directory, None, source.file_bytes) {
+            first = first.into_iter().chain(scan.first_number()?).min();
+        }
+    }
+    Ok(first)
+}
+
+impl Source {
+    /// Opens the file.
+    pub(super) fn scan(
+        &self,
+        directory: &dyn Directory,
+        first: Option<Sequence>,
+        limit: u64,
+    ) -> Result<Scan, Error> {
+        let file = Named::open(directory, self.name.as_str(), Access::Read)?;
+        Ok(Scan::new(&file, self.life, self.checksum, first, limit.min(self.file_bytes)))
+    }
+}

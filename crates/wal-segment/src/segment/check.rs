@@ -1,0 +1,148 @@
+//! Checks what stands behind a frame's header, in bounded memory: a large frame goes piece by piece.
+
+use wal_format::{
+    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, INDEX_POINT_BYTES,
+    SEAL_FIXED_BYTES, Seal, SealIndex, SealKind, TableEntry,
+};
+
+use crate::error::Error;
+use crate::files::window::Window;
+use crate::segment::index::SealSeen;
+/// The bytes of one segment, and how its payloads are checked.
+pub(crate) struct FrameCheck {
+    pub(crate) checksum: ChecksumKind,
+    pub(crate) frames_window: Window,
+    /// Payloads of a frame that does not fit a window go through one of their own.
+    pub(crate) payload_window: Window,
+}
+
+/// A value, or what is wrong with the bytes; or why they could not be had.
+pub(crate) type Checked<T> = Result<Result<T, FrameFault>, Error>;
+
+impl FrameCheck {
+    /// Two windows on the same file.
+    pub(crate) fn new(checksum: ChecksumKind, frames_window: Window, payload_window: Window) -> FrameCheck {
+        FrameCheck { checksum, frames_window, payload_window }
+    }
+
+    /// Most frames fit the window and are checked where they lie; a larger one goes piece by piece.
+    pub(crate) fn check_data(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let frame_bytes = usize::try_from(frame.layout(self.checksum).end).unwrap_or(usize::MAX);
+        let bytes = self.frames_window.bytes_at(offset, frame_bytes)?;
+        if bytes.len() == frame_bytes {
+            let decoded = DataFrame::decode(bytes, frame, self.checksum);
+            return Ok(decoded.and_then(|data| data.entries().try_for_each(|entry| entry.map(|_| ()))));
+        }
+        match self.check_table(frame, offset)? {
+            Ok(()) => self.check_payloads(frame, offset),
+            Err(fault) => Ok(Err(fault)),
+        }
+    }
+
+    pub(crate) fn check_table(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let row_bytes = TableEntry::bytes(self.checksum);
+        let mut at = offset + FRAME_HEADER_BYTES as u64;
+        let mut left = frame.entries as usize * row_bytes;
+        let mut crc = Digest::new(ChecksumKind::Crc32);
+        let mut sum = 0_u64;
+        while left > 0 {
+            // Whole rows, so that none is split between two pieces.
+            let piece = self.frames_window.bytes_at(at, left.min(TABLE_PIECE_ROWS * row_bytes))?;
+            let piece = &piece[..piece.len() - piece.len() % row_bytes];
+            if piece.is_empty() {
+                return Ok(Err(FrameFault::Short));
+            }
+            crc.update(piece);
+            let rows = piece.chunks_exact(row_bytes);
+            sum += rows.map(|row| u64::from(TableEntry::decode(row, self.checksum).length)).sum::<u64>();
+            at += piece.len() as u64;
+            left -= piece.len();
+        }
+        let matches = crc.finish() == u64::from(frame.table_crc) && sum == u64::from(frame.payload_bytes);
+        Ok(if matches { Ok(()) } else { Err(FrameFault::Table) })
+    }
+
+    fn check_payloads(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let layout = frame.layout(self.checksum);
+        let row_bytes = TableEntry::bytes(self.checksum);
+        let mut row_at = offset + FRAME_HEADER_BYTES as u64;
+        let mut at = offset + layout.payload_start;
+        for entry in 0..frame.entries {
+            let row = self.frames_window.bytes_at(row_at, row_bytes)?;
+            if row.len() < row_bytes {
+                return Ok(Err(FrameFault::Short));
+            }
+            let row = TableEntry::decode(row, self.checksum);
+            let mut left = row.length as usize;
+            let mut digest = Digest::new(self.checksum);
+            while left > 0 {
+                let piece = self.payload_window.bytes_at(at, left)?;
+                if piece.is_empty() {
+                    return Ok(Err(FrameFault::Short));
+                }
+                digest.update(piece);
+                at += piece.len() as u64;
+                left -= piece.len();
+            }
+            if digest.finish() != row.digest {
+                return Ok(Err(FrameFault::Payload { entry }));
+            }
+            row_at += row_bytes as u64;
+        }
+        let padding = usize::try_from(layout.end - layout.payload_end).expect("less than FRAME_ALIGN");
+        let padding = self.payload_window.bytes_at(at, padding)?;
+        Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err(FrameFault::Padding) })
+    }
+
+    /// Checks the fixed part of a SEAL, and tells what is in it. A bad index or section is no fault.
+    pub(crate) fn check_seal(&mut self, frame: &FrameHeader, offset: u64) -> Checked<SealSeen> {
+        let fixed = FRAME_HEADER_BYTES + SEAL_FIXED_BYTES;
+        let seal = match Seal::decode(self.frames_window.bytes_at(offset, fixed)?, frame) {
+            Ok(seal) => seal,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let index_offset = offset + fixed as u64;
+        let index_crc = self.crc(index_offset, seal.index_bytes())?;
+        let last = index_offset + seal.points_bytes() as u64;
+        let last_point = match seal.points() {
+            0 => None,
+            _ => SealIndex::point(
+                self.payload_window.bytes_at(last - INDEX_POINT_BYTES as u64, INDEX_POINT_BYTES)?,
+            ),
+        };
+        let is_good = index_crc == Some(seal.index_crc()) && last_point.is_some() == (seal.points() > 0);
+        Ok(Ok(SealSeen {
+            offset,
+            end: offset + frame.layout(self.checksum).end,
+            is_final: seal.kind == SealKind::Final,
+            index_is_good: is_good,
+            previous: seal.previous,
+            last_point: last_point.filter(|_| is_good),
+        }))
+    }
+
+    /// Checks the body of a frame that is passed over.
+    pub(crate) fn check_body(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+        let body_offset = offset + FRAME_HEADER_BYTES as u64;
+        let crc = self.crc(body_offset, frame.payload_bytes as usize)?;
+        Ok(if crc == Some(frame.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
+    }
+
+    /// The CRC-32 of some bytes, piece by piece; none when the file ends among them.
+    fn crc(&mut self, mut offset: u64, mut left: usize) -> Result<Option<u32>, Error> {
+        let mut crc = Digest::new(ChecksumKind::Crc32);
+        while left > 0 {
+            let piece = self.payload_window.bytes_at(offset, left)?;
+            if piece.is_empty() {
+                return Ok(None);
+            }
+            crc.update(piece);
+            offset += piece.len() as u64;
+            left -= piece.len();
+        }
+        Ok(u32::try_from(crc.finish()).ok())
+    }
+}
+
+/// How many rows of an entry table are checked at a time.
+const TABLE_PIECE_ROWS: usize = 4096;

@@ -1,0 +1,4 @@
+//! A full check, and a copy.
+
+pub(crate) mod copy;
+pub(crate) mod verify;

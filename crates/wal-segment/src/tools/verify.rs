@@ -1,0 +1,146 @@
+//! Checks every byte of a log: all frames of all segments, all links, all names against headers.
+
+use std::path::PathBuf;
+
+use wal_format::{FrameFault, HEADER_COPY_OFFSET};
+
+use crate::error::{Damage, DamageKind, Error, Lost};
+use crate::files::named::Named;
+use crate::files::names::segment_path;
+use crate::follow::tailer::explain;
+use crate::io::Directory;
+use crate::reader::shelf::open_span;
+use crate::recovery::open::look_for;
+use crate::recovery::report::{Ending, Recovery};
+use crate::recovery::settle::Purpose;
+use crate::salvage::{Losses, all_losses};
+use crate::segment::head::header_at;
+use crate::segment::span::{Span, Tip};
+use crate::segment::walk::{self, Stop};
+
+/// What a full check found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verification {
+    /// How the log ended, judged as an open judges it.
+    pub recovery: Recovery,
+    /// DATA frames that verified.
+    pub frames: u64,
+    /// Entries in them; in a damaged log, all that can be read.
+    pub entries: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Damage in the order of the log, with up to 1,000 places where entries are lost.
+    pub damages: Vec<Damage>,
+    /// What is lost in all.
+    pub losses: Losses,
+    /// Segments whose index is bad: a warning, for it is derived data.
+    pub bad_indexes: Vec<PathBuf>,
+}
+
+/// Reads all of the log in `directory`, without its lock and without changing a byte. Takes the time to
+/// read every byte once, those of a damaged log again for what is lost, and bounded memory.
+///
+/// # Errors
+/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`] or [`Error::CutOff`] when the log was
+/// truncated meanwhile, again and again. Damage is what it reports, not an error.
+pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
+    for _ in 1..VERIFICATIONS {
+        match verify_once(directory) {
+            Err(Error::Dropped { .. } | Error::CutOff { .. }) => {}
+            verified => return verified,
+        }
+    }
+    verify_once(directory)
+}
+
+/// How often is begun anew when entries are dropped meanwhile.
+const VERIFICATIONS: u32 = 4;
+
+fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
+    let (snapshot, recovery) = look_for(Purpose::Verify, directory)?;
+    let mut found = Verification {
+        recovery,
+        frames: 0,
+        entries: 0,
+        bytes: 0,
+        damages: Vec::new(),
+        losses: Losses::none(0),
+        bad_indexes: Vec::new(),
+    };
+    for span in snapshot.spans() {
+        match check_span(directory, &span, &mut found) {
+            Ok(()) => {}
+            Err(error) => {
+                let first = span.start.next.max(snapshot.first());
+                match explain(directory, &snapshot, first, error) {
+                    Error::Damaged(damage) => found.damages.push(damage),
+                    other => return Err(other),
+                }
+            }
+        }
+    }
+    if let Ending::Corrupt(damage) = &found.recovery.ending
+        && !found.damages.iter().any(|found| (&found.file, found.offset) == (&damage.file, damage.offset))
+    {
+        found.damages.push(damage.clone());
+    }
+    if found.damages.is_empty() {
+        found.losses = Losses::none(found.entries);
+    } else {
+        let known = std::mem::take(&mut found.damages);
+        (found.damages, found.losses) = all_losses(directory, known, &found.recovery)?;
+        found.entries = found.losses.readable;
+    }
+    Ok(found)
+}
+
+fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) -> Result<(), Error> {
+    let file = open_span(directory, span)?;
+    check_head(directory, span, &file)?;
+    let walked = walk::walk(&file, span.life, span.checksum, span.start, span.end.offset)?;
+    found.frames += walked.frames;
+    let first = found.recovery.first.max(span.start.next.value());
+    found.entries += walked.tip.next.min(span.end.next).value().saturating_sub(first);
+    found.bytes += walked.tip.offset;
+    if walked.bad_indexes > 0 {
+        found.bad_indexes.push(file.path.to_path_buf());
+    }
+    let Tip { offset, chain, next } = walked.tip;
+    let kind = if offset != span.end.offset {
+        match walked.stop {
+            Stop::Fault(fault) => DamageKind::Frame(fault),
+            Stop::Sealed => DamageKind::WrongEnd { expected: span.end.offset },
+        }
+    } else if chain != span.end.chain {
+        DamageKind::Frame(FrameFault::Order)
+    } else {
+        let Some((lost, kind)) = span.contradiction(walked.last_first, next) else { return Ok(()) };
+        let file = file.path.to_path_buf();
+        return Err(Error::Damaged(Damage { file, offset, sequences: Some(lost), kind }));
+    };
+    let start = match kind {
+        DamageKind::Frame(FrameFault::Payload { entry }) => next.advance(u64::from(entry)).unwrap_or(next),
+        _ => next,
+    };
+    let sequences = Some(Lost::between(start, span.end.next.max(start)));
+    Err(Error::Damaged(Damage { file: file.path.to_path_buf(), offset, sequences, kind }))
+}
+
+/// Both copies of the header: an open is content with one.
+fn check_head(directory: &dyn Directory, span: &Span, file: &Named) -> Result<(), Error> {
+    for offset in [0, HEADER_COPY_OFFSET] {
+        let damaged = |kind| {
+            let file = segment_path(directory, span.life.segment);
+            // The other copy was readable, so no entry is lost yet.
+            Err(Error::Damaged(Damage { file, offset, sequences: None, kind }))
+        };
+        match header_at(file, offset)? {
+            Ok(header) if header.life == span.life => {}
+            Ok(header) if header.life.segment == span.life.segment => return damaged(DamageKind::OtherLife),
+            Ok(header) => return damaged(DamageKind::Misnamed { found: header.life.segment }),
+            Err(fault) => return damaged(DamageKind::Header(fault)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Giving back the space that closed segments do not need: what was reserved behind the end of the log in them.
+//!
+//! A life that is killed leaves its last segment long. Once the LINK of the next one is durable nobody writes
+//! there again, and the file is shortened to that end.
+//!
+//! Invariant: only a segment that was the log's last one until its end was stated is shortened. Nobody has mapped
+//! it further, because only closed segments are mapped. One in which a truncation has set the end back may be
+//! mapped, here or in another process, up to its older end; it stays as it is.
+
+use std::sync::Arc;
+
+use wal_format::{SegmentName, SegmentNumber};
+
+use super::Writer;
+use crate::files::named::Named;
+use crate::io::{Access, Directory};
+
+/// The end of the log in a closed segment whose file may be longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    pub(super) segment: SegmentNumber,
+    pub(super) end_offset: u64,
+}
+
+/// Segments whose files may be longer than they need be once they are closed.
+#[derive(Debug)]
+pub(super) struct Long {
+    segments: Vec<SegmentNumber>,
+    /// This life has begun a segment. One that only reads leaves everything as it is.
+    begun: bool,
+}
+
+impl Long {
+    /// As an open found them.
+    pub(super) fn new(segments: Vec<SegmentNumber>) -> Long {
+        Long { segments, begun: false }
+    }
+
+    /// The log goes on behind this one, which may be long.
+    pub(super) fn add(&mut self, segment: SegmentNumber) {
+        self.segments.push(segment);
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// A truncation has set the end of the log back into this segment.
+    pub(super) fn forget_from(&mut self, segment: SegmentNumber) {
+        self.segments.retain(|&long| long < segment);
+    }
+}
+
+impl Writer {
+    /// Whether there may be space to [give back](give_back).
+    #[must_use]
+    pub fn has_excess(&self) -> bool {
+        self.long.begun && !self.long.segments.is_empty() && self.is_linked() && !self.anchor_owed
+    }
+
+    /// Closed segments that are to be [shortened](give_back); what is left is given out by the next calls.
+    pub fn take_excess(&mut self) -> Vec<Excess> {
+        if !self.has_excess() {
+            return Vec::new();
+        }
+        let left = self.long.segments.len().saturating_sub(AT_A_TIME);
+        let last = self.spans.len().saturating_sub(1);
+        let spans = &self.spans[..last];
+        let excess = self.long.segments.drain(left..).filter_map(|segment| {
+            let span = &spans[spans.binary_search_by_key(&segment, |span| span.life.segment).ok()?];
+            let is_long = span.file_bytes.saturating_sub(span.end.offset) >= WORTHWHILE_BYTES;
+            is_long.then_some(Excess { segment, end_offset: span.end.offset })
+        });
+        excess.collect()
+    }
+
+    /// The files of these are as long as the log's part in them.
+    pub fn given_back(&mut self, shortened: &[Excess]) {
+        if shortened.is_empty() {
+            return;
+        }
+        for span in Arc::make_mut(&mut self.spans) {
+            let here = |excess: &&Excess| {
+                (excess.segment, excess.end_offset) == (span.life.segment, span.end.offset)
+            };
+            if let Some(excess) = shortened.iter().find(here) {
+                span.file_bytes = excess.end_offset;
+            }
+        }
+    }
+}
+
+/// Shortens these segments. Returns those for which that could be done; the others take space and do no harm. (Windows
+/// refuses it for a file that is mapped.)
+pub fn give_back(directory: &dyn Directory, mut excess: Vec<Excess>) -> Vec<Excess> {
+    excess.retain(|&Excess { segment, end_offset }| {
+        let file = Named::open(directory, SegmentName::of(segment).as_str(), Access::ReadWrite);
+        let shortened = file.and_then(|file| {
+            // It is never made longer, whoever has shortened it.
+            if file.length()? > end_offset { file.resize(end_offset) } else { Ok(()) }
+        });
+        shortened.is_ok()
+    });
+    excess
+}
+
+/// A call does not wait for more files than this.
+const AT_A_TIME: usize = 64;
+/// Less than a block gives nothing back.
+pub(super) const WORTHWHILE_BYTES: u64 = 4096;
