@@ -108,12 +108,9 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
     if low.is_none() {
         // A point that leads nowhere says nothing about the place behind it either.
         high = (end.offset, end.next);
-        low = match next_data_frame(frames, start.offset, start.chain, start.next)? {
-            None => beyond(frames, start.offset..high.0, start.next..high.1)?,
-            found => found,
-        };
+        low = following(frames, start, high, sequence)?;
     }
-    let Some(mut low) = low.filter(|low| low.header.first <= sequence) else { return Ok(None) };
+    let Some(mut low) = low else { return Ok(None) };
     let mut guesses = 0;
     let mut slack = 0;
     loop {
@@ -128,14 +125,9 @@ fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Erro
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
-            let further = match next_data_frame(frames, low.end, low.chain, next)? {
-                None => beyond(frames, low.end..high.0, next..high.1)?,
-                found => found,
-            };
-            match further {
-                Some(further) if further.header.first <= sequence => low = further,
-                _ => return Ok(None),
-            }
+            let tip = Tip { offset: low.end, chain: low.chain, next };
+            let Some(further) = following(frames, tip, high, sequence)? else { return Ok(None) };
+            low = further;
             continue;
         }
         guesses += 1;
@@ -168,21 +160,31 @@ fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
 }
 
-/// The next DATA frame at or after `offset`, if it follows: SEALs of a close, and extension frames, may stand before it.
-fn next_data_frame(
+/// The next DATA frame after `tip`: the one that follows, or where that is damaged the first whole one before `high`. None
+/// where that begins after the number.
+fn following(
     frames: &mut Frames,
-    mut offset: u64,
-    mut chain: u32,
-    first: Sequence,
+    tip: Tip,
+    high: (u64, Sequence),
+    sequence: Sequence,
 ) -> Result<Option<Found>, Error> {
-    while let Ok(found) = frames.find(offset)? {
-        if found.header.previous != chain || found.header.first != first {
+    let found = match next_data_frame(frames, tip)? {
+        None => beyond(frames, tip.offset..high.0, tip.next..high.1)?,
+        found => found,
+    };
+    Ok(found.filter(|found| found.header.first <= sequence))
+}
+
+/// The next DATA frame after `tip`, if it follows: SEALs of a close, and extension frames, may stand before it.
+fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Found>, Error> {
+    while let Ok(found) = frames.find(tip.offset)? {
+        if found.header.previous != tip.chain || found.header.first != tip.next {
             break;
         }
         if found.header.kind == FrameKind::Data {
             return Ok(Some(found));
         }
-        (offset, chain) = (found.end, found.chain);
+        (tip.offset, tip.chain) = (found.end, found.chain);
     }
     Ok(None)
 }

@@ -23,7 +23,8 @@ use crate::recovery::settle::Purpose;
 use crate::recovery::survey::{Survey, survey};
 use crate::rules::{Rule, Rules};
 use crate::salvage::losses_at;
-use crate::segment::span::Tip;
+use crate::segment::head::Linked;
+use crate::segment::span::{Span, Tip};
 use crate::spares::pool_file::Waiting;
 use crate::writer::{OpenSegment, Settings, Start, Writer};
 
@@ -90,89 +91,39 @@ pub struct Opened {
 /// the new one, ends before [`Wanted::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
 /// [`Wanted::mode`] says; [`Error::Io`], [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
-    let directory_path = || directory.path().to_path_buf();
-    if wanted.mode == OpenMode::MustExist && Catalog::read(directory.as_ref())?.is_empty() {
-        return Err(Error::NoLog { directory: directory_path() });
+    let directory = directory.as_ref();
+    if wanted.mode == OpenMode::MustExist && Catalog::read(directory)?.is_empty() {
+        return Err(Error::NoLog { directory: directory.path().to_path_buf() });
     }
-    let lock = WriterLock::take(directory.as_ref(), wanted.rules)?;
-    if wanted.rules.keeps(Rule::OpenSyncsDirectory) {
-        sync_directory(directory.as_ref())?;
+    let rules = wanted.rules;
+    let lock = WriterLock::take(directory, rules)?;
+    if rules.keeps(Rule::OpenSyncsDirectory) {
+        sync_directory(directory)?;
     }
-    let survey = survey(directory.as_ref(), Purpose::Write, wanted.rules)?;
-    if let Some(damage) = survey.damage {
-        return Err(Error::Damaged(losses_at(directory.as_ref(), damage)));
-    }
-    match wanted.mode {
-        OpenMode::MustExist if survey.verdict == Verdict::New => {
-            return Err(Error::NoLog { directory: directory_path() });
-        }
-        OpenMode::CreateNew if survey.verdict != Verdict::New => {
-            return Err(Error::Exists { directory: directory_path() });
-        }
-        _ => {}
-    }
-    let first = wanted.first.unwrap_or(Sequence::ZERO);
-    let survey = if survey.verdict == Verdict::New { survey.beginning_at(first) } else { survey };
-    refuse_older(directory.as_ref(), &survey, wanted.at_least)?;
-    let mut recovery = Recovery::of(&survey);
-    let Survey {
-        verdict, catalog, anchor: anchored, mut spans, long, last, first, next, closed, index, ..
-    } = survey;
-
-    let known = anchored.as_ref().map(|anchored| anchored.newest);
-    let settings = Settings {
-        segment_bytes: wanted
-            .segment_bytes
-            .or(known.map(|anchor| anchor.next_segment_bytes))
-            .unwrap_or(DEFAULT_SEGMENT_BYTES)
-            .clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
-        checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
-    };
     // Before anything is touched: a refused log stays as it is.
-    let mut reason = match verdict {
-        Verdict::New | Verdict::Empty => LinkReason::Genesis,
-        Verdict::Torn => LinkReason::Torn,
-        Verdict::Sealed => LinkReason::Rollover,
-        Verdict::Clean | Verdict::Unclosed => LinkReason::Reopen,
-        Verdict::Refused(_) => return Err(refused_without_words(directory.as_ref())),
-    };
-    let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
-    let proven = last.is_some();
-    let mut anchor = match anchored {
-        Some(anchored) => {
-            AnchorFile::resume(anchored.file, &anchored.slots, anchored.newest, proven, wanted.rules)
+    let survey = accepted(directory, survey(directory, Purpose::Write, rules)?, wanted)?;
+    let mut reason = begun_because(survey.verdict).ok_or_else(|| refused_without_words(directory))?;
+    let mut recovery = Recovery::of(&survey);
+    let settings = settings(&survey, wanted);
+    let Survey { verdict, catalog, anchor, mut spans, long, last, first, next, closed, index, .. } = survey;
+
+    let slots_agree = anchor.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
+    let mut anchor = match anchor {
+        Some(found) => AnchorFile::resume(found.file, &found.slots, found.newest, last.is_some(), rules),
+        None => {
+            let genesis = genesis(directory, first, settings);
+            AnchorFile::remake(directory, &catalog, genesis, Vec::new(), rules)?
         }
-        None => AnchorFile::remake(
-            directory.as_ref(),
-            &catalog,
-            genesis(directory.as_ref(), first, settings),
-            Vec::new(),
-            wanted.rules,
-        )?,
     };
     let last_file = last.as_ref().map(|last| HeldFile::new(last.file.clone())).transpose()?;
-    let is_empty = |span: &crate::Span| span.start.offset == span.end.offset;
-    if !wanted.rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
+    let is_empty = |span: &Span| span.start.offset == span.end.offset;
+    if !rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
         spans.pop();
         reason = last.as_ref().map_or(reason, |last| last.link.reason);
     }
-    let rules = wanted.rules;
-    let goes_on = match verdict {
-        Verdict::Clean | Verdict::Unclosed => true,
-        Verdict::Torn => !rules.keeps(Rule::NothingAfterEnd),
-        Verdict::Sealed => !rules.keeps(Rule::FinalSealEnds),
-        Verdict::New | Verdict::Empty | Verdict::Refused(_) => false,
-    };
     // Where no segment is open, the first append begins one.
     let open = match last.zip(spans.last()) {
-        // Two writers that go on in one segment would write over each other. And what a later version asks of those who append
-        // to a segment with features is not known here.
-        Some((last, span))
-            if goes_on
-                && lock.is_certain()
-                && last.header.checksum == settings.checksum
-                && last.header.features == 0 =>
-        {
+        Some((last, span)) if goes_on(verdict, rules) && takes_frames(&last, &lock, settings) => {
             Some(OpenSegment::go_on(&last, span, settings, &index, rules)?)
         }
         _ => None,
@@ -181,7 +132,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     recovery.log = Some(known.log);
     let names = HeldNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
-    let left = leftovers(directory.as_ref(), &catalog, known.log, &spans);
+    let left = leftovers(directory, &catalog, known.log, &spans);
     let begun = spans.last().map_or(0, |span| span.begun_unix_ns);
     let latest_unix_ns = begun.max(index.last.map_or(0, |point| point.unix_ns));
     let start = Start {
@@ -206,14 +157,74 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     }
     // A truncation did not get to the end of this. Now the anchor does without them.
     if !writer.is_ahead_of(anchor.last()) {
-        remove_leftovers(directory.as_ref(), &left);
+        remove_leftovers(directory, &left);
     }
-    let (pool, shared) = Waiting::apart(directory.as_ref(), &catalog, rules);
+    let (pool, shared) = Waiting::apart(directory, &catalog, rules);
     for name in shared {
         // What cannot be removed is found by the next open; the pool of this one does not have it.
-        remove(directory.as_ref(), name.as_str()).ok();
+        remove(directory, name.as_str()).ok();
     }
     Ok(Opened { writer, anchor, names, directory_locked, pool, recovery })
+}
+
+/// The survey, where the log is whole and what was wanted; a new one begins where it is to begin.
+fn accepted(directory: &dyn Directory, survey: Survey, wanted: Wanted) -> Result<Survey, Error> {
+    if let Some(damage) = survey.damage {
+        return Err(Error::Damaged(losses_at(directory, damage)));
+    }
+    let is_new = survey.verdict == Verdict::New;
+    match wanted.mode {
+        OpenMode::MustExist if is_new => {
+            return Err(Error::NoLog { directory: directory.path().to_path_buf() });
+        }
+        OpenMode::CreateNew if !is_new => {
+            return Err(Error::Exists { directory: directory.path().to_path_buf() });
+        }
+        _ => {}
+    }
+    let first = wanted.first.unwrap_or(Sequence::ZERO);
+    let survey = if is_new { survey.beginning_at(first) } else { survey };
+    refuse_older(directory, &survey, wanted.at_least)?;
+    Ok(survey)
+}
+
+/// How the next segments are made: as is wanted, or else as the anchor says.
+fn settings(survey: &Survey, wanted: Wanted) -> Settings {
+    let known = survey.anchor.as_ref().map(|anchored| anchored.newest);
+    let segment_bytes = wanted.segment_bytes.or(known.map(|anchor| anchor.next_segment_bytes));
+    Settings {
+        segment_bytes: segment_bytes
+            .unwrap_or(DEFAULT_SEGMENT_BYTES)
+            .clamp(MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES),
+        checksum: wanted.checksum.or(known.map(|anchor| anchor.next_checksum)).unwrap_or_default(),
+    }
+}
+
+/// What the LINK says that begins the next segment; nothing where the log is refused.
+fn begun_because(verdict: Verdict) -> Option<LinkReason> {
+    match verdict {
+        Verdict::New | Verdict::Empty => Some(LinkReason::Genesis),
+        Verdict::Torn => Some(LinkReason::Torn),
+        Verdict::Sealed => Some(LinkReason::Rollover),
+        Verdict::Clean | Verdict::Unclosed => Some(LinkReason::Reopen),
+        Verdict::Refused(_) => None,
+    }
+}
+
+/// Whether the log goes on in its last segment, as far as its end is concerned.
+fn goes_on(verdict: Verdict, rules: Rules) -> bool {
+    match verdict {
+        Verdict::Clean | Verdict::Unclosed => true,
+        Verdict::Torn => !rules.keeps(Rule::NothingAfterEnd),
+        Verdict::Sealed => !rules.keeps(Rule::FinalSealEnds),
+        Verdict::New | Verdict::Empty | Verdict::Refused(_) => false,
+    }
+}
+
+/// Whether this writer may append to the last segment. Two that go on in one segment would write over each other. And what a
+/// later version asks of those who append to a segment with features is not known here.
+fn takes_frames(last: &Linked, lock: &WriterLock, settings: Settings) -> bool {
+    lock.is_certain() && last.header.checksum == settings.checksum && last.header.features == 0
 }
 
 /// Before anything is touched: a log that ends in front of what was acknowledged is left as it is.
