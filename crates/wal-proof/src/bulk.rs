@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
-use crate::kill::lines::Random;
-use crate::kill::program::Program;
-use crate::kill::{Policy, scratch};
+use wal_testing::random::Random;
+
+use crate::setup::program::{Policy, Program};
+use crate::setup::scratch::scratch;
 
 /// How much is sent, and how.
 #[derive(clap::Args)]

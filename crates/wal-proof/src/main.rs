@@ -11,6 +11,9 @@
 mod bulk;
 mod crash;
 mod kill;
+mod oracle;
+mod setup;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -29,7 +32,7 @@ enum Proof {
     /// Enumerates power cuts on the simulated disk and opens every image.
     Crash(crash::Arguments),
     /// Cuts the power under several real threads on the simulated disk.
-    Threads(crash::threads::Arguments),
+    Threads(threads::Arguments),
     /// Kills a real `wal append` again and again and looks for every acknowledged line.
     Kill(kill::Arguments),
     /// Sends millions of lines through `wal append` and `wal cat` and compares every byte.
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let held = match Arguments::parse().proof {
         Proof::Crash(arguments) => crash::run(&arguments),
-        Proof::Threads(arguments) => crash::threads::run(&arguments),
+        Proof::Threads(arguments) => threads::run(&arguments),
         Proof::Kill(arguments) => kill::run(&arguments),
         Proof::Bulk(arguments) => bulk::run(&arguments),
     };

@@ -1,5 +1,5 @@
 //! An allocator that counts, by thread: for tests that say "this thread allocates nothing here". A fork of
-//! the process. And an oracle of what several threads were told.
+//! the process. An oracle of what several threads were told. And random numbers that a seed gives again.
 //!
 //! The only unsafe code outside of `wal-io/src/mapping.rs`, and part of nothing that is shipped.
 
@@ -8,6 +8,7 @@
 #[cfg(unix)]
 pub mod fork;
 pub mod history;
+pub mod random;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,38 +1,19 @@
 //! Damages every frame of a quiescent log, one at a time, and compares the log's judgement with that of
-//! a classifier which knows the format but shares no code with recovery.
-//!
-//! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
-//! segment whose durable point lies behind it, the LINK of a later segment, or the anchor. Damage to an
-//! attested frame must be reported. Damage to a frame that nothing attests may look like a torn tail.
+//! the classifier in `oracle/disk.rs`: damage to an attested frame must be reported; damage to a frame that
+//! nothing attests may look like a torn tail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wal::sim::SimDisk;
 use wal::{ErrorKind, Options, Salvaged};
-use wal_format::{
-    ANCHOR_FILE, Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameHeader, FrameKind, LINK_FRAME_BYTES,
-    LOCK_FILE, Link, SLOT_BYTES, Seal, SealKind, SegmentHeader, SegmentName, SegmentNumber,
-};
+use wal_format::{ANCHOR_FILE, Anchor, FRAME_HEADER_BYTES, FrameKind, LOCK_FILE, SLOT_BYTES};
 
-use crate::crash::faulty::Faulty;
-use crate::crash::life::{Setup, shown};
-use crate::crash::world::{Broken, Promise, Shown, World};
-
-/// A frame as the classifier found it.
-#[derive(Clone, Debug)]
-struct Found {
-    file: String,
-    segment: u64,
-    start: usize,
-    end: usize,
-    kind: FrameKind,
-    first: u64,
-    entries: u64,
-    durable: u64,
-    /// No truncation has dropped an entry in it.
-    kept: bool,
-}
+use crate::oracle::disk::{Found, attested, attested_from_outside, frames};
+use crate::oracle::opens::shown;
+use crate::oracle::world::{Broken, Promise, Shown, World};
+use crate::setup::Setup;
+use crate::setup::faulty::Faulty;
 
 /// Damages each frame in several ways. Returns how many judgements were compared.
 pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u64) -> Result<u64, Broken> {
@@ -209,167 +190,4 @@ fn names_the_frame(disk: &SimDisk, error: &wal::Error, frame: &Found) -> Result<
         Some(number) => Err(format!("{damage} does not name entry {number}")),
         None => Ok(()),
     }
-}
-
-/// The highest segment with a LINK.
-pub(crate) fn highest_link(disk: &SimDisk) -> u64 {
-    let linked = |file: &String| {
-        link_of(&disk.contents(file)?)?;
-        SegmentName::parse(file)
-    };
-    disk.names().iter().filter_map(linked).map(SegmentNumber::value).max().unwrap_or(0)
-}
-
-/// How far a log that was closed has gone on in its last segment, as a disk shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum GoesOn {
-    /// The newest slot of the anchor says that the log is closed.
-    Closed,
-    /// It does not say so any more, and the last frame is the SEAL of the close.
-    StatedOpen,
-    /// Frames follow the SEAL of a close.
-    Behind,
-}
-
-impl GoesOn {
-    pub(crate) const ALL: [GoesOn; 3] = [GoesOn::Closed, GoesOn::StatedOpen, GoesOn::Behind];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            GoesOn::Closed => "of these: closed",
-            GoesOn::StatedOpen => "of these: closed, and stated to be open",
-            GoesOn::Behind => "of these: frames behind the SEAL of a close",
-        }
-    }
-
-    /// None when the last segment was not closed.
-    pub(crate) fn seen(disk: &SimDisk) -> Option<GoesOn> {
-        let (anchor, held) = held_segments(disk);
-        let last = held.last()?;
-        let frames = frames_of(disk, last)?;
-        let seal = frames.iter().rposition(|frame| is_close(disk, frame))?;
-        let is_closed = anchor.is_some_and(|anchor| anchor.seal_offset == Some(frames[seal].start as u64));
-        Some(match frames.len() - seal {
-            _ if is_closed => GoesOn::Closed,
-            1 => GoesOn::StatedOpen,
-            _ => GoesOn::Behind,
-        })
-    }
-}
-
-fn is_close(disk: &SimDisk, frame: &Found) -> bool {
-    let closes = || {
-        let bytes = disk.contents(&frame.file)?;
-        let life = SegmentHeader::decode(&bytes).ok()?.life;
-        let header = FrameHeader::decode(&bytes[frame.start..], life, frame.start as u64).ok()?;
-        let seal = Seal::decode(&bytes[frame.start..], &header).ok()?;
-        Some(seal.kind == SealKind::Close)
-    };
-    closes() == Some(true)
-}
-
-/// All frames of all segments that hold the log, by walking headers.
-fn frames(disk: &SimDisk) -> Vec<Found> {
-    let (begins, held) = held_segments(disk);
-    let first = begins.map_or(0, |anchor| anchor.first.value());
-    let mut found: Vec<Found> = held.iter().filter_map(|held| frames_of(disk, held)).flatten().collect();
-    for frame in &mut found {
-        frame.kept &= frame.kind != FrameKind::Data || frame.first >= first;
-    }
-    found
-}
-
-/// The frames of one segment.
-fn frames_of(disk: &SimDisk, held: &Held) -> Option<Vec<Found>> {
-    let Held { file, end } = held;
-    let (number, bytes) = (SegmentName::parse(file)?, disk.contents(file)?);
-    let header = SegmentHeader::decode(&bytes).ok()?;
-    let mut found = Vec::new();
-    let mut start = usize::try_from(FIRST_FRAME_OFFSET).unwrap_or(0);
-    Link::decode(&bytes[start.min(bytes.len())..], header.life).ok()?;
-    let (mut previous, mut next) = (None, None);
-    while let Ok(frame) = FrameHeader::decode(&bytes[start..], header.life, start as u64) {
-        let follows = previous.is_none_or(|chain| chain == frame.previous)
-            && next.is_none_or(|next| next == frame.first.value());
-        let frame_end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
-        // Frames behind the end that the next LINK states are void.
-        let void = end.is_some_and(|(offset, _)| frame_end as u64 > offset);
-        if !follows || void || frame_end > bytes.len() {
-            break;
-        }
-        let entries = u64::from(frame.entries);
-        let end_number = frame.first.value() + entries;
-        found.push(Found {
-            file: file.clone(),
-            segment: number.value(),
-            start,
-            end: frame_end,
-            kind: frame.kind,
-            first: frame.first.value(),
-            entries,
-            durable: frame.durable_offset,
-            kept: frame.kind != FrameKind::Data || end.is_none_or(|(_, next)| end_number <= next),
-        });
-        previous = bytes[start..].first_chunk().map(FrameHeader::chain_value);
-        next = Some(end_number);
-        start = frame_end;
-    }
-    Some(found)
-}
-
-/// A segment that holds a part of the log, and where the next one says that it ends: offset and next number.
-struct Held {
-    file: String,
-    end: Option<(u64, u64)>,
-}
-
-/// From the highest LINK back to the first segment that the anchor names, oldest first.
-fn held_segments(disk: &SimDisk) -> (Option<Anchor>, Vec<Held>) {
-    let anchors = disk.contents(ANCHOR_FILE).unwrap_or_default();
-    let anchors = anchors.chunks(SLOT_BYTES).filter_map(|slot| Anchor::decode(slot).ok());
-    let newest = anchors.max_by_key(|anchor| anchor.generation);
-    let first_segment = newest.map_or(0, |anchor| anchor.first_segment.value());
-    let mut held = Vec::new();
-    let (mut number, mut end) = (highest_link(disk), None);
-    while let Some(segment) = SegmentNumber::new(number).filter(|_| number >= first_segment) {
-        let file = SegmentName::of(segment).as_str().to_owned();
-        let Some(link) = disk.contents(&file).and_then(|bytes| link_of(&bytes)) else { break };
-        held.push(Held { file, end });
-        let Some(predecessor) = link.predecessor else { break };
-        (number, end) = (predecessor.segment.value(), Some((predecessor.end_offset, link.next.value())));
-    }
-    held.reverse();
-    (newest, held)
-}
-
-fn link_of(bytes: &[u8]) -> Option<Link> {
-    let header = SegmentHeader::decode(bytes).ok()?;
-    let start = usize::try_from(FIRST_FRAME_OFFSET).ok()?;
-    let frame = bytes.get(start..start + LINK_FRAME_BYTES)?;
-    Link::decode(frame, header.life).ok().map(|(link, _)| link)
-}
-
-/// Whether something else on the disk says that the frame was durable.
-fn attested(disk: &SimDisk, frames: &[Found], index: usize) -> bool {
-    let frame = &frames[index];
-    let by_later_frame = frames.iter().any(|other| {
-        other.segment == frame.segment && other.start > frame.start && other.durable >= frame.end as u64
-    });
-    by_later_frame || attested_from_outside(disk, frames, frame)
-}
-
-/// Whether another file says so.
-fn attested_from_outside(disk: &SimDisk, frames: &[Found], frame: &Found) -> bool {
-    let by_link = frames.iter().any(|other| other.segment > frame.segment);
-    let by_anchor = disk.contents(ANCHOR_FILE).is_some_and(|bytes| {
-        bytes.chunks(SLOT_BYTES).filter_map(|slot| Anchor::decode(slot).ok()).any(|anchor| {
-            let named = frame.kind == FrameKind::Link
-                && anchor.active.is_some_and(|(active, _)| active.value() >= frame.segment);
-            let durable = anchor.durable.is_some_and(|point| {
-                (point.segment.value(), point.offset) >= (frame.segment, frame.end as u64)
-            });
-            named || durable
-        })
-    });
-    by_link || by_anchor
 }

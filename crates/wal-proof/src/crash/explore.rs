@@ -8,11 +8,13 @@ use wal::sim::{CallKind, CrashModel, Failure, Fault, FaultEffect, SimDisk, Times
 
 use crate::crash::damage;
 use crate::crash::ledger::Ledger;
-use crate::crash::life::{End, Setup, live, shown, shown_from};
-use crate::crash::policy::Policy;
+use crate::crash::life::{End, live};
+use crate::crash::replay::{Stage, Trail};
 use crate::crash::script::{Operation, Script};
-use crate::crash::trail::{Stage, Trail};
-use crate::crash::world::{After, Broken, Oracle, Promise, Shown, World};
+use crate::oracle::opens::{message_of, opens, shown};
+use crate::oracle::world::{After, Broken, Promise, World};
+use crate::setup::Setup;
+use crate::setup::policy::Policy;
 
 /// A promise that was not kept, and how to see it again.
 #[derive(Clone, Debug)]
@@ -236,63 +238,10 @@ impl<'a> Explorer<'a> {
 
 const SAMPLE_READ_ERRORS: u64 = 64;
 const SAMPLE_NESTED: u64 = 48;
-const SAMPLE_VIEW: u64 = 16;
+
 const SAMPLE_KILLED: u64 = 32;
 const SAMPLE_DAMAGED: u64 = 32;
 const NESTED_MODEL: CrashModel = CrashModel { exhaustive_up_to: 8, random: 3, tearing: 1, garbage: 1 };
-const BOTH_ENDS: CrashModel = CrashModel { exhaustive_up_to: 4, random: 0, tearing: 0, garbage: 0 };
-
-/// Opens an image and holds it against every promise that a power cut puts to the test.
-pub(crate) fn opens(setup: &Setup, image: &SimDisk, world: &impl Oracle, counter: u64) -> Result<(), Broken> {
-    let disk = image.kill();
-    if counter.is_multiple_of(SAMPLE_VIEW) {
-        looks(setup, &disk, world)?;
-    }
-    let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("{error}"));
-    let wal = setup.open(&disk).map_err(alarm)?;
-    let first = shown(&wal).map_err(alarm)?;
-    world.check(&first, After::PowerCut)?;
-    match setup.open(&disk) {
-        Err(error) if error.kind() == ErrorKind::Locked => {}
-        other => {
-            let how = format!("a second open beside the first one gives {:?}", other.err());
-            return Err(Broken::new(Promise::OneWriter, how));
-        }
-    }
-    drop(wal);
-    let again = |disk: &SimDisk, promise| {
-        let broken = |error| Broken::new(promise, format!("{error}"));
-        let second = setup.open(disk).and_then(|wal| shown(&wal)).map_err(broken)?;
-        if first == second {
-            return Ok(());
-        }
-        Err(Broken::new(promise, format!("{} entries, then {}", first.payloads.len(), second.payloads.len())))
-    };
-    for cut in disk.crash_images(BOTH_ENDS, counter) {
-        again(&cut, Promise::ShownStays)?;
-    }
-    again(&disk, Promise::OpeningTwiceIsTheSame)
-}
-
-/// A reader without the lock sees a prefix, no alarm, and changes nothing.
-fn looks(setup: &Setup, disk: &SimDisk, world: &impl Oracle) -> Result<(), Broken> {
-    let before = disk.hash();
-    match setup.options().open_read_only_in(setup.directory(disk)) {
-        Err(error) if error.kind() == ErrorKind::NoLog => {
-            world.check(&Shown { first: world.first(), payloads: Vec::new() }, After::PowerCut)?;
-        }
-        Err(error) => return Err(Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"))),
-        Ok(view) => {
-            let alarm = |error| Broken::new(Promise::CrashNeverCorrupts, format!("a look: {error}"));
-            world.check(&shown_from(view.first(), view.range(..)).map_err(alarm)?, After::PowerCut)?;
-        }
-    }
-    if disk.hash() == before {
-        Ok(())
-    } else {
-        Err(Broken::new(Promise::DamageIsReported, "a reader changed the directory"))
-    }
-}
 
 /// Lets each read of an open fail once. Returns how many were tried.
 fn read_errors(setup: &Setup, image: &SimDisk, world: &World) -> Result<u64, Broken> {
@@ -345,9 +294,4 @@ fn hash_of(world: &World) -> u64 {
     let mut hasher = DefaultHasher::new();
     world.hash(&mut hasher);
     hasher.finish()
-}
-
-pub(crate) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
 }

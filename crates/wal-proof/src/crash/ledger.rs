@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use wal::sim::SimDisk;
 
-use crate::crash::damage::GoesOn;
-use crate::crash::policy::Policy;
+use crate::crash::goes_on::GoesOn;
 use crate::crash::script::Operation;
-use crate::crash::world::Promise;
+use crate::oracle::world::Promise;
+use crate::setup::policy::Policy;
 
 /// What was tried.
 #[derive(Debug, Default)]

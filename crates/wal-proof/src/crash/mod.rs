@@ -6,33 +6,26 @@
 //! must be caught.
 
 mod damage;
-mod draw;
 mod explore;
-mod faulty;
+mod goes_on;
 mod ledger;
 mod life;
-mod paced;
-mod policy;
+mod replay;
 mod script;
-pub(crate) mod threads;
-mod trail;
-mod world;
 
-use std::sync::Mutex;
-use std::thread;
 use std::time::Instant;
 
-use wal::Checksum;
 use wal::sim::CrashModel;
+use wal_testing::random::Draw;
 
-use crate::crash::draw::Draw;
 use crate::crash::explore::{Checked, Explorer, Violation};
-use crate::crash::faulty::Faulty;
 use crate::crash::ledger::Ledger;
-use crate::crash::life::{SMALLEST_SEGMENT, Setup};
-use crate::crash::policy::Policy;
+use crate::crash::replay::Trail;
 use crate::crash::script::{Operation, Script};
-use crate::crash::trail::Trail;
+use crate::setup::cores::on_all_cores;
+use crate::setup::faulty::Faulty;
+use crate::setup::policy::Policy;
+use crate::setup::{Setup, setups};
 
 /// What to enumerate.
 #[derive(clap::Args, Clone, Debug)]
@@ -95,28 +88,6 @@ fn every_policy(arguments: &Arguments) -> Result<Ledger, Box<Violation>> {
     Ok(all)
 }
 
-/// What comes out for each, in their order.
-fn on_all_cores<J: Send, T: Send>(jobs: Vec<J>, act: impl Fn(J) -> T + Sync) -> Vec<T> {
-    let waiting = Mutex::new(jobs.into_iter().enumerate());
-    let done = Mutex::new(Vec::new());
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let job = waiting.lock().expect("nobody panics under it").next();
-                    let Some((place, job)) = job else { return };
-                    let outcome = act(job);
-                    done.lock().expect("nobody panics under it").push((place, outcome));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().expect("nobody panics under it");
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, outcome)| outcome).collect()
-}
-
 fn replay(tuple: &str) -> bool {
     let trail: Trail = match tuple.parse() {
         Ok(trail) => trail,
@@ -171,35 +142,6 @@ fn report(violation: &Violation) {
     println!("BROKEN after {} states: {}", violation.states, violation.broken.promise.words());
     println!("  {}", violation.broken.how);
     println!("  replay with --replay '{}'", violation.trail);
-}
-
-/// Setups in turn, so that each kind of log is visited early. Tuples name them by their place, so new
-/// ones come last.
-fn setups(faulty: Faulty) -> [Setup; 12] {
-    let setup = |policy, segment_bytes, checksum, anchor_lags| Setup {
-        policy,
-        segment_bytes,
-        checksum,
-        anchor_lags,
-        first: 0,
-        faulty,
-    };
-    // As if so many entries were dropped before.
-    let begins_at = |first, setup: Setup| Setup { first, ..setup };
-    [
-        setup(Policy::Immediate, SMALLEST_SEGMENT, Checksum::Crc32, false),
-        setup(Policy::None, 16 << 10, Checksum::Crc32, true),
-        setup(Policy::None, SMALLEST_SEGMENT, Checksum::Crc32, false),
-        setup(Policy::Immediate, 16 << 10, Checksum::Crc64, true),
-        setup(Policy::Grouped, 16 << 10, Checksum::Crc32, false),
-        setup(Policy::Periodic, SMALLEST_SEGMENT, Checksum::Crc32, true),
-        setup(Policy::Buffered, SMALLEST_SEGMENT, Checksum::Crc32, false),
-        setup(Policy::Grouped, SMALLEST_SEGMENT, Checksum::Crc64, true),
-        setup(Policy::Periodic, 16 << 10, Checksum::Crc64, false),
-        setup(Policy::Buffered, 16 << 10, Checksum::Crc32, true),
-        begins_at(5, setup(Policy::Immediate, SMALLEST_SEGMENT, Checksum::Crc32, false)),
-        begins_at(300, setup(Policy::None, SMALLEST_SEGMENT, Checksum::Crc64, true)),
-    ]
 }
 
 const THOROUGH: CrashModel = CrashModel { exhaustive_up_to: 64, random: 16, tearing: 4, garbage: 4 };
@@ -285,7 +227,7 @@ fn random_script(seed: u64, number: u64) -> Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crash::damage::GoesOn;
+    use crate::crash::goes_on::GoesOn;
 
     fn small(states: u64) -> Arguments {
         let faulty_states = if cfg!(zoo) { 400_000 } else { 3000 };

@@ -1,39 +1,6 @@
 //! Lines that can be made again at any time from a few numbers.
 
-/// `SplitMix64` (Steele, Lea, Flood, 2014): small, fast, and any seed is a good one.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// A stream of its own for each pair of numbers.
-    pub(crate) fn of(seed: u64, stream: u64) -> Random {
-        Random(mix(seed ^ mix(stream)))
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-
-    /// A number below `bound`, which is not zero. The bias is far too small to matter here.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Fills up with any bytes but line ends: each has the bit that a newline lacks.
-    pub(crate) fn fill_line(&mut self, line: &mut [u8]) {
-        for piece in line.chunks_mut(8) {
-            let bytes = (self.next() | 0x2020_2020_2020_2020).to_le_bytes();
-            piece.copy_from_slice(&bytes[..piece.len()]);
-        }
-    }
-}
-
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
+use wal_testing::random::Random;
 
 /// Replaces `line` with line `number` of `round`, without its end: its numbers, then bytes that depend
 /// on them. Most lines are short, some are longer than a small segment, and a few take so long to write

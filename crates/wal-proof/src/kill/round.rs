@@ -6,9 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout};
 use std::thread;
 use std::time::Duration;
 
-use super::Policy;
 use super::lines::make_line;
-use super::program::Program;
+use crate::setup::program::{Policy, Program};
 
 /// One writer, from its start to its death.
 pub(crate) struct Round<'a> {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use wal::{Commit, Durability, Error, ErrorKind};
 
 use super::{Life, Stepped, Told, failed, lone};
-use crate::crash::policy::{PERIOD_ENTRIES, Policy};
-use crate::crash::world::{Broken, Group, Promise};
+use crate::oracle::world::{Broken, Group, Promise};
+use crate::setup::policy::{PERIOD_ENTRIES, Policy};
 
 impl Life<'_> {
     pub(super) fn append(&mut self, sizes: &[usize]) -> Stepped {

@@ -5,8 +5,8 @@ use wal::ErrorKind;
 use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName};
 
 use super::{Life, Step, Stepped, Told};
-use crate::crash::policy::Policy;
-use crate::crash::world::{Broken, Promise};
+use crate::oracle::world::{Broken, Promise};
+use crate::setup::policy::Policy;
 
 impl Life<'_> {
     /// A cleaner removes `LOCK`, or a restore replaces it, and another writer comes.

@@ -4,8 +4,8 @@ use wal::ErrorKind;
 use wal::sim::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times};
 
 use super::{Life, Step, Stepped};
-use crate::crash::policy::Policy;
-use crate::crash::world::{Broken, Promise};
+use crate::oracle::world::{Broken, Promise};
+use crate::setup::policy::Policy;
 
 /// All of a write: that it failed, no checksum tells.
 const EVERYTHING: usize = 5000;

@@ -12,64 +12,14 @@ mod truncate;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
-use std::sync::Arc;
 
 use wal::sim::SimDisk;
-use wal::{Checksum, Commit, Directory, Durability, Error, ErrorKind, Options, Wal};
+use wal::{Commit, Durability, Error, ErrorKind, Wal};
+use wal_testing::random::Draw;
 
-use crate::crash::draw::Draw;
-use crate::crash::faulty::Faulty;
-use crate::crash::policy::Policy;
 use crate::crash::script::{Operation, Script};
-use crate::crash::world::{After, Broken, Promise, Shown, World};
-
-/// The smallest segments that are explored; the others are a third longer.
-pub(crate) const SMALLEST_SEGMENT: u64 = 12 << 10;
-
-/// How the logs of an exploration are opened, and what is wrong with them on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Setup {
-    pub(crate) policy: Policy,
-    pub(crate) segment_bytes: u64,
-    pub(crate) checksum: Checksum,
-    /// The anchor is written only where a rule asks for it (in builds that can switch rules off).
-    pub(crate) anchor_lags: bool,
-    /// The number of the first entry.
-    pub(crate) first: u64,
-    pub(crate) faulty: Faulty,
-}
-
-impl Setup {
-    pub(crate) fn options(&self) -> Options {
-        let lies = self.policy.waits() && self.faulty == Faulty::AcknowledgesBeforeSync;
-        let policy = if lies { Policy::None } else { self.policy };
-        let options = Options::new().segment_bytes(self.segment_bytes).checksum(self.checksum);
-        let options = options.first_sequence(self.first);
-        let options = policy.options(options).background(false).zero_ahead(self.zeroes_ahead());
-        self.faulty.options(options, self.anchor_lags)
-    }
-
-    /// Half of the setups, one under each policy: zeros are operations more, in which a power cut meets
-    /// nothing else.
-    fn zeroes_ahead(&self) -> bool {
-        self.segment_bytes > SMALLEST_SEGMENT
-    }
-
-    /// Choices for a life that runs this script.
-    fn draw(&self, script: &Script, operations: u64) -> Draw {
-        let mut hasher = DefaultHasher::new();
-        (self.policy, self.segment_bytes, self.anchor_lags, self.first, script, operations).hash(&mut hasher);
-        Draw::new(hasher.finish())
-    }
-
-    pub(crate) fn directory(&self, disk: &SimDisk) -> Arc<dyn Directory> {
-        self.faulty.wrap(Arc::new(disk.clone()))
-    }
-
-    pub(crate) fn open(&self, disk: &SimDisk) -> Result<Wal, Error> {
-        self.options().open_in(self.directory(disk))
-    }
-}
+use crate::oracle::world::{After, Broken, Promise, World};
+use crate::setup::Setup;
 
 /// How a life ended.
 #[derive(Debug)]
@@ -78,17 +28,6 @@ pub(crate) enum End {
     Ran(Box<Wal>),
     /// The power was cut in this operation.
     Cut(Operation),
-}
-
-/// A log as its own reader shows it.
-pub(crate) fn shown(wal: &Wal) -> Result<Shown, Error> {
-    shown_from(wal.first(), wal.range(..)?)
-}
-
-/// The entries of a log that begins at `first`.
-pub(crate) fn shown_from(first: u64, entries: wal::Entries) -> Result<Shown, Error> {
-    let payloads = entries.map(|entry| Ok(entry?.payload().to_vec())).collect::<Result<_, Error>>()?;
-    Ok(Shown { first, payloads })
 }
 
 /// More calls than any operation on these small logs needs.
@@ -107,7 +46,7 @@ pub(crate) fn live(
         disk.crash_at(cut_at);
     }
     let doing = Operation::Open;
-    let draw = setup.draw(script, disk.operations());
+    let draw = draw(setup, script, disk.operations());
     let mut life = Life { setup, disk, world, draw, wal: None, submitted: Vec::new(), faulted: false, doing };
     let mut step = life.open(after)?;
     for &operation in &script.0 {
@@ -128,6 +67,13 @@ pub(crate) fn live(
             Ok(End::Cut(life.doing))
         }
     }
+}
+
+/// Choices for a life that runs this script.
+fn draw(setup: &Setup, script: &Script, operations: u64) -> Draw {
+    let mut hasher = DefaultHasher::new();
+    (setup.policy, setup.segment_bytes, setup.anchor_lags, setup.first, script, operations).hash(&mut hasher);
+    Draw::new(hasher.finish())
 }
 
 struct Life<'a> {

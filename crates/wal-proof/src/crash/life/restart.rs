@@ -3,9 +3,10 @@
 use wal::ErrorKind;
 use wal::sim::{CallKind, Failure, Fault, FaultEffect, Times};
 
-use super::{Life, Step, Stepped, failed, shown};
-use crate::crash::damage;
-use crate::crash::world::{After, Broken, Promise};
+use super::{Life, Step, Stepped, failed};
+use crate::oracle::disk::highest_link;
+use crate::oracle::opens::shown;
+use crate::oracle::world::{After, Broken, Promise};
 
 impl Life<'_> {
     pub(super) fn open(&mut self, after: After) -> Stepped {
@@ -23,7 +24,7 @@ impl Life<'_> {
             Err(error) => return Err(Broken::new(Promise::CrashNeverCorrupts, format!("read: {error}"))),
             Ok(shown) => {
                 self.world.check(&shown, after)?;
-                self.world.opened(&shown, after, damage::highest_link(self.disk));
+                self.world.opened(&shown, after, highest_link(self.disk));
             }
         }
         self.wal = Some(wal);

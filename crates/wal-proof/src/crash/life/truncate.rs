@@ -3,7 +3,7 @@
 use wal::ErrorKind;
 
 use super::{Life, Step, Stepped, Told};
-use crate::crash::world::{Broken, Promise, Truncation};
+use crate::oracle::world::{Broken, Promise, Truncation};
 
 impl Life<'_> {
     pub(super) fn cut(&mut self) -> Option<Truncation> {

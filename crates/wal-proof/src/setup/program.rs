@@ -1,4 +1,4 @@
-//! The `wal` binary: where it is, and the runs of it that must end well.
+//! The `wal` binary: where it is, the runs of it that must end well, and its policies.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -60,6 +60,27 @@ impl Program {
     fn output(&self, command: &str, directory: &Path) -> Result<Output, String> {
         let mut command = self.command(command, directory);
         command.stdin(Stdio::null()).output().map_err(|error| format!("wal cannot be run: {error}"))
+    }
+}
+
+/// The policies of `wal append`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Policy {
+    None,
+    Immediate,
+    Periodic,
+    Grouped,
+}
+
+impl Policy {
+    /// As on the command line of `wal`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Policy::None => "none",
+            Policy::Immediate => "immediate",
+            Policy::Periodic => "periodic",
+            Policy::Grouped => "grouped",
+        }
     }
 }
 

@@ -16,17 +16,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use wal::sim::{CrashModel, SimDisk};
+use wal_testing::random::Draw;
 
-use crate::crash::draw::Draw;
-use crate::crash::explore::{message_of, opens};
-use crate::crash::faulty::Faulty;
-use crate::crash::life::{Setup, shown};
-use crate::crash::policy::Policy;
-use crate::crash::threads::calls::Calls;
-use crate::crash::threads::life::{Life, live};
-use crate::crash::threads::long_life::{LIVES, LongLife, Seen, Testimony, live_long};
-use crate::crash::world::{After, Broken, Oracle, Promise, World};
-use crate::crash::{on_all_cores, setups};
+use crate::oracle::opens::{message_of, opens, shown};
+use crate::oracle::world::{After, Broken, Oracle, Promise, World};
+use crate::setup::cores::on_all_cores;
+use crate::setup::faulty::Faulty;
+use crate::setup::policy::Policy;
+use crate::setup::{Setup, setups};
+use crate::threads::calls::Calls;
+use crate::threads::life::{Life, live};
+use crate::threads::long_life::{LIVES, LongLife, Seen, Testimony, live_long};
 
 /// How much to try.
 #[derive(clap::Args, Clone, Debug)]

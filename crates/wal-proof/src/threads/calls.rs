@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use wal::{Commit, Durability};
 
-use crate::crash::world::{Broken, Group, Promise, World};
+use crate::oracle::world::{Broken, Group, Promise, World};
 
 /// One append, batch or submitted entry.
 #[derive(Debug)]

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use wal::sim::SimDisk;
 use wal::{Commit, Durability, Error, Wal};
+use wal_testing::random::Draw;
 
-use crate::crash::draw::Draw;
-use crate::crash::life::Setup;
-use crate::crash::paced::Paced;
-use crate::crash::threads::calls::{Call, Calls};
-use crate::crash::world::{Broken, Group, Promise, payload};
+use crate::oracle::world::{Broken, Group, Promise, payload};
+use crate::setup::Setup;
+use crate::setup::paced::Paced;
+use crate::threads::calls::{Call, Calls};
 
 /// Enough to meet each other, on two cores too.
 const WRITERS: u64 = 4;

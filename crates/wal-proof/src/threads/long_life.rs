@@ -11,12 +11,12 @@ use std::thread;
 use wal::sim::SimDisk;
 use wal::{Durability, Error, ErrorKind, Options, Wal};
 use wal_testing::history::{Breach, Drops, History, Look, Wrong};
+use wal_testing::random::Draw;
 
-use crate::crash::draw::Draw;
-use crate::crash::life::Setup;
-use crate::crash::paced::Paced;
-use crate::crash::threads::life::in_time;
-use crate::crash::world::{After, Broken, Oracle, Promise, Shown, payload};
+use crate::oracle::world::{After, Broken, Oracle, Promise, Shown, payload};
+use crate::setup::Setup;
+use crate::setup::paced::Paced;
+use crate::threads::life::in_time;
 
 /// What each thread does at most.
 const TURNS: u64 = 24;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use wal::Directory;
 use wal_segment::io::{Access, File, FileId, Listed, Lock, Mapping, Residency};
 
-use crate::crash::draw::Draw;
+use wal_testing::random::Draw;
 
 /// Lets a random time pass in front of, or behind, every call that changes something.
 #[derive(Clone, Debug)]

@@ -12,19 +12,18 @@
 //! What a round shows is the truth for all later ones: it may never change, and the next round's writer
 //! goes on behind it. A kill takes nothing from the page cache, so this holds under every policy.
 
-pub(crate) mod lines;
-pub(crate) mod program;
+mod lines;
 mod round;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use wal_format::{FIRST_FRAME_OFFSET, Link, LinkReason, SegmentHeader};
+use wal_testing::random::Random;
 
-use self::lines::Random;
-use self::program::Program;
 use self::round::{Round, Truth};
+use crate::setup::program::{Policy, Program};
+use crate::setup::scratch::scratch;
 
 /// How many writers are killed, and where.
 #[derive(clap::Args)]
@@ -46,26 +45,7 @@ pub(crate) struct Arguments {
     dir: Option<PathBuf>,
 }
 
-/// The policies of `wal append`.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum Policy {
-    None,
-    Immediate,
-    Periodic,
-    Grouped,
-}
-
 impl Policy {
-    /// As on the command line of `wal`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Policy::None => "none",
-            Policy::Immediate => "immediate",
-            Policy::Periodic => "periodic",
-            Policy::Grouped => "grouped",
-        }
-    }
-
     /// Up to how many numbers a writer may live: about as long under either policy.
     fn most_acks(self) -> u64 {
         match self {
@@ -209,29 +189,4 @@ fn link_reason(path: &Path) -> std::io::Result<Option<LinkReason>> {
         Link::decode(start.get(at..)?, header.life).ok()
     });
     Ok(link.map(|(link, _)| link.reason))
-}
-
-/// Where the logs are made.
-pub(crate) struct Scratch {
-    pub(crate) path: PathBuf,
-    /// Removed in the end, unless something is to be looked at.
-    temporary: Option<TempDir>,
-}
-
-impl Scratch {
-    fn keep(self) -> PathBuf {
-        self.temporary.map_or(self.path, TempDir::keep)
-    }
-}
-
-/// The directory that was asked for, or a temporary one.
-pub(crate) fn scratch(asked: Option<&Path>) -> Result<Scratch, String> {
-    let made = match asked {
-        Some(path) => {
-            std::fs::create_dir_all(path).map(|()| Scratch { path: path.to_owned(), temporary: None })
-        }
-        None => TempDir::with_prefix("wal-proof-")
-            .map(|made| Scratch { path: made.path().to_owned(), temporary: Some(made) }),
-    };
-    made.map_err(|error| format!("no directory to work in: {error}"))
 }
