@@ -17,11 +17,11 @@ use wal_format::{Anchor, SegmentNumber, Sequence};
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::names::{Catalog, segment_path};
 use crate::io::{Access, Directory};
-use crate::reader::shelf::Snapshot;
 use crate::recovery::chain::open_span;
 use crate::recovery::open::has_vanished;
 use crate::recovery::stated_end::{contradicted, stated_span};
 use crate::segment::head::{Inspected, Linked, inspect};
+use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip, may_cut_inside};
 
 /// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.

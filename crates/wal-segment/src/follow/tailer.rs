@@ -24,7 +24,6 @@ use crate::files::names::{Catalog, segment_path};
 use crate::follow::end::Growing;
 use crate::follow::path::{linked, missing, trail};
 use crate::io::{Access, Directory};
-use crate::reader::shelf::Snapshot;
 use crate::recovery::decide::AnchorSeen;
 use crate::recovery::open::has_vanished;
 use crate::recovery::settle::{Purpose, Settling};
@@ -32,6 +31,7 @@ use crate::recovery::top::{Heads, anchor_beside};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
 use crate::segment::head::Linked;
+use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
 /// A log of another process, from the segment in which reading goes on to its end.

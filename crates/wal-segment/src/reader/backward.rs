@@ -20,7 +20,7 @@ use crate::error::{DamageKind, Error, Lost};
 use crate::reader::bytes::Chunk;
 use crate::reader::entry::Entry;
 use crate::reader::frames::{Found, Frames, OpenFrame};
-use crate::reader::get::beyond;
+use crate::reader::search::beyond;
 use crate::reader::shelf::Shelf;
 use crate::segment::check::Checked;
 use crate::segment::span::Span;

@@ -15,7 +15,8 @@ use wal_format::{FrameFault, Life, Sequence};
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
 use crate::reader::forward::Reading;
-use crate::reader::shelf::{Shelf, Snapshot};
+use crate::reader::shelf::Shelf;
+use crate::segment::snapshot::Snapshot;
 
 /// A place in a log. Holds the segment that it is in open, and no snapshot.
 #[derive(Default)]

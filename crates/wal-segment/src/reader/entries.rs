@@ -19,7 +19,8 @@ use crate::follow::tailer::explain;
 use crate::reader::backward::Backward;
 use crate::reader::entry::Entry;
 use crate::reader::forward::Reading;
-use crate::reader::shelf::{Shelf, Snapshot};
+use crate::reader::shelf::Shelf;
+use crate::segment::snapshot::Snapshot;
 
 /// The entries of a snapshot that lie in a range, from either end. Ends, at both, after the first error.
 pub struct Entries {

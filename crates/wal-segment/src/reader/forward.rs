@@ -6,7 +6,7 @@ use crate::error::{DamageKind, Error, Lost};
 use crate::reader::bytes::Chunk;
 use crate::reader::entry::Entry;
 use crate::reader::frames::{Frames, OpenFrame};
-use crate::reader::get::{beyond, place};
+use crate::reader::search::{beyond, place};
 use crate::reader::shelf::Shelf;
 use crate::segment::span::{Span, Tip};
 

@@ -8,5 +8,6 @@ pub(crate) mod entry;
 pub(crate) mod forward;
 pub(crate) mod frames;
 pub(crate) mod get;
+pub(crate) mod search;
 pub(crate) mod shelf;
 pub(crate) mod volume;

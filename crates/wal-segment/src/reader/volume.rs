@@ -15,7 +15,8 @@ use crate::error::{Error, Operation, Place};
 use crate::files::named::Named;
 use crate::io::{Directory, Mapping};
 use crate::reader::bytes::{Chunk, Source};
-use crate::reader::shelf::{Snapshot, open_span};
+use crate::segment::file::open_span;
+use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
 /// A segment that is open for reading.

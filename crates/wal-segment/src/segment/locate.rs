@@ -6,7 +6,7 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::names::segment_path;
 use crate::files::window::Window;
 use crate::io::Directory;
-use crate::reader::shelf::open_span;
+use crate::segment::file::open_span;
 use crate::segment::span::{Span, Tip};
 
 /// The end of the frame that holds entry `last`, with `last` as the last entry. Reads the headers in front of

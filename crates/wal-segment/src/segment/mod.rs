@@ -1,8 +1,10 @@
 //! One segment: the part of the log that it holds, its head, its frames in order, and its index.
 
 pub(crate) mod check;
+pub(crate) mod file;
 pub(crate) mod head;
 pub(crate) mod index;
 pub(crate) mod locate;
+pub(crate) mod snapshot;
 pub(crate) mod span;
 pub(crate) mod walk;

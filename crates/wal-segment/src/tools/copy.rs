@@ -27,10 +27,11 @@ use crate::files::held::WriterLock;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
 use crate::io::{Access, Directory};
-use crate::reader::shelf::{Snapshot, open_span};
 use crate::recovery::open::{LOOKS, PAUSE, has_vanished};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
+use crate::segment::file::open_span;
+use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 use crate::segment::walk::{self, Stop};
 
