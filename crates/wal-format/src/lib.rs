@@ -35,34 +35,31 @@ extern crate std;
 mod anchor;
 mod bytes;
 mod checksum;
-mod entry;
 mod error;
 mod frame;
 mod life;
-mod link;
 mod name;
-mod seal;
 mod section;
 mod segment_header;
 mod sequence;
 
 pub use anchor::{ANCHOR_BYTES, ANCHOR_FILE, Anchor, DurablePoint, SLOT_BYTES, SLOTS};
 pub use checksum::{ChecksumKind, Digest};
-pub use entry::{
+pub use error::{FrameFault, HeaderFault, OutOfRange};
+pub use frame::data::{
     DataFrame, Entries, Entry, TableEntry, encode_data_frame, encode_table_entry, finish_data_frame,
 };
-pub use error::{FrameFault, HeaderFault, OutOfRange};
-pub use frame::{
+pub use frame::header::{
     FIRST_EXTENSION_KIND, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout,
     MAX_FRAME_ENTRIES, MAX_FRAME_PAYLOAD_BYTES,
 };
-pub use life::Life;
-pub use link::{LINK_BODY_BYTES, LINK_FRAME_BYTES, Link, LinkReason, Predecessor};
-pub use name::{LOCK_FILE, PoolName, SegmentName};
-pub use seal::{
+pub use frame::link::{LINK_BODY_BYTES, LINK_FRAME_BYTES, Link, LinkReason, Predecessor};
+pub use frame::seal::{
     INDEX_POINT_BYTES, INDEX_SPACING_BYTES, IndexPoint, SEAL_FIXED_BYTES, Seal, SealBody, SealIndex,
     SealKind, encode_seal_frame, seal_frame_bytes,
 };
+pub use life::Life;
+pub use name::{LOCK_FILE, PoolName, SegmentName};
 pub use section::{
     MAX_NOTES_BYTES, NOTES_SECTION, SECTION_HEADER_BYTES, Section, Sections, encode_section, section_bytes,
 };

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::bytes::{array_at, is_blank, put, u16_at, u32_at, u64_at};
-use crate::{ChecksumKind, HeaderFault, LINK_FRAME_BYTES, Life, SegmentNumber};
+use crate::{ChecksumKind, HeaderFault, Life, SegmentNumber};
 
 /// The version of the format that this crate writes.
 pub const FORMAT_VERSION: u16 = 1;
@@ -74,7 +74,6 @@ const _: () = assert!(LENGTH as usize == SEGMENT_HEADER_BYTES);
 const _: () = assert!(SEGMENT_HEADER_BYTES as u64 <= HEADER_COPY_OFFSET);
 const _: () = assert!(HEADER_COPY_OFFSET * 2 == FIRST_FRAME_OFFSET);
 const _: () = assert!(MAX_SEGMENT_BYTES / 8 - 1 == u32::MAX as u64);
-const _: () = assert!(MIN_SEGMENT_BYTES > FIRST_FRAME_OFFSET + LINK_FRAME_BYTES as u64);
 
 impl SegmentHeader {
     /// The header as it stands on disk, in both places.

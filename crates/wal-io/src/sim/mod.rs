@@ -70,6 +70,7 @@ use super::{Access, Directory, File, FileId, FileKind, Listed, Lock};
 mod crash;
 mod fault;
 mod file;
+mod hash;
 mod inode;
 mod random;
 mod state;
@@ -81,8 +82,8 @@ pub use state::Calls;
 use crash::{Origin, Pending};
 use fault::{Armed, erofs};
 use file::{SimFile, SimLock, id_of};
+use hash::Hash;
 use inode::{BLOCK_BYTES, Inode};
-use random::Hash;
 use state::{Entry, Locked, State};
 
 /// A simulated disk with one directory. A clone is another handle to the same disk; images, and the

@@ -4,7 +4,7 @@
 use crate::bytes::{is_blank, put, u64_at};
 use crate::{
     ChecksumKind, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout,
-    Life, SegmentNumber, Sequence,
+    Life, MIN_SEGMENT_BYTES, SegmentNumber, Sequence,
 };
 
 /// Bytes of a LINK's body.
@@ -111,6 +111,7 @@ pub struct Link {
 const BODY_LENGTH: u32 = 40;
 
 const _: () = assert!(BODY_LENGTH as usize == LINK_BODY_BYTES && LINK_FRAME_BYTES == 72);
+const _: () = assert!(MIN_SEGMENT_BYTES > FIRST_FRAME_OFFSET + LINK_FRAME_BYTES as u64);
 
 impl Link {
     /// The whole frame as it stands at [`FIRST_FRAME_OFFSET`] of this life.
