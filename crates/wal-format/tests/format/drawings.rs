@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 fn the_page_and_the_types_show_the_same_drawings() {
     let page = blocks(&read(PAGE), "text");
     let mut types = Vec::new();
-    for file in fs::read_dir(package().join("src")).expect("src is readable") {
-        let path = file.expect("src is readable").path();
+    for path in files_in(&package().join("src")) {
         for drawing in blocks(&doc_comments(&read(&path)), "text") {
             assert!(page.contains(&drawing), "{PAGE} lacks this from {}:\n{drawing}", path.display());
             types.push(drawing);
@@ -56,6 +55,12 @@ const PAGE: &str = "../../docs/format.md";
 
 fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn files_in(directory: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(directory).expect("src is readable");
+    let paths = listed.map(|entry| entry.expect("src is readable").path());
+    paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
 }
 
 fn read(path: impl AsRef<Path>) -> String {
