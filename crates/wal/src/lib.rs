@@ -57,65 +57,34 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
 
-mod append_at;
-mod close_timeout;
-mod commit;
-#[cfg(feature = "config")]
-mod config;
-mod copy;
-mod core;
-mod crew;
+mod engine;
 mod error;
-mod events;
-mod follower;
-mod health;
-mod histogram;
-mod hold;
-mod keeper;
-mod keeping;
 mod log;
-mod meters;
-#[cfg(feature = "prometheus")]
-mod metrics;
-mod open_expecting;
-mod open_segments;
 mod options;
-mod owner;
-mod reader;
+mod read;
+mod report;
 mod retention;
-mod roll;
-mod rollover;
-mod salvage;
-mod stats;
-mod stores;
-mod tail;
-mod tally;
-#[cfg(feature = "tracing")]
-mod trace;
-mod truncate;
-#[cfg(feature = "serde")]
-mod typed;
+mod supply;
 mod view;
-mod view_follower;
 
-pub use commit::{Commit, Reached};
 pub use error::{Error, ErrorKind};
-pub use follower::Follower;
-pub use health::{Health, InHand, SlowSync, Space, Stall};
-pub use hold::Hold;
-pub use keeping::WhenFull;
 pub use log::Wal;
-#[cfg(feature = "prometheus")]
-pub use metrics::Metrics;
-pub use options::Options;
-pub use reader::{Entries, Entry};
-pub use rollover::Rollover;
-pub use salvage::{Salvage, Salvaged};
-pub use stats::{Distribution, LowestHold, Stats};
+pub use log::commit::{Commit, Reached};
+pub use log::follow::Follower;
+pub use log::hold::Hold;
 #[cfg(feature = "serde")]
-pub use typed::{Typed, TypedEntries};
+pub use log::typed::{Typed, TypedEntries};
+pub use options::Options;
+pub use options::retention::WhenFull;
+pub use read::cache::{Entries, Entry};
+pub use report::event::Rollover;
+pub use report::health::{Health, InHand, SlowSync, Space, Stall};
+#[cfg(feature = "prometheus")]
+pub use report::prometheus::Metrics;
+pub use report::stats::{Distribution, LowestHold, Stats};
+pub use view::follow::ViewFollower;
+pub use view::salvage::{Salvage, Salvaged};
 pub use view::{SegmentInfo, View};
-pub use view_follower::ViewFollower;
 
 pub use wal_format::{ChecksumKind as Checksum, LogId};
 pub use wal_segment::io::Directory;

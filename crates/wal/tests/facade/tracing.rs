@@ -316,7 +316,7 @@ fn a_log_is_named_by_its_path() {
 #[test]
 fn the_document_and_the_code_have_the_same_messages() {
     let document = include_str!("../../../../docs/tracing.md");
-    let code = include_str!("../../src/trace.rs");
+    let code = include_str!("../../src/report/trace.rs");
     let promised: BTreeSet<_> =
         document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     // The only other text in there is the target.

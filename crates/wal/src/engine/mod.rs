@@ -1,0 +1,271 @@
+//! What all handles of one open log share.
+
+mod exclusive;
+pub(crate) mod fork;
+pub(crate) mod tail;
+mod threads;
+
+use std::sync::Arc;
+
+use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
+use wal_segment::io::Directory;
+use wal_segment::{Ending, Error as SegmentError, Opened, Recovery};
+use wal_sync::primitives::channel::Receiver;
+use wal_sync::primitives::{Instant, now, since};
+use wal_sync::{GroupCommit, Limits};
+
+use crate::engine::fork::Owner;
+use crate::engine::tail::{FRAME_ENTRIES, Tail};
+use crate::engine::threads::Crew;
+use crate::error::Error;
+use crate::options::Options;
+use crate::read::cache::Library;
+use crate::report::counters::{Gauges, Meters};
+use crate::report::health::{Probe, Space, SyncMark};
+use crate::report::listener::{Caller, Listener, note};
+use crate::report::stats::Stats;
+use crate::retention::Keeper;
+use crate::supply::{KnownSpace, Stores};
+
+/// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) commits: GroupCommit<Tail>,
+    pub(crate) library: Arc<Library>,
+    pub(crate) recovery: Recovery,
+    pub(crate) keeper: Arc<Keeper>,
+    /// Where no thread keeps, whoever comes by does.
+    pub(crate) keeps_here: bool,
+    meters: Arc<Meters>,
+    stores: Arc<Stores>,
+    directory_locked: bool,
+    crew: Crew,
+    probe: Probe,
+    /// As they are in force.
+    #[cfg(feature = "config")]
+    pub(crate) options: Options,
+    /// Where no thread calls back, whoever rolled over does.
+    caller: Option<Caller>,
+    background: bool,
+}
+
+/// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
+/// the call is nothing beside that of the copy.
+const FRAME_BYTES: u64 = 1 << 20;
+/// What the anchor takes on the disk.
+const ANCHOR_BYTES: u64 = (SLOT_BYTES * SLOTS) as u64;
+/// And no more than this part of a segment.
+const FRAMES_A_SEGMENT: u64 = 4;
+
+impl Core {
+    pub(crate) fn open(
+        options: &Options,
+        directory: Arc<dyn Directory>,
+        at_least: u64,
+    ) -> Result<(Arc<Core>, ChecksumKind), Error> {
+        let begun = now();
+        let (directory, segments) = options.sparing(directory);
+        let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
+            wal_segment::open(&directory, options.wanted(at_least))?;
+        options.keeping.check_cap(writer.segment_bytes())?;
+        writer.limit(options.keeping.max_log_bytes);
+        let keeper = Arc::new(Keeper::new(options.keeping, &writer, directory.as_ref()));
+        let meters = Arc::new(Meters::new());
+        let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
+        meters.recovered(since(begun), dropped_bytes);
+        let background = options.background;
+        let (listener, caller) = Listener::new(&options.callbacks, directory.path()).unzip();
+        let library = Library::new(Arc::clone(&directory), segments, Arc::clone(&meters));
+        #[cfg(feature = "tracing")]
+        let library = library.traced(listener.clone());
+        let library = Arc::new(library);
+        let (stores, bell) =
+            Stores::new(directory, options.rules, anchor, names, &pool, options.supply(), background);
+        #[cfg(feature = "tracing")]
+        let stores = stores.traced(listener.clone());
+        let stores = Arc::new(stores);
+        note!(when false = directory_locked => &listener, DirectoryNotLocked {});
+        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
+        #[cfg(feature = "config")]
+        let in_force = options.in_force(&writer);
+        let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
+        let (next, checksum) = (writer.next().value(), writer.checksum());
+        let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
+        let limits = Limits {
+            frame_entries: FRAME_ENTRIES as u64,
+            frame_bytes: options.buffered.map_or(frame_bytes, |bytes| bytes.clamp(frame_bytes, FRAME_BYTES)),
+            in_flight_bytes: options.max_in_flight_bytes,
+            buffered_bytes: options.buffered,
+            ticker: background,
+        };
+        let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
+        let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
+        let tail = Tail::new(
+            writer,
+            library.directory_handle(),
+            shared,
+            metered,
+            listener,
+            Arc::clone(&keeper),
+            room,
+            options,
+        );
+        let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
+        let core = Arc::new(Core {
+            commits: GroupCommit::new(tail, options.sync, limits, next),
+            library,
+            recovery,
+            keeper,
+            keeps_here: !background && options.keeping.wants_a_thread(),
+            meters,
+            stores: Arc::clone(&stores),
+            directory_locked,
+            crew: Crew::new(),
+            probe,
+            #[cfg(feature = "config")]
+            options: in_force,
+            caller: kept_caller,
+            background,
+        });
+        core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
+        core.call_back();
+        Ok((core, checksum))
+    }
+
+    fn start_crew(
+        self: &Arc<Core>,
+        stores: Arc<Stores>,
+        bell: Option<Receiver<()>>,
+        caller: Option<Caller>,
+    ) -> Result<(), Error> {
+        if let Some(rings) = bell {
+            self.crew.start("wal-files", move || stores.run(&rings))?;
+        }
+        if let Some(caller) = caller {
+            self.crew.start("wal-events", move || caller.run())?;
+        }
+        if self.background {
+            let core = Arc::clone(self);
+            self.crew.start("wal-sync", move || core.commits.tick())?;
+            if self.keeper.keeping().wants_a_thread() {
+                let core = Arc::clone(self);
+                self.crew.start("wal-keeper", move || core.keep_on())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
+    pub(crate) fn owner(&self) -> &Owner {
+        self.commits.target().owner()
+    }
+
+    /// What whoever asks for the health compares with.
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// What the file system had left when it was asked last, for a probe at this moment.
+    pub(crate) fn known_space(&self, needed_bytes: u64, at: Instant) -> Space {
+        let KnownSpace { free_bytes, failure, asked } = self.stores.known_space();
+        Space { free_bytes, needed_bytes, failure, age: at.saturating_duration_since(asked) }
+    }
+
+    /// The question for it that is in hand.
+    pub(crate) fn space_mark(&self) -> &SyncMark {
+        self.stores.space_mark()
+    }
+
+    /// Whether the path of the directory leads elsewhere, as far as was looked.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.stores.is_displaced()
+    }
+
+    /// Why the last spare, and the last anchor, could not be had.
+    pub(crate) fn background_failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
+        self.stores.failures()
+    }
+
+    /// Whether whoever waits has to do what is due.
+    pub(crate) fn is_driven_by_waiters(&self) -> bool {
+        !self.background
+    }
+
+    /// Does what is due, and runs the callbacks, where no thread does.
+    pub(crate) fn call_back(&self) {
+        self.keep_if_due();
+        self.stores.ask_space_if_wanted();
+        if let Some(caller) = &self.caller {
+            caller.call_all();
+        }
+    }
+
+    /// Makes everything durable, marks the end, ends the threads and gives up the lock.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        self.owner().check()?;
+        let closed = self.commits.close(Tail::finish);
+        if !matches!(closed, Err(wal_sync::Error::Closed)) {
+            note!(
+                self.commits.target().listener(),
+                Closed {
+                    written: self.commits.written(),
+                    durable: self.commits.durable(),
+                    failed: closed.clone().map_err(Error::from).err(),
+                }
+            );
+            self.leave();
+            self.stores.discard_spares();
+            self.commits.target().release();
+        }
+        self.call_back();
+        closed.map_err(Error::from)
+    }
+
+    /// Ends without a sync, as when the last handle is dropped.
+    pub(crate) fn end(&self) {
+        if !self.owner().is_here() {
+            // What was submitted is the other process's, and so are the threads that would be waited for.
+            return;
+        }
+        self.commits.abandon();
+        self.leave();
+        self.commits.target().release();
+    }
+
+    /// What was counted, and how the log stands.
+    pub(crate) fn stats(&self) -> Stats {
+        let snapshot = self.commits.target().layout();
+        let stock = self.stores.stock();
+        let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
+        let durable = self.commits.durable();
+        let mut stats = self.meters.fill(Gauges {
+            directory_locked: self.directory_locked,
+            maps: self.library.maps(),
+            poisoned: self.commits.failure().is_some(),
+            first: snapshot.first().value(),
+            durable,
+            written: self.commits.written(),
+            segments: snapshot.spans().count() as u64,
+            disk_bytes: segment_bytes + stock.bytes + ANCHOR_BYTES,
+            spare_segments: stock.files,
+            recycled_segments: stock.recycled,
+            pending_bytes: self.commits.in_flight_bytes(),
+        });
+        self.keeper.fill(&mut stats, &snapshot);
+        stats
+    }
+
+    /// What is not urgent behind a truncation, once others may go on.
+    pub(crate) fn tidy(&self) {
+        let tail = self.commits.target();
+        self.library.keep(&tail.layout());
+        tail.retire_unneeded();
+    }
+
+    fn leave(&self) {
+        self.stores.stop();
+        self.keeper.stop();
+        self.commits.target().stop_listening();
+        self.crew.join();
+    }
+}

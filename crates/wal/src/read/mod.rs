@@ -1,0 +1,5 @@
+//! Reading, for the log and for views of it alike: entries, and the segments that stay open for those who read them.
+
+pub(crate) mod cache;
+pub(crate) mod counted;
+pub(crate) mod open_segments;

@@ -1,0 +1,345 @@
+//! What a log counts while it runs.
+//!
+//! Recording is a handful of relaxed additions: no lock, no allocation, no clock; whoever records says how
+//! long it took. Nothing is ordered by these numbers, so nothing may be decided by them.
+//!
+//! Groups that different threads record stand on different cache lines, so that a reader that counts
+//! entries does not slow down the writer.
+
+use std::time::Duration;
+
+use wal_sync::primitives::{AtomicU64, Ordering};
+
+use crate::report::histogram::{CountHistogram, DurationHistogram};
+use crate::report::stats::Stats;
+
+/// The counters of one open log.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    writing: Line<Writing>,
+    append_duration: Line<DurationHistogram>,
+    syncing: Line<Syncing>,
+    reading: Line<Reading>,
+    recovery: Line<Recovery>,
+}
+
+/// Two cache lines, as processors fetch them in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Line<T>(T);
+
+#[derive(Debug)]
+struct Writing {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    duration: DurationHistogram,
+    rollover_duration: DurationHistogram,
+}
+
+#[derive(Debug)]
+struct Syncing {
+    errors: AtomicU64,
+    slow: AtomicU64,
+    duration: DurationHistogram,
+    entries: CountHistogram,
+}
+
+#[derive(Debug)]
+struct Reading {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Recovery {
+    nanos: AtomicU64,
+    dropped_bytes: AtomicU64,
+}
+
+/// How the log stands, which others know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gauges {
+    pub(crate) poisoned: bool,
+    pub(crate) directory_locked: bool,
+    pub(crate) maps: bool,
+    pub(crate) first: u64,
+    /// Read before `written`, so that nobody sees more durable than written.
+    pub(crate) durable: u64,
+    pub(crate) written: u64,
+    pub(crate) segments: u64,
+    pub(crate) disk_bytes: u64,
+    pub(crate) spare_segments: u64,
+    pub(crate) recycled_segments: u64,
+    pub(crate) pending_bytes: u64,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Meters {
+        let zero = || AtomicU64::new(0);
+        Meters {
+            writing: Line(Writing {
+                entries: zero(),
+                bytes: zero(),
+                duration: DurationHistogram::new(),
+                rollover_duration: DurationHistogram::new(),
+            }),
+            append_duration: Line(DurationHistogram::new()),
+            syncing: Line(Syncing {
+                errors: zero(),
+                slow: zero(),
+                duration: DurationHistogram::new(),
+                entries: CountHistogram::new(),
+            }),
+            reading: Line(Reading { entries: zero(), bytes: zero() }),
+            recovery: Line(Recovery { nanos: zero(), dropped_bytes: zero() }),
+        }
+    }
+
+    /// A frame was written: so many entries, with so many bytes of payload.
+    pub(crate) fn wrote(&self, entries: u64, bytes: u64) {
+        let Line(writing) = &self.writing;
+        writing.entries.fetch_add(entries, Ordering::Relaxed);
+        writing.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A frame whose time was taken took so long to be written. Not every frame: two looks at the clock
+    /// are felt beside a small write.
+    pub(crate) fn write_took(&self, took: Duration) {
+        self.writing.0.duration.observe(nanos(took));
+    }
+
+    /// A frame is what its append asked for, so long after its first entry joined.
+    pub(crate) fn appended(&self, took: Duration) {
+        self.append_duration.0.observe(nanos(took));
+    }
+
+    /// A sync succeeded and made so many entries durable.
+    pub(crate) fn synced(&self, entries: u64, took: Duration) {
+        let Line(syncing) = &self.syncing;
+        syncing.duration.observe(nanos(took));
+        syncing.entries.observe(entries);
+    }
+
+    /// A sync failed. How long it took says nothing about the disk and is not kept.
+    pub(crate) fn sync_failed(&self) {
+        self.syncing.0.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A sync took longer than the options allow, whether it failed or not.
+    pub(crate) fn sync_was_slow(&self) {
+        self.syncing.0.slow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The log went on in the next segment; appends stood still for so long.
+    pub(crate) fn rolled_over(&self, took: Duration) {
+        self.writing.0.rollover_duration.observe(nanos(took));
+    }
+
+    /// Readers were given so many entries, with so many bytes of payload. Costs the same for one entry
+    /// as for many: an entry read from a mapping takes a few times as long, so count a frame at once, or
+    /// what a reader gave when it ends.
+    pub(crate) fn read(&self, entries: u64, bytes: u64) {
+        let Line(reading) = &self.reading;
+        reading.entries.fetch_add(entries, Ordering::Relaxed);
+        reading.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The open took so long and dropped so many bytes behind the end of the log. Once a log.
+    pub(crate) fn recovered(&self, took: Duration, dropped_bytes: u64) {
+        let Line(recovery) = &self.recovery;
+        recovery.nanos.store(nanos(took), Ordering::Relaxed);
+        recovery.dropped_bytes.store(dropped_bytes, Ordering::Relaxed);
+    }
+
+    /// Everything that was counted, and how the log stands. Allocates; not for the hot path.
+    pub(crate) fn fill(&self, gauges: Gauges) -> Stats {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let seconds = |durations: &DurationHistogram| durations.distribution(1e9);
+        let Meters {
+            writing: Line(writing),
+            append_duration: Line(append_duration),
+            syncing: Line(syncing),
+            reading: Line(reading),
+            recovery: Line(recovery),
+        } = self;
+        let (sync_duration, rollover_duration) =
+            (seconds(&syncing.duration), seconds(&writing.rollover_duration));
+        Stats {
+            appended_entries: read(&writing.entries),
+            appended_bytes: read(&writing.bytes),
+            read_entries: read(&reading.entries),
+            read_bytes: read(&reading.bytes),
+            syncs: sync_duration.count,
+            sync_errors: read(&syncing.errors),
+            slow_syncs: read(&syncing.slow),
+            rollovers: rollover_duration.count,
+            poisoned: gauges.poisoned,
+            directory_locked: gauges.directory_locked,
+            maps: gauges.maps,
+            first: gauges.first,
+            last: (gauges.written > gauges.first).then(|| gauges.written - 1),
+            durable: gauges.durable,
+            written: gauges.written,
+            segments: gauges.segments,
+            disk_bytes: gauges.disk_bytes,
+            spare_segments: gauges.spare_segments,
+            recycled_segments: gauges.recycled_segments,
+            pending_bytes: gauges.pending_bytes,
+            holds: 0,
+            lowest_hold: None,
+            held_bytes: 0,
+            hold_overruns: 0,
+            retention_started: false,
+            lingering_files: 0,
+            lingering_bytes: 0,
+            keeping_errors: 0,
+            last_keeping_error: None,
+            recovery_duration: Duration::from_nanos(read(&recovery.nanos)),
+            recovery_dropped_bytes: read(&recovery.dropped_bytes),
+            append_duration: seconds(append_duration),
+            write_duration: seconds(&writing.duration),
+            sync_duration,
+            rollover_duration,
+            sync_entries: syncing.entries.distribution(1.0),
+        }
+    }
+}
+
+/// The nanoseconds of a duration; 584 years at most.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
+mod tests {
+    use super::*;
+    use crate::report::stats::Distribution;
+
+    const EMPTY: Gauges = Gauges {
+        poisoned: false,
+        directory_locked: true,
+        maps: true,
+        first: 0,
+        durable: 0,
+        written: 0,
+        segments: 0,
+        disk_bytes: 0,
+        spare_segments: 0,
+        recycled_segments: 0,
+        pending_bytes: 0,
+    };
+
+    fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    /// Count and sum, the sum in whole microseconds.
+    fn totals(durations: &Distribution) -> (u64, f64) {
+        (durations.count, (durations.sum * 1e6).round())
+    }
+
+    #[test]
+    fn a_failed_sync_is_no_sync() {
+        let meters = Meters::new();
+        meters.sync_failed();
+        let stats = meters.fill(Gauges { poisoned: true, ..EMPTY });
+        assert_eq!((stats.syncs, stats.sync_errors, stats.poisoned), (0, 1, true));
+        assert_eq!((stats.sync_duration.count, stats.sync_entries.count), (0, 0));
+    }
+
+    #[test]
+    fn an_empty_log_has_no_last_entry() {
+        let gone = Gauges { first: 7, durable: 7, written: 7, ..EMPTY };
+        assert_eq!(Meters::new().fill(gone).last, None);
+        assert_eq!(Meters::new().fill(Gauges { written: 8, ..gone }).last, Some(7));
+    }
+
+    #[test]
+    fn a_duration_longer_than_its_counter_is_the_longest() {
+        let meters = Meters::new();
+        meters.appended(Duration::MAX);
+        meters.recovered(Duration::MAX, 0);
+        let stats = meters.fill(EMPTY);
+        assert_eq!(stats.append_duration.quantile(1.0), Some(f64::INFINITY));
+        assert_eq!(stats.recovery_duration, Duration::from_nanos(u64::MAX));
+    }
+
+    #[test]
+    fn each_act_is_counted_where_it_belongs() {
+        let meters = Meters::new();
+        meters.recovered(micros(1_234), 56);
+        meters.wrote(3, 300);
+        meters.write_took(micros(2));
+        meters.wrote(1, 50);
+        meters.write_took(micros(4));
+        meters.appended(micros(100));
+        meters.synced(4, micros(90));
+        meters.sync_was_slow();
+        meters.rolled_over(micros(2_000));
+        meters.read(2, 120);
+        meters.read(1, 50);
+
+        let stats = meters.fill(Gauges {
+            poisoned: false,
+            directory_locked: true,
+            maps: true,
+            first: 1,
+            durable: 5,
+            written: 6,
+            segments: 2,
+            disk_bytes: 70,
+            spare_segments: 3,
+            recycled_segments: 9,
+            pending_bytes: 40,
+        });
+        assert_eq!((stats.appended_entries, stats.appended_bytes), (4, 350));
+        assert_eq!((stats.read_entries, stats.read_bytes), (3, 170));
+        assert_eq!((stats.syncs, stats.sync_errors, stats.slow_syncs, stats.rollovers), (1, 0, 1, 1));
+        assert_eq!((stats.first, stats.last, stats.durable, stats.written), (1, Some(5), 5, 6));
+        assert_eq!((stats.segments, stats.disk_bytes, stats.spare_segments), (2, 70, 3));
+        assert_eq!(stats.recycled_segments, 9);
+        assert_eq!((stats.poisoned, stats.pending_bytes), (false, 40));
+        assert_eq!((stats.recovery_duration, stats.recovery_dropped_bytes), (micros(1_234), 56));
+        assert_eq!(totals(&stats.write_duration), (2, 6.0));
+        assert_eq!(totals(&stats.append_duration), (1, 100.0));
+        assert_eq!(totals(&stats.sync_duration), (1, 90.0));
+        assert_eq!(totals(&stats.rollover_duration), (1, 2_000.0));
+        assert_eq!((stats.sync_entries.count, stats.sync_entries.sum), (1, 4.0));
+    }
+
+    #[test]
+    fn what_several_threads_count_adds_up() {
+        const THREADS: u64 = 4;
+        const FRAMES: u64 = 5_000;
+        let meters = Meters::new();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..FRAMES {
+                        meters.wrote(3, 10);
+                        meters.write_took(micros(1));
+                        meters.appended(micros(2));
+                        meters.synced(6, micros(3));
+                        meters.rolled_over(micros(4));
+                        meters.read(2, 20);
+                        meters.sync_failed();
+                    }
+                });
+            }
+        });
+        let (all, stats) = (THREADS * FRAMES, meters.fill(EMPTY));
+        assert_eq!((stats.appended_entries, stats.appended_bytes), (3 * all, 10 * all));
+        assert_eq!((stats.read_entries, stats.read_bytes), (2 * all, 20 * all));
+        assert_eq!((stats.syncs, stats.sync_errors, stats.rollovers), (all, all, all));
+        for (durations, each) in [
+            (&stats.write_duration, 1),
+            (&stats.append_duration, 2),
+            (&stats.sync_duration, 3),
+            (&stats.rollover_duration, 4),
+        ] {
+            assert_eq!(totals(durations), (all, (each * all) as f64));
+        }
+        assert_eq!((stats.sync_entries.count, stats.sync_entries.sum), (all, (6 * all) as f64));
+    }
+}

@@ -1,0 +1,12 @@
+//! What the log tells about itself: events as they come, numbers and health when it is asked. It decides nothing.
+
+pub(crate) mod counters;
+pub(crate) mod event;
+pub(crate) mod health;
+mod histogram;
+pub(crate) mod listener;
+#[cfg(feature = "prometheus")]
+pub(crate) mod prometheus;
+pub(crate) mod stats;
+#[cfg(feature = "tracing")]
+pub(crate) mod trace;

@@ -1,0 +1,160 @@
+//! Events for subscribers of `tracing`: what happens seldom, and what an operator looks for afterwards. Which there are
+//! is a promise, in `docs/tracing.md`.
+//!
+//! A subscriber is foreign code, so it runs where callbacks run: noted under turns and locks, told under none, in
+//! order. What nobody's level asks for is not noted.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, debug, error, info, warn};
+use wal_segment::{Ending, Recovery};
+
+use crate::error::Error;
+use crate::report::listener::Event;
+
+/// What is traced and no callback is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Trace {
+    /// The log is open.
+    Opened { recovery: Box<Recovery>, took: Duration },
+    /// A write failed: the entries from this one on are no part of the log.
+    WriteFailed { first: u64, error: Error },
+    /// A sync failed: the log is poisoned.
+    SyncFailed { error: Error },
+    /// The directory itself cannot be locked.
+    DirectoryNotLocked {},
+    /// The system refused a mapping: segments are read by position from now on.
+    MappingRefused { error: Error },
+    /// The path of the directory leads elsewhere.
+    Displaced {},
+    /// A file was exchanged under the log: it is poisoned.
+    Exchanged { error: Error },
+    /// Everything in front of `first` was to be dropped.
+    TruncatedBefore { first: u64, failed: Option<Error> },
+    /// Everything behind `last` was to be dropped.
+    TruncatedAfter { last: u64, failed: Option<Error> },
+    /// The next segment could not be prepared.
+    SpareFailed { error: Error },
+    /// The anchor could not be written.
+    AnchorFailed { error: Error },
+    /// The log is closed.
+    Closed { written: u64, durable: u64, failed: Option<Error> },
+}
+
+impl Event {
+    /// How much it matters.
+    fn level(&self) -> Level {
+        match self {
+            Event::Rollover(rollover) if !rollover.cut => Level::DEBUG,
+            Event::Rollover(_) | Event::SlowSync(_) => Level::WARN,
+            Event::Trace(trace) => trace.level(),
+        }
+    }
+
+    /// Whether somebody may want to see it. Asks nobody: the highest level of all is a number.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.level() <= LevelFilter::current()
+    }
+}
+
+impl Trace {
+    fn level(&self) -> Level {
+        match self {
+            Trace::Opened { recovery, .. } if matches!(recovery.ending, Ending::Torn { .. }) => Level::WARN,
+            Trace::TruncatedBefore { failed: Some(_), .. }
+            | Trace::TruncatedAfter { failed: Some(_), .. }
+            | Trace::Closed { failed: Some(_), .. }
+            | Trace::WriteFailed { .. }
+            | Trace::DirectoryNotLocked {}
+            | Trace::Displaced {}
+            | Trace::MappingRefused { .. }
+            | Trace::SpareFailed { .. }
+            | Trace::AnchorFailed { .. } => Level::WARN,
+            Trace::SyncFailed { .. } | Trace::Exchanged { .. } => Level::ERROR,
+            Trace::Opened { .. }
+            | Trace::TruncatedBefore { .. }
+            | Trace::TruncatedAfter { .. }
+            | Trace::Closed { .. } => Level::INFO,
+        }
+    }
+}
+
+/// Tells the subscriber. A panic in there stays in there.
+pub(crate) fn emit(log: &str, event: &Event) {
+    catch_unwind(AssertUnwindSafe(|| tell(log, event))).ok();
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn tell(log: &str, event: &Event) {
+    match event {
+        Event::Rollover(rollover) => {
+            let (from, to, first) = (rollover.from, rollover.to, rollover.first);
+            if rollover.cut {
+                warn!(target: "wal", log, from, to, first, "cut: the log goes on in another segment");
+            } else {
+                debug!(target: "wal", log, from, to, first, "rolled over");
+            }
+        }
+        Event::SlowSync(sync) => {
+            let (first, end, failed) = (sync.sequences.start, sync.sequences.end, sync.failed);
+            warn!(target: "wal", log, first, end, failed, took_us = micros(sync.took), "slow sync");
+        }
+        Event::Trace(trace) => tell_trace(log, trace),
+    }
+}
+
+fn tell_trace(log: &str, trace: &Trace) {
+    match trace {
+        Trace::Opened { recovery, took } => {
+            let (first, next, segments) = (recovery.first, recovery.next, recovery.segments);
+            let took_us = micros(*took);
+            if let Ending::Torn { segment, offset, bytes } = recovery.ending {
+                let segment = segment.value();
+                warn!(
+                    target: "wal",
+                    log, first, next, segments, took_us, segment, offset, dropped_bytes = bytes,
+                    "opened: a torn tail was dropped"
+                );
+            } else {
+                info!(target: "wal", log, first, next, segments, took_us, recovery = %recovery, "opened");
+            }
+        }
+        Trace::WriteFailed { first, error } => warn!(target: "wal", log, first, %error, "write failed"),
+        Trace::SyncFailed { error } => error!(target: "wal", log, %error, "sync failed: the log is poisoned"),
+        Trace::DirectoryNotLocked {} => {
+            warn!(target: "wal", log, "the directory cannot be locked: LOCK alone keeps another writer out");
+        }
+        Trace::MappingRefused { error } => {
+            warn!(target: "wal", log, %error, "mapping refused: segments are read by position");
+        }
+        Trace::Displaced {} => {
+            warn!(target: "wal", log, "the path leads elsewhere: the log goes on in the directory that it opened");
+        }
+        Trace::Exchanged { error } => {
+            error!(target: "wal", log, %error, "a file was exchanged: the log is poisoned");
+        }
+        Trace::TruncatedBefore { first, failed: None } => {
+            info!(target: "wal", log, first, "truncated the front");
+        }
+        Trace::TruncatedBefore { first, failed: Some(error) } => {
+            warn!(target: "wal", log, first, %error, "truncation of the front failed");
+        }
+        Trace::TruncatedAfter { last, failed: None } => info!(target: "wal", log, last, "truncated the end"),
+        Trace::TruncatedAfter { last, failed: Some(error) } => {
+            warn!(target: "wal", log, last, %error, "truncation of the end failed");
+        }
+        Trace::SpareFailed { error } => warn!(target: "wal", log, %error, "next segment not prepared"),
+        Trace::AnchorFailed { error } => warn!(target: "wal", log, %error, "anchor not written"),
+        Trace::Closed { written, durable, failed: None } => {
+            info!(target: "wal", log, written, durable, "closed");
+        }
+        Trace::Closed { written, durable, failed: Some(error) } => {
+            warn!(target: "wal", log, written, durable, %error, "close failed");
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! What keeps the front of the log, and what drops it: holds, retention, and when segments end.
+//!
+//! ```text
+//!  rolled over, a hold moved or went, time ──▶ due ──▶ wal-keeper: ends an old segment, drops what no limit wants
+//!  Wal::start_retention ─────────────────────┘ from then on
+//!
+//!  truncation, retention ──▶ limit_to_holds ──▶ anchor ──▶ begins_at: holds below it are overrun
+//!                            no new hold below      └─ failed ──▶ begins_at: the old beginning, no hold is overrun
+//! ```
+//!
+//! The thread `wal-keeper` exists when an option asks for it. It takes the turns as any other caller does, and so
+//! it is not `wal-files`, for which an append may wait that has the turn to write. Without threads, whoever
+//! comes next when something is due does it.
+//!
+//! Retention waits for the application to start it: holds are kept in memory, and only the application knows when it
+//! has taken again those that it had before a restart.
+//!
+//! Invariant: a hold that is not overrun is never below where the log begins. The thread that drops the front has both
+//! turns, and lifts the floor under the lock before it does, so a hold below the floor is refused. A hold that keeps too
+//! much is below the floor meanwhile, and is overrun only once the log begins above it.
+//!
+//! Lock: `state`, for a moment; a leaf.
+
+pub(crate) mod limits;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_segment::io::Directory;
+use wal_segment::{Lingering, Snapshot, Writer};
+use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
+
+use crate::engine::Core;
+use crate::error::{Error, ErrorKind};
+use crate::log::Wal;
+use crate::options::retention::Keeping;
+use crate::report::stats::{LowestHold, Stats};
+use crate::retention::limits::{Piece, closed, dropped, expires_ns, kept_bytes};
+
+/// The holds of one log, and what is due.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    keeping: Keeping,
+    state: Mutex<State>,
+    /// There is something to do, or it is over.
+    work: Condvar,
+    /// A hold was overrun, or it is over.
+    overrun: Condvar,
+    /// For those who do it themselves where there is no thread.
+    due: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    holds: BTreeMap<u64, Held>,
+    next_id: u64,
+    /// The log may begin here any moment.
+    floor: u64,
+    /// A hold that passes this may let go of a segment.
+    wakes_at: Option<u64>,
+    opened: LogOpened,
+    /// Segments that this process saw end, and when, in nanoseconds of the clock that cannot be set.
+    ended: VecDeque<(u64, u64)>,
+    /// When the open segment got its first entry.
+    begun: Option<Begun>,
+    lingering: Lingering,
+    overruns: u64,
+    errors: u64,
+    last_error: Option<String>,
+    /// The application has taken its holds: what the limits let go may be dropped.
+    retention_started: bool,
+    /// More would be dropped if its end were durable, which nobody tells.
+    awaits_link: bool,
+    /// Somebody is about to wait for room.
+    starved: bool,
+    due: bool,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    name: Arc<str>,
+    sequence: u64,
+    overrun: bool,
+}
+
+/// Where nothing is due, the thread looks again after this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// While appends wait for room, it is looked for this often.
+const POLL: Duration = Duration::from_millis(20);
+/// What failed is tried again after this, and what waits for a LINK to become durable.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Keeper {
+    /// For a log as an open has found it, now.
+    pub(crate) fn new(keeping: Keeping, writer: &Writer, directory: &dyn Directory) -> Keeper {
+        let (found, unix_ns) = (writer.snapshot(), directory.now_unix_ns());
+        let ended = found.spans().rev().nth(usize::from(writer.has_open_segment()));
+        let opened = LogOpened {
+            last_ended: ended.map_or(0, |span| span.life.segment.value()),
+            unix_ns,
+            monotonic_ns: directory.monotonic_ns(),
+        };
+        let begun = writer.open_since_unix_ns().map(|since_unix_ns| Begun {
+            age: Duration::from_nanos(unix_ns.saturating_sub(since_unix_ns)),
+            at: now(),
+        });
+        let state = State {
+            holds: BTreeMap::new(),
+            next_id: 0,
+            floor: found.first().value(),
+            wakes_at: None,
+            opened,
+            ended: VecDeque::new(),
+            begun,
+            lingering: Lingering::default(),
+            overruns: 0,
+            errors: 0,
+            last_error: None,
+            retention_started: false,
+            awaits_link: false,
+            starved: false,
+            due: true,
+            over: false,
+        };
+        Keeper {
+            keeping,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            overrun: Condvar::new(),
+            due: AtomicBool::new(true),
+        }
+    }
+
+    pub(crate) fn keeping(&self) -> &Keeping {
+        &self.keeping
+    }
+
+    fn lock(&self) -> Guard<'_, State> {
+        // Each change is whole.
+        self.state.lock_whole()
+    }
+
+    fn ring(&self, mut state: Guard<'_, State>) {
+        state.due = true;
+        self.due.store(true, Ordering::Release);
+        self.work.notify_one();
+    }
+
+    /// Keeps everything from `sequence` on; `None` when that may be gone.
+    pub(crate) fn hold(&self, name: &str, sequence: u64) -> Result<u64, u64> {
+        let mut state = self.lock();
+        if sequence < state.floor {
+            return Err(state.floor);
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state.holds.insert(id, Held { name: name.into(), sequence, overrun: false });
+        Ok(id)
+    }
+
+    /// Where a hold is, and whether it is overrun.
+    pub(crate) fn held(&self, id: u64) -> (u64, bool) {
+        self.lock().holds.get(&id).map_or((0, true), |held| (held.sequence, held.overrun))
+    }
+
+    /// Moves a hold forward, never back. Returns whether it holds.
+    pub(crate) fn advance(&self, id: u64, sequence: u64) -> bool {
+        let mut state = self.lock();
+        let wakes_at = state.wakes_at;
+        let Some(held) = state.holds.get_mut(&id).filter(|held| !held.overrun) else { return false };
+        let before = held.sequence;
+        held.sequence = before.max(sequence);
+        if wakes_at.is_some_and(|wakes_at| before < wakes_at && wakes_at <= sequence) {
+            self.ring(state);
+        }
+        true
+    }
+
+    pub(crate) fn release(&self, id: u64) {
+        let mut state = self.lock();
+        let gone = state.holds.remove(&id);
+        if gone.is_some_and(|held| state.wakes_at.is_some_and(|wakes_at| held.sequence < wakes_at)) {
+            self.ring(state);
+        }
+    }
+
+    /// Blocks until a hold is overrun, and then says so; or until it is over, or `limit` has passed.
+    pub(crate) fn until_overrun(&self, id: u64, limit: Duration) -> Result<bool, Error> {
+        let begun = now();
+        let mut state = self.lock();
+        loop {
+            if state.holds.get(&id).is_none_or(|held| held.overrun) {
+                return Ok(true);
+            }
+            if state.over {
+                return Err(crate::error::closed());
+            }
+            let left = limit.saturating_sub(since(begun));
+            if left.is_zero() {
+                return Ok(false);
+            }
+            state = self.overrun.wait_for(&self.state, state, left);
+        }
+    }
+
+    /// How far the front may be dropped when it is to be dropped up to `wanted`: to the lowest hold that does not
+    /// keep too much. Changes no hold, as nothing is dropped yet; but none can be taken below that place. For the
+    /// thread that has both turns; followed by [`Keeper::begins_at`].
+    pub(crate) fn limit_to_holds(&self, pieces: &[Piece], wanted: u64) -> u64 {
+        let mut state = self.lock();
+        let place = self.lowest_allowed(&state, pieces, wanted);
+        state.floor = state.floor.max(place);
+        place
+    }
+
+    /// Where the log begins, now that something was dropped, or could not be. Holds below that were passed, and are
+    /// overrun.
+    pub(crate) fn begins_at(&self, first: u64) {
+        let mut state = self.lock();
+        state.floor = first;
+        let mut overrun = 0;
+        for held in state.holds.values_mut().filter(|held| !held.overrun && held.sequence < first) {
+            held.overrun = true;
+            overrun += 1;
+        }
+        state.overruns += overrun;
+        if overrun > 0 {
+            self.overrun.notify_all();
+        }
+    }
+
+    /// Lets retention drop what the limits let go, from now on.
+    fn start_retention(&self) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.retention_started, true) {
+            self.ring(state);
+        }
+    }
+
+    /// Whether limits are set that drop nothing, because retention has not been started.
+    pub(crate) fn retention_awaits_start(&self) -> bool {
+        self.keeping.retains() && !self.lock().retention_started
+    }
+
+    /// The beginning of the segment up to which retention drops the front now, if it drops anything. Changes no
+    /// hold.
+    pub(crate) fn retains_from(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<u64> {
+        if !self.keeping.retains() {
+            return None;
+        }
+        let pieces = Piece::all(snapshot);
+        let mut state = self.lock();
+        if !state.retention_started {
+            return None;
+        }
+        let next = snapshot.next().value();
+        let now_ns = state.opened.now_ns(monotonic_ns);
+        let unwanted = dropped(&pieces, next, &self.keeping, now_ns, |pieces| state.ended_ns(pieces));
+        let count = unwanted.min(closed(&pieces));
+        state.awaits_link = count < unwanted;
+        let wanted = pieces.get(count).filter(|_| count > 0)?.first;
+        let place = self.lowest_allowed(&state, &pieces, wanted);
+        let kept = pieces.partition_point(|piece| piece.first <= place).saturating_sub(1);
+        state.wakes_at = (place < wanted).then(|| pieces.get(kept + 1).map(|piece| piece.first)).flatten();
+        (kept > 0).then(|| pieces[kept].first)
+    }
+
+    /// The lowest hold that does not keep too much, or `wanted` if that is lower.
+    fn lowest_allowed(&self, state: &State, pieces: &[Piece], wanted: u64) -> u64 {
+        let holds = state.holds.values().filter(|held| !held.overrun);
+        let allowed = holds.filter(|held| !self.is_too_much(pieces, held.sequence, wanted));
+        allowed.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted))
+    }
+
+    fn is_too_much(&self, pieces: &[Piece], sequence: u64, wanted: u64) -> bool {
+        self.keeping.hold_limit_bytes.is_some_and(|most| kept_bytes(pieces, sequence, wanted) > most)
+    }
+
+    /// Until the oldest segment is too old, if time is a limit. Not at all when something else keeps it.
+    fn until_expired(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<Duration> {
+        let pieces = Piece::all(snapshot);
+        pieces.get(1)?;
+        let state = self.lock();
+        if !state.retention_started {
+            return None;
+        }
+        let expires = expires_ns(&pieces, 0, &self.keeping, |pieces| state.ended_ns(pieces))?;
+        expires
+            .checked_sub(state.opened.now_ns(monotonic_ns))
+            .filter(|left| *left > 0)
+            .map(Duration::from_nanos)
+    }
+
+    /// The log went on in another segment, or was truncated.
+    pub(crate) fn rolled(&self, from: Option<u64>, monotonic_ns: u64) {
+        let mut state = self.lock();
+        if let Some(segment) = from.filter(|_| self.keeping.retain_age.is_some()) {
+            state.ended.push_back((segment, monotonic_ns));
+        }
+        self.ring(state);
+    }
+
+    /// Somebody waits for room.
+    pub(crate) fn starved(&self) {
+        let mut state = self.lock();
+        state.starved = true;
+        self.ring(state);
+    }
+
+    /// Whether more is to be dropped once a LINK is durable.
+    fn awaits_link(&self) -> bool {
+        self.lock().awaits_link
+    }
+
+    /// Whether somebody has begun to wait, which may not show yet.
+    fn take_starved(&self) -> bool {
+        std::mem::take(&mut self.lock().starved)
+    }
+
+    /// The open segment has its first entry.
+    pub(crate) fn begun(&self) {
+        if self.keeping.roll_after.is_some() {
+            let begun = Begun { age: Duration::ZERO, at: now() };
+            let mut state = self.lock();
+            state.begun = Some(begun);
+            self.ring(state);
+        }
+    }
+
+    /// No segment is open, or no entry is in it.
+    pub(crate) fn ended(&self) {
+        self.lock().begun = None;
+    }
+
+    /// How long until the open segment is to be ended.
+    fn until_ended(&self) -> Option<Duration> {
+        let age = self.keeping.roll_after?;
+        let begun = self.lock().begun?;
+        Some(age.saturating_sub(begun.age + since(begun.at)))
+    }
+
+    /// Files that are dropped and still there linger; and segments from here on are the log's.
+    pub(crate) fn lingers(&self, lingering: Lingering, first_segment: u64) {
+        let mut state = self.lock();
+        state.lingering = lingering;
+        while state.ended.front().is_some_and(|&(segment, _)| segment < first_segment) {
+            state.ended.pop_front();
+        }
+    }
+
+    /// What kept something from being done in the background.
+    pub(crate) fn failed(&self, error: &Error) {
+        // A truncation of the end that came first is no failure: what was to be ended is gone.
+        if !matches!(error.kind(), ErrorKind::Closed | ErrorKind::Truncated) {
+            let mut state = self.lock();
+            state.errors += 1;
+            state.last_error = Some(error.to_string());
+        }
+    }
+
+    /// What the lowest hold is called, and where it is.
+    pub(crate) fn lowest_hold(&self) -> Option<LowestHold> {
+        self.lock().lowest().map(LowestHold::of)
+    }
+
+    /// Puts down what keeps the front of the log.
+    pub(crate) fn fill(&self, stats: &mut Stats, snapshot: &Snapshot) {
+        let pieces = Piece::all(snapshot);
+        let state = self.lock();
+        let lowest = state.lowest();
+        stats.holds = state.holds.len() as u64;
+        stats.held_bytes = lowest.map_or(0, |held| kept_bytes(&pieces, held.sequence, u64::MAX));
+        stats.lowest_hold = lowest.map(LowestHold::of);
+        stats.hold_overruns = state.overruns;
+        stats.retention_started = state.retention_started;
+        (stats.lingering_files, stats.lingering_bytes) = (state.lingering.files, state.lingering.bytes);
+        (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
+    }
+
+    /// The thread ends, and nobody waits any more.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.over = true;
+        self.work.notify_all();
+        self.overrun.notify_all();
+    }
+
+    /// Blocks until something is due, or `limit` has passed. Returns whether it goes on.
+    fn until_due(&self, limit: Duration) -> bool {
+        let begun = now();
+        let mut state = self.lock();
+        loop {
+            if state.over {
+                return false;
+            }
+            let left = limit.saturating_sub(since(begun));
+            if std::mem::take(&mut state.due) || left.is_zero() {
+                return true;
+            }
+            state = self.work.wait_for(&self.state, state, left);
+        }
+    }
+
+    /// Whether something is due for somebody to do it who is no thread for it.
+    fn is_due_here(&self) -> bool {
+        let due = self.due.load(Ordering::Acquire) && self.due.swap(false, Ordering::AcqRel);
+        due || self.until_ended().is_some_and(|left| left.is_zero())
+    }
+}
+
+impl State {
+    fn lowest(&self) -> Option<&Held> {
+        self.holds.values().filter(|held| !held.overrun).min_by_key(|held| held.sequence)
+    }
+
+    /// When the first of these segments had ended, by the clock of [`LogOpened::now_ns`].
+    fn ended_ns(&self, pieces: &[Piece]) -> Option<u64> {
+        let segment = pieces.first()?.segment;
+        let opened = self.opened;
+        if segment <= opened.last_ended {
+            // It had ended before the open: when the next one was begun, if that was before, too.
+            let ended_unix_ns = pieces.get(1).map_or(opened.unix_ns, |next| next.begun_unix_ns);
+            return Some(ended_unix_ns.min(opened.unix_ns));
+        }
+        let (_, seen_ns) = self.ended.iter().find(|&&(ended, _)| ended == segment)?;
+        Some(opened.now_ns(*seen_ns))
+    }
+}
+
+/// How old the open segment was at some moment, counted from its first entry.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    age: Duration,
+    at: Instant,
+}
+
+/// When the log was opened, by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct LogOpened {
+    /// The last segment that had ended.
+    last_ended: u64,
+    unix_ns: u64,
+    monotonic_ns: u64,
+}
+
+impl LogOpened {
+    /// Nanoseconds since 1970, as the clock would show if it were not set after the open.
+    fn now_ns(self, monotonic_ns: u64) -> u64 {
+        self.unix_ns.saturating_add(monotonic_ns.saturating_sub(self.monotonic_ns))
+    }
+}
+
+impl LowestHold {
+    fn of(held: &Held) -> LowestHold {
+        LowestHold { name: held.name.to_string(), sequence: held.sequence }
+    }
+}
+
+impl Wal {
+    /// Starts retention: from now on the oldest segments are dropped that
+    /// [`retain_bytes`](crate::Options::retain_bytes), [`retain_entries`](crate::Options::retain_entries) and
+    /// [`retain_age`](crate::Options::retain_age) let go. Until this is called they drop nothing, also not under
+    /// [`max_log_bytes`](crate::Options::max_log_bytes); [`Wal::truncate_before`] does not depend on it.
+    ///
+    /// Call it after every open, once each [`Wal::hold`] is taken that has to be there. Holds are kept in memory, so
+    /// after a restart the log does not know which entries consumers still need.
+    ///
+    /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
+    /// returns at once, and a thread drops what is to be dropped. Without them this call does, and later calls that
+    /// append, sync or truncate do. An error of a drop is counted in
+    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors) in either case.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Poisoned`](ErrorKind::Poisoned) and [`Forked`](ErrorKind::Forked).
+    pub fn start_retention(&self) -> Result<(), Error> {
+        let core = self.core();
+        core.owner().check()?;
+        core.commits.check()?;
+        core.keeper.start_retention();
+        core.call_back();
+        Ok(())
+    }
+}
+
+impl Core {
+    /// The body of the thread `wal-keeper`.
+    pub(crate) fn keep_on(&self) {
+        let mut sleep = LONGEST_SLEEP;
+        while self.keeper.until_due(sleep) {
+            sleep = self.keep();
+        }
+    }
+
+    /// Where no thread does it, whoever comes by.
+    pub(crate) fn keep_if_due(&self) {
+        if self.keeps_here && self.keeper.is_due_here() {
+            self.keep();
+        }
+    }
+
+    /// Ends a segment that is old, and drops what retention lets go. Returns when to look again.
+    fn keep(&self) -> Duration {
+        let tail = self.commits.target();
+        let mut sleep = LONGEST_SLEEP;
+        if self.commits.check().is_err() {
+            return sleep;
+        }
+        match self.keeper.until_ended() {
+            Some(left) if left.is_zero() => {
+                if let Err(error) = self.roll() {
+                    self.keeper.failed(&error);
+                    sleep = sleep.min(PAUSE);
+                }
+            }
+            Some(left) => sleep = sleep.min(left),
+            None => {}
+        }
+        // One time for both questions: a segment that grows too old between them would be dropped after the longest
+        // sleep only.
+        let monotonic_ns = tail.monotonic_ns();
+        if self.keeper.retains_from(&tail.layout(), monotonic_ns).is_some() {
+            let retained = self.commits.drop_before(0, crate::engine::tail::Tail::retain);
+            self.tidy();
+            if let Err(error) = retained {
+                self.keeper.failed(&error.into());
+                sleep = sleep.min(PAUSE);
+            }
+        }
+        if self.keeper.keeping().waits() && self.commits.is_starved() {
+            // Nobody tells when a reader is gone for which files linger.
+            self.commits.retry();
+        }
+        if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_starved() {
+            sleep = sleep.min(POLL);
+        }
+        if self.keeper.awaits_link() {
+            sleep = sleep.min(PAUSE);
+        }
+        let expires = self.keeper.until_expired(&tail.layout(), monotonic_ns);
+        expires.map_or(sleep, |left| sleep.min(left))
+    }
+}

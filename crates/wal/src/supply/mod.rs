@@ -1,0 +1,558 @@
+//! What the end of the log is supplied with: prepared segments and the anchor, from the background.
+//!
+//! ```text
+//!  whoever writes or syncs                         wal-files
+//!    order, anchor_soon  ──▶ ┌ wanted ┐ ── bell ──▶  prepares, zeroes, writes the anchor, fills the pool
+//!    spare               ◀── │        │ ◀──────────  ready
+//!    retire              ──▶ │ (pool) │
+//!    anchor              ──▶ ┌ anchor file ┐  by itself: a cut may not wait for its turn
+//! ```
+//!
+//! An append waits here only when a segment filled up faster than the next one was prepared, and behind a
+//! cut. A spare that is being zeroed can be had after the next step. Without the thread whoever asks does
+//! it.
+//!
+//! Space: files that wait are tried before a new one is made, and one that does not serve is removed. So when
+//! there is no space for a new one none waits any more.
+//!
+//! Locks: `wanted`, `names` and `space` for a moment; `anchor` while the anchor is written. None is taken under another, but
+//! `names` under `anchor`.
+
+mod pool;
+mod refill;
+mod space;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_format::{Anchor, PoolName};
+use wal_segment::io::Directory;
+use wal_segment::{
+    AnchorFile, Depot, Error as SegmentError, HeldFile, HeldNames, Operation, Order, Rules, Spare, prepare,
+};
+use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
+
+use crate::report::health::SyncMark;
+#[cfg(feature = "tracing")]
+use crate::report::listener::Listener;
+use crate::report::listener::note;
+
+use self::pool::Pool;
+pub(crate) use self::pool::Supply;
+pub(crate) use self::space::KnownSpace;
+
+/// The spare segments and the anchor of one log.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    directory: Arc<dyn Directory>,
+    rules: Rules,
+    supply: Supply,
+    names: Mutex<HeldNames>,
+    /// The path of the directory leads elsewhere.
+    displaced: AtomicBool,
+    /// What the file system had left.
+    space: Mutex<KnownSpace>,
+    /// A probe wants to know that.
+    wants_space: AtomicBool,
+    space_mark: SyncMark,
+    /// A name was found to lead elsewhere: `Wanted::exchanged` says which.
+    has_exchanged: AtomicBool,
+    anchor: Mutex<AnchorFile>,
+    wanted: Mutex<Wanted>,
+    /// The slot of the spare has changed.
+    changed: Condvar,
+    /// Rung when something is wanted; none where nobody listens.
+    bell: Option<Sender<()>>,
+    #[cfg(feature = "tracing")]
+    listener: Option<Listener>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    spare: Slot,
+    pool: Pool,
+    /// The pool is to be filled with files like this, while it is low.
+    refill: Option<Order>,
+    /// Spares that were made of a file that was there before.
+    recycled: u64,
+    /// Somebody waits for the spare.
+    awaited: bool,
+    /// To be written at once.
+    anchor: Option<Anchor>,
+    /// To be written when a period has passed without anything else to do.
+    leisurely: Option<Anchor>,
+    /// The thread sleeps until the bell rings.
+    asleep: bool,
+    over: bool,
+    /// A file was removed or replaced under the log: nothing more may be accepted.
+    exchanged: Option<SegmentError>,
+    /// Why the last attempt at a spare, or at the anchor, has failed, if it has.
+    spare_failure: Option<SegmentError>,
+    anchor_failure: Option<SegmentError>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Empty,
+    Ordered(Order),
+    /// It is worked at; once it can be used, its file is so long.
+    InHand(Option<u64>),
+    /// It can be used, and is better if it need not be yet.
+    Zeroing(Spare),
+    Ready(Spare),
+    Failed(SegmentError),
+}
+
+/// What is kept ready ahead of the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stock {
+    /// The prepared segment, and files that wait.
+    pub(crate) files: u64,
+    /// How long they are together.
+    pub(crate) bytes: u64,
+    /// Spares that were made of a file that was there before, since the open.
+    pub(crate) recycled: u64,
+}
+
+/// An idle log does not keep its last frames in doubt for longer than this.
+const LEISURE: Duration = Duration::from_secs(1);
+
+impl Stores {
+    /// Stores without a thread, or with what their thread is to be [run](Stores::run) with.
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        rules: Rules,
+        anchor: AnchorFile,
+        names: HeldNames,
+        found: &[PoolName],
+        supply: Supply,
+        background: bool,
+    ) -> (Stores, Option<Receiver<()>>) {
+        let (bell, rings) = if background {
+            let (bell, rings) = bounded(1);
+            (Some(bell), Some(rings))
+        } else {
+            (None, None)
+        };
+        let wanted = Wanted {
+            spare: Slot::Empty,
+            pool: Pool::adopt(directory.as_ref(), found, supply),
+            refill: None,
+            recycled: 0,
+            awaited: false,
+            anchor: None,
+            leisurely: None,
+            asleep: false,
+            over: false,
+            exchanged: None,
+            spare_failure: None,
+            anchor_failure: None,
+        };
+        let stores = Stores {
+            rules,
+            supply,
+            names: Mutex::new(names),
+            displaced: AtomicBool::new(false),
+            space: Mutex::new(KnownSpace::ask(directory.as_ref())),
+            wants_space: AtomicBool::new(false),
+            space_mark: SyncMark::new(),
+            has_exchanged: AtomicBool::new(false),
+            anchor: Mutex::new(anchor),
+            wanted: Mutex::new(wanted),
+            changed: Condvar::new(),
+            bell,
+            #[cfg(feature = "tracing")]
+            listener: None,
+            directory,
+        };
+        (stores, rings)
+    }
+
+    /// What fails here is told, too.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn traced(self, listener: Option<Listener>) -> Stores {
+        Stores { listener, ..self }
+    }
+
+    /// The body of the thread `wal-files`: does what is wanted until [`Stores::stop`].
+    pub(crate) fn run(&self, rings: &Receiver<()>) {
+        loop {
+            let mut wanted = self.wanted.lock_whole();
+            if wanted.over {
+                return;
+            }
+            if let Slot::Ordered(order) = wanted.spare {
+                wanted.spare = Slot::InHand(None);
+                drop(wanted);
+                self.put(self.made(order));
+                continue;
+            }
+            if let Some(anchor) = wanted.anchor.take() {
+                drop(wanted);
+                self.write_behind(anchor);
+                continue;
+            }
+            if !wanted.awaited
+                && let Some(spare) = wanted.take_zeroing()
+            {
+                drop(wanted);
+                self.put(self.zero(spare));
+                continue;
+            }
+            if !wanted.awaited
+                && let Some(task) = wanted.pool_task(self.supply)
+            {
+                drop(wanted);
+                self.fill(task);
+                continue;
+            }
+            if self.takes_question() {
+                drop(wanted);
+                self.ask_space();
+                continue;
+            }
+            let at_leisure = wanted.leisurely.is_some();
+            wanted.asleep = !at_leisure;
+            drop(wanted);
+            if at_leisure {
+                if rings.recv_timeout(LEISURE) == Err(RecvTimeoutError::Timeout) {
+                    let leisurely = self.wanted.lock_whole().leisurely.take();
+                    leisurely.into_iter().for_each(|anchor| self.write_behind(anchor));
+                }
+            } else if rings.recv().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The thread ends when it has done what it is at.
+    pub(crate) fn stop(&self) {
+        self.wanted.lock_whole().over = true;
+        self.ring();
+        self.changed.notify_all();
+    }
+
+    /// Gives up spares that nobody will need. What cannot be removed is a prepared segment, or a file that
+    /// waits, which the next open finds. So is what may be another program's by now.
+    pub(crate) fn discard_spares(&self) {
+        if self.check_names().is_err() {
+            return;
+        }
+        let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
+        if let Slot::Ready(spare) | Slot::Zeroing(spare) = slot {
+            spare.discard(self.directory.as_ref()).ok();
+        }
+        self.give_up_pool();
+    }
+
+    /// What is kept ready.
+    pub(crate) fn stock(&self) -> Stock {
+        let wanted = self.wanted.lock_whole();
+        let spare_bytes = match &wanted.spare {
+            Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
+            Slot::InHand(bytes) => *bytes,
+            _ => None,
+        };
+        let (waiting, waiting_bytes) = wanted.pool.holds();
+        Stock {
+            files: waiting as u64 + u64::from(spare_bytes.is_some()),
+            bytes: waiting_bytes + spare_bytes.unwrap_or(0),
+            recycled: wanted.recycled,
+        }
+    }
+
+    /// Why the last spare, and the last anchor, could not be had; `None` once another attempt went well.
+    pub(crate) fn failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
+        let wanted = self.wanted.lock_whole();
+        (wanted.spare_failure.clone(), wanted.anchor_failure.clone())
+    }
+
+    /// Whether the path of the directory leads elsewhere, as far as was looked.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing more may be accepted: a file was exchanged under the log. Costs a load where none was.
+    pub(crate) fn exchanged(&self) -> Option<SegmentError> {
+        if self.has_exchanged.load(Ordering::Acquire) {
+            self.wanted.lock_whole().exchanged.clone()
+        } else {
+            None
+        }
+    }
+
+    fn make(&self, order: Order) -> Result<Spare, SegmentError> {
+        let made = self.reuse_or_prepare(order);
+        note!(when Err(error) = &made => &self.listener, SpareFailed { error: error.clone().into() });
+        made
+    }
+
+    /// From a file that waits, if there is one that serves. Not where the names lead elsewhere: what has the name of the
+    /// next segment may be another log's.
+    fn reuse_or_prepare(&self, order: Order) -> Result<Spare, SegmentError> {
+        let directory = self.directory.as_ref();
+        self.check_names()?;
+        self.prove_anchor()?;
+        let mut next = self.reclaim(order).or_else(|| self.wanted.lock_whole().pool.take());
+        while let Some(waiting) = next {
+            // What does not serve is removed, and its space is free.
+            if let Ok(spare) = waiting.prepare(directory, order, self.rules) {
+                self.wanted.lock_whole().recycled += u64::from(spare.is_recycled());
+                return Ok(spare);
+            }
+            next = self.wanted.lock_whole().pool.take();
+        }
+        prepare(directory, order, self.rules)
+    }
+
+    fn prove_anchor(&self) -> Result<(), SegmentError> {
+        let mut anchor = self.anchor.lock_whole();
+        if anchor.is_proven() {
+            return Ok(());
+        }
+        self.names.lock_whole().set_anchor(None);
+        anchor.prove(self.directory.as_ref())?;
+        let held = anchor.held()?;
+        self.names.lock_whole().set_anchor(Some(held));
+        Ok(())
+    }
+
+    fn made(&self, order: Order) -> Slot {
+        match self.guarded(Operation::Create, || self.make(order)) {
+            Ok(spare) if self.supply.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
+            Ok(spare) => Slot::Ready(spare),
+            Err(error) => Slot::Failed(error),
+        }
+    }
+
+    /// One step. A spare that failed is given up; whoever needs one gets another.
+    fn zero(&self, mut spare: Spare) -> Slot {
+        match self.guarded(Operation::Write, || spare.zero_some()) {
+            Ok(true) => Slot::Zeroing(spare),
+            Ok(false) => Slot::Ready(spare),
+            Err(error) => {
+                // What cannot be removed stays a prepared segment, which the next attempt removes.
+                spare.discard(self.directory.as_ref()).ok();
+                Slot::Failed(error)
+            }
+        }
+    }
+
+    fn put(&self, slot: Slot) {
+        self.wanted.lock_whole().settle(slot);
+        self.changed.notify_all();
+    }
+
+    /// An anchor that could not be written is written at leisure, unless a newer one comes first.
+    fn write_behind(&self, anchor: Anchor) {
+        let written = self.guarded(Operation::Write, || self.write(anchor));
+        if let Err(error) = written {
+            let mut wanted = self.wanted.lock_whole();
+            wanted.anchor_failure = Some(error);
+            wanted.leisurely.get_or_insert(anchor);
+        }
+    }
+
+    fn write(&self, anchor: Anchor) -> Result<(), SegmentError> {
+        let written = self.check_names().and_then(|()| self.anchor.lock_whole().write(anchor));
+        self.wanted.lock_whole().anchor_failure = written.as_ref().err().cloned();
+        note!(when Err(error) = &written => &self.listener, AnchorFailed { error: error.clone().into() });
+        written
+    }
+
+    /// A panic below is a failure of what was asked for.
+    fn guarded<T>(
+        &self,
+        operation: Operation,
+        act: impl FnOnce() -> Result<T, SegmentError>,
+    ) -> Result<T, SegmentError> {
+        catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
+            let source = Arc::new(io::Error::other("a thread panicked in it"));
+            let file = self.directory.path().to_path_buf();
+            Err(SegmentError::Io { operation, file, offset: None, source })
+        })
+    }
+
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            // Full is as good as rung.
+            bell.try_send(()).ok();
+        }
+    }
+
+    fn order_here(&self, order: Order) {
+        let mut slot = self.made(order);
+        while let Slot::Zeroing(spare) = slot {
+            slot = self.zero(spare);
+        }
+        let mut wanted = self.wanted.lock_whole();
+        wanted.settle(slot);
+        wanted.refill = Some(order);
+        while let Some(task) = wanted.pool_task(self.supply) {
+            drop(wanted);
+            self.fill(task);
+            wanted = self.wanted.lock_whole();
+        }
+    }
+
+    fn spare_here(&self, order: Order) -> Result<Spare, SegmentError> {
+        let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
+        match slot {
+            Slot::Ready(spare) | Slot::Zeroing(spare) if spare.suits(order) => Ok(spare),
+            unsuited => {
+                // Its space is given back with its last handle, and may be the last there is.
+                drop(unsuited);
+                let made = self.make(order);
+                self.wanted.lock_whole().spare_failure = made.as_ref().err().cloned();
+                made
+            }
+        }
+    }
+}
+
+impl Wanted {
+    /// An attempt at a spare has ended so.
+    fn settle(&mut self, slot: Slot) {
+        self.spare_failure = if let Slot::Failed(error) = &slot { Some(error.clone()) } else { None };
+        self.spare = slot;
+    }
+
+    fn take_zeroing(&mut self) -> Option<Spare> {
+        let Slot::Zeroing(spare) = &self.spare else { return None };
+        let in_hand = Slot::InHand(Some(spare.file_bytes()));
+        match std::mem::replace(&mut self.spare, in_hand) {
+            Slot::Zeroing(spare) => Some(spare),
+            _ => None,
+        }
+    }
+}
+
+impl Depot for Stores {
+    fn directory(&self) -> &dyn Directory {
+        self.directory.as_ref()
+    }
+
+    fn check_names(&self) -> Result<(), SegmentError> {
+        if let Some(exchanged) = self.exchanged() {
+            return Err(exchanged);
+        }
+        let checked = loop {
+            // No lock is held while the system is asked: an append goes on in the next segment meanwhile.
+            let names = self.names.lock_whole().clone();
+            let checked = names.check(self.directory.as_ref());
+            if checked.is_ok() || self.names.lock_whole().is_current(&names) {
+                break checked;
+            }
+        };
+        match checked {
+            Ok(at_path) => {
+                if !self.displaced.swap(!at_path, Ordering::Relaxed) && !at_path {
+                    note!(&self.listener, Displaced {});
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, SegmentError::Exchanged { .. }) {
+                    self.wanted.lock_whole().exchanged = Some(error.clone());
+                    self.has_exchanged.store(true, Ordering::Release);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn entered(&self, segment: HeldFile) {
+        self.names.lock_whole().enter(segment);
+    }
+
+    fn spare(&self, order: Order) -> Result<Spare, SegmentError> {
+        if self.bell.is_none() {
+            return self.spare_here(order);
+        }
+        let mut asked = false;
+        let mut wanted = self.wanted.lock_whole();
+        loop {
+            let again = match std::mem::replace(&mut wanted.spare, Slot::Empty) {
+                Slot::Ready(spare) | Slot::Zeroing(spare) if spare.suits(order) => {
+                    wanted.awaited = false;
+                    return Ok(spare);
+                }
+                Slot::Failed(error) if asked => {
+                    wanted.awaited = false;
+                    return Err(error);
+                }
+                slot @ (Slot::Ordered(_) | Slot::InHand(_)) => slot,
+                // What there is does not suit: its file makes room for another.
+                Slot::Ready(_) | Slot::Zeroing(_) | Slot::Failed(_) | Slot::Empty => Slot::Ordered(order),
+            };
+            wanted.awaited = true;
+            asked |= matches!(again, Slot::Ordered(_));
+            wanted.spare = again;
+            if wanted.over {
+                // Nobody is there any more to do it.
+                drop(wanted);
+                return self.spare_here(order);
+            }
+            if asked {
+                self.ring();
+            }
+            wanted = self.changed.wait(wanted);
+        }
+    }
+
+    fn order(&self, order: Order) {
+        if self.bell.is_none() {
+            self.order_here(order);
+            return;
+        }
+        let mut wanted = self.wanted.lock_whole();
+        wanted.refill = Some(order);
+        if matches!(wanted.spare, Slot::Empty | Slot::Failed(_)) {
+            wanted.spare = Slot::Ordered(order);
+        }
+        drop(wanted);
+        self.ring();
+    }
+
+    fn order_if_waiting(&self, order: Order) -> bool {
+        let mut wanted = self.wanted.lock_whole();
+        if wanted.pool.is_empty() || !matches!(wanted.spare, Slot::Empty) {
+            return false;
+        }
+        if self.bell.is_some() {
+            wanted.spare = Slot::Ordered(order);
+            drop(wanted);
+            self.ring();
+        } else {
+            drop(wanted);
+            let slot = self.made(order);
+            self.wanted.lock_whole().spare = slot;
+        }
+        true
+    }
+
+    fn anchor(&self, anchor: Anchor) -> Result<(), SegmentError> {
+        self.write(anchor)
+    }
+
+    fn anchor_soon(&self, anchor: Anchor) {
+        if self.bell.is_none() {
+            self.write_behind(anchor);
+            return;
+        }
+        self.wanted.lock_whole().anchor = Some(anchor);
+        self.ring();
+    }
+
+    fn anchor_at_leisure(&self, anchor: Anchor) {
+        let mut wanted = self.wanted.lock_whole();
+        wanted.leisurely = Some(anchor);
+        if std::mem::take(&mut wanted.asleep) {
+            drop(wanted);
+            self.ring();
+        }
+    }
+}
