@@ -77,8 +77,8 @@ pub use log::typed::{Typed, TypedEntries};
 pub use options::Options;
 pub use options::retention::WhenFull;
 pub use read::cache::{Entries, Entry};
-pub use report::event::Rollover;
-pub use report::health::{Health, InHand, SlowSync, Space, Stall};
+pub use report::event::{Rollover, SlowSync};
+pub use report::health::{Health, InHand, Space, Stall};
 #[cfg(feature = "prometheus")]
 pub use report::prometheus::Metrics;
 pub use report::stats::{Distribution, LowestHold, Stats};

@@ -6,6 +6,7 @@ pub(crate) mod tail;
 mod threads;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
 use wal_segment::io::Directory;
@@ -21,8 +22,10 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::read::cache::Library;
 use crate::report::counters::{Gauges, Meters};
-use crate::report::health::{Probe, Space, SyncMark};
-use crate::report::listener::{Caller, Listener, note};
+use crate::report::event::note;
+use crate::report::health::{Health, InHand, Space, Stall};
+use crate::report::listener::{Caller, Listener};
+use crate::report::probe::{Probe, SyncMark};
 use crate::report::stats::Stats;
 use crate::retention::Keeper;
 use crate::supply::{KnownSpace, Stores};
@@ -253,6 +256,38 @@ impl Core {
         });
         self.keeper.fill(&mut stats, &snapshot);
         stats
+    }
+
+    /// See [`Wal::health`].
+    pub(crate) fn health(&self) -> Health {
+        let asked = now();
+        let (poisoned, closed) = match self.commits.check() {
+            Ok(()) => (None, false),
+            Err(wal_sync::Error::Closed) => (None, true),
+            Err(failure) => (Some(Error::from(failure)), false),
+        };
+        let probe = self.probe();
+        let in_hand = |what, lasted: Option<Duration>| {
+            lasted.filter(|lasted| *lasted >= probe.slow_sync).map(|lasted| Stall { what, lasted })
+        };
+        let write = probe.lasted(self.commits.write_in_hand(), asked);
+        let sync = self.commits.target().sync_mark().lasted(asked);
+        let space = self.space_mark().lasted(asked);
+        let stalled = in_hand(InHand::Sync, sync)
+            .or_else(|| in_hand(InHand::Write, write))
+            .or_else(|| in_hand(InHand::Space, space));
+        let (spare_failure, anchor_failure) = self.background_failures();
+        Health {
+            // Of a log that failed nothing is in hand any more, whatever a panic has left behind.
+            stalled: stalled.filter(|_| poisoned.is_none()),
+            poisoned,
+            closed,
+            displaced: self.is_displaced(),
+            space: self.known_space(probe.needed_bytes, asked),
+            no_room: self.commits.starved().map(Error::from),
+            spare_failure: spare_failure.map(Error::from),
+            anchor_failure: anchor_failure.map(Error::from),
+        }
     }
 
     /// What is not urgent behind a truncation, once others may go on.

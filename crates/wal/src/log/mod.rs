@@ -36,6 +36,7 @@ use crate::error::{Error, ErrorKind};
 use crate::log::commit::{Commit, Reached};
 use crate::options::Options;
 use crate::read::cache::{Entries, Entry};
+use crate::report::health::Health;
 #[cfg(feature = "prometheus")]
 use crate::report::prometheus::Metrics;
 use crate::report::stats::Stats;
@@ -255,6 +256,16 @@ impl Wal {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core().stats()
+    }
+
+    /// Whether the log can do its work. For a probe: costs a few microseconds, makes no call to the file system, and waits
+    /// for no write and no sync, so it also answers while one of them hangs; any thread may ask, and a log that was closed
+    /// answers, too.
+    ///
+    /// A write that hangs shows when it was asked for twice, far enough apart: ask about once a second.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.core().health()
     }
 
     /// The same numbers as a collector for a Prometheus registry. It keeps neither the log open nor its

@@ -4,7 +4,7 @@ use wal_format::Sequence;
 
 use crate::error::Error;
 use crate::log::Wal;
-use crate::report::listener::note;
+use crate::report::event::note;
 
 impl Wal {
     /// Drops every entry in front of `first`, which becomes the first one: for entries that a snapshot or a

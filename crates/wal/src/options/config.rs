@@ -18,7 +18,7 @@ use wal_sync::SyncPolicy;
 use crate::log::Wal;
 use crate::options::Options;
 use crate::options::retention::{Keeping, WhenFull};
-use crate::report::listener::Callbacks;
+use crate::report::event::Callbacks;
 
 macro_rules! options {
     (

@@ -21,9 +21,7 @@ use crate::options::retention::Keeping;
 use crate::read::cache::Library;
 use crate::read::open_segments::{OpenSegments, Sparing, open_directory};
 use crate::report::counters::Meters;
-use crate::report::event::Rollover;
-use crate::report::health::SlowSync;
-use crate::report::listener::{Callback, Callbacks};
+use crate::report::event::{Callback, Callbacks, Rollover, SlowSync};
 use crate::supply::Supply;
 use crate::view::View;
 

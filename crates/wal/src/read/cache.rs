@@ -14,9 +14,9 @@ use crate::error::{Error, ErrorKind};
 use crate::read::counted::Tally;
 use crate::read::open_segments::OpenSegments;
 use crate::report::counters::Meters;
+use crate::report::event::note;
 #[cfg(feature = "tracing")]
 use crate::report::listener::Listener;
-use crate::report::listener::note;
 
 /// An entry of the log: its number, and through [`Deref`] its bytes.
 ///

@@ -1,25 +1,9 @@
-//! Whether the log can do its work: for a probe.
-//!
-//! Asking waits for nothing that is held across a write or a sync, and makes no call to the file system, so the answer
-//! comes while a disk hangs. What the hot path leaves for it is one mark before and after each sync. Of a write nothing
-//! is noted: the probe remembers which one was in hand when it was asked before. The free space is asked for by the
-//! background, and the answer says how old it is.
-//!
-//! ```text
-//!  sync    begins ─▶ mark ─────────────────▶ ends: mark taken away     asked here: since the mark
-//!  write   turn 7 ────────────────────────────────────────────▶ turn 8
-//!              asked: turn 7, noted      asked: turn 7 still: for so long at least
-//! ```
+//! Whether the log can do its work, as a probe is answered.
 
 use std::fmt;
-use std::ops::Range;
 use std::time::Duration;
 
-use wal_sync::primitives::{AtomicU64, Instant, Mutex, Ordering, now};
-
-use crate::engine::Core;
 use crate::error::Error;
-use crate::log::Wal;
 
 /// Whether the log can do its work, at one moment. As text it says what is wrong, or `healthy`.
 #[derive(Clone, Debug)]
@@ -159,119 +143,5 @@ impl fmt::Display for Health {
             tell(format_args!("the anchor is not written: {error}"))?;
         }
         Ok(())
-    }
-}
-
-/// A sync that took longer than [`slow_sync`](crate::Options::slow_sync) allows, and has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SlowSync {
-    /// How long it took.
-    pub took: Duration,
-    /// The numbers of the entries that it was to make durable.
-    pub sequences: Range<u64>,
-    /// Whether it failed in the end: the log is poisoned then.
-    pub failed: bool,
-}
-
-impl Wal {
-    /// Whether the log can do its work. For a probe: costs a few microseconds, makes no call to the file system, and waits
-    /// for no write and no sync, so it also answers while one of them hangs; any thread may ask, and a log that was closed
-    /// answers, too.
-    ///
-    /// A write that hangs shows when it was asked for twice, far enough apart: ask about once a second.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        self.core().health()
-    }
-}
-
-/// The sync, or the question, that is in hand.
-#[derive(Debug)]
-pub(crate) struct SyncMark {
-    opened: Instant,
-    /// Nanoseconds behind `opened` at which it began, and one more; none is in hand when it is 0.
-    begun: AtomicU64,
-}
-
-impl SyncMark {
-    /// None is in hand.
-    pub(crate) fn new() -> SyncMark {
-        SyncMark { opened: now(), begun: AtomicU64::new(0) }
-    }
-
-    /// One begins.
-    pub(crate) fn set(&self, begun: Instant) {
-        let nanos = begun.saturating_duration_since(self.opened).as_nanos();
-        self.begun.store(u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// It has ended.
-    pub(crate) fn clear(&self) {
-        self.begun.store(0, Ordering::Relaxed);
-    }
-
-    /// For how long one has been in hand.
-    fn lasted(&self, asked: Instant) -> Option<Duration> {
-        let begun = self.begun.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(asked.saturating_duration_since(self.opened).saturating_sub(Duration::from_nanos(begun)))
-    }
-}
-
-/// What whoever asks for the health remembers and compares with.
-#[derive(Debug)]
-pub(crate) struct Probe {
-    slow_sync: Duration,
-    needed_bytes: u64,
-    /// The write that was in hand when somebody asked, and when that was first.
-    write: Mutex<Option<(u64, Instant)>>,
-}
-
-impl Probe {
-    /// Nobody has asked yet.
-    pub(crate) fn new(slow_sync: Duration, needed_bytes: u64) -> Probe {
-        Probe { slow_sync, needed_bytes, write: Mutex::new(None) }
-    }
-
-    /// For how long this write has been in hand, as far as anybody has seen.
-    fn lasted(&self, write: Option<u64>, asked: Instant) -> Option<Duration> {
-        let mut seen = self.write.lock_whole();
-        let before = seen.take().filter(|(number, _)| Some(*number) == write);
-        *seen = before.or_else(|| write.map(|number| (number, asked)));
-        before.map(|(_, first)| asked.saturating_duration_since(first))
-    }
-}
-
-impl Core {
-    /// See [`Wal::health`].
-    fn health(&self) -> Health {
-        let asked = now();
-        let (poisoned, closed) = match self.commits.check() {
-            Ok(()) => (None, false),
-            Err(wal_sync::Error::Closed) => (None, true),
-            Err(failure) => (Some(Error::from(failure)), false),
-        };
-        let probe = self.probe();
-        let in_hand = |what, lasted: Option<Duration>| {
-            lasted.filter(|lasted| *lasted >= probe.slow_sync).map(|lasted| Stall { what, lasted })
-        };
-        let write = probe.lasted(self.commits.write_in_hand(), asked);
-        let sync = self.commits.target().sync_mark().lasted(asked);
-        let space = self.space_mark().lasted(asked);
-        let stalled = in_hand(InHand::Sync, sync)
-            .or_else(|| in_hand(InHand::Write, write))
-            .or_else(|| in_hand(InHand::Space, space));
-        let (spare_failure, anchor_failure) = self.background_failures();
-        Health {
-            // Of a log that failed nothing is in hand any more, whatever a panic has left behind.
-            stalled: stalled.filter(|_| poisoned.is_none()),
-            poisoned,
-            closed,
-            displaced: self.is_displaced(),
-            space: self.known_space(probe.needed_bytes, asked),
-            no_room: self.commits.starved().map(Error::from),
-            spare_failure: spare_failure.map(Error::from),
-            anchor_failure: anchor_failure.map(Error::from),
-        }
     }
 }

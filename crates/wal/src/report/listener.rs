@@ -5,93 +5,14 @@
 //!    tell ──▶ noted, in order ──▶ wal-events, or where there is no thread a call: the callback
 //! ```
 
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 
 use wal_sync::primitives::channel::{Receiver, Sender, unbounded};
 use wal_sync::primitives::{AtomicBool, Ordering};
 
-use crate::report::event::Rollover;
-use crate::report::health::SlowSync;
+use crate::report::event::{Callbacks, Event};
 #[cfg(feature = "tracing")]
-use crate::report::trace::{self, Trace};
-
-/// Something that somebody may want to know.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    Rollover(Rollover),
-    SlowSync(SlowSync),
-    #[cfg(feature = "tracing")]
-    Trace(Trace),
-}
-
-/// Takes note of what is traced alone; without the feature, of nothing.
-macro_rules! note {
-    ($listener:expr, $trace:ident { $($field:tt)* }) => {
-        #[cfg(feature = "tracing")]
-        if let Some(listener) = $listener {
-            listener.tell($crate::report::listener::Event::Trace($crate::report::trace::Trace::$trace { $($field)* }));
-        }
-    };
-    (when $pattern:pat = $value:expr => $listener:expr, $trace:ident { $($field:tt)* }) => {
-        #[cfg(feature = "tracing")]
-        if let $pattern = $value {
-            $crate::report::listener::note!($listener, $trace { $($field)* });
-        }
-    };
-}
-pub(crate) use note;
-
-/// What is called for one kind of event.
-pub(crate) struct Callback<T>(Arc<dyn Fn(&T) + Send + Sync>);
-
-impl<T> Callback<T> {
-    pub(crate) fn new(call: impl Fn(&T) + Send + Sync + 'static) -> Callback<T> {
-        Callback(Arc::new(call))
-    }
-
-    /// A panic in there stays in there.
-    fn call(&self, event: &T) {
-        catch_unwind(AssertUnwindSafe(|| (self.0)(event))).ok();
-    }
-}
-
-impl<T> Clone for Callback<T> {
-    fn clone(&self) -> Callback<T> {
-        Callback(Arc::clone(&self.0))
-    }
-}
-
-impl<T> fmt::Debug for Callback<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Callback(..)")
-    }
-}
-
-/// All that may be called.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Callbacks {
-    pub(crate) on_rollover: Option<Callback<Rollover>>,
-    pub(crate) on_slow_sync: Option<Callback<SlowSync>>,
-}
-
-impl Callbacks {
-    /// Whether nobody wants to know anything.
-    fn is_empty(&self) -> bool {
-        self.on_rollover.is_none() && self.on_slow_sync.is_none()
-    }
-
-    fn call(&self, event: &Event) {
-        match event {
-            Event::Rollover(rollover) => self.on_rollover.iter().for_each(|callback| callback.call(rollover)),
-            Event::SlowSync(sync) => self.on_slow_sync.iter().for_each(|callback| callback.call(sync)),
-            #[cfg(feature = "tracing")]
-            Event::Trace(_) => {}
-        }
-    }
-}
+use crate::report::trace;
 
 /// Takes note of events while turns and locks are held; the callback runs behind them, in order: on a
 /// thread of its own, or where there is none in a call, mostly the one that met the event.

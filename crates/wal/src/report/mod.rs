@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod health;
 mod histogram;
 pub(crate) mod listener;
+pub(crate) mod probe;
 #[cfg(feature = "prometheus")]
 pub(crate) mod prometheus;
 pub(crate) mod stats;

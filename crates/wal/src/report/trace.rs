@@ -9,39 +9,9 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, debug, error, info, warn};
-use wal_segment::{Ending, Recovery};
+use wal_segment::Ending;
 
-use crate::error::Error;
-use crate::report::listener::Event;
-
-/// What is traced and no callback is told.
-#[derive(Clone, Debug)]
-pub(crate) enum Trace {
-    /// The log is open.
-    Opened { recovery: Box<Recovery>, took: Duration },
-    /// A write failed: the entries from this one on are no part of the log.
-    WriteFailed { first: u64, error: Error },
-    /// A sync failed: the log is poisoned.
-    SyncFailed { error: Error },
-    /// The directory itself cannot be locked.
-    DirectoryNotLocked {},
-    /// The system refused a mapping: segments are read by position from now on.
-    MappingRefused { error: Error },
-    /// The path of the directory leads elsewhere.
-    Displaced {},
-    /// A file was exchanged under the log: it is poisoned.
-    Exchanged { error: Error },
-    /// Everything in front of `first` was to be dropped.
-    TruncatedBefore { first: u64, failed: Option<Error> },
-    /// Everything behind `last` was to be dropped.
-    TruncatedAfter { last: u64, failed: Option<Error> },
-    /// The next segment could not be prepared.
-    SpareFailed { error: Error },
-    /// The anchor could not be written.
-    AnchorFailed { error: Error },
-    /// The log is closed.
-    Closed { written: u64, durable: u64, failed: Option<Error> },
-}
+use crate::report::event::{Event, Trace};
 
 impl Event {
     /// How much it matters.

@@ -35,10 +35,10 @@ use wal_segment::{
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
 
-use crate::report::health::SyncMark;
+use crate::report::event::note;
 #[cfg(feature = "tracing")]
 use crate::report::listener::Listener;
-use crate::report::listener::note;
+use crate::report::probe::SyncMark;
 
 use self::pool::Pool;
 pub(crate) use self::pool::Supply;

@@ -6,7 +6,7 @@ use wal_sync::primitives::{Instant, Ordering, now};
 
 use super::Stores;
 use crate::error::{Error, ErrorKind};
-use crate::report::health::SyncMark;
+use crate::report::probe::SyncMark;
 
 /// An answer of the file system, and when it was asked.
 #[derive(Clone, Debug)]
