@@ -76,7 +76,8 @@ pub use log::hold::Hold;
 pub use log::typed::{Typed, TypedEntries};
 pub use options::Options;
 pub use options::retention::WhenFull;
-pub use read::cache::{Entries, Entry};
+pub use read::entries::Entries;
+pub use read::entry::Entry;
 pub use report::event::{Rollover, SlowSync};
 pub use report::health::{Health, InHand, Space, Stall};
 #[cfg(feature = "prometheus")]

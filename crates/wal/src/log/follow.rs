@@ -29,8 +29,8 @@ use wal_sync::{Mark, Standing, Watch};
 use crate::engine::Core;
 use crate::error::Error;
 use crate::log::Wal;
-use crate::read::cache::Entry;
 use crate::read::counted::Tally;
+use crate::read::entry::Entry;
 
 impl Wal {
     /// Reads the entries from `first` on, and goes on as the log grows: those that are durable, so that none of

@@ -35,7 +35,8 @@ use crate::engine::Core;
 use crate::error::{Error, ErrorKind};
 use crate::log::commit::{Commit, Reached};
 use crate::options::Options;
-use crate::read::cache::{Entries, Entry};
+use crate::read::entries::Entries;
+use crate::read::entry::Entry;
 use crate::report::health::Health;
 #[cfg(feature = "prometheus")]
 use crate::report::prometheus::Metrics;

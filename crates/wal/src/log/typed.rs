@@ -17,7 +17,8 @@ use wal_sync::primitives::Mutex;
 use crate::error::{Error, ErrorKind};
 use crate::log::Wal;
 use crate::log::commit::Commit;
-use crate::read::cache::{Entries, Entry};
+use crate::read::entries::Entries;
+use crate::read::entry::Entry;
 
 /// A log of values of one type: a handle, cheap to clone. From [`Wal::typed`].
 ///

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::read::cache::{Entry, Library};
+use crate::read::cache::Library;
+use crate::read::entry::Entry;
 
 /// What one reader has handed out and the log does not know of yet.
 #[derive(Debug)]

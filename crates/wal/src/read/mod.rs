@@ -2,4 +2,6 @@
 
 pub(crate) mod cache;
 pub(crate) mod counted;
+pub(crate) mod entries;
+pub(crate) mod entry;
 pub(crate) mod open_segments;

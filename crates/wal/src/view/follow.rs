@@ -21,8 +21,9 @@ use wal_sync::Mark;
 use wal_sync::primitives::{Instant, now};
 
 use crate::error::Error;
-use crate::read::cache::{Entry, Library};
+use crate::read::cache::Library;
 use crate::read::counted::Tally;
+use crate::read::entry::Entry;
 use crate::view::View;
 
 /// How often a follower looks that was not told: beside a sync of a disk it is soon.

@@ -11,7 +11,9 @@ use wal_format::{ChecksumKind, LogId, SegmentName};
 use wal_segment::{Recovery, Shelf, Snapshot, Verification, look, verify};
 
 use crate::error::Error;
-use crate::read::cache::{Entries, Entry, Library};
+use crate::read::cache::Library;
+use crate::read::entries::Entries;
+use crate::read::entry::Entry;
 
 /// A log as it was when it was looked at. Has no `append`, does not need the log's lock, changes nothing.
 #[derive(Clone, Debug)]

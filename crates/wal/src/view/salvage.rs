@@ -9,7 +9,7 @@ use wal_segment::{Gap, Losses, SalvageSummary};
 
 use crate::error::Error;
 use crate::options::{Options, existing};
-use crate::read::cache::Entry;
+use crate::read::entry::Entry;
 use crate::view::View;
 
 /// The entries of a log that cannot be opened, or that is damaged in the middle, and the gaps between them, in the
