@@ -2,29 +2,29 @@
 
 mod exclusive;
 pub(crate) mod fork;
+mod open;
 pub(crate) mod tail;
 mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{ChecksumKind, SLOT_BYTES, SLOTS};
-use wal_segment::io::Directory;
-use wal_segment::{Ending, Error as SegmentError, Opened, Recovery};
-use wal_sync::primitives::channel::Receiver;
-use wal_sync::primitives::{Instant, now, since};
-use wal_sync::{GroupCommit, Limits};
+use wal_format::{SLOT_BYTES, SLOTS};
+use wal_segment::{Error as SegmentError, Recovery};
+use wal_sync::GroupCommit;
+use wal_sync::primitives::{Instant, now};
 
 use crate::engine::fork::Owner;
-use crate::engine::tail::{FRAME_ENTRIES, Tail};
+use crate::engine::tail::Tail;
 use crate::engine::threads::Crew;
 use crate::error::Error;
+#[cfg(feature = "config")]
 use crate::options::Options;
 use crate::read::cache::Library;
 use crate::report::counters::{Gauges, Meters};
 use crate::report::event::note;
 use crate::report::health::{Health, InHand, Space, Stall};
-use crate::report::listener::{Caller, Listener};
+use crate::report::listener::Caller;
 use crate::report::probe::{Probe, SyncMark};
 use crate::report::stats::Stats;
 use crate::retention::Keeper;
@@ -52,112 +52,10 @@ pub(crate) struct Core {
     background: bool,
 }
 
-/// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
-/// the call is nothing beside that of the copy.
-const FRAME_BYTES: u64 = 1 << 20;
 /// What the anchor takes on the disk.
 const ANCHOR_BYTES: u64 = (SLOT_BYTES * SLOTS) as u64;
-/// And no more than this part of a segment.
-const FRAMES_A_SEGMENT: u64 = 4;
 
 impl Core {
-    pub(crate) fn open(
-        options: &Options,
-        directory: Arc<dyn Directory>,
-        at_least: u64,
-    ) -> Result<(Arc<Core>, ChecksumKind), Error> {
-        let begun = now();
-        let (directory, segments) = options.sparing(directory);
-        let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
-            wal_segment::open(&directory, options.wanted(at_least))?;
-        options.keeping.check_cap(writer.segment_bytes())?;
-        writer.limit(options.keeping.max_log_bytes);
-        let keeper = Arc::new(Keeper::new(options.keeping, &writer, directory.as_ref()));
-        let meters = Arc::new(Meters::new());
-        let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
-        meters.recovered(since(begun), dropped_bytes);
-        let background = options.background;
-        let (listener, caller) = Listener::new(&options.callbacks, directory.path()).unzip();
-        let library = Library::new(Arc::clone(&directory), segments, Arc::clone(&meters));
-        #[cfg(feature = "tracing")]
-        let library = library.traced(listener.clone());
-        let library = Arc::new(library);
-        let (stores, bell) =
-            Stores::new(directory, options.rules, anchor, names, &pool, options.supply(), background);
-        #[cfg(feature = "tracing")]
-        let stores = stores.traced(listener.clone());
-        let stores = Arc::new(stores);
-        note!(when false = directory_locked => &listener, DirectoryNotLocked {});
-        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
-        #[cfg(feature = "config")]
-        let in_force = options.in_force(&writer);
-        let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
-        let (next, checksum) = (writer.next().value(), writer.checksum());
-        let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
-        let limits = Limits {
-            frame_entries: FRAME_ENTRIES as u64,
-            frame_bytes: options.buffered.map_or(frame_bytes, |bytes| bytes.clamp(frame_bytes, FRAME_BYTES)),
-            in_flight_bytes: options.max_in_flight_bytes,
-            buffered_bytes: options.buffered,
-            ticker: background,
-        };
-        let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
-        let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
-        let tail = Tail::new(
-            writer,
-            library.directory_handle(),
-            shared,
-            metered,
-            listener,
-            Arc::clone(&keeper),
-            room,
-            options,
-        );
-        let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
-        let core = Arc::new(Core {
-            commits: GroupCommit::new(tail, options.sync, limits, next),
-            library,
-            recovery,
-            keeper,
-            keeps_here: !background && options.keeping.wants_a_thread(),
-            meters,
-            stores: Arc::clone(&stores),
-            directory_locked,
-            crew: Crew::new(),
-            probe,
-            #[cfg(feature = "config")]
-            options: in_force,
-            caller: kept_caller,
-            background,
-        });
-        core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
-        core.call_back();
-        Ok((core, checksum))
-    }
-
-    fn start_crew(
-        self: &Arc<Core>,
-        stores: Arc<Stores>,
-        bell: Option<Receiver<()>>,
-        caller: Option<Caller>,
-    ) -> Result<(), Error> {
-        if let Some(rings) = bell {
-            self.crew.start("wal-files", move || stores.run(&rings))?;
-        }
-        if let Some(caller) = caller {
-            self.crew.start("wal-events", move || caller.run())?;
-        }
-        if self.background {
-            let core = Arc::clone(self);
-            self.crew.start("wal-sync", move || core.commits.tick())?;
-            if self.keeper.keeping().wants_a_thread() {
-                let core = Arc::clone(self);
-                self.crew.start("wal-keeper", move || core.keep_on())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
     pub(crate) fn owner(&self) -> &Owner {
         self.commits.target().owner()
@@ -259,6 +157,8 @@ impl Core {
     }
 
     /// See [`Wal::health`].
+    ///
+    /// [`Wal::health`]: crate::Wal::health
     pub(crate) fn health(&self) -> Health {
         let asked = now();
         let (poisoned, closed) = match self.commits.check() {

@@ -7,7 +7,7 @@ use wal_segment::{CopyReport, Shelf, copy};
 
 use crate::error::Error;
 use crate::log::Wal;
-use crate::options::made;
+use crate::options::directory::made;
 use crate::view::View;
 
 impl Wal {

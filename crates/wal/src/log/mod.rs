@@ -253,6 +253,13 @@ impl Wal {
         &self.core().recovery
     }
 
+    /// The options that are in force, to be shown: what was left to the log is filled in. `buffered_bytes` alone
+    /// stays absent when nothing gathers. They have no callbacks.
+    #[cfg(feature = "config")]
+    pub fn options(&self) -> &Options {
+        &self.core().options
+    }
+
     /// What the log has done since it was opened, and how it stands. Costs microseconds and allocates.
     #[must_use]
     pub fn stats(&self) -> Stats {

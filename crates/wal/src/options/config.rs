@@ -15,7 +15,6 @@ use wal_format::ChecksumKind;
 use wal_segment::{OpenMode, Writer};
 use wal_sync::SyncPolicy;
 
-use crate::log::Wal;
 use crate::options::Options;
 use crate::options::retention::{Keeping, WhenFull};
 use crate::report::event::Callbacks;
@@ -107,14 +106,6 @@ impl Options {
             callbacks: Callbacks::default(),
             ..self.clone()
         }
-    }
-}
-
-impl Wal {
-    /// The options that are in force, to be shown: what was left to the log is filled in. `buffered_bytes` alone
-    /// stays absent when nothing gathers. They have no callbacks.
-    pub fn options(&self) -> &Options {
-        &self.core().options
     }
 }
 

@@ -1,29 +1,21 @@
-//! How a log is opened. Checked once, at `open`.
+//! How a log is opened: values with defaults, checked once, at `open`. Nothing here knows a log that is open.
 
 #[cfg(feature = "config")]
 mod config;
+pub(crate) mod directory;
 pub(crate) mod retention;
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::{
     ChecksumKind, FRAME_HEADER_BYTES, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence,
 };
-use wal_segment::io::{Directory, Disk};
-use wal_segment::{Error as SegmentError, OpenMode, Operation, Rules, Wanted, Writer};
+use wal_segment::{OpenMode, Rules, Writer};
 use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
-use crate::log::Wal;
 use crate::options::retention::Keeping;
-use crate::read::cache::Library;
-use crate::read::open_segments::{OpenSegments, Sparing, open_directory};
-use crate::report::counters::Meters;
 use crate::report::event::{Callback, Callbacks, Rollover, SlowSync};
-use crate::supply::Supply;
-use crate::view::View;
 
 /// How a log is opened, with defaults that a database could run on.
 ///
@@ -127,6 +119,8 @@ impl Options {
     /// numbered, and the operating system gets what has gathered when it is this much, with a sync, with
     /// [`Wal::flush`] and at close. The death of the process loses what it does not have. At least 1 byte,
     /// at most `max_in_flight_bytes`. Default: nothing gathers.
+    ///
+    /// [`Wal::flush`]: crate::Wal::flush
     pub fn buffered(mut self, bytes: u64) -> Options {
         self.buffered = Some(bytes);
         self
@@ -187,6 +181,8 @@ impl Options {
     /// until somebody closes it. A panic in it is contained and changes
     /// nothing. At close those that are outstanding are called first, unless the callback itself closes. Default:
     /// nobody is called.
+    ///
+    /// [`Wal`]: crate::Wal
     pub fn on_rollover(mut self, call: impl Fn(&Rollover) + Send + Sync + 'static) -> Options {
         self.callbacks.on_rollover = Some(Callback::new(call));
         self
@@ -194,6 +190,8 @@ impl Options {
 
     /// From which time on a sync is slow: it is counted, [`on_slow_sync`](Options::on_slow_sync) is called when it
     /// has ended, and [`Wal::health`] shows it, or a write, when it has not. More than zero. Default: 1 s.
+    ///
+    /// [`Wal::health`]: crate::Wal::health
     pub fn slow_sync(mut self, limit: Duration) -> Options {
         self.slow_sync = limit;
         self
@@ -209,6 +207,8 @@ impl Options {
 
     /// How many bytes should be free on the file system of the log; with less, [`Wal::health`] says that space
     /// is low. Nothing else changes. Default: what a whole segment takes.
+    ///
+    /// [`Wal::health`]: crate::Wal::health
     pub fn low_space_bytes(mut self, bytes: u64) -> Options {
         self.low_space_bytes = Some(bytes);
         self
@@ -248,6 +248,8 @@ impl Options {
     /// Whether an open makes a log where there is none. A service whose log should be there opens it with
     /// [`OpenMode::MustExist`]: where the file system of the log is not mounted, it is told so, instead of beginning a new
     /// log in the empty directory. [`Wal::id`] tells one log from another. Default: [`OpenMode::CreateOrOpen`].
+    ///
+    /// [`Wal::id`]: crate::Wal::id
     pub fn open_mode(mut self, mode: OpenMode) -> Options {
         self.open_mode = mode;
         self
@@ -258,75 +260,6 @@ impl Options {
     pub fn rules(mut self, rules: Rules) -> Options {
         self.rules = rules;
         self
-    }
-
-    /// Opens the log in `path` for appending.
-    ///
-    /// It refuses a damaged log, and changes nothing in it, when
-    /// - no slot of `ANCHOR` can be read, though there are segments;
-    /// - a segment is missing, or ends before the place that the next one states, or neither copy of its header, or its first
-    ///   frame, can be read;
-    /// - a frame of the last segment does not verify that something states to be durable;
-    /// - a frame follows a SEAL that ended the segment, or the SEAL of the close that `ANCHOR` states: as in a copy that
-    ///   was made file by file, with an older `ANCHOR`.
-    ///
-    /// It does not read the entries of earlier segments, nor those of a log that was closed: damage to them is reported when
-    /// they are read, and by [`View::verify`].
-    ///
-    /// The directory is created if it is not there, its parents are not, unless [`Options::open_mode`] says otherwise.
-    /// What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidOptions`]; [`ErrorKind::NoLog`] and [`ErrorKind::Exists`] as [`Options::open_mode`] says;
-    /// [`ErrorKind::Locked`] at once when another writer has the log;
-    /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when acknowledged entries are not all there, and
-    /// then nothing was changed; [`ErrorKind::Unsupported`]; [`ErrorKind::Io`]. Never needs free space,
-    /// but for a new log.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
-        self.check()?;
-        self.open_in(self.directory(path.as_ref(), true)?)
-    }
-
-    /// The directory in `path`, made where it may be and a new log `would_do`.
-    pub(crate) fn directory(&self, path: &Path, would_do: bool) -> Result<Arc<Disk>, Error> {
-        if would_do && self.open_mode != OpenMode::MustExist { made(path) } else { existing(path) }
-    }
-
-    /// Opens the log in any directory behind the seam, for example a simulated one.
-    ///
-    /// # Errors
-    /// As [`Options::open`].
-    pub fn open_in(&self, directory: Arc<dyn Directory>) -> Result<Wal, Error> {
-        self.check()?;
-        Wal::open(self, directory, 0)
-    }
-
-    /// Looks at the log in `path` for reading: without its lock, beside a writer or on read-only media,
-    /// and without changing a byte. Shows the log as it is at this moment.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NoLog`], [`ErrorKind::Unsupported`], [`ErrorKind::Io`]. Damage is no error here:
-    /// what is good in front of it can be read, and a reader that comes to it is told.
-    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<View, Error> {
-        self.check()?;
-        let path = path.as_ref();
-        self.open_read_only_in(existing(path)?)
-    }
-
-    /// Looks at the log in any directory behind the seam.
-    ///
-    /// # Errors
-    /// As [`Options::open_read_only`].
-    pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
-        self.check()?;
-        let (directory, segments) = self.sparing(directory);
-        View::look(Arc::new(Library::new(directory, segments, Arc::new(Meters::new()))))
-    }
-
-    /// The directory for a log whose segments stay open for readers, and give up their descriptors when it needs some.
-    pub(crate) fn sparing(&self, directory: Arc<dyn Directory>) -> (Arc<dyn Directory>, Arc<OpenSegments>) {
-        let segments = OpenSegments::new(directory.as_ref(), self.mapped_reads);
-        (Sparing::over(directory, &segments), segments)
     }
 
     pub(crate) fn batch_bytes(&self) -> u64 {
@@ -341,21 +274,6 @@ impl Options {
 
     pub(crate) fn zeroes_ahead(&self) -> bool {
         self.zero_ahead.unwrap_or(self.background)
-    }
-
-    pub(crate) fn supply(&self) -> Supply {
-        Supply { spares: self.spares, recycle: self.recycle, zero_ahead: self.zeroes_ahead() }
-    }
-
-    pub(crate) fn wanted(&self, at_least: u64) -> Wanted {
-        Wanted {
-            segment_bytes: self.segment_bytes,
-            checksum: self.checksum,
-            first: self.first_sequence.and_then(|first| Sequence::try_from(first).ok()),
-            at_least,
-            mode: self.open_mode,
-            rules: self.rules,
-        }
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -410,25 +328,4 @@ impl Options {
         }
         Ok(())
     }
-}
-
-/// A directory that is made if it is not there.
-pub(crate) fn made(path: &Path) -> Result<Arc<Disk>, Error> {
-    Ok(Arc::new(
-        open_directory(|| Disk::create(path)).map_err(|error| refused(Operation::Create, path, error))?,
-    ))
-}
-
-/// A directory that is there; nothing is made.
-pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
-    match open_directory(|| Disk::open(path)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(SegmentError::NoLog { directory: path.to_path_buf() }.into())
-        }
-        opened => Ok(Arc::new(opened.map_err(|error| refused(Operation::Open, path, error))?)),
-    }
-}
-
-fn refused(operation: Operation, path: &Path, error: std::io::Error) -> Error {
-    SegmentError::Io { operation, file: path.to_path_buf(), offset: None, source: Arc::new(error) }.into()
 }

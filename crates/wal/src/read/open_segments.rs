@@ -160,15 +160,24 @@ pub(crate) fn open_directory<T>(open: impl Fn() -> io::Result<T>) -> io::Result<
     with_descriptors(close_idle, open)
 }
 
+/// The directory for a log whose segments stay open for readers, and give up their descriptors when it needs some.
+pub(crate) fn sparing(
+    directory: Arc<dyn Directory>,
+    mapped: bool,
+) -> (Arc<dyn Directory>, Arc<OpenSegments>) {
+    let segments = OpenSegments::new(directory.as_ref(), mapped);
+    (Sparing::over(directory, &segments), segments)
+}
+
 /// A directory whose calls are repeated when they found no descriptor, after idle segments were closed.
 #[derive(Debug)]
-pub(crate) struct Sparing {
+struct Sparing {
     inner: Arc<dyn Directory>,
     segments: Arc<OpenSegments>,
 }
 
 impl Sparing {
-    pub(crate) fn over(inner: Arc<dyn Directory>, segments: &Arc<OpenSegments>) -> Arc<dyn Directory> {
+    fn over(inner: Arc<dyn Directory>, segments: &Arc<OpenSegments>) -> Arc<dyn Directory> {
         Arc::new(Sparing { inner, segments: Arc::clone(segments) })
     }
 

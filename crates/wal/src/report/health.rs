@@ -69,6 +69,8 @@ pub struct Space {
     /// How long ago it was asked. Each [`Wal::health`] has it asked again, by the thread `wal-files`, and without
     /// [`background`](crate::Options::background) threads by the next call that appends, syncs or flushes. An age that grows
     /// beyond the interval between two questions says that the file system does not answer.
+    ///
+    /// [`Wal::health`]: crate::Wal::health
     pub age: Duration,
 }
 

@@ -8,7 +8,8 @@ use wal_segment::io::Directory;
 use wal_segment::{Gap, Losses, SalvageSummary};
 
 use crate::error::Error;
-use crate::options::{Options, existing};
+use crate::options::Options;
+use crate::options::directory::existing;
 use crate::read::entry::Entry;
 use crate::view::View;
 

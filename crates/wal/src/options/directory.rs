@@ -1,0 +1,39 @@
+//! The directory of a log by its path.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wal_segment::io::Disk;
+use wal_segment::{Error as SegmentError, OpenMode, Operation};
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::read::open_segments::open_directory;
+
+impl Options {
+    /// The directory in `path`, made where it may be and a new log `would_do`.
+    pub(crate) fn directory(&self, path: &Path, would_do: bool) -> Result<Arc<Disk>, Error> {
+        if would_do && self.open_mode != OpenMode::MustExist { made(path) } else { existing(path) }
+    }
+}
+
+/// A directory that is made if it is not there.
+pub(crate) fn made(path: &Path) -> Result<Arc<Disk>, Error> {
+    Ok(Arc::new(
+        open_directory(|| Disk::create(path)).map_err(|error| refused(Operation::Create, path, error))?,
+    ))
+}
+
+/// A directory that is there; nothing is made.
+pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
+    match open_directory(|| Disk::open(path)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(SegmentError::NoLog { directory: path.to_path_buf() }.into())
+        }
+        opened => Ok(Arc::new(opened.map_err(|error| refused(Operation::Open, path, error))?)),
+    }
+}
+
+fn refused(operation: Operation, path: &Path, error: std::io::Error) -> Error {
+    SegmentError::Io { operation, file: path.to_path_buf(), offset: None, source: Arc::new(error) }.into()
+}
