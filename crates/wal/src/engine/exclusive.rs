@@ -1,33 +1,101 @@
-//! Ending a segment by hand, and by age.
+//! What is done while nobody writes or syncs, with both turns: truncating, ending a segment, ending the log.
+
+use wal_format::Sequence;
+use wal_segment::io::Directory;
+use wal_segment::{Error as SegmentError, Writer};
+use wal_sync::primitives::{now, since};
+use wal_sync::{Dropped, Fault};
 
 use crate::engine::Core;
 use crate::engine::tail::Tail;
-use crate::error::Error;
-use crate::log::Wal;
-
-impl Wal {
-    /// Ends the segment that is being written, as when it is full: the next append begins another. For whoever
-    /// wants to copy, archive or drop what there is by whole files. Everything that was appended or submitted
-    /// before is durable when this returns. When the last segment has no entry, or has ended already, nothing
-    /// is done.
-    ///
-    /// Takes a sync; the append behind it prepares its segment itself if none is prepared yet. Space that
-    /// was reserved in the file is given back.
-    ///
-    /// # Errors
-    /// What kept the segment from being ended, as on a full disk: the log stays whole. When the SEAL could not be written
-    /// it goes on in another segment, after a cut; when the anchor could not, in the same one. [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed;
-    /// [`Closed`](crate::ErrorKind::Closed).
-    pub fn roll(&self) -> Result<(), Error> {
-        let rolled = self.core().roll();
-        self.core().call_back();
-        rolled
-    }
-}
+use crate::error::{Error, closed};
+use crate::report::event::Rollover;
+use crate::retention::limits::Piece;
+use crate::supply::Stores;
 
 impl Core {
     /// Ends the open segment.
     pub(crate) fn roll(&self) -> Result<(), Error> {
         self.commits.alone(Tail::roll).map_err(Error::from)
+    }
+}
+
+impl Tail {
+    /// Lets `act` change where the log begins or ends. For whoever has both turns.
+    pub(crate) fn truncate(
+        &self,
+        act: impl FnOnce(&mut Writer, &dyn Directory, &Stores) -> Result<(), SegmentError>,
+    ) -> Dropped<Error> {
+        let refused = |error| Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(error)) };
+        if let Err(forked) = self.owner.check() {
+            return refused(forked);
+        }
+        let mut guard = self.lock();
+        let Some(writer) = guard.as_mut() else { return refused(closed()) };
+        let begun = now();
+        let done = act(writer, self.directory.as_ref(), self.stores.as_ref());
+        let took = since(begun);
+        *self.shown.lock_whole() = writer.snapshot();
+        let rolled = writer.take_rolled();
+        let (next, durable) = (writer.next().value(), writer.durable().value());
+        drop(guard);
+        if let Some(rolled) = rolled {
+            self.keeper.ended();
+            self.rolled_over(Rollover::of(rolled), took);
+        }
+        Dropped { next, durable, outcome: done.map_err(|error| self.fault(error)) }
+    }
+
+    /// Drops the front up to `first`, or to what is held in front of it. Returns where the log begins then. For
+    /// whoever has both turns.
+    pub(crate) fn drop_front(&self, first: u64) -> (u64, Dropped<Error>) {
+        let mut begins = 0;
+        let dropped = self.truncate(|writer, directory, stores| {
+            // What is beyond the end is refused, whatever is held.
+            let within = first <= writer.next().value() && first > writer.first().value();
+            let place = if within {
+                self.keeper.limit_to_holds(&Piece::all(&writer.snapshot()), first)
+            } else {
+                first
+            };
+            let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
+            let done = writer.truncate_before(place, directory, stores);
+            begins = writer.first().value();
+            self.keeper.begins_at(begins);
+            done
+        });
+        (begins, dropped)
+    }
+
+    /// Drops what retention lets go now. For whoever has both turns.
+    pub(crate) fn retain(&self) -> Dropped<Error> {
+        self.truncate(|writer, directory, stores| self.retain_in(writer, directory, stores).map(drop))
+    }
+
+    /// Ends the open segment. For whoever has both turns.
+    pub(crate) fn roll(&self) -> Dropped<Error> {
+        self.truncate(|writer, _, stores| {
+            let done = writer.roll(stores);
+            // When the anchor could not be written it is open still.
+            if writer.open_since_unix_ns().is_none() {
+                self.keeper.ended();
+            }
+            done
+        })
+    }
+
+    /// Ends the log: makes everything durable and marks the end.
+    pub(crate) fn finish(&self) -> Result<(), Fault<Error>> {
+        self.owner.check().map_err(Fault::Final)?;
+        let mut guard = self.lock();
+        let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
+        let ended = writer.close(self.stores.as_ref());
+        *self.shown.lock_whole() = writer.snapshot();
+        let unneeded = self.take_unneeded(writer);
+        drop(guard);
+        // A closed log has no use for their files.
+        self.stores.remove(&unneeded);
+        self.give_back();
+        ended.map_err(|error| self.fault(error))
     }
 }

@@ -1,9 +1,12 @@
-//! What all handles of one open log share.
+//! The machine behind the handles: what all handles of one open log share. It knows neither a handle nor who calls.
 
 mod exclusive;
 pub(crate) mod fork;
+mod maintenance;
 mod open;
+mod room;
 pub(crate) mod tail;
+mod target;
 mod threads;
 
 use std::sync::Arc;
@@ -188,13 +191,6 @@ impl Core {
             spare_failure: spare_failure.map(Error::from),
             anchor_failure: anchor_failure.map(Error::from),
         }
-    }
-
-    /// What is not urgent behind a truncation, once others may go on.
-    pub(crate) fn tidy(&self) {
-        let tail = self.commits.target();
-        self.library.keep(&tail.layout());
-        tail.retire_unneeded();
     }
 
     fn leave(&self) {

@@ -1,4 +1,4 @@
-//! Dropping the front of the log, and its end.
+//! Dropping the front of the log, by hand or by retention, and its end.
 
 use wal_format::Sequence;
 
@@ -81,6 +81,30 @@ impl Wal {
         note!(core.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });
         self.tidy();
         dropped
+    }
+
+    /// Starts retention: from now on the oldest segments are dropped that
+    /// [`retain_bytes`](crate::Options::retain_bytes), [`retain_entries`](crate::Options::retain_entries) and
+    /// [`retain_age`](crate::Options::retain_age) let go. Until this is called they drop nothing, also not under
+    /// [`max_log_bytes`](crate::Options::max_log_bytes); [`Wal::truncate_before`] does not depend on it.
+    ///
+    /// Call it after every open, once each [`Wal::hold`] is taken that has to be there. Holds are kept in memory, so
+    /// after a restart the log does not know which entries consumers still need.
+    ///
+    /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
+    /// returns at once, and a thread drops what is to be dropped. Without them this call does, and later calls that
+    /// append, sync or truncate do. An error of a drop is counted in
+    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors) in either case.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed), [`Poisoned`](crate::ErrorKind::Poisoned) and [`Forked`](crate::ErrorKind::Forked).
+    pub fn start_retention(&self) -> Result<(), Error> {
+        let core = self.core();
+        core.owner().check()?;
+        core.commits.check()?;
+        core.keeper.start_retention();
+        core.call_back();
+        Ok(())
     }
 
     /// What is not urgent, once others may go on.

@@ -31,9 +31,7 @@ use wal_segment::io::Directory;
 use wal_segment::{Lingering, Snapshot, Writer};
 use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
 
-use crate::engine::Core;
 use crate::error::{Error, ErrorKind};
-use crate::log::Wal;
 use crate::options::retention::Keeping;
 use crate::report::stats::{LowestHold, Stats};
 use crate::retention::limits::{Piece, closed, dropped, expires_ns, kept_bytes};
@@ -84,13 +82,6 @@ struct Held {
     sequence: u64,
     overrun: bool,
 }
-
-/// Where nothing is due, the thread looks again after this.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-/// While appends wait for room, it is looked for this often.
-const POLL: Duration = Duration::from_millis(20);
-/// What failed is tried again after this, and what waits for a LINK to become durable.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// For a log as an open has found it, now.
@@ -232,7 +223,7 @@ impl Keeper {
     }
 
     /// Lets retention drop what the limits let go, from now on.
-    fn start_retention(&self) {
+    pub(crate) fn start_retention(&self) {
         let mut state = self.lock();
         if !std::mem::replace(&mut state.retention_started, true) {
             self.ring(state);
@@ -279,7 +270,7 @@ impl Keeper {
     }
 
     /// Until the oldest segment is too old, if time is a limit. Not at all when something else keeps it.
-    fn until_expired(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<Duration> {
+    pub(crate) fn until_expired(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<Duration> {
         let pieces = Piece::all(snapshot);
         pieces.get(1)?;
         let state = self.lock();
@@ -310,12 +301,12 @@ impl Keeper {
     }
 
     /// Whether more is to be dropped once a LINK is durable.
-    fn awaits_link(&self) -> bool {
+    pub(crate) fn awaits_link(&self) -> bool {
         self.lock().awaits_link
     }
 
     /// Whether somebody has begun to wait, which may not show yet.
-    fn take_starved(&self) -> bool {
+    pub(crate) fn take_starved(&self) -> bool {
         std::mem::take(&mut self.lock().starved)
     }
 
@@ -335,7 +326,7 @@ impl Keeper {
     }
 
     /// How long until the open segment is to be ended.
-    fn until_ended(&self) -> Option<Duration> {
+    pub(crate) fn until_ended(&self) -> Option<Duration> {
         let age = self.keeping.roll_after?;
         let begun = self.lock().begun?;
         Some(age.saturating_sub(begun.age + since(begun.at)))
@@ -388,7 +379,7 @@ impl Keeper {
     }
 
     /// Blocks until something is due, or `limit` has passed. Returns whether it goes on.
-    fn until_due(&self, limit: Duration) -> bool {
+    pub(crate) fn until_due(&self, limit: Duration) -> bool {
         let begun = now();
         let mut state = self.lock();
         loop {
@@ -404,7 +395,7 @@ impl Keeper {
     }
 
     /// Whether something is due for somebody to do it who is no thread for it.
-    fn is_due_here(&self) -> bool {
+    pub(crate) fn is_due_here(&self) -> bool {
         let due = self.due.load(Ordering::Acquire) && self.due.swap(false, Ordering::AcqRel);
         due || self.until_ended().is_some_and(|left| left.is_zero())
     }
@@ -455,90 +446,5 @@ impl LogOpened {
 impl LowestHold {
     fn of(held: &Held) -> LowestHold {
         LowestHold { name: held.name.to_string(), sequence: held.sequence }
-    }
-}
-
-impl Wal {
-    /// Starts retention: from now on the oldest segments are dropped that
-    /// [`retain_bytes`](crate::Options::retain_bytes), [`retain_entries`](crate::Options::retain_entries) and
-    /// [`retain_age`](crate::Options::retain_age) let go. Until this is called they drop nothing, also not under
-    /// [`max_log_bytes`](crate::Options::max_log_bytes); [`Wal::truncate_before`] does not depend on it.
-    ///
-    /// Call it after every open, once each [`Wal::hold`] is taken that has to be there. Holds are kept in memory, so
-    /// after a restart the log does not know which entries consumers still need.
-    ///
-    /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
-    /// returns at once, and a thread drops what is to be dropped. Without them this call does, and later calls that
-    /// append, sync or truncate do. An error of a drop is counted in
-    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors) in either case.
-    ///
-    /// # Errors
-    /// [`Closed`](ErrorKind::Closed), [`Poisoned`](ErrorKind::Poisoned) and [`Forked`](ErrorKind::Forked).
-    pub fn start_retention(&self) -> Result<(), Error> {
-        let core = self.core();
-        core.owner().check()?;
-        core.commits.check()?;
-        core.keeper.start_retention();
-        core.call_back();
-        Ok(())
-    }
-}
-
-impl Core {
-    /// The body of the thread `wal-keeper`.
-    pub(crate) fn keep_on(&self) {
-        let mut sleep = LONGEST_SLEEP;
-        while self.keeper.until_due(sleep) {
-            sleep = self.keep();
-        }
-    }
-
-    /// Where no thread does it, whoever comes by.
-    pub(crate) fn keep_if_due(&self) {
-        if self.keeps_here && self.keeper.is_due_here() {
-            self.keep();
-        }
-    }
-
-    /// Ends a segment that is old, and drops what retention lets go. Returns when to look again.
-    fn keep(&self) -> Duration {
-        let tail = self.commits.target();
-        let mut sleep = LONGEST_SLEEP;
-        if self.commits.check().is_err() {
-            return sleep;
-        }
-        match self.keeper.until_ended() {
-            Some(left) if left.is_zero() => {
-                if let Err(error) = self.roll() {
-                    self.keeper.failed(&error);
-                    sleep = sleep.min(PAUSE);
-                }
-            }
-            Some(left) => sleep = sleep.min(left),
-            None => {}
-        }
-        // One time for both questions: a segment that grows too old between them would be dropped after the longest
-        // sleep only.
-        let monotonic_ns = tail.monotonic_ns();
-        if self.keeper.retains_from(&tail.layout(), monotonic_ns).is_some() {
-            let retained = self.commits.drop_before(0, crate::engine::tail::Tail::retain);
-            self.tidy();
-            if let Err(error) = retained {
-                self.keeper.failed(&error.into());
-                sleep = sleep.min(PAUSE);
-            }
-        }
-        if self.keeper.keeping().waits() && self.commits.is_starved() {
-            // Nobody tells when a reader is gone for which files linger.
-            self.commits.retry();
-        }
-        if self.keeper.take_starved() || self.keeper.keeping().waits() && self.commits.is_starved() {
-            sleep = sleep.min(POLL);
-        }
-        if self.keeper.awaits_link() {
-            sleep = sleep.min(PAUSE);
-        }
-        let expires = self.keeper.until_expired(&tail.layout(), monotonic_ns);
-        expires.map_or(sleep, |left| sleep.min(left))
     }
 }

@@ -1,0 +1,80 @@
+//! Space that the log has no more use for: dropped under the cap, used again, or given back.
+
+use wal_format::{SegmentNumber, Sequence};
+use wal_segment::io::Directory;
+use wal_segment::{Depot, Error as SegmentError, Writer, give_back};
+
+use crate::engine::tail::Tail;
+use crate::retention::limits::Piece;
+use crate::supply::Stores;
+
+impl Tail {
+    /// Uses the segments again, or removes them, that a truncation has left and no reader needs any
+    /// more, and gives back the space that closed ones do not need.
+    pub(crate) fn retire_unneeded(&self) {
+        if !self.owner.is_here() {
+            return;
+        }
+        let unneeded = self.lock().as_mut().map(|writer| self.take_unneeded(writer));
+        self.stores.retire(&unneeded.unwrap_or_default());
+        self.give_back();
+    }
+
+    /// Shortens closed segments that are longer than they need be.
+    pub(super) fn give_back(&self) {
+        let excess = self.lock().as_mut().map(Writer::take_excess).unwrap_or_default();
+        if excess.is_empty() || self.stores.check_names().is_err() {
+            return;
+        }
+        let shortened = give_back(self.directory.as_ref(), excess);
+        if let Some(writer) = self.lock().as_mut() {
+            writer.given_back(&shortened);
+            *self.shown.lock_whole() = writer.snapshot();
+        }
+    }
+
+    pub(super) fn take_unneeded(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
+        let unneeded = writer.take_unneeded();
+        let first_segment = writer.snapshot().spans().next().map_or(0, |span| span.life.segment.value());
+        self.keeper.lingers(writer.lingering(), first_segment);
+        unneeded
+    }
+
+    /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
+    pub(super) fn retain_in(
+        &self,
+        writer: &mut Writer,
+        directory: &dyn Directory,
+        stores: &Stores,
+    ) -> Result<bool, SegmentError> {
+        let snapshot = writer.snapshot();
+        let Some(from) = self.keeper.retains_from(&snapshot, directory.monotonic_ns()) else {
+            return Ok(false);
+        };
+        // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
+        let place = self.keeper.limit_to_holds(&Piece::all(&snapshot), from);
+        // Else the snapshot is one of the readers for which the files linger.
+        drop(snapshot);
+        let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
+        let done = writer.truncate_before(place, directory, stores);
+        self.keeper.begins_at(writer.first().value());
+        done.map(|()| true)
+    }
+
+    /// No segment could be begun under the cap. Drops what retention lets go, and removes what nobody needs.
+    /// Returns whether something is gone.
+    pub(super) fn make_room(&self, writer: &mut Writer) -> bool {
+        let before = writer.log_bytes();
+        if let Err(error) = self.retain_in(writer, self.directory.as_ref(), self.stores.as_ref()) {
+            self.keeper.failed(&error.into());
+        }
+        *self.shown.lock_whole() = writer.snapshot();
+        let unneeded = self.take_unneeded(writer);
+        self.stores.retire(&unneeded);
+        let made = writer.log_bytes() < before;
+        if !made && self.keeper.keeping().waits() {
+            self.keeper.starved();
+        }
+        made
+    }
+}

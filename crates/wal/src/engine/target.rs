@@ -1,0 +1,136 @@
+//! What the group commit does with the end of the log: it writes frames, and syncs.
+
+use std::time::Duration;
+
+use wal_segment::{Error as SegmentError, FrameBuffer};
+use wal_sync::primitives::{now, since};
+use wal_sync::{Fault, Target, Wrote};
+
+use crate::engine::tail::{FRAME_ENTRIES, Tail};
+use crate::error::{Error, closed};
+use crate::report::event::{Event, Rollover, SlowSync, note};
+
+/// Of frames with a single entry, the time of one in so many is taken: two looks at the clock are felt beside
+/// a small write.
+const SAMPLED_ENTRIES: u64 = 16;
+
+impl Target for Tail {
+    type Error = Error;
+    type Frame = FrameBuffer;
+
+    fn frame(&self) -> FrameBuffer {
+        FrameBuffer::new(self.checksum, FRAME_ENTRIES, self.frame_bytes)
+    }
+
+    fn clear(&self, frame: &mut FrameBuffer) {
+        frame.clear();
+    }
+
+    fn syncs_to_write(&self, frame: &FrameBuffer) -> bool {
+        self.lock().as_ref().is_some_and(|writer| writer.turns_over(frame.frame_bytes()))
+    }
+
+    fn write(&self, frame: &mut FrameBuffer, first: u64) -> Result<Wrote, Fault<Error>> {
+        self.owner.check().map_err(Fault::Final)?;
+        let mut guard = self.lock();
+        let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
+        if let Some(exchanged) = self.stores.exchanged() {
+            return Err(self.fault(writer.poison(exchanged)));
+        }
+        let turns_over = writer.turns_over(frame.frame_bytes());
+        let had_entries = writer.open_since_unix_ns().is_some();
+        let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
+        let begun = timed.then(now);
+        let mut done = writer.append(frame, self.stores.as_ref());
+        if matches!(done, Err(SegmentError::Full(_))) && self.make_room(writer) {
+            done = writer.append(frame, self.stores.as_ref());
+        }
+        let took = begun.map(since);
+        *self.shown.lock_whole() = writer.snapshot();
+        let rolled = writer.take_rolled();
+        let wrote = Wrote {
+            next: writer.next().value(),
+            durable: writer.durable().value(),
+            sync_soon: self.background && writer.wants_sync(),
+        };
+        drop(guard);
+        let begins = rolled.is_some() || !had_entries;
+        if let Some(rolled) = rolled {
+            self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
+            self.retire_unneeded();
+        }
+        if begins && done.is_ok() {
+            self.keeper.begun();
+        }
+        match done {
+            Ok(number) => {
+                self.meters.wrote(frame.entries(), frame.payload_bytes() as u64);
+                took.into_iter().for_each(|took| self.meters.write_took(took));
+                debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
+                Ok(wrote)
+            }
+            Err(error) => {
+                if error.is_out_of_space() {
+                    // The next one may find some.
+                    self.stores.give_up_pool();
+                }
+                let fault = self.fault(error);
+                note!(
+                    when Fault::Passing(error) = &fault => &self.listener,
+                    WriteFailed { first, error: error.clone() }
+                );
+                Err(fault)
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<u64, Error> {
+        self.owner.check()?;
+        let (job, durable) = {
+            let mut guard = self.lock();
+            let writer = guard.as_mut().ok_or_else(closed)?;
+            if let Some(exchanged) = self.stores.exchanged() {
+                return Err(self.poisoned(writer.poison(exchanged)));
+            }
+            match writer.sync_job()? {
+                None => return Ok(writer.durable().value()),
+                Some(job) => (job, writer.durable().value()),
+            }
+        };
+        let begun = now();
+        self.sync_mark.set(begun);
+        let ran = job.run();
+        self.sync_mark.clear();
+        let took = since(begun);
+        if took >= self.slow_sync {
+            self.meters.sync_was_slow();
+            let sequences = durable..job.point().next.value();
+            self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));
+        }
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or_else(closed)?;
+        match ran {
+            Ok(()) => {
+                writer.synced(job.point(), self.stores.as_ref());
+                *self.shown.lock_whole() = writer.snapshot();
+                let covered = job.point().next.value();
+                let has_excess = writer.has_excess();
+                self.meters.synced(covered.saturating_sub(durable), took);
+                drop(guard);
+                if has_excess {
+                    self.give_back();
+                }
+                Ok(covered)
+            }
+            Err(error) => {
+                let poison = writer.poison(error);
+                drop(guard);
+                Err(self.poisoned(poison))
+            }
+        }
+    }
+
+    fn acknowledged(&self, took: Duration) {
+        self.meters.appended(took);
+    }
+}
