@@ -6,6 +6,8 @@ use std::sync::Arc;
 use wal_segment::io::Directory;
 
 use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::log::Wal;
 use crate::options::Options;
 use crate::options::directory::existing;
@@ -37,15 +39,6 @@ impl Options {
     /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when acknowledged entries are not all there, and
     /// then nothing was changed; [`ErrorKind::Unsupported`]; [`ErrorKind::Io`]. Never needs free space,
     /// but for a new log.
-    ///
-    /// [`ErrorKind::InvalidOptions`]: crate::ErrorKind::InvalidOptions
-    /// [`ErrorKind::NoLog`]: crate::ErrorKind::NoLog
-    /// [`ErrorKind::Exists`]: crate::ErrorKind::Exists
-    /// [`ErrorKind::Locked`]: crate::ErrorKind::Locked
-    /// [`ErrorKind::Corrupt`]: crate::ErrorKind::Corrupt
-    /// [`ErrorKind::Missing`]: crate::ErrorKind::Missing
-    /// [`ErrorKind::Unsupported`]: crate::ErrorKind::Unsupported
-    /// [`ErrorKind::Io`]: crate::ErrorKind::Io
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
         self.check()?;
         self.open_in(self.directory(path.as_ref(), true)?)
@@ -66,10 +59,6 @@ impl Options {
     /// # Errors
     /// [`ErrorKind::NoLog`], [`ErrorKind::Unsupported`], [`ErrorKind::Io`]. Damage is no error here:
     /// what is good in front of it can be read, and a reader that comes to it is told.
-    ///
-    /// [`ErrorKind::NoLog`]: crate::ErrorKind::NoLog
-    /// [`ErrorKind::Unsupported`]: crate::ErrorKind::Unsupported
-    /// [`ErrorKind::Io`]: crate::ErrorKind::Io
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<View, Error> {
         self.check()?;
         let path = path.as_ref();
@@ -100,9 +89,6 @@ impl Options {
     /// [`ErrorKind::RolledBack`] when the log ends before, and [`Error::next_sequence`] tells where;
     /// [`ErrorKind::NoLog`] when there is none. Then nothing was changed, but that a directory which is there may
     /// have got a file `LOCK`. Else as [`Options::open`]; damage is told first.
-    ///
-    /// [`ErrorKind::RolledBack`]: crate::ErrorKind::RolledBack
-    /// [`ErrorKind::NoLog`]: crate::ErrorKind::NoLog
     pub fn open_expecting(&self, path: impl AsRef<Path>, sequence: u64) -> Result<Wal, Error> {
         self.check()?;
         let path = path.as_ref();
