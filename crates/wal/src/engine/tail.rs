@@ -1,4 +1,4 @@
-//! The end of the log, as the group commit sees it: something that is written and synced.
+//! The end of the log: the writer, and what it shows. What is done with it is in `target`, `exclusive` and `room`.
 //!
 //! Locks: `writer` belongs to whoever has the turn to write or to sync; two of them meet only when a sync
 //! is taken out or reported back, while a frame is written, and when somebody asks behind a truncation for

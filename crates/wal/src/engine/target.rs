@@ -1,4 +1,4 @@
-//! What the group commit does with the end of the log: it writes frames, and syncs.
+//! The end of the log, as the group commit sees it: something that is written and synced.
 
 use std::time::Duration;
 

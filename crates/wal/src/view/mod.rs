@@ -1,4 +1,4 @@
-//! A log as it is at one moment, for reading, without its lock.
+//! A log for reading, without its lock: as it is at one moment, as it grows, and what can be had of a damaged one.
 
 pub(crate) mod follow;
 pub(crate) mod salvage;
