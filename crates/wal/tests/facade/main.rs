@@ -8,6 +8,7 @@ mod common;
 mod config;
 mod dependencies;
 mod health;
+mod module_map;
 mod readme;
 mod rollover_callback;
 mod tracing;
