@@ -64,10 +64,6 @@ pub enum ErrorKind {
     RolledBack,
     /// The directory that a copy was to go to is not empty. Nothing was changed: name another one.
     NotEmpty,
-    /// An entry is there and good, and its bytes are no value of the type that was asked for.
-    Undecodable,
-    /// A value refuses to be encoded; nothing was written.
-    Unencodable,
     /// A hold kept more than the options allow, and the log went on without it: what it kept is
     /// gone. Take another one, where the log begins now.
     Overrun,

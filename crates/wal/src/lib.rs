@@ -72,8 +72,6 @@ pub use log::Wal;
 pub use log::commit::{Commit, Reached};
 pub use log::follow::Follower;
 pub use log::hold::Hold;
-#[cfg(feature = "serde")]
-pub use log::typed::{Typed, TypedEntries};
 pub use options::Options;
 pub use options::retention::WhenFull;
 pub use read::entries::Entries;

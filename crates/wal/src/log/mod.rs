@@ -9,8 +9,6 @@ pub(crate) mod follow;
 pub(crate) mod hold;
 mod open;
 mod truncate;
-#[cfg(feature = "serde")]
-pub(crate) mod typed;
 
 use std::fmt;
 use std::ops::RangeBounds;
@@ -241,16 +239,6 @@ impl Wal {
     /// same.
     pub fn close(self) -> Result<(), Error> {
         self.core().close()
-    }
-
-    #[cfg(feature = "serde")]
-    pub(crate) fn max_entry_bytes(&self) -> u64 {
-        self.handle.max_entry_bytes
-    }
-
-    #[cfg(feature = "serde")]
-    pub(crate) fn max_batch_bytes(&self) -> u64 {
-        self.handle.max_batch_bytes
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

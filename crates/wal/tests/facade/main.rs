@@ -12,4 +12,3 @@ mod module_map;
 mod readme;
 mod rollover_callback;
 mod tracing;
-mod typed;
