@@ -2,6 +2,7 @@
 //! are too large for a unit test. Each prints what it did and fails when a promise does not hold.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::too_many_arguments, reason = "a case of a proof is all that it depends on")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

@@ -53,6 +53,10 @@ pub fn encode_table_entry(row: &mut [u8], checksum: ChecksumKind, entry: TableEn
 ///
 /// # Panics
 /// When `out` is not exactly as long as [`FrameLayout::of`](crate::FrameLayout::of) says, or there is no payload.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a frame says, where it stands, and what it holds are three things"
+)]
 pub fn encode_data_frame<'a>(
     out: &mut [u8],
     header: FrameHeader,

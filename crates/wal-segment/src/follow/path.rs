@@ -12,17 +12,25 @@
 
 use std::sync::Arc;
 
-use wal_format::{Anchor, SegmentNumber, Sequence};
+use wal_format::{SegmentNumber, Sequence};
 
 use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::names::{Catalog, segment_path};
-use crate::io::{Access, Directory};
+use crate::files::names::segment_path;
+use crate::io::Directory;
 use crate::recovery::chain::open_span;
 use crate::recovery::open::has_vanished;
 use crate::recovery::stated_end::{contradicted, stated_span};
-use crate::segment::head::{Inspected, Linked, inspect};
+use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip, may_cut_inside};
+
+/// Segments that a reader does not know.
+struct Newer {
+    /// Latest first.
+    segments: Vec<Arc<Linked>>,
+    /// Which of the spans that it knows is the one before them.
+    joined: Option<usize>,
+}
 
 /// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
 /// The inner error says what does not fit, and may be changing.
@@ -30,49 +38,17 @@ use crate::segment::span::{Span, Tip, may_cut_inside};
 /// # Errors
 /// When files cannot be read.
 pub(crate) fn trail(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    anchor: &Anchor,
+    site: Site<'_>,
     last: &Arc<Linked>,
     known: &Snapshot,
     next: Sequence,
 ) -> Result<Result<Vec<Span>, Error>, Error> {
-    let lowest = known.spans().next().map(|span| span.life.segment);
-    let highest = known.spans().next_back().map(|span| span.life.segment);
-    let mut newer: Vec<Arc<Linked>> = Vec::new();
-    let mut current = Arc::clone(last);
-    let joined = loop {
-        let life = current.header.life;
-        if let Some(at) = known.spans().position(|span| span.life == life) {
-            break Some(at);
-        }
-        let kept = current.link.next;
-        if kept < next {
-            // Unless it is a lie: then nothing was cut off.
-            if let Some(before) = current.link.predecessor
-                && let Ok(before) = linked(directory, catalog, anchor, before.segment, next)?
-                && let Some(damage) = contradicted_end(&before, &current)
-            {
-                return Ok(Err(Error::Damaged(damage)));
-            }
-            let file = current.file.path.to_path_buf();
-            return Ok(Err(Error::CutOff { file, from: kept }));
-        }
-        let predecessor = current.link.predecessor.map(|predecessor| predecessor.segment);
-        let is_first = life.segment == anchor.first_segment;
-        newer.push(current);
-        let Some(number) = predecessor.filter(|number| !is_first && Some(*number) >= lowest) else {
-            break None;
-        };
-        current = match linked(directory, catalog, anchor, number, next)? {
-            Ok(linked) => linked,
-            Err(unsteady) => return Ok(Err(unsteady)),
-        };
-        if let Some(damage) = newer.last().and_then(|behind| contradicted_end(&current, behind)) {
-            return Ok(Err(Error::Damaged(damage)));
-        }
+    let Newer { segments, joined } = match newer(site, last, known, next)? {
+        Ok(newer) => newer,
+        Err(unsteady) => return Ok(Err(unsteady)),
     };
-    if let Some(oldest) = newer.last().filter(|_| joined.is_none())
+    let highest = known.spans().next_back().map(|span| span.life.segment);
+    if let Some(oldest) = segments.last().filter(|_| joined.is_none())
         && oldest.link.next == next
         && highest.is_some_and(|known| oldest.link.predecessor.is_some_and(|before| before.segment > known))
     {
@@ -83,17 +59,17 @@ pub(crate) fn trail(
         Some(at) => known.spans().take(at + 1).skip(known.find(next).min(at)).collect(),
         None => Vec::new(),
     };
-    if let Some(gone) = joined.filter(|_| newer.is_empty()).and_then(|at| known.span(at + 1)) {
+    if let Some(gone) = joined.filter(|_| segments.is_empty()).and_then(|at| known.span(at + 1)) {
         // It was given up, and no other has come in its place yet. What it said of the end before it is void.
         if gone.start.next < next {
-            let file = segment_path(directory, gone.life.segment);
+            let file = segment_path(site.directory, gone.life.segment);
             return Ok(Err(Error::CutOff { file, from: gone.start.next }));
         }
         if let Some(last) = spans.last_mut() {
             (last.end, last.seal_offset) = (last.start, None);
         }
     }
-    for linked in newer.into_iter().rev() {
+    for linked in segments.into_iter().rev() {
         if let (Some(before), Some(predecessor)) = (spans.last_mut(), linked.link.predecessor) {
             let (chain, next) = (linked.link.chain, linked.link.next);
             before.end = Tip { offset: predecessor.end_offset, chain, next };
@@ -105,9 +81,53 @@ pub(crate) fn trail(
     match spans.first().map(|span| span.start.next) {
         Some(begins) if begins > next => {
             let lost = Lost::between(next, begins);
-            Ok(Err(missing(directory, anchor.first_segment, lost)))
+            Ok(Err(missing(site.directory, site.anchor.first_segment, lost)))
         }
         _ => Ok(Ok(spans)),
+    }
+}
+
+/// The segments from the last one back to one that is known, or to the beginning.
+fn newer(
+    site: Site<'_>,
+    last: &Arc<Linked>,
+    known: &Snapshot,
+    next: Sequence,
+) -> Result<Result<Newer, Error>, Error> {
+    let lowest = known.spans().next().map(|span| span.life.segment);
+    let mut segments: Vec<Arc<Linked>> = Vec::new();
+    let mut current = Arc::clone(last);
+    loop {
+        let life = current.header.life;
+        if let Some(at) = known.spans().position(|span| span.life == life) {
+            return Ok(Ok(Newer { segments, joined: Some(at) }));
+        }
+        let kept = current.link.next;
+        if kept < next {
+            // Unless it is a lie: then nothing was cut off.
+            if let Some(before) = current.link.predecessor
+                && let Ok(before) = linked(site, before.segment, next)?
+                && let Some(damage) = contradicted_end(&before, &current)
+            {
+                return Ok(Err(Error::Damaged(damage)));
+            }
+            let file = current.file.path.to_path_buf();
+            return Ok(Err(Error::CutOff { file, from: kept }));
+        }
+        let predecessor = current.link.predecessor.map(|predecessor| predecessor.segment);
+        let is_first = life.segment == site.anchor.first_segment;
+        segments.push(Arc::clone(&current));
+        let Some(number) = predecessor.filter(|number| !is_first && Some(*number) >= lowest) else {
+            return Ok(Ok(Newer { segments, joined: None }));
+        };
+        let before = match linked(site, number, next)? {
+            Ok(linked) => linked,
+            Err(unsteady) => return Ok(Err(unsteady)),
+        };
+        if let Some(damage) = contradicted_end(&before, &current) {
+            return Ok(Err(Error::Damaged(damage)));
+        }
+        current = before;
     }
 }
 
@@ -119,23 +139,21 @@ fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
 
 /// A segment that a LINK names, or that was the last one.
 pub(crate) fn linked(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    anchor: &Anchor,
+    site: Site<'_>,
     number: SegmentNumber,
     next: Sequence,
 ) -> Result<Result<Arc<Linked>, Error>, Error> {
-    let Some(&kind) = catalog.segments.get(&number) else {
-        return Ok(Err(missing(directory, number, Lost::from(next))));
-    };
-    match inspect(directory, anchor.log, number, kind, Access::Read, |_| Ok(())) {
-        Ok(Inspected::Linked(linked)) => Ok(Ok(linked)),
-        Ok(Inspected::Alien(kind)) => Ok(Err(damaged(directory, number, 0, Lost::from(next), kind))),
-        Ok(Inspected::Unlinked(unlinked)) => {
+    let lost = Lost::from(next);
+    let damaged = |offset, kind| damaged(site.directory, number, offset, lost, kind);
+    match site.inspect(number) {
+        Ok(Some(Inspected::Linked(linked))) => Ok(Ok(linked)),
+        Ok(Some(Inspected::Alien(kind))) => Ok(Err(damaged(0, kind))),
+        Ok(Some(Inspected::Unlinked(unlinked))) => {
             let (offset, kind) = unlinked.damage();
-            Ok(Err(damaged(directory, number, offset, Lost::from(next), kind)))
+            Ok(Err(damaged(offset, kind)))
         }
-        Err(error) if has_vanished(&error) => Ok(Err(missing(directory, number, Lost::from(next)))),
+        Ok(None) => Ok(Err(missing(site.directory, number, lost))),
+        Err(error) if has_vanished(&error) => Ok(Err(missing(site.directory, number, lost))),
         Err(error) => Err(error),
     }
 }

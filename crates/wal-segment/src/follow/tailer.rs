@@ -30,7 +30,7 @@ use crate::recovery::settle::{Purpose, Settling};
 use crate::recovery::top::{Heads, anchor_beside};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
-use crate::segment::head::Linked;
+use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
@@ -161,7 +161,8 @@ impl Scout {
         };
         let Ok(anchor) = anchor_of(directory)? else { return Ok(()) };
         let catalog = Catalog::read(directory)?;
-        if let Ok(last) = linked(directory, &catalog, &anchor, span.life.segment, next)?
+        let site = Site { directory, catalog: &catalog, anchor: &anchor };
+        if let Ok(last) = linked(site, span.life.segment, next)?
             && last.header.life == span.life
         {
             self.growing = Some(Growing::new(last, span.end, span.seal_offset));
@@ -244,7 +245,8 @@ impl Scout {
         }
         let catalog = Catalog::read(directory)?;
         let settling = Settling::new(Purpose::Read, Rules::default());
-        let heads = match Heads::read(directory, &catalog, &anchor, &settling) {
+        let site = Site { directory, catalog: &catalog, anchor: &anchor };
+        let heads = match Heads::read(site, &settling) {
             Err(error) if has_vanished(&error) => return Ok(Seen::Unsteady(error)),
             heads => heads?,
         };
@@ -254,7 +256,7 @@ impl Scout {
             if let Some(damage) = self.lost_above(directory, &anchor, &heads, next)? {
                 return Ok(Seen::Unsteady(Error::Damaged(damage)));
             }
-            match trail(directory, &catalog, &anchor, &last, &self.snapshot, next)? {
+            match trail(site, &last, &self.snapshot, next)? {
                 Err(unsteady) => return Ok(Seen::Unsteady(unsteady)),
                 Ok(spans) => self.adopt(spans, last, &anchor),
             }

@@ -13,13 +13,12 @@
 
 use std::sync::Arc;
 
-use wal_format::{FIRST_FRAME_OFFSET, LinkReason, LogId, SegmentNumber};
+use wal_format::{FIRST_FRAME_OFFSET, LinkReason, Predecessor, SegmentNumber};
 
 use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::names::{Catalog, segment_path};
-use crate::io::{Access, Directory};
+use crate::files::names::segment_path;
 use crate::recovery::stated_end::{Contradicted, contradicted, stated_span};
-use crate::segment::head::{Inspected, Linked, inspect};
+use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::span::{Span, Tip};
 
 /// The segments of a log, oldest first. The last one's end is not known yet: it equals its start.
@@ -36,93 +35,98 @@ pub(crate) struct Chain {
     pub(crate) long: Vec<SegmentNumber>,
 }
 
-/// Follows the LINKs from `last` back to `first_segment`, or to a LINK that begins the log.
-pub(crate) fn trace(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    log: LogId,
-    first_segment: SegmentNumber,
-    last: &Arc<Linked>,
-) -> Result<Chain, Error> {
-    let mut spans = vec![open_span(last)];
+/// Follows the LINKs from `last` back to the first segment that the anchor names, or to a LINK that begins the log.
+pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> {
+    let reason = last.link.reason;
+    let mut chain = Chain {
+        spans: vec![open_span(last)],
+        oldest_reason: reason,
+        broken: None,
+        sound: None,
+        long: Vec::new(),
+    };
     let mut current = Arc::clone(last);
-    let mut broken = None;
-    let mut sound = None;
-    let mut long = Vec::new();
-    while current.header.life.segment != first_segment {
+    while current.header.life.segment != site.anchor.first_segment {
         let Some(predecessor) = current.link.predecessor else { break };
-        let number = predecessor.segment;
-        let damage = |offset, kind| Damage {
-            file: segment_path(directory, number),
-            offset,
-            sequences: Some(Lost::before(current.link.next)),
-            kind,
-        };
-        if number >= current.header.life.segment || number < first_segment {
-            let kind = DamageKind::Contradiction("a LINK names a segment that cannot come before it");
-            broken =
-                Some(Damage { file: current.file.path.to_path_buf(), ..damage(FIRST_FRAME_OFFSET, kind) });
-            break;
-        }
-        let Some(&kind) = catalog.segments.get(&number) else {
-            broken = Some(damage(0, DamageKind::Missing));
-            break;
-        };
-        let linked = match inspect(directory, log, number, kind, Access::Read, |_| Ok(())) {
-            Ok(Inspected::Linked(linked)) => linked,
-            Ok(Inspected::Alien(kind)) => {
-                broken = Some(damage(0, kind));
+        let linked = match before(site, &current, predecessor)? {
+            Ok(linked) => linked,
+            Err(damage) => {
+                chain.broken = Some(damage);
                 break;
             }
-            Ok(Inspected::Unlinked(unlinked)) => {
-                let (offset, kind) = unlinked.damage();
-                broken = Some(damage(offset, kind));
-                break;
-            }
-            Err(error) => return Err(error),
         };
-        let end = Tip { offset: predecessor.end_offset, chain: current.link.chain, next: current.link.next };
-        if linked.file_bytes < end.offset {
-            broken = Some(damage(linked.file_bytes, DamageKind::EndsEarly { expected: end.offset }));
-            break;
-        }
-        if end.offset < linked.start.offset || end.next < linked.start.next {
-            let kind = DamageKind::Contradiction("a LINK names an end in front of its segment's start");
-            broken =
-                Some(Damage { file: current.file.path.to_path_buf(), ..damage(FIRST_FRAME_OFFSET, kind) });
-            break;
-        }
         // Where a truncation has set the end back, somebody may have mapped the segment up to its older end.
+        let number = predecessor.segment;
         let was_last = number.next() == Some(current.header.life.segment);
-        if was_last && current.link.reason != LinkReason::Truncate && linked.file_bytes > end.offset {
-            long.push(number);
+        if was_last
+            && current.link.reason != LinkReason::Truncate
+            && linked.file_bytes > predecessor.end_offset
+        {
+            chain.long.push(number);
         }
         let span = stated_span(&linked, &current.link, open_span(&linked));
         if let Some(Contradicted { damage, end }) = contradicted(&linked, &span) {
-            (broken, sound) = (Some(damage), Some((linked, end)));
+            (chain.broken, chain.sound) = (Some(damage), Some((linked, end)));
             break;
         }
-        spans.push(span);
+        chain.spans.push(span);
         current = linked;
+        chain.oldest_reason = current.link.reason;
     }
-    spans.reverse();
-    Ok(Chain { spans, oldest_reason: current.link.reason, broken, sound, long })
+    chain.spans.reverse();
+    Ok(chain)
+}
+
+/// The segment before `current`, as its LINK names it.
+fn before(
+    site: Site<'_>,
+    current: &Linked,
+    predecessor: Predecessor,
+) -> Result<Result<Arc<Linked>, Damage>, Error> {
+    let number = predecessor.segment;
+    let damage = |offset, kind| Damage {
+        file: segment_path(site.directory, number),
+        offset,
+        sequences: Some(Lost::before(current.link.next)),
+        kind,
+    };
+    let lie = |words| Damage {
+        file: current.file.path.to_path_buf(),
+        ..damage(FIRST_FRAME_OFFSET, DamageKind::Contradiction(words))
+    };
+    if number >= current.header.life.segment || number < site.anchor.first_segment {
+        return Ok(Err(lie("a LINK names a segment that cannot come before it")));
+    }
+    let linked = match site.inspect(number)? {
+        None => return Ok(Err(damage(0, DamageKind::Missing))),
+        Some(Inspected::Linked(linked)) => linked,
+        Some(Inspected::Alien(kind)) => return Ok(Err(damage(0, kind))),
+        Some(Inspected::Unlinked(unlinked)) => {
+            let (offset, kind) = unlinked.damage();
+            return Ok(Err(damage(offset, kind)));
+        }
+    };
+    let expected = predecessor.end_offset;
+    if linked.file_bytes < expected {
+        return Ok(Err(damage(linked.file_bytes, DamageKind::EndsEarly { expected })));
+    }
+    if expected < linked.start.offset || current.link.next < linked.start.next {
+        return Ok(Err(lie("a LINK names an end in front of its segment's start")));
+    }
+    Ok(Ok(linked))
 }
 
 /// The longest chain below `hole` that reaches the first segment: what can still be read in front of
 /// a break. The end of its last segment is found by walking it.
 pub(crate) fn trace_below(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    log: LogId,
-    first_segment: SegmentNumber,
+    site: Site<'_>,
     hole: SegmentNumber,
 ) -> Result<Option<(Chain, Arc<Linked>)>, Error> {
-    for (&number, &kind) in catalog.segments.range(first_segment..hole).rev() {
-        let Inspected::Linked(last) = inspect(directory, log, number, kind, Access::Read, |_| Ok(()))? else {
-            continue;
-        };
-        let chain = trace(directory, catalog, log, first_segment, &last)?;
+    for &number in
+        site.catalog.segments.range(site.anchor.first_segment..hole).rev().map(|(number, _)| number)
+    {
+        let Some(Inspected::Linked(last)) = site.inspect(number)? else { continue };
+        let chain = trace(site, &last)?;
         if chain.broken.is_none() {
             return Ok(Some((chain, last)));
         }

@@ -4,7 +4,7 @@
 //! beyond the end of the walk, and is genuine, proves that what it states was on the device once, and
 //! that its absence is damage and not an interrupted write.
 
-use wal_format::{ChecksumKind, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, Life, Sequence};
+use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, SegmentHeader, Sequence};
 
 use crate::error::Error;
 use crate::files::named::Named;
@@ -25,14 +25,13 @@ pub(crate) struct Evidence {
 
 /// Looks at every place at or behind `from_offset` where a frame could begin, up to `limit`.
 ///
-/// A frame is believed when its header's checksum matches this life and this offset, its durable point
+/// A frame is believed when its header's checksum matches this life of the segment and this offset, its durable point
 /// is inside the segment, and its number lies between the `expected` one and what fits in between (an
 /// entry takes at least 8 bytes), if a number is expected. A frame that does not end in front of
 /// `limit` shows that something was written here, but its statement does not count.
 pub(crate) fn search(
     file: &Named,
-    life: Life,
-    checksum: ChecksumKind,
+    header: &SegmentHeader,
     from_offset: u64,
     expected: Option<Sequence>,
     limit: u64,
@@ -53,8 +52,8 @@ pub(crate) fn search(
                 continue;
             }
             let place = offset + at as u64;
-            let Ok(frame) = FrameHeader::decode(&bytes[at..], life, place) else { continue };
-            let end = place + frame.layout(checksum).end;
+            let Ok(frame) = FrameHeader::decode(&bytes[at..], header.life, place) else { continue };
+            let end = place + frame.layout(header.checksum).end;
             evidence.genuine_end = evidence.genuine_end.max(Some(end.min(limit)));
             let fits_between = (place - from_offset) / FRAME_ALIGN;
             let plausible = expected.is_none_or(|expected| {

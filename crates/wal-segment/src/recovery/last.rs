@@ -99,7 +99,7 @@ const FURTHER_WALKS: u32 = 3;
 fn evidence_after(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
     let Linked { file, header, file_bytes, .. } = last;
     let limit = tip.offset.saturating_add(bytes).min(*file_bytes);
-    evidence::search(file, header.life, header.checksum, tip.offset, Some(tip.next), limit)
+    evidence::search(file, header, tip.offset, Some(tip.next), limit)
 }
 
 /// The end of a segment that a close has sealed, as the anchor states it: found without a walk, so

@@ -3,12 +3,11 @@
 //! Whoever removes one has seen to it that neither the anchor nor a LINK on the device needs it. The names
 //! are not synced: a file that comes back after a loss of power is removed by the next open.
 
-use wal_format::{LogId, SegmentName, SegmentNumber};
+use wal_format::{SegmentName, SegmentNumber};
 
 use crate::files::named::remove;
-use crate::files::names::Catalog;
-use crate::io::{Access, Directory};
-use crate::segment::head::{Inspected, inspect};
+use crate::io::Directory;
+use crate::segment::head::{Inspected, Site};
 use crate::segment::span::Span;
 
 /// Removes the files of these segments. One that cannot be removed takes space and does no harm; the next
@@ -21,20 +20,12 @@ pub fn remove_leftovers(directory: &dyn Directory, segments: &[SegmentNumber]) {
 
 /// The segments of this log below its last one that are no part of it. What cannot be read, or is not
 /// known to be this log's, is left alone.
-pub(crate) fn leftovers(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    log: LogId,
-    spans: &[Span],
-) -> Vec<SegmentNumber> {
+pub(crate) fn leftovers(site: Site<'_>, spans: &[Span]) -> Vec<SegmentNumber> {
     let Some(last) = spans.last() else { return Vec::new() };
-    let is_left = |number: SegmentNumber, kind| {
+    let is_left = |&number: &SegmentNumber| {
         spans.binary_search_by_key(&number, |span| span.life.segment).is_err()
-            && matches!(
-                inspect(directory, log, number, kind, Access::Read, |_| Ok(())),
-                Ok(Inspected::Linked(_))
-            )
+            && matches!(site.inspect(number), Ok(Some(Inspected::Linked(_))))
     };
-    let below = catalog.segments.range(..last.life.segment);
-    below.filter(|&(&number, &kind)| is_left(number, kind)).map(|(&number, _)| number).collect()
+    let below = site.catalog.segments.range(..last.life.segment);
+    below.map(|(&number, _)| number).filter(is_left).collect()
 }

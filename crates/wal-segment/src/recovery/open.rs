@@ -22,7 +22,7 @@ use crate::recovery::settle::Purpose;
 use crate::recovery::survey::{Survey, survey};
 use crate::rules::{Rule, Rules};
 use crate::salvage::losses_at;
-use crate::segment::head::Linked;
+use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip};
 use crate::spares::pool_file::Waiting;
@@ -91,17 +91,10 @@ pub struct Opened {
 /// the new one, ends before [`Wanted::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
 /// [`Wanted::mode`] says; [`Error::Io`], [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
-    let directory = directory.as_ref();
-    if wanted.mode == OpenMode::MustExist && Catalog::read(directory)?.is_empty() {
-        return Err(Error::NoLog { directory: directory.path().to_path_buf() });
-    }
-    let rules = wanted.rules;
-    let lock = WriterLock::take(directory, rules)?;
-    if rules.keeps(Rule::OpenSyncsDirectory) {
-        sync_directory(directory)?;
-    }
+    let (directory, rules) = (directory.as_ref(), wanted.rules);
+    let (lock, survey) = locked(directory, wanted)?;
     // Before anything is touched: a refused log stays as it is.
-    let survey = accepted(directory, survey(directory, Purpose::Write, rules)?, wanted)?;
+    let survey = accepted(directory, survey, wanted)?;
     let mut reason = begun_because(survey.verdict).ok_or_else(|| refused_without_words(directory))?;
     let mut recovery = Recovery::of(&survey);
     let settings = settings(&survey, wanted);
@@ -132,7 +125,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     recovery.log = Some(known.log);
     let names = HeldNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
-    let left = leftovers(directory, &catalog, known.log, &spans);
+    let left = leftovers(Site { directory, catalog: &catalog, anchor: &known }, &spans);
     let begun = spans.last().map_or(0, |span| span.begun_unix_ns);
     let latest_unix_ns = begun.max(index.last.map_or(0, |point| point.unix_ns));
     let start = Start {
@@ -159,12 +152,31 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     if !writer.is_ahead_of(anchor.last()) {
         remove_leftovers(directory, &left);
     }
-    let (pool, shared) = Waiting::apart(directory, &catalog, rules);
+    let pool = pool(directory, &catalog, rules);
+    Ok(Opened { writer, anchor, names, directory_locked, pool, recovery })
+}
+
+/// The files that wait to become segments. Those with two names are removed: what cannot be is found by the next open, and the
+/// pool of this one does not have it.
+fn pool(directory: &dyn Directory, catalog: &Catalog, rules: Rules) -> Vec<PoolName> {
+    let (pool, shared) = Waiting::apart(directory, catalog, rules);
     for name in shared {
-        // What cannot be removed is found by the next open; the pool of this one does not have it.
         remove(directory, name.as_str()).ok();
     }
-    Ok(Opened { writer, anchor, names, directory_locked, pool, recovery })
+    pool
+}
+
+/// Takes the lock of the log and looks at it.
+fn locked(directory: &dyn Directory, wanted: Wanted) -> Result<(WriterLock, Survey), Error> {
+    if wanted.mode == OpenMode::MustExist && Catalog::read(directory)?.is_empty() {
+        return Err(Error::NoLog { directory: directory.path().to_path_buf() });
+    }
+    let lock = WriterLock::take(directory, wanted.rules)?;
+    if wanted.rules.keeps(Rule::OpenSyncsDirectory) {
+        sync_directory(directory)?;
+    }
+    let survey = survey(directory, Purpose::Write, wanted.rules)?;
+    Ok((lock, survey))
 }
 
 /// The survey, where the log is whole and what was wanted; a new one begins where it is to begin.

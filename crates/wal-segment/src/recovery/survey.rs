@@ -27,7 +27,7 @@ use crate::recovery::settle::{Purpose, Settling};
 use crate::recovery::top::{Heads, anchor_beside};
 use crate::rules::{Rule, Rules};
 use crate::salvage;
-use crate::segment::head::Linked;
+use crate::segment::head::{Linked, Site};
 use crate::segment::index::Index;
 use crate::segment::locate::end_behind;
 use crate::segment::span::{Span, Tip};
@@ -70,6 +70,29 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
+    /// Of a log that begins there and holds nothing.
+    fn empty(first: Sequence) -> Survey {
+        Survey {
+            verdict: Verdict::Empty,
+            damage: None,
+            catalog: Catalog::default(),
+            anchor: None,
+            spans: Vec::new(),
+            long: Vec::new(),
+            last: None,
+            first,
+            next: first,
+            durable: first,
+            stated_durable: 0,
+            dropped_bytes: 0,
+            bad_index: false,
+            closed: false,
+            index: Index::default(),
+            residency: Residency::Unknown,
+            rewritten_bytes: 0,
+        }
+    }
+
     /// A log that is to be made, and whose first entry gets this number.
     pub(crate) fn beginning_at(self, first: Sequence) -> Survey {
         Survey { first, next: first, durable: first, ..self }
@@ -107,8 +130,8 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
         return Ok(without_anchor(directory, catalog, slots.fault(), settling.residency()));
     };
     let look = || {
-        let heads = Heads::read(directory, &catalog, &newest, &settling)?;
-        judge(directory, &catalog, &newest, &heads, &settling)
+        let site = Site { directory, catalog: &catalog, anchor: &newest };
+        judge(site, &Heads::read(site, &settling)?, &settling)
     };
     let mut survey = look()?;
     if settling.is_uncertain() {
@@ -182,54 +205,13 @@ fn without_anchor(
         sequences: None,
         kind: DamageKind::Anchor(fault),
     });
-    Survey {
-        verdict,
-        damage,
-        catalog,
-        anchor: None,
-        spans: Vec::new(),
-        long: Vec::new(),
-        last: None,
-        first: Sequence::ZERO,
-        next: Sequence::ZERO,
-        durable: Sequence::ZERO,
-        stated_durable: 0,
-        dropped_bytes: 0,
-        bad_index: false,
-        closed: false,
-        index: Index::default(),
-        residency,
-        rewritten_bytes: 0,
-    }
+    Survey { verdict, damage, catalog, residency, ..Survey::empty(Sequence::ZERO) }
 }
 
-fn judge(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    anchor: &Anchor,
-    heads: &Heads,
-    settling: &Settling,
-) -> Result<Survey, Error> {
+fn judge(site: Site<'_>, heads: &Heads, settling: &Settling) -> Result<Survey, Error> {
+    let Site { directory, anchor, .. } = site;
     let rules = settling.rules();
-    let mut survey = Survey {
-        verdict: Verdict::Empty,
-        damage: None,
-        catalog: Catalog::default(),
-        anchor: None,
-        spans: Vec::new(),
-        long: Vec::new(),
-        last: heads.last.clone(),
-        first: anchor.first,
-        next: anchor.first,
-        durable: anchor.first,
-        stated_durable: 0,
-        dropped_bytes: 0,
-        bad_index: false,
-        closed: false,
-        index: Index::default(),
-        residency: Residency::Unknown,
-        rewritten_bytes: 0,
-    };
+    let mut survey = Survey { last: heads.last.clone(), ..Survey::empty(anchor.first) };
     let mut seen = Observation {
         anchor: anchor_beside(anchor, heads.last.as_deref()),
         chain: ChainSeen::NoFiles,
@@ -241,8 +223,7 @@ fn judge(
     let mut broken = None;
     let mut damaged = None;
     if let Some(last) = &heads.last {
-        let chain = chain::trace(directory, catalog, anchor.log, anchor.first_segment, last)?;
-        let chain = begin_at(directory, anchor, chain, &mut survey);
+        let chain = begin_at(directory, anchor, chain::trace(site, last)?, &mut survey);
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
         survey.long = chain.long;
@@ -250,7 +231,7 @@ fn judge(
         record(&mut end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
         if chain.broken.is_some() {
-            read_below(directory, catalog, anchor, last, chain.sound.as_ref(), &mut survey)?;
+            read_below(site, last, chain.sound.as_ref(), &mut survey)?;
         }
         // What is good in front of the break says where the loss begins.
         let readable = survey.next.value();
@@ -382,19 +363,18 @@ fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(
 
 /// Keeps what can be read in front of a break in the chain.
 fn read_below(
-    directory: &dyn Directory,
-    catalog: &Catalog,
-    anchor: &Anchor,
+    site: Site<'_>,
     last: &Linked,
     sound: Option<&(Arc<Linked>, Tip)>,
     survey: &mut Survey,
 ) -> Result<(), Error> {
+    let anchor = site.anchor;
     let hole = survey.spans.first().map_or(last.header.life.segment, |span| span.life.segment);
     survey.spans.clear();
     survey.next = anchor.first;
     survey.durable = anchor.first;
     if let Some((last, end)) = sound {
-        let mut chain = chain::trace(directory, catalog, anchor.log, anchor.first_segment, last)?;
+        let mut chain = chain::trace(site, last)?;
         if chain.broken.is_none() {
             if let Some(span) = chain.spans.last_mut() {
                 span.end = *end;
@@ -405,8 +385,7 @@ fn read_below(
             return Ok(());
         }
     }
-    let below = chain::trace_below(directory, catalog, anchor.log, anchor.first_segment, hole)?;
-    if let Some((chain, last)) = below {
+    if let Some((chain, last)) = chain::trace_below(site, hole)? {
         let walked = walk_linked(&last, last.start, last.file_bytes)?;
         survey.spans = chain.spans;
         if let Some(span) = survey.spans.last_mut() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use wal_format::{Anchor, FIRST_FRAME_OFFSET, SegmentNumber, Sequence};
 
 use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::names::{Catalog, segment_path};
+use crate::files::named::Named;
+use crate::files::names::segment_path;
 use crate::io::Directory;
 use crate::recovery::decide::{AboveSeen, AnchorSeen};
 use crate::recovery::evidence::{self, Evidence};
 use crate::recovery::settle::Settling;
 use crate::rules::{Rule, Rules};
-use crate::segment::head::{Inspected, Linked, inspect};
+use crate::segment::head::{Inspected, Linked, Site, inspect};
 
 /// The highest linked segment, and what lies above it.
 pub(crate) struct Heads {
@@ -20,17 +21,17 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    pub(crate) fn read(
-        directory: &dyn Directory,
-        catalog: &Catalog,
-        anchor: &Anchor,
-        settling: &Settling,
-    ) -> Result<Heads, Error> {
+    /// Each file is settled before it is read.
+    pub(crate) fn read(site: Site<'_>, settling: &Settling) -> Result<Heads, Error> {
+        let Site { directory, catalog, anchor } = site;
+        let open = |name: &str| {
+            let file = Named::open(directory, name, settling.access())?;
+            settling.settle(&file)?;
+            Ok(file)
+        };
         let mut above = Vec::new();
         for (&number, &kind) in catalog.segments.range(anchor.first_segment..).rev() {
-            match inspect(directory, anchor.log, number, kind, settling.access(), |file| {
-                settling.settle(file)
-            })? {
+            match inspect(anchor.log, number, kind, open)? {
                 Inspected::Linked(last) => return Ok(Heads { last: Some(last), above }),
                 other => above.push((number, other)),
             }
@@ -80,8 +81,7 @@ impl Heads {
                     for (_, header) in lives {
                         let Evidence { durable_offset, .. } = evidence::search(
                             &unlinked.file,
-                            header.life,
-                            header.checksum,
+                            header,
                             FIRST_FRAME_OFFSET,
                             None,
                             unlinked.file_bytes,

@@ -3,14 +3,32 @@
 use std::sync::Arc;
 
 use wal_format::{
-    ANCHOR_BYTES, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, HeaderFault, LINK_FRAME_BYTES, Link,
-    LogId, MAX_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    ANCHOR_BYTES, Anchor, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, HeaderFault, LINK_FRAME_BYTES,
+    Link, LogId, MAX_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
 };
 
 use crate::error::{DamageKind, Error, Operation, Place};
 use crate::files::named::Named;
+use crate::files::names::Catalog;
 use crate::io::{Access, Directory, FileKind};
 use crate::segment::span::Tip;
+
+/// Where the segments of a log are looked for: its directory, the names in it, and what its anchor says.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) directory: &'a dyn Directory,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) anchor: &'a Anchor,
+}
+
+impl Site<'_> {
+    /// What stands behind the name of this segment, to be read; nothing where there is no such name.
+    pub(crate) fn inspect(&self, number: SegmentNumber) -> Result<Option<Inspected>, Error> {
+        let Some(&kind) = self.catalog.segments.get(&number) else { return Ok(None) };
+        inspect(self.anchor.log, number, kind, |name| Named::open(self.directory, name, Access::Read))
+            .map(Some)
+    }
+}
 
 /// What a segment file turned out to be.
 #[derive(Clone, Debug)]
@@ -73,21 +91,17 @@ pub(crate) fn header_at(file: &Named, offset: u64) -> Result<Result<SegmentHeade
     Ok(SegmentHeader::decode(&bytes[..read]))
 }
 
-/// Reads the first blocks of segment `number` of `log`. With `settle` the file is first synced and its
-/// cache dropped, so that what is read is what the device holds.
+/// Reads the first blocks of segment `number` of `log`, as `open` opens its file by its name.
 pub(crate) fn inspect(
-    directory: &dyn Directory,
     log: LogId,
     number: SegmentNumber,
     kind: FileKind,
-    access: Access,
-    settle: impl FnOnce(&Named) -> Result<(), Error>,
+    open: impl FnOnce(&str) -> Result<Named, Error>,
 ) -> Result<Inspected, Error> {
     if kind != FileKind::Regular {
         return Ok(Inspected::Alien(DamageKind::NotAFile(kind)));
     }
-    let file = Named::open(directory, SegmentName::of(number).as_str(), access)?;
-    settle(&file)?;
+    let file = open(SegmentName::of(number).as_str())?;
     // Nothing that this log writes lies further on, however long somebody has made the file.
     let file_bytes = file.length()?.min(MAX_SEGMENT_BYTES);
     let mut head = [0; HEAD_BYTES];

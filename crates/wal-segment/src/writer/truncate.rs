@@ -99,12 +99,7 @@ impl Writer {
     ///
     /// # Panics
     /// While a sync is out.
-    pub fn truncate_after(
-        &mut self,
-        last: Sequence,
-        directory: &dyn Directory,
-        depot: &dyn Depot,
-    ) -> Result<(), Error> {
+    pub fn truncate_after(&mut self, last: Sequence, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "the log is not cut beside a sync of it");
         self.check_names(depot)?;
@@ -126,9 +121,9 @@ impl Writer {
         if self.rules.keeps(Rule::LinkAfterSync) {
             self.sync_all(depot)?;
         }
-        let (kept, cut) = self.kept_with(last, directory)?;
+        let (kept, cut) = self.kept_with(last, depot.directory())?;
         let spare = self.take_spare(self.next_order(0)?, depot)?;
-        self.publish_truncation(kept, cut, spare, directory, depot)
+        self.publish_truncation(kept, cut, spare, depot)
     }
 
     /// Drops every entry in front of `first`, which becomes the first one. When all of them are gone
@@ -141,12 +136,7 @@ impl Writer {
     ///
     /// # Panics
     /// While a sync is out.
-    pub fn truncate_before(
-        &mut self,
-        first: Sequence,
-        directory: &dyn Directory,
-        depot: &dyn Depot,
-    ) -> Result<(), Error> {
+    pub fn truncate_before(&mut self, first: Sequence, depot: &dyn Depot) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "the log does not begin elsewhere beside a sync of it");
         if first <= self.first {
@@ -166,7 +156,7 @@ impl Writer {
         let dropped_bytes = file_bytes(&self.spans[..kept]);
         let first_segment = self.spans.get(kept).map_or(self.first_segment, |span| span.life.segment);
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
-            remove_leftovers(directory, &dropped);
+            remove_leftovers(depot.directory(), &dropped);
         }
         self.first_in_doubt = true;
         self.write_anchor(Anchor { first, first_segment, ..self.anchor_now() }, depot)?;
@@ -224,7 +214,6 @@ impl Writer {
         kept: Vec<Span>,
         cut: Tip,
         spare: Spare,
-        directory: &dyn Directory,
         depot: &dyn Depot,
     ) -> Result<(), Error> {
         let predecessor = kept.last().map(|span| Predecessor {
@@ -232,7 +221,7 @@ impl Writer {
             end_offset: cut.offset,
             seal_offset: span.seal_offset,
         });
-        let begun_unix_ns = self.now_unix_ns(directory);
+        let begun_unix_ns = self.now_unix_ns(depot.directory());
         let link = Link {
             reason: LinkReason::Truncate,
             predecessor,
@@ -246,7 +235,7 @@ impl Writer {
         if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {
             self.spare_refused = !error.is_out_of_space();
             if self.rules.keeps(Rule::FailedLinkVoided) {
-                self.void(life.segment, &open.held, directory);
+                self.void(life.segment, &open.held, depot.directory());
             }
             return Err(error);
         }
@@ -264,7 +253,7 @@ impl Writer {
         self.enter(open, after_link, spans, depot);
         self.rolled = self.rolled.map(|rolled| Rolled { cut: true, ..rolled });
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
-            remove_leftovers(directory, &dropped);
+            remove_leftovers(depot.directory(), &dropped);
         }
         self.anchor_owed = self.rules.keeps(Rule::CutAnchored);
         if self.rules.keeps(Rule::CutSynced) {

@@ -283,6 +283,10 @@ impl<T: Target> GroupCommit<T> {
     ///
     /// # Errors
     /// As [`GroupCommit::submit`]; [`Error::Conflict`], and then nothing was appended.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is appended, what is promised, and how long is waited are three things"
+    )]
     pub fn submit_at(
         &self,
         expected: Option<u64>,

@@ -1,7 +1,6 @@
 //! What is done while nobody writes or syncs, with both turns: truncating, ending a segment, ending the log.
 
 use wal_format::Sequence;
-use wal_segment::io::Directory;
 use wal_segment::{Error as SegmentError, Writer};
 use wal_sync::primitives::{now, since};
 use wal_sync::{Dropped, Fault};
@@ -24,7 +23,7 @@ impl Tail {
     /// Lets `act` change where the log begins or ends. For whoever has both turns.
     pub(crate) fn truncate(
         &self,
-        act: impl FnOnce(&mut Writer, &dyn Directory, &Stores) -> Result<(), SegmentError>,
+        act: impl FnOnce(&mut Writer, &Stores) -> Result<(), SegmentError>,
     ) -> Dropped<Error> {
         let refused = |error| Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(error)) };
         if let Err(forked) = self.owner.check() {
@@ -33,7 +32,7 @@ impl Tail {
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return refused(closed()) };
         let begun = now();
-        let done = act(writer, self.directory.as_ref(), self.stores.as_ref());
+        let done = act(writer, self.stores.as_ref());
         let took = since(begun);
         *self.shown.lock_whole() = writer.snapshot();
         let rolled = writer.take_rolled();
@@ -50,7 +49,7 @@ impl Tail {
     /// whoever has both turns.
     pub(crate) fn drop_front(&self, first: u64) -> (u64, Dropped<Error>) {
         let mut begins = 0;
-        let dropped = self.truncate(|writer, directory, stores| {
+        let dropped = self.truncate(|writer, stores| {
             // What is beyond the end is refused, whatever is held.
             let within = first <= writer.next().value() && first > writer.first().value();
             let place = if within {
@@ -59,7 +58,7 @@ impl Tail {
                 first
             };
             let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
-            let done = writer.truncate_before(place, directory, stores);
+            let done = writer.truncate_before(place, stores);
             begins = writer.first().value();
             self.keeper.begins_at(begins);
             done
@@ -69,12 +68,12 @@ impl Tail {
 
     /// Drops what retention lets go now. For whoever has both turns.
     pub(crate) fn retain(&self) -> Dropped<Error> {
-        self.truncate(|writer, directory, stores| self.retain_in(writer, directory, stores).map(drop))
+        self.truncate(|writer, stores| self.retain_in(writer, stores).map(drop))
     }
 
     /// Ends the open segment. For whoever has both turns.
     pub(crate) fn roll(&self) -> Dropped<Error> {
-        self.truncate(|writer, _, stores| {
+        self.truncate(|writer, stores| {
             let done = writer.roll(stores);
             // When the anchor could not be written it is open still.
             if writer.open_since_unix_ns().is_none() {

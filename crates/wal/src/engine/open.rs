@@ -51,8 +51,7 @@ impl Core {
         #[cfg(feature = "tracing")]
         let library = library.traced(listener.clone());
         let library = Arc::new(library);
-        let (stores, bell) =
-            Stores::new(directory, options.rules, anchor, names, &pool, options.supply(), background);
+        let (stores, bell) = Stores::new(directory, anchor, names, &pool, options.supply());
         #[cfg(feature = "tracing")]
         let stores = stores.traced(listener.clone());
         let stores = Arc::new(stores);
@@ -62,14 +61,7 @@ impl Core {
         let in_force = options.in_force(&writer);
         let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
         let (next, checksum) = (writer.next().value(), writer.checksum());
-        let frame_bytes = FRAME_BYTES.min(writer.segment_bytes() / FRAMES_A_SEGMENT);
-        let limits = Limits {
-            frame_entries: FRAME_ENTRIES as u64,
-            frame_bytes: options.buffered.map_or(frame_bytes, |bytes| bytes.clamp(frame_bytes, FRAME_BYTES)),
-            in_flight_bytes: options.max_in_flight_bytes,
-            buffered_bytes: options.buffered,
-            ticker: background,
-        };
+        let limits = options.limits(writer.segment_bytes());
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
         let tail = Tail::new(
@@ -130,7 +122,24 @@ impl Core {
 
 impl Options {
     fn supply(&self) -> Supply {
-        Supply { spares: self.spares, recycle: self.recycle, zero_ahead: self.zeroes_ahead() }
+        Supply {
+            spares: self.spares,
+            recycle: self.recycle,
+            zero_ahead: self.zeroes_ahead(),
+            background: self.background,
+            rules: self.rules,
+        }
+    }
+
+    fn limits(&self, segment_bytes: u64) -> Limits {
+        let frame_bytes = FRAME_BYTES.min(segment_bytes / FRAMES_A_SEGMENT);
+        Limits {
+            frame_entries: FRAME_ENTRIES as u64,
+            frame_bytes: self.buffered.map_or(frame_bytes, |bytes| bytes.clamp(frame_bytes, FRAME_BYTES)),
+            in_flight_bytes: self.max_in_flight_bytes,
+            buffered_bytes: self.buffered,
+            ticker: self.background,
+        }
     }
 
     fn wanted(&self, at_least: u64) -> Wanted {

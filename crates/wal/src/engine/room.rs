@@ -1,7 +1,6 @@
 //! Space that the log has no more use for: dropped under the cap, used again, or given back.
 
 use wal_format::{SegmentNumber, Sequence};
-use wal_segment::io::Directory;
 use wal_segment::{Depot, Error as SegmentError, Writer, give_back};
 
 use crate::engine::tail::Tail;
@@ -41,14 +40,9 @@ impl Tail {
     }
 
     /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
-    pub(super) fn retain_in(
-        &self,
-        writer: &mut Writer,
-        directory: &dyn Directory,
-        stores: &Stores,
-    ) -> Result<bool, SegmentError> {
+    pub(super) fn retain_in(&self, writer: &mut Writer, stores: &Stores) -> Result<bool, SegmentError> {
         let snapshot = writer.snapshot();
-        let Some(from) = self.keeper.retains_from(&snapshot, directory.monotonic_ns()) else {
+        let Some(from) = self.keeper.retains_from(&snapshot, stores.directory().monotonic_ns()) else {
             return Ok(false);
         };
         // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
@@ -56,7 +50,7 @@ impl Tail {
         // Else the snapshot is one of the readers for which the files linger.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
-        let done = writer.truncate_before(place, directory, stores);
+        let done = writer.truncate_before(place, stores);
         self.keeper.begins_at(writer.first().value());
         done.map(|()| true)
     }
@@ -65,7 +59,7 @@ impl Tail {
     /// Returns whether something is gone.
     pub(super) fn make_room(&self, writer: &mut Writer) -> bool {
         let before = writer.log_bytes();
-        if let Err(error) = self.retain_in(writer, self.directory.as_ref(), self.stores.as_ref()) {
+        if let Err(error) = self.retain_in(writer, self.stores.as_ref()) {
             self.keeper.failed(&error.into());
         }
         *self.shown.lock_whole() = writer.snapshot();

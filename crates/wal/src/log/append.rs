@@ -211,6 +211,7 @@ impl Wal {
         appended.map_err(Error::from)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as of the call of the group commit below it")]
     pub(crate) fn submit_frame(
         &self,
         expected: Option<u64>,

@@ -75,7 +75,7 @@ impl Wal {
         core.owner().check()?;
         let place = Sequence::try_from(last).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_from(last.saturating_add(1), |tail| {
-            tail.truncate(|writer, directory, stores| writer.truncate_after(place, directory, stores))
+            tail.truncate(|writer, stores| writer.truncate_after(place, stores))
         });
         let dropped = dropped.map_err(Error::from);
         note!(core.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });

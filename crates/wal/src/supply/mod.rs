@@ -31,9 +31,7 @@ use std::time::Duration;
 
 use wal_format::{Anchor, PoolName};
 use wal_segment::io::Directory;
-use wal_segment::{
-    AnchorFile, Depot, Error as SegmentError, HeldFile, HeldNames, Operation, Order, Rules, Spare,
-};
+use wal_segment::{AnchorFile, Depot, Error as SegmentError, HeldFile, HeldNames, Operation, Order, Spare};
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
 
@@ -51,7 +49,6 @@ use self::spare::Slot;
 #[derive(Debug)]
 pub(crate) struct Stores {
     directory: Arc<dyn Directory>,
-    rules: Rules,
     supply: Supply,
     names: Mutex<HeldNames>,
     /// The path of the directory leads elsewhere.
@@ -115,14 +112,12 @@ impl Stores {
     /// Stores without a thread, or with what their thread is to be [run](Stores::run) with.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
-        rules: Rules,
         anchor: AnchorFile,
         names: HeldNames,
         found: &[PoolName],
         supply: Supply,
-        background: bool,
     ) -> (Stores, Option<Receiver<()>>) {
-        let (bell, rings) = if background {
+        let (bell, rings) = if supply.background {
             let (bell, rings) = bounded(1);
             (Some(bell), Some(rings))
         } else {
@@ -143,7 +138,6 @@ impl Stores {
             anchor_failure: None,
         };
         let stores = Stores {
-            rules,
             supply,
             names: Mutex::new(names),
             displaced: AtomicBool::new(false),

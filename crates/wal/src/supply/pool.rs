@@ -9,10 +9,10 @@
 //! Invariant: no two files get the same name, also while one of them is worked at outside of the pool.
 
 use wal_format::PoolName;
-use wal_segment::Waiting;
 use wal_segment::io::Directory;
+use wal_segment::{Rules, Waiting};
 
-/// How many files are kept ready ahead of the log, and of which kind.
+/// How many files are kept ready ahead of the log, of which kind, and by whom.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Supply {
     /// So many, the prepared segment included, are made.
@@ -21,6 +21,9 @@ pub(crate) struct Supply {
     pub(crate) recycle: bool,
     /// Files are filled with zeros while there is time.
     pub(crate) zero_ahead: bool,
+    /// A thread makes them.
+    pub(crate) background: bool,
+    pub(crate) rules: Rules,
 }
 
 impl Supply {

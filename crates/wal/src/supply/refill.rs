@@ -57,7 +57,7 @@ impl Stores {
             return None;
         }
         let name = self.wanted.lock_whole().pool.name();
-        Waiting::reclaim(self.directory.as_ref(), order, name, self.rules)
+        Waiting::reclaim(self.directory.as_ref(), order, name, self.supply.rules)
     }
 
     fn put_back(&self, waiting: Waiting) {

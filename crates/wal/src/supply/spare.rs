@@ -99,13 +99,13 @@ impl Stores {
         let mut next = self.reclaim(order).or_else(|| self.wanted.lock_whole().pool.take());
         while let Some(waiting) = next {
             // What does not serve is removed, and its space is free.
-            if let Ok(spare) = waiting.prepare(directory, order, self.rules) {
+            if let Ok(spare) = waiting.prepare(directory, order, self.supply.rules) {
                 self.wanted.lock_whole().recycled += u64::from(spare.is_recycled());
                 return Ok(spare);
             }
             next = self.wanted.lock_whole().pool.take();
         }
-        prepare(directory, order, self.rules)
+        prepare(directory, order, self.supply.rules)
     }
 
     pub(super) fn made(&self, order: Order) -> Slot {

@@ -4,6 +4,11 @@
 //! failed may not fail again. What is known exactly without them is known within bounds with them: a
 //! watermark may have moved since it was read, and a write or a sync may have failed since the last step.
 
+#![allow(
+    clippy::too_many_arguments,
+    clippy::too_many_lines,
+    reason = "a case is told from its beginning to its end"
+)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 #[path = "../common/mod.rs"]

@@ -1,5 +1,10 @@
 //! What a power cut, a failed write or a failed sync leaves, and what the next open makes of it.
 
+#![allow(
+    clippy::too_many_arguments,
+    clippy::too_many_lines,
+    reason = "a case is told from its beginning to its end"
+)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 #[path = "../common/mod.rs"]
