@@ -13,6 +13,11 @@
 //! images of a power cut and of a kill in the middle, and behind the close. That everybody returns is
 //! shuttle's to say. Not modelled: weak memory, the futex and how it passes wake-ups on, time.
 #![cfg(wal_shuttle)]
+#![allow(
+    clippy::too_many_arguments,
+    clippy::too_many_lines,
+    reason = "a case is told from its beginning to its end"
+)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside the seams")]
 
 mod cast;
