@@ -1,5 +1,5 @@
 //! Following a log that another process writes.
 
-pub(crate) mod end;
-pub(crate) mod path;
+pub(crate) mod growing;
 pub(crate) mod tailer;
+pub(crate) mod trail;

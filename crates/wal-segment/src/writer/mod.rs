@@ -26,6 +26,7 @@
 
 pub(crate) mod builder;
 mod cap;
+mod lingering;
 mod open_segment;
 mod reclaim;
 mod rollover;
@@ -38,11 +39,11 @@ use wal_format::{
     SegmentNumber, Sequence,
 };
 
+pub use self::lingering::Lingering;
+use self::lingering::Unneeded;
 pub(crate) use self::open_segment::OpenSegment;
 use self::reclaim::Long;
 pub use self::reclaim::{Excess, give_back};
-pub use self::truncate::Lingering;
-use self::truncate::Unneeded;
 use crate::error::Error;
 use crate::files::held::WriterLock;
 use crate::files::named::Named;
@@ -315,7 +316,7 @@ impl Writer {
             if self.anchor_owed {
                 self.write_owed_anchor(depot)?;
             }
-            self.make_room(frame_bytes, depot)?;
+            self.end_if_full(frame_bytes, depot)?;
             if let Tail::Detached(detached) = &self.tail {
                 let is_cut = detached.reason.is_cut();
                 self.refuse_if_full(self.log_bytes(), self.end.offset, frame_bytes)?;

@@ -54,7 +54,7 @@ const ORDERED_AT: u64 = 2;
 impl Writer {
     /// Ends the segment if it has no room for a frame of this size, and the next one can be had. Otherwise makes sure that frames
     /// may be written to it.
-    pub(super) fn make_room(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
+    pub(super) fn end_if_full(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
         match &self.tail {
             Tail::Open(open) if open.has_room(self.end.offset, frame_bytes) => self.state_open(depot),
             Tail::Open(_) => {

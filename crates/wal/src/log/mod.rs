@@ -8,10 +8,10 @@ mod copy;
 pub(crate) mod follow;
 pub(crate) mod hold;
 mod open;
+mod read;
 mod truncate;
 
 use std::fmt;
-use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use wal_format::{ChecksumKind, LogId};
@@ -25,8 +25,6 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::log::commit::Reached;
 use crate::options::Options;
-use crate::read::entries::Entries;
-use crate::read::entry::Entry;
 use crate::report::health::Health;
 #[cfg(feature = "prometheus")]
 use crate::report::prometheus::Metrics;
@@ -196,35 +194,6 @@ impl Wal {
     pub fn metrics(&self) -> Metrics {
         let core = Arc::clone(self.core());
         Metrics::new(self.core().library.directory().path(), Arc::new(move || core.stats()))
-    }
-
-    /// The entry with this number, if it is written, found without reading what lies in front of it. In a
-    /// closed segment that is mapped nothing is copied and nothing allocated.
-    ///
-    /// # Errors
-    /// [`ErrorKind::OutOfRange`] when the log does not hold it, or only in memory yet;
-    /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when it is damaged; [`ErrorKind::Poisoned`],
-    /// [`ErrorKind::Closed`].
-    pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
-        self.core().library.read(&self.snapshot()?, sequence)
-    }
-
-    /// The entries from `first` on, as the log is now: those that are written.
-    ///
-    /// # Errors
-    /// [`ErrorKind::OutOfRange`] when `first` is in front of the first entry that is kept, or beyond the
-    /// next one; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
-    pub fn read_from(&self, first: u64) -> Result<Entries, Error> {
-        Entries::from(&self.core().library, self.snapshot()?, first)
-    }
-
-    /// The entries whose numbers lie in `range`, as far as there are any now; backwards with
-    /// [`rev`](Iterator::rev).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
-    pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Entries, Error> {
-        Ok(Entries::range(&self.core().library, self.snapshot()?, range))
     }
 
     /// Makes everything durable, marks the end so that the next open is quick, and gives up the lock. A log to which nothing

@@ -1,4 +1,5 @@
-//! The module map in `docs/architecture.md` names every file of every crate, and none that is not there.
+//! The module map in `docs/architecture.md` names every file of every crate, and none that is not there; nor does the rest
+//! of the documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -73,4 +74,36 @@ fn the_module_map_and_the_tree_are_the_same() {
         let name = path.expect("the crates can be read").file_name().to_string_lossy().into_owned();
         assert!(mapped.contains_key(&name), "the map lacks the crate {name}");
     }
+}
+
+/// The names of source files that a text names.
+fn sources_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_a_path = |char: char| char.is_ascii_alphanumeric() || "_-./".contains(char);
+    let words = text.split(move |char| !is_of_a_path(char));
+    words.map(|word| word.trim_end_matches('.')).filter(|word| word.ends_with(".rs"))
+}
+
+#[test]
+fn documents_name_sources_that_are_there() {
+    let crates = root().join("crates");
+    let mut sources: Vec<String> = Vec::new();
+    for folder in [crates, root().join("examples"), root().join("benches")] {
+        sources.extend(files(&folder).iter().map(|path| path.to_string_lossy().replace('\\', "/")));
+    }
+    let mut documents = files(&root().join("docs"));
+    documents.extend(["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
+    let mut named = 0;
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|found| found == "md")) {
+        let text = fs::read_to_string(document).expect("it is there");
+        for name in sources_in(&text) {
+            let end = name.trim_start_matches(['.', '/']);
+            // A path may leave out where it begins, and the `src` in it.
+            let (crate_name, rest) = end.split_once('/').unwrap_or(("", end));
+            let within = format!("/{crate_name}/src/{rest}");
+            let is_there = |path: &String| path.ends_with(&format!("/{end}")) || path.ends_with(&within);
+            assert!(sources.iter().any(is_there), "{}: {name} is not there", document.display());
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named} names were found");
 }
