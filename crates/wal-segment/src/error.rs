@@ -222,6 +222,13 @@ impl Lost {
         self.first.zip(self.end).is_some_and(|(first, end)| end <= first)
     }
 
+    /// Whether an entry may be lost by both.
+    pub(crate) fn overlaps(&self, other: Lost) -> bool {
+        let begins = self.first.max(other.first);
+        let ends = [self.end, other.end].into_iter().flatten().min();
+        begins.zip(ends).is_none_or(|(begins, ends)| begins < ends)
+    }
+
     pub(crate) fn between(first: Sequence, end: Sequence) -> Lost {
         Lost { first: Some(first.value()), end: Some(end.value()) }
     }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A frame names the one before it by its chain value, not by its place, so the places of a stretch are
-//! found forward first. Only they are remembered: what is held does not grow with the log. Where there is
+//! found forward first. Only they are remembered: what is held does not grow with the log, but where damage hides the index. Where there is
 //! no index, one pass over the headers takes its place. Damage ends the iterator, and before that everything after it is
 //! handed out.
 

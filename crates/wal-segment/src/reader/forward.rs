@@ -25,8 +25,8 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Begins at the frame that holds `from`, without a look at those before it: damage there does not keep a reader from
-    /// what lies after it. Where the search does not get there, begins at the index point before `from`.
+    /// Begins at the frame that holds `from`, or else at the last whole one before it, without a look at those before that:
+    /// damage there does not keep a reader from what lies after it. Where the search finds none, begins at the index point.
     pub(crate) fn begin(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
         let frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
         let mut reading = Reading {
@@ -37,7 +37,8 @@ impl Reading {
             frame: None,
         };
         let is_inside = span.start.next < from && from < span.end.next;
-        let arrived = if is_inside { place(shelf, span, from)? } else { None };
+        // What cannot be read on the way is met again by those who have to read it.
+        let arrived = if is_inside { place(shelf, span, from).unwrap_or(None) } else { None };
         let tip = match arrived {
             None => reading.indexed(from)?,
             tip => tip,

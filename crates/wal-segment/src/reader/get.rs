@@ -41,7 +41,9 @@ pub fn find(shelf: &dyn Shelf, snapshot: &Snapshot, sequence: Sequence) -> Resul
 fn find_in(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
     let found = match search(&mut frames, sequence) {
-        Ok(Some(found)) => entry(&mut frames, &found, sequence),
+        Ok(Some(found)) if found.header.next_sequence().is_some_and(|next| sequence < next) => {
+            entry(&mut frames, &found, sequence)
+        }
         other => other.map(|_| None),
     };
     shelf.put_back(frames.source.into_chunk());

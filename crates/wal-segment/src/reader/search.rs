@@ -44,7 +44,7 @@ const GUESSES: u32 = 16;
 const STEP: usize = 8;
 const _: () = assert!(STEP as u64 == FRAME_ALIGN);
 
-/// Where the frame begins that holds the number, if the search gets there: nothing in front of it is read.
+/// Where the frame begins that holds the number, or else the last whole one before it: nothing in front of it is read.
 pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Option<Tip>, Error> {
     let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
     let found = search(&mut frames, sequence);
@@ -52,7 +52,7 @@ pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result
     Ok(found?.map(|found| Tip { offset: found.offset, chain: 0, next: found.header.first }))
 }
 
-/// The frame that holds the number, if the search gets there.
+/// The frame that holds the number, or else the last whole one before it that the search has come to.
 pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Error> {
     let Span { start, end, .. } = frames.span;
     let points = &frames.source.volume().points;
@@ -83,14 +83,14 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
             return Ok(Some(low));
         }
         if low.end >= high.0 || next >= high.1 {
-            return Ok(None);
+            return Ok(Some(low));
         }
         let guess = share(low.end..high.0, sequence.distance_from(next), high.1.distance_from(next));
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
             let tip = Tip { offset: low.end, chain: low.chain, next };
-            let Some(further) = following(frames, tip, high, sequence)? else { return Ok(None) };
+            let Some(further) = following(frames, tip, high, sequence)? else { return Ok(Some(low)) };
             low = further;
             continue;
         }
@@ -169,7 +169,8 @@ fn scan(
     Ok(None)
 }
 
-/// The first whole DATA frame in `offsets` behind damage, as [`scan`] finds it. Reads all that is in between.
+/// The first whole DATA frame in `offsets` behind damage. One that stands between two that are damaged is followed by none:
+/// there its own table speaks for it. Reads all that is in between.
 pub(crate) fn beyond(
     frames: &mut Frames,
     mut offsets: Range<u64>,
@@ -177,8 +178,12 @@ pub(crate) fn beyond(
 ) -> Result<Option<Found>, Error> {
     while offsets.start < offsets.end {
         let limit = offsets.end.min(offsets.start + MAX_SCAN_BYTES);
-        if let Some(found) = scan(frames, offsets.start..limit, numbers.clone())? {
-            return Ok(Some(found));
+        if let Some(found) = header_in(frames, &(offsets.start..limit), &numbers)? {
+            if is_followed(frames, &found)? || frames.check(&found)?.is_ok() {
+                return Ok(Some(found));
+            }
+            offsets.start = found.offset + FRAME_ALIGN;
+            continue;
         }
         // A header may begin in the last bytes of a piece and end in the next one.
         let short = FRAME_HEADER_BYTES as u64 - FRAME_ALIGN;

@@ -141,8 +141,11 @@ impl Gaps {
         let is_open = damage.sequences.is_some_and(|lost| lost.end.is_none());
         let mut there = self.gaps.iter().filter(|gap| gap.file == damage.file);
         let gap = match damage.kind {
-            // What stands before the place was read.
-            DamageKind::Frame(_) => there.find(|gap| gap.offset >= damage.offset),
+            // What stands before the place was read. A gap further on is another damage's.
+            DamageKind::Frame(_) => there.find(|gap| {
+                gap.offset >= damage.offset
+                    && damage.sequences.is_none_or(|lost| gap.sequences.overlaps(lost))
+            }),
             DamageKind::EndsEarly { .. } => there.next_back(),
             _ => there.next(),
         };
@@ -157,6 +160,8 @@ impl Gaps {
             // Something was durable there, and nothing tells how many entries that were; or what names them is another
             // file, an anchor that is older than this segment.
             (None, lost) if is_open && first >= self.next || self.is_in_a_gap(first) => lost,
+            // More places are damaged than are kept.
+            (None, lost) if self.gaps.len() == MOST_PLACES => lost,
             (None, lost) => {
                 let place = lost.and_then(|lost| lost.first.or(lost.end)).unwrap_or(0);
                 Some(Lost { first: Some(place), end: Some(place) })

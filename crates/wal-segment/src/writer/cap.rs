@@ -28,7 +28,11 @@ impl Writer {
     /// What the segments take that are on the disk, in bytes.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
-        file_bytes(&self.spans).saturating_add(self.lingering().bytes)
+        let shortened = self.spans.last().zip(self.shortened.as_ref());
+        let given_back = shortened
+            .filter(|(last, shortened)| last.life.segment == shortened.segment)
+            .map_or(0, |(last, shortened)| last.file_bytes.saturating_sub(shortened.end_offset));
+        (file_bytes(&self.spans) - given_back).saturating_add(self.lingering().bytes)
     }
 
     /// Whether a segment is open, and no entry in it: it was begun by a LINK alone.

@@ -99,7 +99,7 @@ pub struct Writer {
     rest_in_doubt: bool,
     /// The device has refused a write to the segment that was prepared last.
     spare_refused: bool,
-    /// The next segment, while the last one is still to be ended.
+    /// The next segment, from the end of the last one until it is begun. None while one is open.
     spare: Option<Spare>,
     rolled: Option<Rolled>,
     long: Long,

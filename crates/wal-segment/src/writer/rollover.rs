@@ -64,8 +64,15 @@ impl Writer {
                 if !self.is_linked() && self.rules.keeps(Rule::LinkAfterSync) {
                     self.sync_all(depot)?;
                 }
-                self.spare = Some(self.take_spare(self.next_order(frame_bytes)?, depot)?);
-                self.seal(depot).map(|_| ())
+                let spare = self.take_spare(self.next_order(frame_bytes)?, depot)?;
+                if let Err(error) = self.seal(depot) {
+                    // While a segment is open another one may be ordered, which would use the same file. What cannot be
+                    // removed is a prepared segment.
+                    spare.discard(depot.directory()).ok();
+                    return Err(error);
+                }
+                self.spare = Some(spare);
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -148,3 +148,71 @@ fn a_full_check_looks_at_everything_after_a_close() {
     let Ending::Corrupt(damage) = &found.recovery.ending else { panic!("{}", found.recovery) };
     assert!(damage.file.ends_with(&name) && !found.damages.is_empty(), "{damage:?}");
 }
+
+/// What a reader gets that begins again after the entries that each error names, and how often it had to.
+fn read_on(wal: &Wal) -> (Vec<u64>, usize) {
+    let (mut found, mut errors, mut from) = (Vec::new(), 0, 0);
+    while from < LIVES {
+        let begun = from;
+        for entry in wal.read_from(from).expect("the log is open") {
+            match entry {
+                Ok(entry) => {
+                    found.push(entry.sequence());
+                    from = entry.sequence() + 1;
+                }
+                Err(error) => {
+                    let damage = error.damage().expect("it is damaged");
+                    let lost = damage.sequences.expect("the entries are known");
+                    from = lost.end.expect("something follows");
+                    errors += 1;
+                }
+            }
+        }
+        // An error that names no entry is met again only by who asks for what lies before it.
+        assert!(from > begun || errors > 0, "it gets on");
+        assert!(errors < 10, "the same error again and again, at {from}");
+    }
+    (found, errors)
+}
+
+// An error named the entries of a later damage, or a whole frame between two damaged ones could not be read: whoever began
+// again after what an error names passed over whole entries, or met the same error for ever.
+#[test]
+fn a_reader_that_begins_again_after_what_an_error_names_gets_every_whole_entry() {
+    let whole = short_lives();
+    let name = segment_name(1);
+    let all = frames(&whole.contents(&name).expect("a segment"));
+    let last = all.len() - 2;
+    for (first, second) in (3..last).flat_map(|first| [1, 2, 3, 4, 9, 40].map(|after| (first, first + after)))
+    {
+        if second > last {
+            continue;
+        }
+        let disk = copy(&directory(&whole));
+        for at in [first, second] {
+            disk.damage(&name, |bytes| bytes[all[at].offset + 9] ^= 1);
+        }
+        let lost: Vec<_> = [first, second]
+            .into_iter()
+            .filter(|&at| all[at].header.kind == FrameKind::Data)
+            .map(|at| all[at].header.first.value())
+            .collect();
+        let what = format!("frames {first} and {second} damaged");
+        let wal = open(&disk, &roomy());
+        for number in 0..LIVES {
+            assert_eq!(asked_for(&wal, number), [!lost.contains(&number); 3], "{what}: entry {number}");
+        }
+        let (found, errors) = read_on(&wal);
+        let expected: Vec<_> = (0..LIVES).filter(|number| !lost.contains(number)).collect();
+        assert_eq!(found, expected, "{what}");
+        assert!((1..=2).contains(&errors), "{what}: {errors} errors");
+        // An entry that is damaged itself is named, and no earlier one.
+        for &number in &lost {
+            let error = wal.read(number).expect_err("it is damaged");
+            let named = error.damage().and_then(|damage| damage.sequences).expect("the entries are known");
+            let named = named.first.expect("known")..named.end.expect("something follows");
+            assert!(named.contains(&number), "{what}: {named:?} instead of {number}");
+            assert!(named.clone().all(|named| lost.contains(&named)), "{what}: {named:?}, lost are {lost:?}");
+        }
+    }
+}

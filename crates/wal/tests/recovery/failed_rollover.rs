@@ -272,3 +272,35 @@ fn a_file_system_that_cannot_reserve_rolls_over_all_the_same() {
         check_power_cut(&disk.power_cut_losing_everything(), &ledger, &small(policy));
     }
 }
+
+// The next segment was prepared, and kept, while a failing anchor left the last one open. From then on its file could be
+// ordered a second time: it got other headers under the entries that were written to it, and a close removed it.
+#[test]
+fn a_segment_that_was_prepared_in_vain_is_not_prepared_twice() {
+    for background in [false, true] {
+        for nth in 0..6 {
+            let policy = SyncPolicy::Immediate;
+            let options = small(policy).segment_bytes(32 << 10).background(background);
+            let disk = SimDisk::new(31);
+            let mut ledger = Ledger::new(policy);
+            let wal = open(&disk, &options);
+            ledger.append(&wal, 20_000).expect("nothing fails");
+            ledger.close(wal).expect("nothing fails");
+
+            let wal = open(&disk, &options);
+            disk.fail(fault(CallKind::Write, nth, Times::Once, FaultEffect::Error(eio())));
+            // Too large for what is left; which of its writes fails is another one each time.
+            ledger.append(&wal, 10_000).ok();
+            disk.heal();
+            for bytes in [10, 10_000, 10] {
+                ledger.append(&wal, bytes).expect("the fault is over");
+                wal.sync().expect("the fault is over");
+                assert_eq!(contents(&wal), ledger.entries(), "write {nth}, threads: {background}");
+            }
+            assert_eq!(contents(&open(&disk.kill(), &options)), ledger.entries(), "write {nth}");
+            check_power_cut(&disk.power_cut_losing_everything(), &ledger, &options);
+            ledger.close(wal).expect("nothing fails");
+            assert_eq!(contents(&open(&disk, &options)), ledger.entries(), "write {nth}, closed");
+        }
+    }
+}

@@ -402,3 +402,25 @@ fn an_append_that_the_cap_refuses_leaves_the_last_segment_to_those_that_fit() {
         }
     });
 }
+
+// The cap was judged once before the SEAL and once after it, and the second time the space that the SEAL had given back
+// counted: the segment was ended, and no other one begun.
+#[test]
+fn what_an_ended_segment_gives_back_counts_once() {
+    let disk = SimDisk::new(8);
+    let kib = |kib: u64| kib << 10;
+    let options = small(POLICY).segment_bytes(kib(32)).max_log_bytes(kib(84));
+    let mut ledger = Ledger::new(POLICY);
+    let wal = open(&disk, &options);
+    for bytes in [23_000, 2_000, 23_500, 10] {
+        ledger.append(&wal, bytes).expect("there is room");
+        assert!(file_bytes(&disk) <= kib(84), "{bytes}: {}", file_bytes(&disk));
+    }
+    // Once the log is full it takes what the last segment has room for.
+    while ledger.append(&wal, 9_000).is_ok() {}
+    assert!(file_bytes(&disk) <= kib(84));
+    assert_eq!(contents(&wal), ledger.entries());
+    ledger.append(&wal, 10).expect("there is room in the last segment");
+    ledger.close(wal).expect("nothing fails");
+    assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &options)), ledger.entries());
+}
