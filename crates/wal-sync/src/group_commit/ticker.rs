@@ -40,7 +40,9 @@ impl<T: Target> GroupCommit<T> {
 
     /// Where nobody ticks: one step of what is due for somebody who waits, or a wait for whoever is at it.
     pub(super) fn do_what_is_due<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
-        if locked.has_unwritten() && !locked.writing {
+        // What could not be written is tried again once what is written has got its sync.
+        let is_held_up = locked.held_back.is_some() && !locked.unsynced.is_empty();
+        if locked.has_unwritten() && !locked.writing && !is_held_up {
             return self.write_next(locked);
         }
         if !locked.unsynced.is_empty() && !locked.syncing && !locked.writing {

@@ -238,3 +238,41 @@ fn a_buffer_that_cannot_work_is_refused_and_named() {
         wal.close().expect("nothing fails");
     }
 }
+
+// The entry that waits for its sync is written. What is buffered after it finds no space, and is tried again by whoever waits:
+// for ever, and without a sync.
+#[test]
+fn what_is_written_gets_its_sync_while_what_comes_after_it_finds_no_space() {
+    within(LIMIT, || {
+        for policy in BUFFERING {
+            for background in [false, true] {
+                for capped in [false, true] {
+                    let disk = SimDisk::new(3);
+                    let options =
+                        small(policy).segment_bytes(32 << 10).background(background).buffered(1 << 20);
+                    let wal = open(&disk, &if capped { options.max_log_bytes(64 << 10) } else { options });
+                    wal.append(&payload(0, 4_000)).expect("it gathers");
+                    wal.flush().expect("there is space");
+                    if capped {
+                        wal.append(&payload(1, 23_000)).expect("it gathers");
+                        wal.flush().expect("there is space");
+                    }
+                    let next = wal.written();
+                    let waits =
+                        wal.submit_with(&payload(next, 10), Durability::Durable).expect("it is numbered");
+                    wal.flush().expect("there is room in the segment");
+                    if !capped {
+                        disk.space(Some(0));
+                    }
+                    wal.append(&payload(next + 1, 23_500)).expect("it gathers");
+                    refused(wal.flush(), ErrorKind::NoSpace);
+                    assert_eq!(waits.wait().expect("it is written, and can be synced"), next);
+                    assert!(wal.durable() > next, "{policy:?}");
+                    drop(wal);
+                    let shown = contents(&open(&disk.power_cut_losing_everything(), &small(policy)));
+                    assert!(shown.len() as u64 > next, "{policy:?}");
+                }
+            }
+        }
+    });
+}
