@@ -561,7 +561,7 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         while group.outcome(asked).is_none() && deadline.is_none_or(|deadline| now() < deadline) {
             locked = match deadline {
-                Some(deadline) if locked.starved.is_some() => {
+                Some(deadline) if locked.starved.is_some() && locked.unsynced.is_empty() => {
                     let left = deadline.saturating_duration_since(now());
                     self.turn.wait_for(&self.state, locked, left)
                 }

@@ -40,12 +40,17 @@ impl<T: Target> GroupCommit<T> {
 
     /// Where nobody ticks: one step of what is due for somebody who waits, or a wait for whoever is at it.
     pub(super) fn do_what_is_due<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
-        // What could not be written is tried again once what is written has got its sync.
-        let is_held_up = locked.held_back.is_some() && !locked.unsynced.is_empty();
-        if locked.has_unwritten() && !locked.writing && !is_held_up {
+        // What cannot be written, or waits for room, must not keep what is written from its sync.
+        let is_held_up = locked.held_back.is_some() || locked.starved.is_some();
+        let may_sync = !locked.unsynced.is_empty() && !locked.syncing;
+        if may_sync && is_held_up && !locked.is_over() {
+            self.sync_now(locked);
+            return self.lock();
+        }
+        if locked.has_unwritten() && !locked.writing {
             return self.write_next(locked);
         }
-        if !locked.unsynced.is_empty() && !locked.syncing && !locked.writing {
+        if may_sync && !locked.writing {
             self.sync_now(locked);
             return self.lock();
         }

@@ -8,7 +8,7 @@ use crate::common::ledger::payload;
 use crate::common::{
     EVERY_POLICY, HALF, Ledger, SMALL, contents, eventually, every_setup, open, refused, small, within,
 };
-use wal::{ErrorKind, Options, SyncPolicy, Wal, WhenFull};
+use wal::{Durability, ErrorKind, Options, SyncPolicy, Wal, WhenFull};
 use wal_segment::io::sim::SimDisk;
 
 const POLICY: SyncPolicy = SyncPolicy::Immediate;
@@ -423,4 +423,38 @@ fn what_an_ended_segment_gives_back_counts_once() {
     ledger.append(&wal, 10).expect("there is room in the last segment");
     ledger.close(wal).expect("nothing fails");
     assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &options)), ledger.entries());
+}
+
+// What waits for room holds up no sync: without threads, an entry that is written and is to be durable waited for room, too.
+#[test]
+fn what_is_written_becomes_durable_while_what_comes_after_it_waits_for_room() {
+    within(LIMIT, || {
+        for (policy, background) in every_setup() {
+            for limited in [false, true] {
+                let disk = SimDisk::new(9);
+                let options =
+                    small(policy).background(background).max_log_bytes(CAP).when_full(WhenFull::Wait);
+                let wal = open(&disk, &options);
+                for _ in 0..5 {
+                    append(&wal).expect("there is room");
+                }
+                let durable = wal.submit_with(&[5; 10], Durability::Durable).expect("it is numbered");
+                wal.flush().expect("there is room");
+                let waits = wal.submit(&[6; 2 * HALF]).expect("it is numbered");
+                thread::scope(|scope| {
+                    let starves = scope.spawn(|| waits.wait());
+                    eventually("it waits for room", LIMIT, || wal.health().no_room.is_some());
+                    if limited {
+                        let outcome = durable.wait_timeout(Duration::from_secs(20)).expect("it is in time");
+                        assert_eq!(outcome.expect("it is written"), 5);
+                    } else {
+                        assert_eq!(durable.wait().expect("it is written"), 5);
+                    }
+                    assert!(wal.durable() > 5 && !starves.is_finished(), "{policy:?}, threads: {background}");
+                    wal.truncate_before(4).expect("nothing fails");
+                    assert_eq!(starves.join().expect("it does not panic").expect("there is room"), 6);
+                });
+            }
+        }
+    });
 }
