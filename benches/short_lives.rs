@@ -7,7 +7,7 @@
 //!
 //! A life ends with a close, or its process exits without one, as if it were killed. Printed are the time from the open to the
 //! end, the system calls and syncs of a life (by `strace`, where that is installed), and the names that are left. Then two logs are closed
-//! and opened again and again, one of 1 MiB and one of `OPEN_MIB`.
+//! and opened again and again, one of 1 MiB and one of `OPEN_MIB`; and two are opened that were not closed, whose last segment is read.
 //!
 //! Without these variables it runs a few lives and opens a small log, as a test of itself.
 
@@ -18,10 +18,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::time::{Duration, Instant};
 
-use wal::{Options, SyncPolicy};
+use wal::{Options, SyncPolicy, Wal};
 
 const FEW_LIVES: u64 = 20;
 const FEW_MIB: u64 = 8;
+/// So much is in the log that is not closed: its last segment takes as long as one gets by default.
+const UNCLOSED_MIB: u64 = 90;
 const ENTRY: [u8; 100] = [7; 100];
 /// Lives whose system calls are counted: the figures are the same for each.
 const TRACED_LIVES: u64 = 50;
@@ -69,9 +71,15 @@ fn main() {
         }
     }
     for mib in [1, mib] {
+        let took = summary(&mut opens(&scratch.path().join(mib.to_string()), mib, End::Close));
+        println!("open of a closed log of {mib} MiB: {took}");
+    }
+    for mib in [1, UNCLOSED_MIB] {
+        let path = scratch.path().join(format!("{mib}-unclosed"));
+        let took = summary(&mut opens(&path, mib, End::Exit));
         println!(
-            "open of a closed log of {mib} MiB: {}",
-            summary(&mut opens(&scratch.path().join(mib.to_string()), mib))
+            "open of a log that was not closed, whose last segment takes {} MiB: {took}",
+            last_mib(&path)
         );
     }
 }
@@ -170,23 +178,37 @@ fn strace(path: &Path, lives: u64, end: End) -> Option<(u64, u64)> {
     Some((calls, syncs))
 }
 
-/// Opens a closed log of so many MiB, again and again.
-fn opens(path: &Path, mib: u64) -> Vec<Duration> {
+/// Opens a log of so many MiB, again and again, that was closed or not.
+fn opens(path: &Path, mib: u64, end: End) -> Vec<Duration> {
+    let leave = |wal: Wal| match end {
+        End::Close => wal.close().expect("nothing fails"),
+        // As a kill: what was appended is the system's.
+        End::Exit => drop(wal),
+    };
     let wal = Options::new().sync(SyncPolicy::None).open(path).expect("nothing fails");
     let entry = vec![7; 1 << 20];
     for number in 0..mib {
         assert_eq!(wal.append(&entry).expect("there is space"), number);
     }
-    wal.close().expect("nothing fails");
+    leave(wal);
     let open = |_| {
         let begun = Instant::now();
         let wal = options().open(path).expect("nothing fails");
         let took = begun.elapsed();
         assert_eq!(wal.written(), mib);
-        wal.close().expect("nothing fails");
+        leave(wal);
         took
     };
     (0..OPENS).map(open).collect()
+}
+
+/// How long the file of the last segment is.
+fn last_mib(path: &Path) -> u64 {
+    let listed = std::fs::read_dir(path).expect("it was just made");
+    let files = listed.map(|entry| entry.expect("it was just made"));
+    let last =
+        files.filter(|file| file.path().extension().is_some()).max_by_key(std::fs::DirEntry::file_name);
+    last.expect("a segment").metadata().expect("it is there").len() >> 20
 }
 
 fn summary(took: &mut [Duration]) -> String {

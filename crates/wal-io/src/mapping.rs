@@ -28,7 +28,7 @@ impl Mapping {
         // SAFETY: a mapping is undefined when its bytes change underneath. This process never writes
         // to a range that it maps: `volume.rs` maps closed segments only, up to the end that a LINK in a
         // later segment states, and `writer` never writes to a segment again once it has written that
-        // LINK. Its file becomes another segment only in `pool_file.rs`, under a lock that nobody shares, and
+        // LINK. Its file becomes another segment only in `pool_file.rs`, under an exclusive lock, and
         // `volume.rs` keeps a shared lock on it for as long as it keeps the mapping, in this process as in
         // any other. Where files cannot be locked no file is used again. Another process is kept from
         // writing by the exclusive lock on LOCK, and whoever goes around the lock is outside the

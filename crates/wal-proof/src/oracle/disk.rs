@@ -1,7 +1,7 @@
 //! What a disk says of its log, by a classifier that knows the format and shares no code with recovery.
 //!
 //! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
-//! segment whose durable point lies behind it, the LINK of a later segment, or the anchor.
+//! segment whose durable point lies after it, the LINK of a later segment, or the anchor.
 
 use wal::sim::SimDisk;
 use wal_format::{

@@ -12,15 +12,15 @@ pub(crate) fn on_all_cores<J: Send, T: Send>(jobs: Vec<J>, act: impl Fn(J) -> T 
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
-                    let job = waiting.lock().expect("nobody panics under it").next();
+                    let job = waiting.lock().expect("no job panics under the lock").next();
                     let Some((place, job)) = job else { return };
                     let outcome = act(job);
-                    done.lock().expect("nobody panics under it").push((place, outcome));
+                    done.lock().expect("no job panics under the lock").push((place, outcome));
                 }
             });
         }
     });
-    let mut done = done.into_inner().expect("nobody panics under it");
+    let mut done = done.into_inner().expect("no job panics under the lock");
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, outcome)| outcome).collect()
 }

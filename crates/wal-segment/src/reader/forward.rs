@@ -37,7 +37,7 @@ impl Reading {
             frame: None,
         };
         let is_inside = span.start.next < from && from < span.end.next;
-        // What cannot be read on the way is met again by those who have to read it.
+        // A place that cannot be read here is an error only when the walk from the index needs it.
         let arrived = if is_inside { place(shelf, span, from).unwrap_or(None) } else { None };
         let tip = match arrived {
             None => reading.indexed(from)?,

@@ -16,8 +16,8 @@
 //! this life of the segment and this offset, so neither an older life nor a copy of a frame inside a payload
 //! passes, and it states its numbers. Before a segment's end no place holds two genuine frames of one life (an open
 //! goes on only where it found none), so such a frame is part of the log. Bytes of a payload may be such a header, by
-//! chance or because somebody tried until they were; so the frame after it has to name it, too.
-//! The frames that were passed over are not looked at: damage there is reported to whoever reads them. Where the next
+//! chance or because an attacker tried until they were; so the frame after it has to name it, too.
+//! The frames that were passed over are not looked at: damage there is reported to readers of those frames. Where the next
 //! frame is damaged, the search goes on at the first whole one after it.
 
 use std::ops::Range;
@@ -44,7 +44,7 @@ const GUESSES: u32 = 16;
 const STEP: usize = 8;
 const _: () = assert!(STEP as u64 == FRAME_ALIGN);
 
-/// Where the frame begins that holds the number, or else the last whole one before it: nothing in front of it is read.
+/// Where the frame begins that holds the number, or else the last whole one before it. Frames before that are not read.
 pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Option<Tip>, Error> {
     let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
     let found = search(&mut frames, sequence);
@@ -169,8 +169,8 @@ fn scan(
     Ok(None)
 }
 
-/// The first whole DATA frame in `offsets` behind damage. One that stands between two that are damaged is followed by none:
-/// there its own table speaks for it. Reads all that is in between.
+/// The first whole frame in `offsets`, after damage. A frame between two damaged ones is followed by none; its table
+/// proves it then. Reads everything up to the frame.
 pub(crate) fn beyond(
     frames: &mut Frames,
     mut offsets: Range<u64>,

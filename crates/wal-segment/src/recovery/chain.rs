@@ -31,7 +31,7 @@ pub(crate) struct Chain {
     pub(crate) broken: Option<Damage>,
     /// Where it broke because a LINK contradicts the frames before it: their segment, and where they end.
     pub(crate) sound: Option<(Arc<Linked>, Tip)>,
-    /// Segments whose files are longer than the log's part in them, and which nobody has mapped further.
+    /// Segments whose files are longer than the log's part in them, and which no reader has mapped further.
     pub(crate) long: Vec<SegmentNumber>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
                 break;
             }
         };
-        // Where a truncation has set the end back, somebody may have mapped the segment up to its older end.
+        // Where a truncation has set the end back, a reader may have mapped the segment up to its older end.
         let number = predecessor.segment;
         let was_last = number.next() == Some(current.header.life.segment);
         if was_last
@@ -111,13 +111,13 @@ fn before(
         return Ok(Err(damage(linked.file_bytes, DamageKind::EndsEarly { expected })));
     }
     if expected < linked.start.offset || current.link.next < linked.start.next {
-        return Ok(Err(lie("a LINK names an end in front of its segment's start")));
+        return Ok(Err(lie("a LINK names an end before its segment's start")));
     }
     Ok(Ok(linked))
 }
 
-/// The longest chain below `hole` that reaches the first segment: what can still be read in front of
-/// a break. The end of its last segment is found by walking it.
+/// The longest chain below `hole` that reaches the first segment: what can still be read before a
+/// break. The end of its last segment is found by walking it.
 pub(crate) fn trace_below(
     site: Site<'_>,
     hole: SegmentNumber,

@@ -234,7 +234,7 @@ fn goes_on(verdict: Verdict, rules: Rules) -> bool {
 }
 
 /// Whether this writer may append to the last segment. Two that go on in one segment would write over each other. And what a
-/// later version asks of those who append to a segment with features is not known here.
+/// later version asks of a writer that appends to a segment with features is not known here.
 fn takes_frames(last: &Linked, lock: &WriterLock, settings: Settings) -> bool {
     lock.is_certain() && last.header.checksum == settings.checksum && last.header.features == 0
 }
@@ -294,7 +294,7 @@ pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
     look_for(Purpose::Read, directory)
 }
 
-/// The same. [`Purpose::Verify`] looks at every byte behind the end of a closed log, too.
+/// The same for another purpose. [`Purpose::Verify`] looks at every byte after the end of a closed log, too.
 pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
     let mut before: Option<Recovery> = None;
     let mut agreed = 1;

@@ -22,7 +22,7 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// What stands behind the name of this segment, to be read; nothing where there is no such name.
+    /// The file of this segment, opened for reading and judged; `None` where the directory has no such name.
     pub(crate) fn inspect(&self, number: SegmentNumber) -> Result<Option<Inspected>, Error> {
         let Some(&kind) = self.catalog.segments.get(&number) else { return Ok(None) };
         inspect(self.anchor.log, number, kind, |name| Named::open(self.directory, name, Access::Read))

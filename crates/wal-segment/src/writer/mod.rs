@@ -421,7 +421,7 @@ impl Writer {
             _ => None,
         };
         if let Some((_, segment)) = &open {
-            // The anchor is written below, and nobody will need another segment.
+            // The anchor is written below, and no append needs another segment.
             self.anchored = self.anchored.max(Some(*segment));
             self.ordered = self.ordered.max(segment.next());
         }

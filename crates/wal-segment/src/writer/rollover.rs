@@ -60,7 +60,8 @@ impl Writer {
             Tail::Open(_) => {
                 self.refuse_if_full_once_sealed(frame_bytes)?;
                 self.check_names(depot)?;
-                // Two files without a durable LINK would look like a segment that is missing.
+                // `SpareAfterLink`: two files without a durable LINK would look like a segment that is missing. A log that is to
+                // break `LinkAfterSync` does not sync here either.
                 if !self.is_linked() && self.rules.keeps(Rule::LinkAfterSync) {
                     self.sync_all(depot)?;
                 }

@@ -88,7 +88,7 @@ impl Writer {
         if first > self.end.next {
             return Err(self.out_of_range(first));
         }
-        // Should a crash take the end of the log back to in front of its beginning, it would look damaged. And a segment is
+        // Should a crash take the end of the log back to before its beginning, it would look damaged. And a segment is
         // dropped only where the LINK of the next one is durable.
         let drops_more = self.spans.last().is_some_and(|last| last.start.next <= first) && !self.is_linked();
         if (self.durable() < first || drops_more) && self.rules.keeps(Rule::DroppedIsDurable) {

@@ -1,4 +1,4 @@
-//! What is done while nobody writes or syncs, with both turns: truncating, ending a segment, ending the log.
+//! What the thread that has both turns does, while no other one writes or syncs: truncating, ending a segment, ending the log.
 
 use wal_format::Sequence;
 use wal_segment::{Error as SegmentError, Writer};

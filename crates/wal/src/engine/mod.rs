@@ -1,4 +1,4 @@
-//! The machine behind the handles: what all handles of one open log share. It knows neither a handle nor who calls.
+//! The machine behind the handles: what all handles of one open log share. It knows no handle.
 
 mod exclusive;
 pub(crate) mod fork;

@@ -1,4 +1,4 @@
-//! Reading, for the log and for views of it alike: entries, and the segments that stay open for those who read them.
+//! Reading, for the log and for views of it alike: entries, and the segments that stay open for readers.
 
 pub(crate) mod cache;
 pub(crate) mod counted;

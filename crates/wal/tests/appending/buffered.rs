@@ -239,8 +239,8 @@ fn a_buffer_that_cannot_work_is_refused_and_named() {
     }
 }
 
-// The entry that waits for its sync is written. What is buffered after it finds no space, and is tried again by whoever waits:
-// for ever, and without a sync.
+// An entry is written, and its caller waits for the sync. What is buffered after it finds no space: the waiting caller tried
+// that write again, for ever, and never came to the sync.
 #[test]
 fn what_is_written_gets_its_sync_while_what_comes_after_it_finds_no_space() {
     within(LIMIT, || {

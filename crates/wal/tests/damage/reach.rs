@@ -175,7 +175,7 @@ fn read_on(wal: &Wal) -> (Vec<u64>, usize) {
     (found, errors)
 }
 
-// An error named the entries of a later damage, or a whole frame between two damaged ones could not be read: whoever began
+// An error named the entries of a later damage, or a whole frame between two damaged ones could not be read: a reader that began
 // again after what an error names passed over whole entries, or met the same error for ever.
 #[test]
 fn a_reader_that_begins_again_after_what_an_error_names_gets_every_whole_entry() {

@@ -122,7 +122,7 @@ fn submit(wal: &Wal, gate: &Gate, number: u64, line: u64, payload: &[u8]) -> Res
         return Err(End::Stopped);
     }
     wal.submit_at(number, payload).map_err(|error| match error.kind() {
-        // A line before this one has failed, and the one who waits for it is told why.
+        // A line before this one has failed; the waiter gets its error.
         ErrorKind::Conflict => End::Stopped,
         _ => End::Refused { line, error },
     })

@@ -185,7 +185,7 @@ impl<W: Write> Waiter<W> {
 
 fn not_kept(wal: &Wal, line: u64, error: &wal::Error) -> Failure {
     let failure = Failure::from(error.clone()).at(format_args!("line {line}"));
-    // Nobody knows what is on the disk before the next open.
+    // Only the next open finds out what is on the disk.
     if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed) {
         return failure;
     }
