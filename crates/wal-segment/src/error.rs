@@ -93,7 +93,7 @@ pub enum Error {
     /// All sequence or segment numbers are used up, or the frame does not fit any segment.
     OutOfNumbers,
     /// The next segment would take the files of the log above the bound that was set.
-    Full(Fullness),
+    CapReached(CapReached),
     /// Another program has removed or replaced a file that the log has open. What is written to it has no name.
     Exchanged {
         /// The file.
@@ -116,23 +116,23 @@ impl Error {
 
 /// Why no segment can be begun under the bound on the files of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fullness {
+pub struct CapReached {
     /// The bound, in bytes.
     pub most_bytes: u64,
     /// What the segments take that are on the disk, in bytes.
     pub log_bytes: u64,
     /// How much of that lingers: dropped, and not removed before a reader is gone, in bytes.
-    pub lingering_bytes: u64,
+    pub pending_deletion_bytes: u64,
     /// What the next segment would take, in bytes.
     pub wanted_bytes: u64,
 }
 
-impl fmt::Display for Fullness {
+impl fmt::Display for CapReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fullness { most_bytes, log_bytes, lingering_bytes, wanted_bytes } = self;
+        let CapReached { most_bytes, log_bytes, pending_deletion_bytes, wanted_bytes } = self;
         write!(f, "the log may take {most_bytes} bytes: its segments take {log_bytes}")?;
-        if *lingering_bytes > 0 {
-            write!(f, " ({lingering_bytes} of them linger for readers)")?;
+        if *pending_deletion_bytes > 0 {
+            write!(f, " ({pending_deletion_bytes} of them linger for readers)")?;
         }
         write!(f, ", and the next one would take {wanted_bytes}")
     }
@@ -398,7 +398,7 @@ impl fmt::Display for Error {
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")
             }
-            Error::Full(fullness) => fullness.fmt(f),
+            Error::CapReached(fullness) => fullness.fmt(f),
             Error::Exchanged { file, gone } => {
                 let how = if *gone { "was removed" } else { "was replaced by another file" };
                 write!(f, "{} {how} while the log had it open", file.display())

@@ -24,7 +24,7 @@ pub enum Error<E> {
         from: u64,
     },
     /// As much is in flight as is allowed, and the caller did not want to wait longer.
-    Full,
+    Backpressure,
     /// The next entry gets another number than the caller expected. Nothing was appended.
     Conflict {
         /// The number that was expected.
@@ -54,7 +54,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::WriteFailed { from } => {
                 write!(f, "the write of the entries from {from} on failed, and their numbers are given again")
             }
-            Error::Full => f.write_str("as much is in flight as is allowed"),
+            Error::Backpressure => f.write_str("as much is in flight as is allowed"),
             Error::Conflict { expected, next } => {
                 write!(f, "the next entry gets number {next}, and not {expected}")
             }

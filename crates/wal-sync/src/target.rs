@@ -26,7 +26,7 @@ pub trait Target: Send + Sync {
     ///
     /// # Errors
     /// [`Fault::Passing`] when none of them is part of the log, and it can take others under the same
-    /// numbers, or the same frame once more. [`Fault::Full`] when it is to be kept until there is room.
+    /// numbers, or the same frame once more. [`Fault::CapReached`] when it is to be kept until there is room.
     /// [`Fault::Final`] when nothing is known any more.
     fn write(&self, frame: &mut Self::Frame, first: u64) -> Result<Wrote, Fault<Self::Error>>;
 
@@ -60,7 +60,7 @@ pub enum Fault<E> {
     Passing(E),
     /// There is no room for these entries; once somebody has made some, the same frame may be written. Of a
     /// truncation and of the end it is as [`Fault::Passing`].
-    Full(E),
+    CapReached(E),
     /// The log must be opened anew.
     Final(E),
 }

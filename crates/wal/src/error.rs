@@ -55,7 +55,7 @@ pub enum ErrorKind {
     Closed,
     /// As much is in flight as the options allow, and the caller did not want to wait longer; nothing was
     /// appended.
-    Full,
+    Backpressure,
     /// The next entry gets another number than the caller expected, as [`Error::next_sequence`] tells; nothing
     /// was appended.
     Conflict,
@@ -153,8 +153,8 @@ impl From<wal_sync::Error<Error>> for Error {
             wal_sync::Error::Conflict { expected, next } => {
                 Error { kind: ErrorKind::Conflict, cause: Cause::Conflict { expected, next } }
             }
-            wal_sync::Error::Full => {
-                Error::new(ErrorKind::Full, "as much is in flight as max_in_flight_bytes allows")
+            wal_sync::Error::Backpressure => {
+                Error::new(ErrorKind::Backpressure, "as much is in flight as max_in_flight_bytes allows")
             }
         }
     }
@@ -178,7 +178,7 @@ fn kind_of(error: &wal_segment::Error) -> ErrorKind {
         Segment::NotEmpty { .. } => ErrorKind::NotEmpty,
         Segment::OutOfRange { .. } | Segment::Dropped { .. } => ErrorKind::OutOfRange,
         Segment::CutOff { .. } => ErrorKind::Truncated,
-        Segment::Full(_) => ErrorKind::NoSpace,
+        Segment::CapReached(_) => ErrorKind::NoSpace,
         Segment::OutOfNumbers => ErrorKind::TooLarge,
         Segment::Poisoned(_) | Segment::Exchanged { .. } => ErrorKind::Poisoned,
         _ => ErrorKind::Io,

@@ -11,7 +11,7 @@
 use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName, SegmentNumber, Sequence};
 
 use crate::error::{Damage, DamageKind, Error, Operation, Place};
-use crate::files::held::HeldFile;
+use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
 use crate::io::{Access, Directory, FileKind};
@@ -187,8 +187,8 @@ impl AnchorFile {
     ///
     /// # Errors
     /// What the system reports.
-    pub fn held(&self) -> Result<HeldFile, Error> {
-        HeldFile::new(self.file.clone())
+    pub fn held(&self) -> Result<WatchedFile, Error> {
+        WatchedFile::new(self.file.clone())
     }
 
     /// Whether its name is known to be durable; otherwise the file is made anew before a first LINK stands on it.

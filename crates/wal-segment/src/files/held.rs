@@ -74,16 +74,16 @@ impl WriterLock {
 
 /// A file that the log writes, and which one it is.
 #[derive(Clone, Debug)]
-pub struct HeldFile {
+pub struct WatchedFile {
     /// Open: the number of a file that is gone may be given to another.
     file: Named,
     id: Option<FileId>,
 }
 
-impl HeldFile {
-    pub(crate) fn new(file: Named) -> Result<HeldFile, Error> {
+impl WatchedFile {
+    pub(crate) fn new(file: Named) -> Result<WatchedFile, Error> {
         let id = file.file.id().place(Operation::Read, || file.path.to_path_buf(), None)?;
-        Ok(HeldFile { file, id })
+        Ok(WatchedFile { file, id })
     }
 
     /// Fails when its name leads elsewhere.
@@ -98,35 +98,35 @@ impl HeldFile {
 
 /// All names that an open log stands on.
 #[derive(Clone, Debug)]
-pub struct HeldNames {
+pub struct WatchedNames {
     lock: Option<FileId>,
     /// None while it is made anew, and when that has failed.
-    anchor: Option<HeldFile>,
+    anchor: Option<WatchedFile>,
     /// The last segment, once there is one.
-    last: Option<HeldFile>,
+    last: Option<WatchedFile>,
     /// How often either was set anew.
     changes: u64,
     rules: Rules,
 }
 
-impl HeldNames {
+impl WatchedNames {
     pub(crate) fn new(
         lock: &WriterLock,
-        anchor: HeldFile,
-        last: Option<HeldFile>,
+        anchor: WatchedFile,
+        last: Option<WatchedFile>,
         rules: Rules,
-    ) -> HeldNames {
-        HeldNames { lock: lock.id(), anchor: Some(anchor), last, changes: 0, rules }
+    ) -> WatchedNames {
+        WatchedNames { lock: lock.id(), anchor: Some(anchor), last, changes: 0, rules }
     }
 
     /// The log goes on in this segment.
-    pub fn enter(&mut self, segment: HeldFile) {
+    pub fn enter(&mut self, segment: WatchedFile) {
         self.last = Some(segment);
         self.changes += 1;
     }
 
     /// The anchor was made anew; or it is about to be, and its name may lead anywhere.
-    pub fn set_anchor(&mut self, anchor: Option<HeldFile>) {
+    pub fn set_anchor(&mut self, anchor: Option<WatchedFile>) {
         self.anchor = anchor;
         self.changes += 1;
     }
@@ -134,7 +134,7 @@ impl HeldNames {
     /// Whether these are the same names as before. The log takes the name of a segment away itself, but not before it has
     /// gone on in another: what was seen of older names means nothing.
     #[must_use]
-    pub fn is_current(&self, looked_at: &HeldNames) -> bool {
+    pub fn is_current(&self, looked_at: &WatchedNames) -> bool {
         self.changes == looked_at.changes
     }
 

@@ -27,7 +27,7 @@ use crate::io::{Access, Directory};
 use crate::recovery::decide::AnchorSeen;
 use crate::recovery::open::has_vanished;
 use crate::recovery::settle::{Purpose, Settling};
-use crate::recovery::top::{Heads, anchor_beside};
+use crate::recovery::top::{Top, anchor_beside};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
 use crate::segment::head::{Linked, Site};
@@ -36,7 +36,7 @@ use crate::segment::span::Span;
 
 /// A log of another process, from the segment in which reading goes on to its end.
 #[derive(Debug)]
-pub struct Scout {
+pub struct Tailer {
     log: Option<LogId>,
     snapshot: Snapshot,
     /// The last segment, once it was looked at.
@@ -44,7 +44,7 @@ pub struct Scout {
     durable: Sequence,
     /// Only what is durable is wanted.
     durable_only: bool,
-    /// Frames that were known have gone since the last call of [`Scout::take_rewound`].
+    /// Frames that were known have gone since the last call of [`Tailer::take_rewound`].
     rewound: bool,
 }
 
@@ -67,17 +67,17 @@ const LOOKS: u32 = 4;
 const MOST_LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
-impl Scout {
+impl Tailer {
     /// Goes on behind what was found by a [`look`](crate::look).
     #[must_use]
-    pub fn new(snapshot: Snapshot, durable: Sequence) -> Scout {
-        Scout { log: None, snapshot, growing: None, durable, durable_only: false, rewound: false }
+    pub fn new(snapshot: Snapshot, durable: Sequence) -> Tailer {
+        Tailer { log: None, snapshot, growing: None, durable, durable_only: false, rewound: false }
     }
 
     /// The same for a reader that wants what is durable alone.
     #[must_use]
-    pub fn durable_only(self) -> Scout {
-        Scout { durable_only: true, ..self }
+    pub fn durable_only(self) -> Tailer {
+        Tailer { durable_only: true, ..self }
     }
 
     /// Entries before this number can be handed out, as far as is known.
@@ -103,7 +103,7 @@ impl Scout {
         self.durable.min(self.snapshot.next())
     }
 
-    /// Looks for more than is known; tells whether the [limit](Scout::limit) lies behind `next`, the number behind the
+    /// Looks for more than is known; tells whether the [limit](Tailer::limit) lies behind `next`, the number behind the
     /// last entry that was handed out. What was known before may have been cut off behind `next`.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Scout {
     /// Finds out why entry `next` could not be read: `Ok` when it lies elsewhere now, and reading can go on.
     ///
     /// # Errors
-    /// As [`Scout::look`]; `error` with what is lost there, when the log is where it was.
+    /// As [`Tailer::look`]; `error` with what is lost there, when the log is where it was.
     pub fn explain(&mut self, directory: &dyn Directory, next: Sequence, error: Error) -> Result<(), Error> {
         let Error::Damaged(damage) = &error else { return Err(error) };
         if self.snapshot.damage() == Some(damage) {
@@ -246,14 +246,14 @@ impl Scout {
         let catalog = Catalog::read(directory)?;
         let settling = Settling::new(Purpose::Read, Rules::default());
         let site = Site { directory, catalog: &catalog, anchor: &anchor };
-        let heads = match Heads::read(site, &settling) {
+        let top = match Top::read(site, &settling) {
             Err(error) if has_vanished(&error) => return Ok(Seen::Unsteady(error)),
-            heads => heads?,
+            top => top?,
         };
-        let Some(last) = heads.last.clone() else { return Ok(self.without_segments(directory)) };
+        let Some(last) = top.last.clone() else { return Ok(self.without_segments(directory)) };
         let is_known = self.growing.as_ref().is_some_and(|growing| growing.life() == last.header.life);
         if !is_known || asked {
-            if let Some(damage) = self.lost_above(directory, &anchor, &heads, next)? {
+            if let Some(damage) = self.lost_above(directory, &anchor, &top, next)? {
                 return Ok(Seen::Unsteady(Error::Damaged(damage)));
             }
             match trail(site, &last, &self.snapshot, next)? {
@@ -279,18 +279,18 @@ impl Scout {
         &self,
         directory: &dyn Directory,
         anchor: &Anchor,
-        heads: &Heads,
+        top: &Top,
         next: Sequence,
     ) -> Result<Option<Damage>, Error> {
-        if anchor_beside(anchor, heads.last.as_deref()) == AnchorSeen::Ahead {
-            return Ok(Some(heads.active_lost(directory, anchor, next)));
+        if anchor_beside(anchor, top.last.as_deref()) == AnchorSeen::Ahead {
+            return Ok(Some(top.active_lost(directory, anchor, next)));
         }
         let known = self.snapshot.spans().next_back().map(|span| span.life.segment);
-        let last = heads.last.as_ref().map(|last| last.header.life.segment);
+        let last = top.last.as_ref().map(|last| last.header.life.segment);
         if known <= last {
             return Ok(None);
         }
-        Ok(heads.judge_above(directory, anchor, next, Rules::default())?.1)
+        Ok(top.judge_above(directory, anchor, next, Rules::default())?.1)
     }
 
     /// No segment is linked: so it was, or everything has vanished.
@@ -335,7 +335,7 @@ pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequ
         return Error::Damaged(losses_at(directory, damage.clone()));
     }
     let file = damage.file.clone();
-    let mut scout = Scout::new(snapshot.clone(), Sequence::ZERO);
+    let mut scout = Tailer::new(snapshot.clone(), Sequence::ZERO);
     match scout.explain(directory, next, error) {
         Err(explained) => explained,
         Ok(()) => Error::CutOff { file, from: next },

@@ -17,11 +17,11 @@
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
-use crate::reader::bytes::Chunk;
 use crate::reader::entry::Entry;
-use crate::reader::frames::{Found, Frames, OpenFrame};
+use crate::reader::frames::{Frame, Frames, OpenFrame};
 use crate::reader::search::beyond;
-use crate::reader::shelf::Shelf;
+use crate::reader::segments::bytes::Chunk;
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::check::Checked;
 use crate::segment::span::Span;
 
@@ -59,14 +59,14 @@ struct Edge {
 impl Backward {
     /// The entries of `span` in front of `before`. `whole` asks for a look at what lies behind them, too.
     pub(crate) fn begin(
-        shelf: &dyn Shelf,
+        segments: &dyn SegmentSource,
         span: Span,
         before: Sequence,
         whole: bool,
     ) -> Result<Backward, Error> {
-        let mut frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
+        let mut frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
         // Behind the last SEAL there is no index.
-        let indexed = frames.source.volume().points.last().map_or(span.start.offset, |last| last.offset);
+        let indexed = frames.reader.points.last().map_or(span.start.offset, |last| last.offset);
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
         let until = Edge { offset: span.end.offset, chain: Some(span.end.chain), next: span.end.next };
@@ -83,11 +83,15 @@ impl Backward {
     }
 
     fn points(&self) -> &[IndexPoint] {
-        if self.own_points.is_empty() { &self.frames.source.volume().points } else { &self.own_points }
+        if self.own_points.is_empty() { &self.frames.reader.points } else { &self.own_points }
     }
 
     /// The last entry in front of `before` that was not handed out; `None` at the start of the span.
-    pub(crate) fn next_back(&mut self, shelf: &dyn Shelf, before: Sequence) -> Result<Option<Entry>, Error> {
+    pub(crate) fn next_back(
+        &mut self,
+        segments: &dyn SegmentSource,
+        before: Sequence,
+    ) -> Result<Option<Entry>, Error> {
         loop {
             if let Some(frame) = &mut self.frame {
                 match frame.next_back(before) {
@@ -95,20 +99,25 @@ impl Backward {
                     Ok(Some(entry)) => return Ok(Some(entry)),
                     Err((sequence, fault)) => {
                         let kind = DamageKind::Frame(fault);
-                        return Err(self.frames.damaged(shelf, frame.offset, Lost::one(sequence), kind));
+                        return Err(self.frames.damaged(segments, frame.offset, Lost::one(sequence), kind));
                     }
                 }
             } else if let Some(offset) = self.offsets.pop() {
-                self.open_frame(shelf, offset, before)?;
+                self.open_frame(segments, offset, before)?;
             } else if let Some(broken) = self.broken.take() {
                 return Err(broken);
-            } else if !self.begin_stretch(shelf, before)? {
+            } else if !self.begin_stretch(segments, before)? {
                 return Ok(None);
             }
         }
     }
 
-    fn open_frame(&mut self, shelf: &dyn Shelf, offset: u64, before: Sequence) -> Result<(), Error> {
+    fn open_frame(
+        &mut self,
+        segments: &dyn SegmentSource,
+        offset: u64,
+        before: Sequence,
+    ) -> Result<(), Error> {
         let (lost, fault) = match self.frames.find(offset)? {
             // Its header was good a moment ago.
             Err(fault) => (Lost::between(self.until.next, before), fault),
@@ -123,11 +132,11 @@ impl Backward {
                 }
             },
         };
-        Err(self.frames.damaged(shelf, offset, lost, DamageKind::Frame(fault)))
+        Err(self.frames.damaged(segments, offset, lost, DamageKind::Frame(fault)))
     }
 
     /// Finds the frames of the stretch in front of the one that was handed out; tells whether there is one.
-    fn begin_stretch(&mut self, shelf: &dyn Shelf, before: Sequence) -> Result<bool, Error> {
+    fn begin_stretch(&mut self, segments: &dyn SegmentSource, before: Sequence) -> Result<bool, Error> {
         while let Some(stretch) = self.stretches.checked_sub(1) {
             self.stretches = stretch;
             let start = match stretch.checked_sub(1).map(|at| self.points()[at]) {
@@ -144,7 +153,7 @@ impl Backward {
                     _ => continue,
                 },
             };
-            self.walk(shelf, start, before)?;
+            self.walk(segments, start, before)?;
             self.until = start;
             self.whole = true;
             return Ok(true);
@@ -152,7 +161,7 @@ impl Backward {
         Ok(false)
     }
 
-    fn walk(&mut self, shelf: &dyn Shelf, start: Edge, before: Sequence) -> Result<(), Error> {
+    fn walk(&mut self, segments: &dyn SegmentSource, start: Edge, before: Sequence) -> Result<(), Error> {
         let until = self.until;
         let mut tip = start;
         let mut last_first = start.next;
@@ -161,7 +170,7 @@ impl Backward {
             let lost = Lost::between(tip.next, until.next.max(tip.next));
             if !goes_on {
                 let kind = DamageKind::Contradiction("frames follow a final SEAL");
-                return Err(self.frames.damaged(shelf, tip.offset, lost, kind));
+                return Err(self.frames.damaged(segments, tip.offset, lost, kind));
             }
             let found = match self.frames.find(tip.offset)? {
                 Ok(found) => self.follows(&found, tip)?,
@@ -174,11 +183,11 @@ impl Backward {
                     let rest = tip.offset + FRAME_ALIGN..until.offset;
                     let Some(found) = beyond(&mut self.frames, rest, tip.next..until.next.max(tip.next))?
                     else {
-                        return Err(self.frames.damaged(shelf, tip.offset, lost, kind));
+                        return Err(self.frames.damaged(segments, tip.offset, lost, kind));
                     };
                     let first = found.header.first;
                     let lost = Lost::between(tip.next, first);
-                    self.broken = Some(self.frames.damaged(shelf, tip.offset, lost, kind));
+                    self.broken = Some(self.frames.damaged(segments, tip.offset, lost, kind));
                     self.offsets.clear();
                     tip = Edge { offset: found.offset, chain: None, next: first };
                     continue;
@@ -198,17 +207,17 @@ impl Backward {
         if chained && until.offset == self.frames.span.end.offset {
             let contradiction = self.frames.span.contradiction(last_first, tip.next);
             return contradiction
-                .map_or(Ok(()), |(lost, kind)| Err(self.frames.damaged(shelf, tip.offset, lost, kind)));
+                .map_or(Ok(()), |(lost, kind)| Err(self.frames.damaged(segments, tip.offset, lost, kind)));
         }
         if chained && tip.next >= until.next {
             return Ok(());
         }
         let lost = Lost::between(start.next, until.next.max(start.next));
-        Err(self.frames.damaged(shelf, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
+        Err(self.frames.damaged(segments, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 
     /// Whether a frame is the one that has to stand at `tip`; the number behind it, and whether frames may follow.
-    fn follows(&mut self, found: &Found, tip: Edge) -> Checked<(Found, Sequence, bool)> {
+    fn follows(&mut self, found: &Frame, tip: Edge) -> Checked<(Frame, Sequence, bool)> {
         let header = &found.header;
         let follows = tip.chain.is_none_or(|chain| chain == header.previous) && header.first == tip.next;
         let Some(after) = header.next_sequence().filter(|_| follows && found.end <= self.until.offset) else {
@@ -225,7 +234,7 @@ impl Backward {
 fn points(frames: &mut Frames) -> Result<Vec<IndexPoint>, Error> {
     let stretch = |offset: u64| offset / INDEX_SPACING_BYTES;
     let Span { start, end, .. } = frames.span;
-    let mut points = frames.source.volume().points.clone();
+    let mut points = frames.reader.points.clone();
     let indexed = points.last().map(|last| (last.offset, last.first));
     let (mut offset, mut next) = indexed.unwrap_or((start.offset, start.next));
     let mut last = offset;

@@ -14,14 +14,14 @@ use wal_format::{FrameFault, Life, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
-use crate::reader::forward::Reading;
-use crate::reader::shelf::Shelf;
+use crate::reader::forward::Forward;
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
 /// A place in a log. Holds the segment that it is in open, and no snapshot.
 #[derive(Default)]
 pub struct Cursor {
-    reading: Option<Reading>,
+    reading: Option<Forward>,
 }
 
 impl Cursor {
@@ -35,7 +35,12 @@ impl Cursor {
     ///
     /// # Errors
     /// When that segment cannot be opened; damage at the end of one that is left, or passed over.
-    pub fn renew(&mut self, shelf: &dyn Shelf, snapshot: &Snapshot, next: Sequence) -> Result<(), Error> {
+    pub fn renew(
+        &mut self,
+        segments: &dyn SegmentSource,
+        snapshot: &Snapshot,
+        next: Sequence,
+    ) -> Result<(), Error> {
         let index = snapshot.find(next);
         let Some(span) = snapshot.span(index) else {
             self.reading = None;
@@ -47,8 +52,8 @@ impl Cursor {
             }
             _ => {
                 // The one that is left is closed before the next one is opened.
-                self.pass(shelf, snapshot, index, next)?;
-                self.reading = Some(Reading::begin(shelf, span, next)?);
+                self.pass(segments, snapshot, index, next)?;
+                self.reading = Some(Forward::begin(segments, span, next)?);
             }
         }
         Ok(())
@@ -58,7 +63,7 @@ impl Cursor {
     /// nothing more may be in them.
     fn pass(
         &mut self,
-        shelf: &dyn Shelf,
+        segments: &dyn SegmentSource,
         snapshot: &Snapshot,
         index: usize,
         next: Sequence,
@@ -73,12 +78,12 @@ impl Cursor {
         }
         reading.extend(span);
         if !reading.is_passed(next) {
-            reading.next(shelf, next)?;
+            reading.next(segments, next)?;
         }
         drop(reading);
         for span in (left + 1..index).filter_map(|passed| snapshot.span(passed)) {
             if span.start.offset < span.end.offset {
-                Reading::begin(shelf, span, next)?.next(shelf, next)?;
+                Forward::begin(segments, span, next)?.next(segments, next)?;
             }
         }
         Ok(())
@@ -108,12 +113,12 @@ impl Cursor {
     ///
     /// # Errors
     /// Damage; [`Error::Io`].
-    pub fn read(&mut self, shelf: &dyn Shelf, next: Sequence) -> Result<Option<Entry>, Error> {
+    pub fn read(&mut self, segments: &dyn SegmentSource, next: Sequence) -> Result<Option<Entry>, Error> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
         if reading.is_passed(next) {
             return Ok(None);
         }
-        let found = reading.next(shelf, next)?;
+        let found = reading.next(segments, next)?;
         let is_there = found.as_ref().is_some_and(|entry| entry.sequence == next);
         let span = reading.span();
         if is_there || found.is_none() && next >= span.end.next {
@@ -121,6 +126,6 @@ impl Cursor {
         }
         // The frames are in order, and their numbers are not those that the log has here.
         let lost = Lost::between(next, span.end.next.max(next));
-        Err(reading.damaged(shelf, span.end.offset, lost, DamageKind::Frame(FrameFault::Order)))
+        Err(reading.damaged(segments, span.end.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 }

@@ -18,19 +18,19 @@ use crate::error::Error;
 use crate::follow::tailer::explain;
 use crate::reader::backward::Backward;
 use crate::reader::entry::Entry;
-use crate::reader::forward::Reading;
-use crate::reader::shelf::Shelf;
+use crate::reader::forward::Forward;
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
 /// The entries of a snapshot that lie in a range, from either end. Ends, at both, after the first error.
 pub struct Entries {
-    shelf: Arc<dyn Shelf>,
+    segments: Arc<dyn SegmentSource>,
     snapshot: Snapshot,
     wanted: Range<Sequence>,
     /// Whether what is wrong behind the end of the snapshot is to be told.
     wants_damage: bool,
     span_index: usize,
-    reading: Option<Reading>,
+    reading: Option<Forward>,
     /// The span that is read backward, by its index.
     backward: Option<(usize, Backward)>,
     done: bool,
@@ -39,7 +39,7 @@ pub struct Entries {
 impl Entries {
     /// The entries of `snapshot` whose numbers are `wanted`, as far as there are any.
     #[must_use]
-    pub fn new(shelf: Arc<dyn Shelf>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
+    pub fn new(segments: Arc<dyn SegmentSource>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
         // A range without an end reaches beyond every number; one in which no number lies asks for nothing.
         let is_open = wanted.end == Sequence::MAX;
         let reaches = |(from, _)| is_open || from < wanted.end && !wanted.is_empty();
@@ -47,7 +47,7 @@ impl Entries {
         let wanted = wanted.start.max(snapshot.first())..wanted.end;
         let span_index = snapshot.find(wanted.start);
         let (reading, backward) = (None, None);
-        Entries { shelf, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
+        Entries { segments, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
     }
 
     /// The next entry; `None` at the end of the snapshot or of what is wanted.
@@ -58,10 +58,10 @@ impl Entries {
             }
             let Some(reading) = &mut self.reading else {
                 let Some(span) = self.snapshot.span(self.span_index) else { return self.end() };
-                self.reading = Some(Reading::begin(self.shelf.as_ref(), span, self.wanted.start)?);
+                self.reading = Some(Forward::begin(self.segments.as_ref(), span, self.wanted.start)?);
                 continue;
             };
-            match reading.next(self.shelf.as_ref(), self.wanted.start)? {
+            match reading.next(self.segments.as_ref(), self.wanted.start)? {
                 Some(entry) if entry.sequence >= self.wanted.end => return Ok(None),
                 Some(entry) => {
                     // What lies behind the last one that is wanted is not even looked at.
@@ -89,11 +89,11 @@ impl Entries {
             let Some((index, backward)) = &mut self.backward else {
                 let last = self.snapshot.find_before(before);
                 let Some(span) = self.snapshot.span(last) else { break };
-                let backward = Backward::begin(self.shelf.as_ref(), span, before, whole)?;
+                let backward = Backward::begin(self.segments.as_ref(), span, before, whole)?;
                 self.backward = Some((last, backward));
                 continue;
             };
-            match backward.next_back(self.shelf.as_ref(), before)? {
+            match backward.next_back(self.segments.as_ref(), before)? {
                 Some(entry) if entry.sequence < self.wanted.start => break,
                 Some(entry) => {
                     self.wanted.end = entry.sequence;
@@ -102,7 +102,7 @@ impl Entries {
                 None => {
                     let Some(earlier) = index.checked_sub(1) else { break };
                     let Some(span) = self.snapshot.span(earlier) else { break };
-                    let backward = Backward::begin(self.shelf.as_ref(), span, before, true)?;
+                    let backward = Backward::begin(self.segments.as_ref(), span, before, true)?;
                     self.backward = Some((earlier, backward));
                 }
             }
@@ -112,7 +112,7 @@ impl Entries {
 
     /// What to tell when entry `next` could not be read.
     fn explained(&self, next: Sequence, error: Error) -> Error {
-        explain(self.shelf.directory(), &self.snapshot, next, error)
+        explain(self.segments.directory(), &self.snapshot, next, error)
     }
 
     fn end(&self) -> Result<Option<Entry>, Error> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wal_format::Sequence;
 
-use crate::reader::bytes::Bytes;
+use crate::reader::segments::bytes::Bytes;
 
 /// An entry of the log. Cheap to clone; it keeps the bytes that it lies in alive.
 #[derive(Clone)]

@@ -3,18 +3,18 @@
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
-use crate::reader::bytes::Chunk;
 use crate::reader::entry::Entry;
 use crate::reader::frames::{Frames, OpenFrame};
 use crate::reader::search::{beyond, place};
-use crate::reader::shelf::Shelf;
+use crate::reader::segments::bytes::Chunk;
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};
 
 /// How much of an unmapped segment is read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// One span being read.
-pub(crate) struct Reading {
+pub(crate) struct Forward {
     frames: Frames,
     tip: Tip,
     /// The first number of the frame that ends at the tip, where it is known: not right after a jump.
@@ -24,12 +24,12 @@ pub(crate) struct Reading {
     frame: Option<OpenFrame>,
 }
 
-impl Reading {
+impl Forward {
     /// Begins at the frame that holds `from`, or else at the last whole one before it, without a look at those before that:
     /// damage there does not keep a reader from what lies after it. Where the search finds none, begins at the index point.
-    pub(crate) fn begin(shelf: &dyn Shelf, span: Span, from: Sequence) -> Result<Reading, Error> {
-        let frames = Frames::open(shelf, span, Chunk::default(), CHUNK_BYTES)?;
-        let mut reading = Reading {
+    pub(crate) fn begin(segments: &dyn SegmentSource, span: Span, from: Sequence) -> Result<Forward, Error> {
+        let frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
+        let mut reading = Forward {
             frames,
             tip: span.start,
             last_first: Some(span.start.next),
@@ -38,7 +38,7 @@ impl Reading {
         };
         let is_inside = span.start.next < from && from < span.end.next;
         // A place that cannot be read here is an error only when the walk from the index needs it.
-        let arrived = if is_inside { place(shelf, span, from).unwrap_or(None) } else { None };
+        let arrived = if is_inside { place(segments, span, from).unwrap_or(None) } else { None };
         let tip = match arrived {
             None => reading.indexed(from)?,
             tip => tip,
@@ -74,15 +74,25 @@ impl Reading {
         self.tip.offset > end.offset && next >= end.next
     }
 
-    pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, lost: Lost, kind: DamageKind) -> Error {
-        self.frames.damaged(shelf, offset, lost, kind)
+    pub(crate) fn damaged(
+        &self,
+        segments: &dyn SegmentSource,
+        offset: u64,
+        lost: Lost,
+        kind: DamageKind,
+    ) -> Error {
+        self.frames.damaged(segments, offset, lost, kind)
     }
 
     /// The next entry at or beyond `from`; `None` at the end of the span.
-    pub(crate) fn next(&mut self, shelf: &dyn Shelf, from: Sequence) -> Result<Option<Entry>, Error> {
+    pub(crate) fn next(
+        &mut self,
+        segments: &dyn SegmentSource,
+        from: Sequence,
+    ) -> Result<Option<Entry>, Error> {
         loop {
             let Some(frame) = &mut self.frame else {
-                if self.open_frame(shelf)? {
+                if self.open_frame(segments)? {
                     continue;
                 }
                 return Ok(None);
@@ -94,7 +104,7 @@ impl Reading {
                 Ok(Some(entry)) => return Ok(Some(entry)),
                 Err((sequence, fault)) => {
                     let kind = DamageKind::Frame(fault);
-                    return Err(self.frames.damaged(shelf, frame.offset, Lost::one(sequence), kind));
+                    return Err(self.frames.damaged(segments, frame.offset, Lost::one(sequence), kind));
                 }
             }
         }
@@ -102,7 +112,7 @@ impl Reading {
 
     /// Moves the tip behind the next DATA frame, whose entries are handed out next; tells whether there
     /// was one.
-    fn open_frame(&mut self, shelf: &dyn Shelf) -> Result<bool, Error> {
+    fn open_frame(&mut self, segments: &dyn SegmentSource) -> Result<bool, Error> {
         loop {
             let Tip { offset, chain, next } = self.tip;
             let Tip { offset: end, chain: end_chain, next: end_next } = self.frames.span.end;
@@ -110,11 +120,11 @@ impl Reading {
             if offset == end {
                 if self.chained && chain != end_chain {
                     let kind = DamageKind::Frame(FrameFault::Order);
-                    return Err(self.frames.damaged(shelf, offset, all, kind));
+                    return Err(self.frames.damaged(segments, offset, all, kind));
                 }
                 let stated = self.last_first.and_then(|first| self.frames.span.contradiction(first, next));
                 if let Some((lost, kind)) = stated {
-                    return Err(self.frames.damaged(shelf, offset, lost, kind));
+                    return Err(self.frames.damaged(segments, offset, lost, kind));
                 }
                 return Ok(false);
             }
@@ -146,14 +156,14 @@ impl Reading {
             let rest = bad_offset + FRAME_ALIGN..end;
             let found = beyond(&mut self.frames, rest, next..end_next.max(next))?;
             let lost = found.map_or(all, |found| Lost::between(next, found.header.first));
-            return Err(self.frames.damaged(shelf, bad_offset, lost, kind));
+            return Err(self.frames.damaged(segments, bad_offset, lost, kind));
         }
     }
 
     /// The last index point in front of `from`. A bad index is no error: the walk from the start of
     /// the segment finds the entry too.
     fn indexed(&mut self, from: Sequence) -> Result<Option<Tip>, Error> {
-        let points = &self.frames.source.volume().points;
+        let points = &self.frames.reader.points;
         let Some(at) = points.partition_point(|point| point.first <= from).checked_sub(1) else {
             return Ok(None);
         };

@@ -1,5 +1,7 @@
 //! The frames of one span, wherever they are asked for.
 
+use std::sync::Arc;
+
 use wal_format::{
     ChecksumKind, DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Seal, SealKind,
     Sequence, TableEntry,
@@ -7,10 +9,10 @@ use wal_format::{
 
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::names::segment_path;
-use crate::reader::bytes::{Bytes, Chunk, Source};
 use crate::reader::entry::Entry;
-use crate::reader::shelf::Shelf;
-use crate::reader::volume::Held;
+use crate::reader::segments::bytes::{Backing, Bytes, Chunk, Source};
+use crate::reader::segments::reader::SegmentReader;
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::check::Checked;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::{self, Stop};
@@ -18,13 +20,14 @@ use crate::segment::walk::{self, Stop};
 /// The frames of a span, by offset.
 pub(crate) struct Frames {
     pub(crate) span: Span,
+    pub(crate) reader: Arc<SegmentReader>,
     pub(crate) source: Source,
     chunk_bytes: usize,
 }
 
 /// A frame that was found: its header is of this life and this place, and it ends inside the span.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
     /// Its chain value.
     pub(crate) chain: u32,
@@ -36,13 +39,14 @@ pub(crate) struct Found {
 impl Frames {
     /// Opens the segment of `span`. What is not mapped is read `chunk_bytes` at a time.
     pub(crate) fn open(
-        shelf: &dyn Shelf,
+        segments: &dyn SegmentSource,
         span: Span,
         chunk: Chunk,
         chunk_bytes: usize,
     ) -> Result<Frames, Error> {
-        let source = Source::new(shelf.volume(&span)?, span.end.offset, chunk, chunk_bytes);
-        Ok(Frames { span, source, chunk_bytes })
+        let reader = segments.segment(&span)?;
+        let source = Source::new(reader.backing.clone(), span.end.offset, chunk, chunk_bytes);
+        Ok(Frames { span, reader, source, chunk_bytes })
     }
 
     /// The same segment ends elsewhere now.
@@ -53,7 +57,7 @@ impl Frames {
     }
 
     /// The frame at `offset`, by its header alone.
-    pub(crate) fn find(&mut self, offset: u64) -> Checked<Found> {
+    pub(crate) fn find(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
         let header = match FrameHeader::decode(bytes, self.span.life, offset) {
             Ok(header) => header,
@@ -64,13 +68,13 @@ impl Frames {
         if end > self.span.end.offset {
             return Ok(Err(FrameFault::Short));
         }
-        Ok(Ok(Found { header, chain, offset, end }))
+        Ok(Ok(Frame { header, chain, offset, end }))
     }
 
     /// All bytes of a frame. Memory for a large one is taken only when it is good, not when it says so.
-    pub(crate) fn bytes(&mut self, found: &Found) -> Checked<&[u8]> {
+    pub(crate) fn bytes(&mut self, found: &Frame) -> Checked<&[u8]> {
         let frame_bytes = found.end - found.offset;
-        if let Held::File(file) = &self.source.volume().held
+        if let Backing::File(file) = self.source.backing()
             && frame_bytes > self.chunk_bytes as u64
         {
             let header = &found.header;
@@ -86,7 +90,7 @@ impl Frames {
     }
 
     /// Checks all of a frame but its payloads, which are checked as they are handed out. Tells whether frames may follow it.
-    pub(crate) fn check(&mut self, found: &Found) -> Checked<bool> {
+    pub(crate) fn check(&mut self, found: &Frame) -> Checked<bool> {
         let checksum = self.span.checksum;
         let bytes = match self.bytes(found)? {
             Ok(bytes) => bytes,
@@ -102,13 +106,19 @@ impl Frames {
     }
 
     /// The entries of a DATA frame that [`Frames::check`] has just found good.
-    pub(crate) fn entries(&self, found: &Found) -> OpenFrame {
+    pub(crate) fn entries(&self, found: &Frame) -> OpenFrame {
         let (bytes, at) = self.source.hold(found.offset);
         OpenFrame::new(bytes, at, &found.header, self.span.checksum, found.offset)
     }
 
-    pub(crate) fn damaged(&self, shelf: &dyn Shelf, offset: u64, sequences: Lost, kind: DamageKind) -> Error {
-        let file = segment_path(shelf.directory(), self.span.life.segment);
+    pub(crate) fn damaged(
+        &self,
+        segments: &dyn SegmentSource,
+        offset: u64,
+        sequences: Lost,
+        kind: DamageKind,
+    ) -> Error {
+        let file = segment_path(segments.directory(), self.span.life.segment);
         Error::Damaged(Damage { file, offset, sequences: Some(sequences), kind })
     }
 }

@@ -16,10 +16,10 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::names::segment_path;
 use crate::follow::tailer::explain;
 use crate::reader::entry::Entry;
-use crate::reader::forward::Reading;
-use crate::reader::frames::{Found, Frames};
+use crate::reader::forward::Forward;
+use crate::reader::frames::{Frame, Frames};
 use crate::reader::search::{CHUNK_BYTES, search};
-use crate::reader::shelf::Shelf;
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
@@ -27,31 +27,35 @@ use crate::segment::span::Span;
 ///
 /// # Errors
 /// What an iterator that begins there would report first.
-pub fn find(shelf: &dyn Shelf, snapshot: &Snapshot, sequence: Sequence) -> Result<Option<Entry>, Error> {
+pub fn find(
+    segments: &dyn SegmentSource,
+    snapshot: &Snapshot,
+    sequence: Sequence,
+) -> Result<Option<Entry>, Error> {
     match snapshot.damaged_from() {
         Some((from, damage)) if sequence >= from => return Err(Error::Damaged(damage.clone())),
         _ if !(snapshot.first()..snapshot.next()).contains(&sequence) => return Ok(None),
         _ => {}
     }
     let Some(span) = snapshot.span(snapshot.find(sequence)) else { return Ok(None) };
-    let found = find_in(shelf, span, sequence);
-    found.map(Some).map_err(|error| explain(shelf.directory(), snapshot, sequence, error))
+    let found = find_in(segments, span, sequence);
+    found.map(Some).map_err(|error| explain(segments.directory(), snapshot, sequence, error))
 }
 
-fn find_in(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Entry, Error> {
-    let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
+fn find_in(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
+    let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
     let found = match search(&mut frames, sequence) {
         Ok(Some(found)) if found.header.next_sequence().is_some_and(|next| sequence < next) => {
             entry(&mut frames, &found, sequence)
         }
         other => other.map(|_| None),
     };
-    shelf.put_back(frames.source.into_chunk());
-    found?.map_or_else(|| walk(shelf, span, sequence), Ok)
+    segments.put_back(frames.source.into_chunk());
+    found?.map_or_else(|| walk(segments, span, sequence), Ok)
 }
 
 /// The entry of a frame; `None` when the table or the payload is damaged.
-fn entry(frames: &mut Frames, found: &Found, sequence: Sequence) -> Result<Option<Entry>, Error> {
+fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Option<Entry>, Error> {
     let (offset, header) = (found.offset, &found.header);
     let checksum = frames.span.checksum;
     let row_bytes = TableEntry::bytes(checksum);
@@ -83,10 +87,10 @@ fn entry(frames: &mut Frames, found: &Found, sequence: Sequence) -> Result<Optio
 }
 
 /// The entry as an iterator that begins there would find it, or what that would report.
-fn walk(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Entry, Error> {
-    let found = Reading::begin(shelf, span, sequence)?.next(shelf, sequence)?;
+fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
+    let found = Forward::begin(segments, span, sequence)?.next(segments, sequence)?;
     found.filter(|entry| entry.sequence == sequence).ok_or_else(|| {
-        let file = segment_path(shelf.directory(), span.life.segment);
+        let file = segment_path(segments.directory(), span.life.segment);
         let kind = DamageKind::Frame(FrameFault::Order);
         let sequences = Some(Lost::one(sequence));
         Error::Damaged(Damage { file, offset: span.end.offset, sequences, kind })

@@ -1,7 +1,6 @@
 //! Reading a log: entries in order, from either end, and one by its number.
 
 pub(crate) mod backward;
-pub(crate) mod bytes;
 pub(crate) mod cursor;
 pub(crate) mod entries;
 pub(crate) mod entry;
@@ -9,5 +8,4 @@ pub(crate) mod forward;
 pub(crate) mod frames;
 pub(crate) mod get;
 pub(crate) mod search;
-pub(crate) mod shelf;
-pub(crate) mod volume;
+pub(crate) mod segments;

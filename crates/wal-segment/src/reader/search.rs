@@ -25,8 +25,8 @@ use std::ops::Range;
 use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Sequence};
 
 use crate::error::Error;
-use crate::reader::frames::{Found, Frames};
-use crate::reader::shelf::Shelf;
+use crate::reader::frames::{Frame, Frames};
+use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};
 
 /// How much of an unmapped segment is read at a time.
@@ -45,17 +45,21 @@ const STEP: usize = 8;
 const _: () = assert!(STEP as u64 == FRAME_ALIGN);
 
 /// Where the frame begins that holds the number, or else the last whole one before it. Frames before that are not read.
-pub(crate) fn place(shelf: &dyn Shelf, span: Span, sequence: Sequence) -> Result<Option<Tip>, Error> {
-    let mut frames = Frames::open(shelf, span, shelf.chunk(), CHUNK_BYTES)?;
+pub(crate) fn place(
+    segments: &dyn SegmentSource,
+    span: Span,
+    sequence: Sequence,
+) -> Result<Option<Tip>, Error> {
+    let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
     let found = search(&mut frames, sequence);
-    shelf.put_back(frames.source.into_chunk());
+    segments.put_back(frames.source.into_chunk());
     Ok(found?.map(|found| Tip { offset: found.offset, chain: 0, next: found.header.first }))
 }
 
 /// The frame that holds the number, or else the last whole one before it that the search has come to.
-pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Found>, Error> {
+pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Frame>, Error> {
     let Span { start, end, .. } = frames.span;
-    let points = &frames.source.volume().points;
+    let points = &frames.reader.points;
     let behind = points.partition_point(|point| point.first <= sequence);
     let after = points.get(behind).map(|point| (point.offset, point.first));
     let mut high = after.unwrap_or((end.offset, end.next));
@@ -119,7 +123,7 @@ fn share(offsets: Range<u64>, part: u64, whole: u64) -> u64 {
 }
 
 /// The DATA frame at `offset`, if its first entry has this number.
-fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<Found>, Error> {
+fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<Frame>, Error> {
     let found = frames.find(offset)?.ok();
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
 }
@@ -131,7 +135,7 @@ fn following(
     tip: Tip,
     high: (u64, Sequence),
     sequence: Sequence,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Frame>, Error> {
     let found = match next_data_frame(frames, tip)? {
         None => beyond(frames, tip.offset..high.0, tip.next..high.1)?,
         found => found,
@@ -140,7 +144,7 @@ fn following(
 }
 
 /// The next DATA frame after `tip`, if it follows: SEALs of a close, and extension frames, may stand before it.
-fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Found>, Error> {
+fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Frame>, Error> {
     while let Ok(found) = frames.find(tip.offset)? {
         if found.header.previous != tip.chain || found.header.first != tip.next {
             break;
@@ -159,7 +163,7 @@ fn scan(
     frames: &mut Frames,
     mut offsets: Range<u64>,
     numbers: Range<Sequence>,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Frame>, Error> {
     while let Some(found) = header_in(frames, &offsets, &numbers)? {
         if is_followed(frames, &found)? {
             return Ok(Some(found));
@@ -175,7 +179,7 @@ pub(crate) fn beyond(
     frames: &mut Frames,
     mut offsets: Range<u64>,
     numbers: Range<Sequence>,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Frame>, Error> {
     while offsets.start < offsets.end {
         let limit = offsets.end.min(offsets.start + MAX_SCAN_BYTES);
         if let Some(found) = header_in(frames, &(offsets.start..limit), &numbers)? {
@@ -193,7 +197,7 @@ pub(crate) fn beyond(
 }
 
 /// Whether the log goes on, or ends, behind this frame as it says.
-fn is_followed(frames: &mut Frames, found: &Found) -> Result<bool, Error> {
+fn is_followed(frames: &mut Frames, found: &Frame) -> Result<bool, Error> {
     let end = frames.span.end;
     if found.end == end.offset {
         return Ok(found.chain == end.chain);
@@ -209,7 +213,7 @@ fn header_in(
     frames: &mut Frames,
     offsets: &Range<u64>,
     numbers: &Range<Sequence>,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Frame>, Error> {
     let span = frames.span;
     let wanted = offsets.end.saturating_sub(offsets.start);
     let bytes = frames.source.at(offsets.start, wanted)?;
@@ -223,7 +227,7 @@ fn header_in(
         let Ok(header) = FrameHeader::decode(header, span.life, place) else { continue };
         let end = place + header.layout(span.checksum).end;
         if end <= span.end.offset {
-            return Ok(Some(Found { header, chain, offset: place, end }));
+            return Ok(Some(Frame { header, chain, offset: place, end }));
         }
     }
     Ok(None)

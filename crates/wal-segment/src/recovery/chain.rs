@@ -32,7 +32,7 @@ pub(crate) struct Chain {
     /// Where it broke because a LINK contradicts the frames before it: their segment, and where they end.
     pub(crate) sound: Option<(Arc<Linked>, Tip)>,
     /// Segments whose files are longer than the log's part in them, and which no reader has mapped further.
-    pub(crate) long: Vec<SegmentNumber>,
+    pub(crate) oversized: Vec<SegmentNumber>,
 }
 
 /// Follows the LINKs from `last` back to the first segment that the anchor names, or to a LINK that begins the log.
@@ -43,7 +43,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
         oldest_reason: reason,
         broken: None,
         sound: None,
-        long: Vec::new(),
+        oversized: Vec::new(),
     };
     let mut current = Arc::clone(last);
     while current.header.life.segment != site.anchor.first_segment {
@@ -62,7 +62,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
             && current.link.reason != LinkReason::Truncate
             && linked.file_bytes > predecessor.end_offset
         {
-            chain.long.push(number);
+            chain.oversized.push(number);
         }
         let span = stated_span(&linked, &current.link, open_span(&linked));
         if let Some(Contradicted { damage, end }) = contradicted(&linked, &span) {

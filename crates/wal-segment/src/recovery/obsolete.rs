@@ -12,7 +12,7 @@ use crate::segment::span::Span;
 
 /// Removes the files of these segments. One that cannot be removed takes space and does no harm; the next
 /// open tries again.
-pub fn remove_leftovers(directory: &dyn Directory, segments: &[SegmentNumber]) {
+pub fn remove_obsolete(directory: &dyn Directory, segments: &[SegmentNumber]) {
     for &number in segments {
         remove(directory, SegmentName::of(number).as_str()).ok();
     }

@@ -11,12 +11,12 @@ use wal_format::{
 
 use crate::error::{Damage, DamageKind, Error, Operation};
 use crate::files::anchor::AnchorFile;
-use crate::files::held::{HeldFile, HeldNames, WriterLock};
+use crate::files::held::{WatchedFile, WatchedNames, WriterLock};
 use crate::files::named::{remove, sync_directory};
 use crate::files::names::Catalog;
 use crate::io::Directory;
 use crate::recovery::decide::Verdict;
-use crate::recovery::obsolete::{leftovers, remove_leftovers};
+use crate::recovery::obsolete::{leftovers, remove_obsolete};
 use crate::recovery::report::{Ending, Recovery};
 use crate::recovery::settle::Purpose;
 use crate::recovery::survey::{Survey, survey};
@@ -25,7 +25,7 @@ use crate::salvage::losses_at;
 use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip};
-use crate::spares::pool_file::Waiting;
+use crate::spares::pool_file::PoolFile;
 use crate::writer::{OpenSegment, Settings, Start, Writer};
 
 /// Whether an open makes a log where there is none.
@@ -44,7 +44,7 @@ pub enum OpenMode {
 
 /// What an opener asks for; what is left open is taken from the log, or from the defaults for a new one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted {
+pub struct OpenRequest {
     /// How long a segment gets, in bytes.
     pub segment_bytes: Option<u64>,
     /// How payloads are checked.
@@ -67,13 +67,13 @@ pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 pub struct Opened {
     /// Its end.
     pub writer: Writer,
-    /// Its anchor, for a [`Depot`](crate::Depot).
+    /// Its anchor, for a [`SpareSource`](crate::SpareSource).
     pub anchor: AnchorFile,
     /// Which names lead to the files that it has open.
-    pub names: HeldNames,
+    pub names: WatchedNames,
     /// Whether the directory itself is locked, and not a file in it alone that could be removed or replaced.
     pub directory_locked: bool,
-    /// Files that wait to become segments: to be [adopted](crate::Waiting::adopt), or removed.
+    /// Files that wait to become segments: to be [adopted](crate::PoolFile::adopt), or removed.
     pub pool: Vec<PoolName>,
     /// What the open found.
     pub recovery: Recovery,
@@ -88,9 +88,9 @@ pub struct Opened {
 /// # Errors
 /// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
 /// entries are not all there, with nothing changed; [`Error::RolledBack`] and [`Error::NoLog`] when the log, or
-/// the new one, ends before [`Wanted::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
-/// [`Wanted::mode`] says; [`Error::Io`], [`Error::Unsupported`].
-pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Error> {
+/// the new one, ends before [`OpenRequest::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
+/// [`OpenRequest::mode`] says; [`Error::Io`], [`Error::Unsupported`].
+pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opened, Error> {
     let (directory, rules) = (directory.as_ref(), wanted.rules);
     let (lock, survey) = locked(directory, wanted)?;
     // Before anything is touched: a refused log stays as it is.
@@ -98,7 +98,8 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     let mut reason = begun_because(survey.verdict).ok_or_else(|| refused_without_words(directory))?;
     let mut recovery = Recovery::of(&survey);
     let settings = settings(&survey, wanted);
-    let Survey { verdict, catalog, anchor, mut spans, long, last, first, next, closed, index, .. } = survey;
+    let Survey { verdict, catalog, anchor, mut spans, oversized, last, first, next, closed, index, .. } =
+        survey;
 
     let slots_agree = anchor.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
     let mut anchor = match anchor {
@@ -108,7 +109,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
             AnchorFile::remake(directory, &catalog, genesis, Vec::new(), rules)?
         }
     };
-    let last_file = last.as_ref().map(|last| HeldFile::new(last.file.clone())).transpose()?;
+    let last_file = last.as_ref().map(|last| WatchedFile::new(last.file.clone())).transpose()?;
     let is_empty = |span: &Span| span.start.offset == span.end.offset;
     if !rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
         spans.pop();
@@ -123,7 +124,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     };
     let known = *anchor.last();
     recovery.log = Some(known.log);
-    let names = HeldNames::new(&lock, anchor.held()?, last_file, rules);
+    let names = WatchedNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
     let left = leftovers(Site { directory, catalog: &catalog, anchor: &known }, &spans);
     let begun = spans.last().map_or(0, |span| span.begun_unix_ns);
@@ -135,7 +136,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
         anchor: known,
         closed,
         spans,
-        long,
+        oversized,
         first,
         next,
         reason,
@@ -150,7 +151,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
     }
     // A truncation did not get to the end of this. Now the anchor does without them.
     if !writer.is_ahead_of(anchor.last()) {
-        remove_leftovers(directory, &left);
+        remove_obsolete(directory, &left);
     }
     let pool = pool(directory, &catalog, rules);
     Ok(Opened { writer, anchor, names, directory_locked, pool, recovery })
@@ -159,7 +160,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: Wanted) -> Result<Opened, Er
 /// The files that wait to become segments. Those with two names are removed: what cannot be is found by the next open, and the
 /// pool of this one does not have it.
 fn pool(directory: &dyn Directory, catalog: &Catalog, rules: Rules) -> Vec<PoolName> {
-    let (pool, shared) = Waiting::apart(directory, catalog, rules);
+    let (pool, shared) = PoolFile::apart(directory, catalog, rules);
     for name in shared {
         remove(directory, name.as_str()).ok();
     }
@@ -167,7 +168,7 @@ fn pool(directory: &dyn Directory, catalog: &Catalog, rules: Rules) -> Vec<PoolN
 }
 
 /// Takes the lock of the log and looks at it.
-fn locked(directory: &dyn Directory, wanted: Wanted) -> Result<(WriterLock, Survey), Error> {
+fn locked(directory: &dyn Directory, wanted: OpenRequest) -> Result<(WriterLock, Survey), Error> {
     if wanted.mode == OpenMode::MustExist && Catalog::read(directory)?.is_empty() {
         return Err(Error::NoLog { directory: directory.path().to_path_buf() });
     }
@@ -180,7 +181,7 @@ fn locked(directory: &dyn Directory, wanted: Wanted) -> Result<(WriterLock, Surv
 }
 
 /// The survey, where the log is whole and what was wanted; a new one begins where it is to begin.
-fn accepted(directory: &dyn Directory, survey: Survey, wanted: Wanted) -> Result<Survey, Error> {
+fn accepted(directory: &dyn Directory, survey: Survey, wanted: OpenRequest) -> Result<Survey, Error> {
     if let Some(damage) = survey.damage {
         return Err(Error::Damaged(losses_at(directory, damage)));
     }
@@ -201,7 +202,7 @@ fn accepted(directory: &dyn Directory, survey: Survey, wanted: Wanted) -> Result
 }
 
 /// How the next segments are made: as is wanted, or else as the anchor says.
-fn settings(survey: &Survey, wanted: Wanted) -> Settings {
+fn settings(survey: &Survey, wanted: OpenRequest) -> Settings {
     let known = survey.anchor.as_ref().map(|anchored| anchored.newest);
     let segment_bytes = wanted.segment_bytes.or(known.map(|anchor| anchor.next_segment_bytes));
     Settings {

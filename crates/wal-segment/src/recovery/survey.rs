@@ -24,7 +24,7 @@ use crate::recovery::decide::{
 };
 use crate::recovery::last::{LastSegment, number_at, walk_linked};
 use crate::recovery::settle::{Purpose, Settling};
-use crate::recovery::top::{Heads, anchor_beside};
+use crate::recovery::top::{Top, anchor_beside};
 use crate::rules::{Rule, Rules};
 use crate::salvage;
 use crate::segment::head::{Linked, Site};
@@ -44,7 +44,7 @@ pub(crate) struct Survey {
     /// The log, oldest segment first. When it is refused: what is good in front of the damage.
     pub(crate) spans: Vec<Span>,
     /// Closed segments whose files are longer than they need be.
-    pub(crate) long: Vec<SegmentNumber>,
+    pub(crate) oversized: Vec<SegmentNumber>,
     /// The highest linked segment.
     pub(crate) last: Option<Arc<Linked>>,
     /// The first entry that is kept.
@@ -78,7 +78,7 @@ impl Survey {
             catalog: Catalog::default(),
             anchor: None,
             spans: Vec::new(),
-            long: Vec::new(),
+            oversized: Vec::new(),
             last: None,
             first,
             next: first,
@@ -131,7 +131,7 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     };
     let look = || {
         let site = Site { directory, catalog: &catalog, anchor: &newest };
-        judge(site, &Heads::read(site, &settling)?, &settling)
+        judge(site, &Top::read(site, &settling)?, &settling)
     };
     let mut survey = look()?;
     if settling.is_uncertain() {
@@ -208,12 +208,12 @@ fn without_anchor(
     Survey { verdict, damage, catalog, residency, ..Survey::empty(Sequence::ZERO) }
 }
 
-fn judge(site: Site<'_>, heads: &Heads, settling: &Settling) -> Result<Survey, Error> {
+fn judge(site: Site<'_>, top: &Top, settling: &Settling) -> Result<Survey, Error> {
     let Site { directory, anchor, .. } = site;
     let rules = settling.rules();
-    let mut survey = Survey { last: heads.last.clone(), ..Survey::empty(anchor.first) };
+    let mut survey = Survey { last: top.last.clone(), ..Survey::empty(anchor.first) };
     let mut seen = Observation {
-        anchor: anchor_beside(anchor, heads.last.as_deref()),
+        anchor: anchor_beside(anchor, top.last.as_deref()),
         chain: ChainSeen::NoFiles,
         above: AboveSeen::Nothing,
         stop: StopSeen::Blank,
@@ -222,11 +222,11 @@ fn judge(site: Site<'_>, heads: &Heads, settling: &Settling) -> Result<Survey, E
     };
     let mut broken = None;
     let mut damaged = None;
-    if let Some(last) = &heads.last {
+    if let Some(last) = &top.last {
         let chain = begin_at(directory, anchor, chain::trace(site, last)?, &mut survey);
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
-        survey.long = chain.long;
+        survey.oversized = chain.oversized;
         let mut end = LastSegment::observe(last, anchor, settling.purpose())?;
         record(&mut end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
@@ -239,10 +239,10 @@ fn judge(site: Site<'_>, heads: &Heads, settling: &Settling) -> Result<Survey, E
             let begins = |lost: Lost| Lost { first: lost.first.or(Some(readable)), ..lost };
             Damage { sequences: damage.sequences.map(begins), ..damage }
         });
-    } else if !heads.above.is_empty() {
+    } else if !top.above.is_empty() {
         seen.chain = ChainSeen::NoneLinked;
     }
-    let (above, lost) = heads.judge_above(directory, anchor, survey.next, rules)?;
+    let (above, lost) = top.judge_above(directory, anchor, survey.next, rules)?;
     seen.above = above;
 
     if !rules.keeps(Rule::DamageIsNotTorn) {
@@ -254,7 +254,7 @@ fn judge(site: Site<'_>, heads: &Heads, settling: &Settling) -> Result<Survey, E
     }
     survey.damage = match survey.verdict {
         Verdict::Refused(Refusal::AnchorLost | Refusal::ActiveLost) => {
-            Some(heads.active_lost(directory, anchor, survey.next))
+            Some(top.active_lost(directory, anchor, survey.next))
         }
         Verdict::Refused(Refusal::ChainBroken) => broken,
         Verdict::Refused(Refusal::LinkLost) => lost,

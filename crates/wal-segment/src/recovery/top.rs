@@ -15,14 +15,14 @@ use crate::rules::{Rule, Rules};
 use crate::segment::head::{Inspected, Linked, Site, inspect};
 
 /// The highest linked segment, and what lies above it.
-pub(crate) struct Heads {
+pub(crate) struct Top {
     pub(crate) last: Option<Arc<Linked>>,
     pub(crate) above: Vec<(SegmentNumber, Inspected)>,
 }
 
-impl Heads {
+impl Top {
     /// Each file is settled before it is read.
-    pub(crate) fn read(site: Site<'_>, settling: &Settling) -> Result<Heads, Error> {
+    pub(crate) fn read(site: Site<'_>, settling: &Settling) -> Result<Top, Error> {
         let Site { directory, catalog, anchor } = site;
         let open = |name: &str| {
             let file = Named::open(directory, name, settling.access())?;
@@ -32,11 +32,11 @@ impl Heads {
         let mut above = Vec::new();
         for (&number, &kind) in catalog.segments.range(anchor.first_segment..).rev() {
             match inspect(anchor.log, number, kind, open)? {
-                Inspected::Linked(last) => return Ok(Heads { last: Some(last), above }),
+                Inspected::Linked(last) => return Ok(Top { last: Some(last), above }),
                 other => above.push((number, other)),
             }
         }
-        Ok(Heads { last: None, above })
+        Ok(Top { last: None, above })
     }
 
     /// The number that a prepared segment has.

@@ -110,7 +110,7 @@ struct Gaps {
 impl Gaps {
     /// Reads all that it has. Entries from `sound_until` on are no part of the log.
     fn of(mut salvage: Salvage<'_>, sound_until: u64) -> Gaps {
-        let sources = salvage.plots.iter().flat_map(|plot| &plot.sources);
+        let sources = salvage.segments.iter().flat_map(|segment| &segment.sources);
         let files = sources.map(|source| source.path.clone()).collect();
         let mut gaps = Gaps { gaps: Vec::new(), last: None, losses: Losses::none(0), files, next: None };
         for item in salvage.by_ref() {

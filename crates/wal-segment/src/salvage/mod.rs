@@ -32,14 +32,14 @@ use wal_format::{FIRST_FRAME_OFFSET, FrameFault, SegmentNumber, Sequence};
 
 pub use self::losses::Losses;
 pub(crate) use self::losses::{all_losses, losses_at};
-use self::plan::{End, Plan, Plot, Source, plan};
-use self::scan::{Fault, Found, Scan};
+use self::plan::{CopyFile, End, Plan, Segment, plan};
+use self::scan::{Fault, Scan, Verified};
 pub use self::summary::{Aside, Gap, SalvageSummary, SetAside};
 use crate::error::{DamageKind, Error, Lost};
 use crate::files::names::segment_path;
 use crate::io::Directory;
-use crate::reader::bytes::Bytes;
 use crate::reader::entry::Entry;
+use crate::reader::segments::bytes::Bytes;
 
 /// What is handed out.
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ pub struct Salvage<'d> {
     directory: Handle<'d>,
     /// This file alone is read, and what must be to know where it begins; of the others the heads are believed.
     only: Option<PathBuf>,
-    plots: VecDeque<Plot>,
-    open: Option<Digging>,
+    segments: VecDeque<Segment>,
+    open: Option<Reading>,
     /// The number of the next entry, if it is known where the log begins.
     next: Option<Sequence>,
     /// Behind the last entry that was durable once, as the anchor says, and the segment that it was in.
@@ -91,17 +91,17 @@ impl Handle<'_> {
 }
 
 /// A segment that is being read: one file, or several copies side by side.
-struct Digging {
-    plot: Plot,
-    pits: Vec<Pit>,
+struct Reading {
+    segment: Segment,
+    copies: Vec<SegmentCopy>,
 }
 
 /// A file, and the next entry in it.
-struct Pit {
-    source: Source,
+struct SegmentCopy {
+    source: CopyFile,
     /// None when it could not be opened, or has ended.
     scan: Option<Scan>,
-    found: Option<Found>,
+    found: Option<Verified>,
     fault: Option<Fault>,
     reaches: Option<Sequence>,
 }
@@ -119,17 +119,20 @@ pub(crate) fn lowest_number_after(
     directory: &dyn Directory,
     segment: SegmentNumber,
 ) -> Result<Option<Sequence>, Error> {
-    let plots = plan(directory)?.plots;
-    Ok(plots.into_iter().find(|plot| plot.sources[0].life.segment == segment).and_then(|plot| plot.before))
+    let segments = plan(directory)?.segments;
+    Ok(segments
+        .into_iter()
+        .find(|found| found.sources[0].life.segment == segment)
+        .and_then(|found| found.before))
 }
 
 impl<'d> Salvage<'d> {
     fn begin_in(directory: Handle<'d>, only: Option<PathBuf>) -> Result<Salvage<'d>, Error> {
-        let Plan { plots, anchor, summary } = plan(directory.get())?;
+        let Plan { segments, anchor, summary } = plan(directory.get())?;
         Ok(Salvage {
             directory,
             only,
-            plots: plots.into(),
+            segments: segments.into(),
             open: None,
             next: anchor.map(|anchor| anchor.first),
             durable: anchor.map(|anchor| match anchor.durable {
@@ -150,44 +153,47 @@ impl<'d> Salvage<'d> {
 
     /// Makes something ready; tells whether there is more.
     fn dig(&mut self) -> bool {
-        let Some(mut digging) = self.open.take() else {
-            let Some(plot) = self.plots.pop_front() else { return self.finish() };
-            self.begin(&plot);
-            if self.passes(&plot) {
-                self.next = plot.end.map(|end| end.next).or(plot.before).max(self.next);
+        let Some(mut reading) = self.open.take() else {
+            let Some(segment) = self.segments.pop_front() else { return self.finish() };
+            self.begin(&segment);
+            if self.passes(&segment) {
+                self.next = segment.end.map(|end| end.next).or(segment.before).max(self.next);
                 self.broken = None;
                 return true;
             }
-            let pits = plot.sources.iter().map(|source| Pit::open(self.directory.get(), &plot, source));
-            self.open = Some(Digging { pits: pits.collect(), plot });
+            let copies = segment
+                .sources
+                .iter()
+                .map(|source| SegmentCopy::open(self.directory.get(), &segment, source));
+            self.open = Some(Reading { copies: copies.collect(), segment });
             return true;
         };
         let from = self.next.unwrap_or(Sequence::ZERO);
-        match digging.next(from) {
+        match reading.next(from) {
             Some((found, place)) => {
                 self.skip_to(found.sequence, place);
                 self.next = Some(found.sequence.advance(1).unwrap_or(Sequence::MAX));
-                self.hand_out(found, digging.plot.certain);
-                self.open = Some(digging);
+                self.hand_out(found, reading.segment.certain);
+                self.open = Some(reading);
             }
-            None => self.end(digging),
+            None => self.end(reading),
         }
         true
     }
 
     /// Whether a segment is not read: another one is asked for, and this one is known to end where that begins.
-    fn passes(&self, plot: &Plot) -> bool {
+    fn passes(&self, segment: &Segment) -> bool {
         let Some(only) = &self.only else { return false };
-        let is_of = |plot: &Plot| plot.sources.iter().any(|source| source.path == *only);
-        let ends = plot.end.is_some() || self.plots.iter().any(is_of);
-        ends && !is_of(plot)
+        let is_of = |segment: &Segment| segment.sources.iter().any(|source| source.path == *only);
+        let ends = segment.end.is_some() || self.segments.iter().any(is_of);
+        ends && !is_of(segment)
     }
 
     /// Comes to another segment: what should stand in front of it and does not is a gap.
-    fn begin(&mut self, plot: &Plot) {
-        let Some(start) = plot.start else { return };
-        let source = &plot.sources[0];
-        let named = plot.link.and_then(|link| link.predecessor);
+    fn begin(&mut self, segment: &Segment) {
+        let Some(start) = segment.start else { return };
+        let source = &segment.sources[0];
+        let named = segment.link.and_then(|link| link.predecessor);
         let named = named.map(|predecessor| segment_path(self.directory.get(), predecessor.segment));
         let place = match named {
             Some(path) if self.broken.as_ref().is_none_or(|(broken, _)| *broken != path) => {
@@ -203,7 +209,7 @@ impl<'d> Salvage<'d> {
             Some(_) => self.skip_to(start, place),
             None => {
                 // Without an anchor: whether its front was truncated, or is lost, is not known.
-                if plot.link.is_none_or(|link| !link.reason.begins_log()) {
+                if segment.link.is_none_or(|link| !link.reason.begins_log()) {
                     self.gap(Lost::before(start), place);
                 }
                 self.next = Some(start);
@@ -212,16 +218,16 @@ impl<'d> Salvage<'d> {
     }
 
     /// Leaves a segment: what a header, or the next segment, says was in it and did not come is a gap.
-    fn end(&mut self, digging: Digging) {
-        let Digging { plot, pits } = digging;
-        let named = pits.iter().filter_map(|pit| pit.reaches).max();
-        let reaches = match (named, plot.before) {
+    fn end(&mut self, reading: Reading) {
+        let Reading { segment, copies } = reading;
+        let named = copies.iter().filter_map(|copy| copy.reaches).max();
+        let reaches = match (named, segment.before) {
             (Some(named), Some(before)) => Some(named.min(before)),
             _ => named,
         };
-        let stated = plot.end.map(|end| end.next);
-        let source = &plot.sources[0];
-        let fault = pits.iter().find_map(|pit| pit.fault).unwrap_or(match plot.end {
+        let stated = segment.end.map(|end| end.next);
+        let source = &segment.sources[0];
+        let fault = copies.iter().find_map(|copy| copy.fault).unwrap_or(match segment.end {
             Some(end) if source.file_bytes < end.offset => {
                 let kind = DamageKind::EndsEarly { expected: end.offset };
                 Fault { offset: source.file_bytes, kind }
@@ -233,16 +239,16 @@ impl<'d> Salvage<'d> {
             self.skip_to(end, place.clone());
         }
         self.broken = Some(place);
-        if let Some(end) = plot.end
+        if let Some(end) = segment.end
             && end.is_cut
         {
             let inside = named > Some(end.next);
-            self.set_aside_behind(source, end, inside, plot.link.map(|link| link.next));
+            self.set_aside_behind(source, end, inside, segment.link.map(|link| link.next));
         }
     }
 
     /// Tells whether anything genuine lies behind a cut, also inside the last frame.
-    fn set_aside_behind(&mut self, source: &Source, end: End, inside: bool, first: Option<Sequence>) {
+    fn set_aside_behind(&mut self, source: &CopyFile, end: End, inside: bool, first: Option<Sequence>) {
         let scan = source.scan(self.directory.get(), first, source.file_bytes);
         let behind = scan.and_then(|mut scan| scan.has_frame_from(end.offset));
         if inside || matches!(behind, Ok(true)) {
@@ -286,8 +292,8 @@ impl<'d> Salvage<'d> {
         self.ready.push_back(Salvaged::Gap(Gap { sequences, file, offset, why }));
     }
 
-    fn hand_out(&mut self, found: Found, certain: bool) {
-        let Found { sequence, payload, whole } = found;
+    fn hand_out(&mut self, found: Verified, certain: bool) {
+        let Verified { sequence, payload, whole } = found;
         self.summary.entries += 1;
         self.summary.bytes += payload.len() as u64;
         let end = payload.len();
@@ -307,22 +313,22 @@ impl<'d> Salvage<'d> {
     }
 }
 
-impl Digging {
+impl Reading {
     /// The next entry at or beyond `from` in any of the copies, and what was wrong in front of it.
-    fn next(&mut self, from: Sequence) -> Option<(Found, (PathBuf, Fault))> {
-        for pit in &mut self.pits {
-            pit.advance(from);
+    fn next(&mut self, from: Sequence) -> Option<(Verified, (PathBuf, Fault))> {
+        for copy in &mut self.copies {
+            copy.advance(from);
         }
-        let before = self.plot.before.unwrap_or(Sequence::MAX);
-        let found = self.pits.iter().filter_map(|pit| pit.found.as_ref()).map(|found| found.sequence);
+        let before = self.segment.before.unwrap_or(Sequence::MAX);
+        let found = self.copies.iter().filter_map(|copy| copy.found.as_ref()).map(|found| found.sequence);
         let sequence = found.min().filter(|&sequence| sequence < before)?;
         let mut place: Option<(PathBuf, Fault)> = None;
-        let mut best: Option<Found> = None;
-        for pit in &mut self.pits {
-            if let Some(fault) = pit.fault.take() {
-                place.get_or_insert((pit.source.path.clone(), fault));
+        let mut best: Option<Verified> = None;
+        for copy in &mut self.copies {
+            if let Some(fault) = copy.fault.take() {
+                place.get_or_insert((copy.source.path.clone(), fault));
             }
-            if let Some(found) = pit.found.take_if(|found| found.sequence == sequence)
+            if let Some(found) = copy.found.take_if(|found| found.sequence == sequence)
                 && best.as_ref().is_none_or(|best| !best.whole)
             {
                 best = Some(found);
@@ -330,21 +336,21 @@ impl Digging {
         }
         let place = place.unwrap_or_else(|| {
             let kind = DamageKind::Frame(FrameFault::Order);
-            (self.plot.sources[0].path.clone(), Fault { offset: FIRST_FRAME_OFFSET, kind })
+            (self.segment.sources[0].path.clone(), Fault { offset: FIRST_FRAME_OFFSET, kind })
         });
         Some((best?, place))
     }
 }
 
-impl Pit {
-    fn open(directory: &dyn Directory, plot: &Plot, source: &Source) -> Pit {
-        let limit = plot.end.map_or(source.file_bytes, |end| end.offset);
-        let first = plot.link.map(|link| link.next);
+impl SegmentCopy {
+    fn open(directory: &dyn Directory, segment: &Segment, source: &CopyFile) -> SegmentCopy {
+        let limit = segment.end.map_or(source.file_bytes, |end| end.offset);
+        let first = segment.link.map(|link| link.next);
         let (scan, fault) = match source.scan(directory, first, limit) {
             Ok(scan) => (Some(scan), None),
             Err(_) => (None, Some(Fault { offset: 0, kind: DamageKind::Unreadable })),
         };
-        Pit { source: source.clone(), scan, found: None, fault, reaches: None }
+        SegmentCopy { source: source.clone(), scan, found: None, fault, reaches: None }
     }
 
     /// Makes sure that what is found is at or beyond `from`.
@@ -386,6 +392,11 @@ impl FusedIterator for Salvage<'_> {}
 
 impl fmt::Debug for Salvage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Salvage({}, {} segments to come)", self.directory.get().path().display(), self.plots.len())
+        write!(
+            f,
+            "Salvage({}, {} segments to come)",
+            self.directory.get().path().display(),
+            self.segments.len()
+        )
     }
 }

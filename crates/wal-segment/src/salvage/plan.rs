@@ -28,7 +28,7 @@ use crate::rules::Rules;
 
 /// One file and how to read it.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct CopyFile {
     pub(super) name: SegmentName,
     pub(super) path: PathBuf,
     pub(super) life: Life,
@@ -40,8 +40,8 @@ pub(super) struct Source {
 
 /// A segment of the log: one file, or several copies of it.
 #[derive(Clone, Debug)]
-pub(super) struct Plot {
-    pub(super) sources: Vec<Source>,
+pub(super) struct Segment {
+    pub(super) sources: Vec<CopyFile>,
     pub(super) link: Option<Link>,
     /// The number of its first entry, as far as anything tells.
     pub(super) start: Option<Sequence>,
@@ -68,7 +68,7 @@ pub(super) struct End {
 /// The log as far as its heads tell.
 pub(super) struct Plan {
     /// Oldest first.
-    pub(super) plots: Vec<Plot>,
+    pub(super) segments: Vec<Segment>,
     /// What the anchor says, if it can be read and is this log's.
     pub(super) anchor: Option<Anchor>,
     pub(super) summary: SalvageSummary,
@@ -86,7 +86,7 @@ pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
     let log = whose(&sources, anchor.as_ref());
     let anchor = anchor.filter(|anchor| log.is_none_or(|log| log == anchor.log));
     summary.log = log.or(anchor.map(|anchor| anchor.log));
-    let mut by_number: BTreeMap<SegmentNumber, Vec<Source>> = BTreeMap::new();
+    let mut by_number: BTreeMap<SegmentNumber, Vec<CopyFile>> = BTreeMap::new();
     for source in sources {
         if source.log.is_some() && source.log != log {
             summary.aside.push(SetAside { file: source.path, offset: 0, why: Aside::OtherLog });
@@ -94,12 +94,12 @@ pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
             by_number.entry(source.life.segment).or_default().push(source);
         }
     }
-    let mut plots = bounded(directory, by_number, anchor.as_ref(), &mut summary)?;
-    plots.reverse();
+    let mut segments = bounded(directory, by_number, anchor.as_ref(), &mut summary)?;
+    segments.reverse();
     // A segment that was prepared and not used yet holds nothing.
-    plots.retain(|plot| plot.start.is_some());
-    summary.segments = plots.len() as u64;
-    Ok(Plan { plots, anchor, summary })
+    segments.retain(|segment| segment.start.is_some());
+    summary.segments = segments.len() as u64;
+    Ok(Plan { segments, anchor, summary })
 }
 
 fn read_anchor(directory: &dyn Directory, catalog: &Catalog, summary: &mut SalvageSummary) -> Option<Anchor> {
@@ -126,7 +126,7 @@ fn read_head(
     kind: FileKind,
     anchor: Option<&Anchor>,
     summary: &mut SalvageSummary,
-) -> Option<Source> {
+) -> Option<CopyFile> {
     let (name, path) = (SegmentName::of(number), segment_path(directory, number));
     if kind != FileKind::Regular {
         summary.aside.push(SetAside { file: path, offset: 0, why: Aside::NotAFile(kind) });
@@ -180,7 +180,7 @@ fn read_head(
         }
         _ => {}
     }
-    Some(Source { name, path, life, checksum, file_bytes, log, link: link.ok().map(|(link, _)| link) })
+    Some(CopyFile { name, path, life, checksum, file_bytes, log, link: link.ok().map(|(link, _)| link) })
 }
 
 const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
@@ -207,7 +207,7 @@ fn named_by_anchor(
 }
 
 /// The log that most of the files belong to; of as many, the anchor's, or else the one with the highest segment.
-fn whose(sources: &[Source], anchor: Option<&Anchor>) -> Option<LogId> {
+fn whose(sources: &[CopyFile], anchor: Option<&Anchor>) -> Option<LogId> {
     let count = |log| sources.iter().filter(|source| source.log == Some(log)).count();
     let logs = sources.iter().filter_map(|source| source.log.map(|log| (log, source.life.segment)));
     logs.max_by_key(|&(log, segment)| (count(log), anchor.is_some_and(|anchor| anchor.log == log), segment))
@@ -217,11 +217,11 @@ fn whose(sources: &[Source], anchor: Option<&Anchor>) -> Option<LogId> {
 /// The segments of the log, highest first, each with where it ends.
 fn bounded(
     directory: &dyn Directory,
-    by_number: BTreeMap<SegmentNumber, Vec<Source>>,
+    by_number: BTreeMap<SegmentNumber, Vec<CopyFile>>,
     anchor: Option<&Anchor>,
     summary: &mut SalvageSummary,
-) -> Result<Vec<Plot>, Error> {
-    let mut plots = Vec::new();
+) -> Result<Vec<Segment>, Error> {
+    let mut segments = Vec::new();
     // The lowest number that a later segment begins with, and which one that is.
     let mut before: Option<(Sequence, SegmentNumber)> = None;
     // What the LINK above says: who said it, the segment that it names, and the end there.
@@ -268,7 +268,7 @@ fn bounded(
             let file = sources[0].path.clone();
             summary.damages.push(Damage { file, offset: FIRST_FRAME_OFFSET, sequences: None, kind });
         }
-        plots.push(Plot { sources, link, start, end, before: stated.map(|(first, _)| first), certain });
+        segments.push(Segment { sources, link, start, end, before: stated.map(|(first, _)| first), certain });
         before = stated.into_iter().chain(start.map(|start| (start, number))).min();
         above = link.and_then(|link| {
             let named = link.predecessor.map(|predecessor| predecessor.segment);
@@ -278,13 +278,13 @@ fn bounded(
             named.is_none_or(|named| named < number).then_some((number, named, end))
         });
     }
-    Ok(plots)
+    Ok(segments)
 }
 
 /// Of files that claim the same number, those of the life that the log had: the anchor's, or one with a LINK.
-fn one_life(sources: Vec<Source>, anchor: Option<&Anchor>, summary: &mut SalvageSummary) -> Vec<Source> {
+fn one_life(sources: Vec<CopyFile>, anchor: Option<&Anchor>, summary: &mut SalvageSummary) -> Vec<CopyFile> {
     let active = anchor.and_then(|anchor| anchor.active);
-    let is_active = |source: &&Source| active == Some((source.life.segment, source.life.salt));
+    let is_active = |source: &&CopyFile| active == Some((source.life.segment, source.life.salt));
     let chosen =
         sources.iter().find(is_active).or_else(|| sources.iter().find(|source| source.link.is_some()));
     let Some(life) = chosen.or(sources.first()).map(|source| source.life) else { return sources };
@@ -295,7 +295,7 @@ fn one_life(sources: Vec<Source>, anchor: Option<&Anchor>, summary: &mut Salvage
 }
 
 /// The number that the first genuine frame of a segment without a LINK bears.
-fn first_number(directory: &dyn Directory, sources: &[Source]) -> Result<Option<Sequence>, Error> {
+fn first_number(directory: &dyn Directory, sources: &[CopyFile]) -> Result<Option<Sequence>, Error> {
     let mut first: Option<Sequence> = None;
     for source in sources {
         if let Ok(mut scan) = source.scan(directory, None, source.file_bytes) {
@@ -305,7 +305,7 @@ fn first_number(directory: &dyn Directory, sources: &[Source]) -> Result<Option<
     Ok(first)
 }
 
-impl Source {
+impl CopyFile {
     /// Opens the file.
     pub(super) fn scan(
         &self,

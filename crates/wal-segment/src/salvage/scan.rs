@@ -21,7 +21,7 @@ use crate::segment::check::FrameCheck;
 
 /// An entry that verifies.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Verified {
     pub(super) sequence: Sequence,
     pub(super) payload: Vec<u8>,
     /// So does all of its frame.
@@ -84,7 +84,7 @@ impl Scan {
     }
 
     /// The next entry at or beyond `from` that verifies; `None` at the end.
-    pub(super) fn next(&mut self, from: Sequence) -> Result<Option<Found>, Error> {
+    pub(super) fn next(&mut self, from: Sequence) -> Result<Option<Verified>, Error> {
         loop {
             if self.frame.is_none() && !self.open_frame()? {
                 return Ok(None);
@@ -167,7 +167,7 @@ impl Scan {
     }
 
     /// The next row of the open frame: its entry, if it is asked for and verifies.
-    fn take_row(&mut self, frame: Open, from: Sequence) -> Result<Option<Found>, Error> {
+    fn take_row(&mut self, frame: Open, from: Sequence) -> Result<Option<Verified>, Error> {
         let row_bytes = TableEntry::bytes(self.check.checksum);
         let row_at = frame.offset + (FRAME_HEADER_BYTES + frame.row as usize * row_bytes) as u64;
         let row = self.check.frames_window.bytes_at(row_at, row_bytes)?;
@@ -188,7 +188,7 @@ impl Scan {
         if payload.is_none() {
             self.note(frame.offset, FrameFault::Payload { entry: frame.row });
         }
-        Ok(payload.map(|payload| Found { sequence, payload, whole: frame.whole }))
+        Ok(payload.map(|payload| Verified { sequence, payload, whole: frame.whole }))
     }
 
     /// The payload of a row, if it matches.

@@ -27,7 +27,7 @@ use crate::spares::spare::{Order, Spare, header, salt_of, write_heads, zero};
 
 /// A file that waits to become a segment.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct PoolFile {
     name: PoolName,
     bytes: u64,
     /// Up to here something was written, and not only reserved.
@@ -38,37 +38,48 @@ pub struct Waiting {
     renamed: bool,
 }
 
-impl Waiting {
+impl PoolFile {
     /// Lets the file of a segment wait that nobody needs any more. None when a reader has it, in this
     /// process or in another, or nobody can tell; then it is as it was.
-    pub fn retire(directory: &dyn Directory, segment: SegmentNumber, name: PoolName) -> Option<Waiting> {
+    pub fn retire(directory: &dyn Directory, segment: SegmentNumber, name: PoolName) -> Option<PoolFile> {
         let segment = SegmentName::of(segment);
         let file = Named::open(directory, segment.as_str(), Access::ReadWrite).ok()?;
         file.try_lock().ok()?;
         let bytes = file.length().ok()?;
         rename(directory, segment.as_str(), name.as_str()).ok()?;
-        Some(Waiting { name, bytes, written_bytes: bytes, fresh: false, renamed: true })
+        Some(PoolFile { name, bytes, written_bytes: bytes, fresh: false, renamed: true })
     }
 
     /// Lets the file wait that has the name of the ordered segment: one that was prepared before, here or by an
-    /// earlier process, and never linked. Otherwise as [`Waiting::retire`].
-    pub fn reclaim(directory: &dyn Directory, order: Order, name: PoolName, rules: Rules) -> Option<Waiting> {
+    /// earlier process, and never linked. Otherwise as [`PoolFile::retire`].
+    pub fn reclaim(
+        directory: &dyn Directory,
+        order: Order,
+        name: PoolName,
+        rules: Rules,
+    ) -> Option<PoolFile> {
         let reclaims = order.reclaims && rules.keeps(Rule::NewSalt);
-        if reclaims { Waiting::retire(directory, order.number, name) } else { None }
+        if reclaims { PoolFile::retire(directory, order.number, name) } else { None }
     }
 
     /// Makes a file that waits, with space for a segment of so many bytes.
     ///
     /// # Errors
     /// What the system reports. What was made is removed.
-    pub fn reserve(directory: &dyn Directory, name: PoolName, bytes: u64) -> Result<Waiting, Error> {
+    pub fn reserve(directory: &dyn Directory, name: PoolName, bytes: u64) -> Result<PoolFile, Error> {
         let file = Named::create(directory, name.as_str())?;
         let reserved = file.reserve(bytes).and_then(|()| file.length());
         let bytes = reserved.inspect_err(|_| {
             // If even this fails, the next open finds the file.
             directory.remove(name.as_str()).ok();
         })?;
-        Ok(Waiting { name, bytes, written_bytes: FIRST_FRAME_OFFSET.min(bytes), fresh: true, renamed: false })
+        Ok(PoolFile {
+            name,
+            bytes,
+            written_bytes: FIRST_FRAME_OFFSET.min(bytes),
+            fresh: true,
+            renamed: false,
+        })
     }
 
     /// The files that an earlier process has left waiting, and those of them that share their file with another name of
@@ -104,11 +115,11 @@ impl Waiting {
     }
 
     /// Takes over a file that an earlier process has left waiting. None when it cannot be opened.
-    pub fn adopt(directory: &dyn Directory, name: PoolName) -> Option<Waiting> {
+    pub fn adopt(directory: &dyn Directory, name: PoolName) -> Option<PoolFile> {
         let file = Named::open(directory, name.as_str(), Access::ReadWrite).ok()?;
         let bytes = file.length().ok()?;
         let written_bytes = FIRST_FRAME_OFFSET.min(bytes);
-        Some(Waiting { name, bytes, written_bytes, fresh: false, renamed: false })
+        Some(PoolFile { name, bytes, written_bytes, fresh: false, renamed: false })
     }
 
     /// How long it is.
@@ -129,11 +140,11 @@ impl Waiting {
         !self.fresh
     }
 
-    /// Writes zeros over the next stretch of a file that was [reserved](Waiting::reserve), and makes them
+    /// Writes zeros over the next stretch of a file that was [reserved](PoolFile::reserve), and makes them
     /// durable.
     ///
     /// # Errors
-    /// What the system reports. It must not be used any more: [give it up](Waiting::discard).
+    /// What the system reports. It must not be used any more: [give it up](PoolFile::discard).
     pub fn zero_some(&mut self, directory: &dyn Directory) -> Result<(), Error> {
         let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
         zero(&file, &mut self.written_bytes, self.bytes)

@@ -6,24 +6,24 @@
 use wal_format::Anchor;
 
 use crate::error::Error;
-use crate::files::held::HeldFile;
+use crate::files::held::WatchedFile;
 use crate::io::Directory;
 use crate::spares::spare::{Order, Spare};
 
 /// Where prepared segments come from, and the anchor goes to.
-pub trait Depot {
+pub trait SpareSource {
     /// The directory of the log.
     fn directory(&self) -> &dyn Directory;
 
     /// Whether the names that the log stands on lead to the files that it has open. Asked before each new segment, and by this
-    /// depot before it writes the anchor.
+    /// spares before it writes the anchor.
     ///
     /// # Errors
     /// [`Error::Exchanged`], and then nothing more may be accepted; what kept the system from telling.
     fn check_names(&self) -> Result<(), Error>;
 
     /// The log goes on in this segment, whose name must lead to it from now on.
-    fn entered(&self, segment: HeldFile);
+    fn entered(&self, segment: WatchedFile);
 
     /// A segment of this number that has room for what was ordered.
     ///

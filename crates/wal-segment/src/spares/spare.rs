@@ -14,7 +14,7 @@ use wal_format::{
 };
 
 use crate::error::Error;
-use crate::files::held::HeldFile;
+use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::io::{Access, Directory};
 use crate::rules::{Rule, Rules};
@@ -58,7 +58,7 @@ impl Order {
 #[derive(Debug)]
 pub struct Spare {
     pub(crate) file: Named,
-    pub(crate) held: HeldFile,
+    pub(crate) held: WatchedFile,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
     /// Something is written up to here: zeros, or what an earlier segment has left.
@@ -82,7 +82,7 @@ impl Spare {
     ) -> Result<Spare, Error> {
         let (index, seal) = index_room(capacity);
         Ok(Spare {
-            held: HeldFile::new(file.clone())?,
+            held: WatchedFile::new(file.clone())?,
             file,
             header,
             capacity,

@@ -18,7 +18,7 @@ use wal_format::{
 
 /// Gathers the entries of one frame. Its memory is used again for the next one.
 #[derive(Debug)]
-pub struct FrameBuffer {
+pub struct FrameBuilder {
     checksum: ChecksumKind,
     /// The front, and the payloads behind it.
     bytes: Vec<u8>,
@@ -36,16 +36,16 @@ struct Kept {
     payload_bytes: usize,
 }
 
-impl FrameBuffer {
+impl FrameBuilder {
     /// A buffer that takes so many entries with so many bytes of payload without an allocation, and
     /// gives back what a larger frame needed once that is written.
     #[must_use]
-    pub fn new(checksum: ChecksumKind, entries: usize, payload_bytes: usize) -> FrameBuffer {
+    pub fn new(checksum: ChecksumKind, entries: usize, payload_bytes: usize) -> FrameBuilder {
         let row_bytes = entries * TableEntry::bytes(checksum);
         let front_bytes = front_bytes(row_bytes);
         let mut bytes = Vec::with_capacity(front_bytes + payload_bytes + PADDING_BYTES);
         bytes.resize(front_bytes, 0);
-        FrameBuffer {
+        FrameBuilder {
             checksum,
             bytes,
             front_bytes,
@@ -191,7 +191,7 @@ mod tests {
     fn what_was_pushed_is_in_the_frame_whatever_was_planned_for() {
         for checksum in [ChecksumKind::Crc32, ChecksumKind::default()] {
             for planned in [0, 1, 3, 100] {
-                let mut buffer = FrameBuffer::new(checksum, planned, planned);
+                let mut buffer = FrameBuilder::new(checksum, planned, planned);
                 for round in 0..3_u8 {
                     let pushed: Vec<Vec<u8>> =
                         (0..7).map(|number| vec![round ^ number; usize::from(number) * 5]).collect();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_huge_entry_does_not_hold_memory_for_ever() {
-        let mut buffer = FrameBuffer::new(ChecksumKind::Crc32, 10, 1000);
+        let mut buffer = FrameBuilder::new(ChecksumKind::Crc32, 10, 1000);
         buffer.push(&[1; 1 << 20], 0);
         buffer.clear();
         assert!(buffer.bytes.capacity() < 1 << 14, "{}", buffer.bytes.capacity());

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use wal_format::{Link, seal_frame_bytes};
 
-use super::reclaim::WORTHWHILE_BYTES;
+use super::shrink::WORTHWHILE_BYTES;
 use super::truncate::file_bytes;
-use super::{Tail, Writer};
-use crate::error::{Error, Fullness};
-use crate::spares::source::Depot;
+use super::{State, Writer};
+use crate::error::{CapReached, Error};
+use crate::spares::source::SpareSource;
 use crate::spares::spare::Order;
 
 impl Writer {
@@ -32,26 +32,26 @@ impl Writer {
         let given_back = shortened
             .filter(|(last, shortened)| last.life.segment == shortened.segment)
             .map_or(0, |(last, shortened)| last.file_bytes.saturating_sub(shortened.end_offset));
-        (file_bytes(&self.spans) - given_back).saturating_add(self.lingering().bytes)
+        (file_bytes(&self.spans) - given_back).saturating_add(self.pending_deletion().bytes)
     }
 
     /// Whether a segment is open, and no entry in it: it was begun by a LINK alone.
     #[must_use]
     pub fn has_empty_segment(&self) -> bool {
-        matches!(&self.tail, Tail::Open(_)) && self.entries_of_last() == 0
+        matches!(&self.state, State::Open(_)) && self.entries_of_last() == 0
     }
 
     /// Whether a segment is open.
     #[must_use]
     pub fn has_open_segment(&self) -> bool {
-        matches!(&self.tail, Tail::Open(_))
+        matches!(&self.state, State::Open(_))
     }
 
     /// When the open segment was begun, if it holds an entry, in nanoseconds since 1970.
     #[must_use]
     pub fn open_since_unix_ns(&self) -> Option<u64> {
-        match &self.tail {
-            Tail::Open(open) if self.entries_of_last() > 0 => Some(open.index.since_unix_ns),
+        match &self.state {
+            State::Open(open) if self.entries_of_last() > 0 => Some(open.index.since_unix_ns),
             _ => None,
         }
     }
@@ -76,17 +76,17 @@ impl Writer {
     ///
     /// # Panics
     /// While a sync is out.
-    pub fn roll(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+    pub fn roll(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "no segment is ended beside a sync of it");
         // Behind a failed write no segment is open, and the last one may not be durable.
-        let Tail::Open(open) = &self.tail else { return self.sync_all(depot) };
+        let State::Open(open) = &self.state else { return self.sync_all(spares) };
         if self.has_empty_segment() {
-            return self.sync_all(depot);
+            return self.sync_all(spares);
         }
         let file = open.file.clone();
         // What cannot be given back stays reserved until the segment goes.
-        if self.seal(depot)?
+        if self.seal(spares)?
             && file.resize(self.end.offset).is_ok()
             && let Some(last) = Arc::make_mut(&mut self.spans).last_mut()
         {
@@ -112,17 +112,17 @@ impl Writer {
         frame_bytes: u64,
     ) -> Result<(), Error> {
         match self.fullness(log_bytes, self.order_after(end_offset, frame_bytes)?) {
-            Some(fullness) => Err(Error::Full(fullness)),
+            Some(fullness) => Err(Error::CapReached(fullness)),
             None => Ok(()),
         }
     }
 
     /// Why this segment may not be begun, if so, by a log that takes so much.
-    pub(super) fn fullness(&self, log_bytes: u64, order: Order) -> Option<Fullness> {
+    pub(super) fn fullness(&self, log_bytes: u64, order: Order) -> Option<CapReached> {
         let most_bytes = self.most_bytes?;
         let wanted_bytes = order.bytes;
         let fits = log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes);
-        let lingering_bytes = self.lingering().bytes;
-        (!fits).then_some(Fullness { most_bytes, log_bytes, lingering_bytes, wanted_bytes })
+        let pending_deletion_bytes = self.pending_deletion().bytes;
+        (!fits).then_some(CapReached { most_bytes, log_bytes, pending_deletion_bytes, wanted_bytes })
     }
 }

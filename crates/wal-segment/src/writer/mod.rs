@@ -21,15 +21,15 @@
 //! - While an anchor says that the log is closed, nothing is written after the SEAL that it names.
 //!
 //! When to sync is the caller's business ([`Writer::sync_job`]); only what the order of the files asks
-//! for is synced here. Prepared segments and the anchor are a [`Depot`]'s. Inside a segment, and from one
+//! for is synced here. Prepared segments and the anchor are a [`SpareSource`]'s. Inside a segment, and from one
 //! to the next, nothing is allocated here.
 
 pub(crate) mod builder;
 mod cap;
-mod lingering;
 mod open_segment;
-mod reclaim;
+mod pending_deletion;
 mod rollover;
+mod shrink;
 mod truncate;
 
 use std::sync::Arc;
@@ -39,20 +39,20 @@ use wal_format::{
     SegmentNumber, Sequence,
 };
 
-pub use self::lingering::Lingering;
-use self::lingering::Unneeded;
 pub(crate) use self::open_segment::OpenSegment;
-use self::reclaim::Long;
-pub use self::reclaim::{Excess, give_back};
+use self::pending_deletion::Obsolete;
+pub use self::pending_deletion::PendingDeletion;
+use self::shrink::Oversized;
+pub use self::shrink::{Shrinkable, shrink};
 use crate::error::Error;
 use crate::files::held::WriterLock;
 use crate::files::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip};
-use crate::spares::source::Depot;
+use crate::spares::source::SpareSource;
 use crate::spares::spare::Spare;
-use crate::writer::builder::FrameBuffer;
+use crate::writer::builder::FrameBuilder;
 
 /// How the next segments are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub struct Writer {
     /// The anchor says, or is to say, that the log was closed at its end.
     closed: bool,
     durable: Option<DurablePoint>,
-    tail: Tail,
+    state: State,
     /// Behind the end there may be a whole frame whose write has failed: an open would find it.
     rest_in_doubt: bool,
     /// The device has refused a write to the segment that was prepared last.
@@ -102,10 +102,10 @@ pub struct Writer {
     /// The next segment, from the end of the last one until it is begun. None while one is open.
     spare: Option<Spare>,
     rolled: Option<Rolled>,
-    long: Long,
+    oversized: Oversized,
     /// The segment that was sealed last, when its file was shortened.
-    shortened: Option<Excess>,
-    unneeded: Unneeded,
+    shortened: Option<Shrinkable>,
+    obsolete: Obsolete,
     /// What the files of the log may take, in bytes.
     most_bytes: Option<u64>,
     _lock: WriterLock,
@@ -113,7 +113,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one, and a box would be allocated at each rollover")]
-enum Tail {
+enum State {
     Detached(Detached),
     Open(OpenSegment),
     Poisoned(Arc<Error>),
@@ -136,7 +136,7 @@ pub struct Rolled {
     pub to: SegmentNumber,
     /// The number of the first entry that is appended there.
     pub first: Sequence,
-    /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
+    /// Whether the log was cut in front of it: behind a torn state, a failed write, or by a truncation.
     pub cut: bool,
 }
 
@@ -176,7 +176,7 @@ pub(crate) struct Start {
     pub(crate) closed: bool,
     pub(crate) spans: Vec<Span>,
     /// Closed segments whose files may be longer than they need be.
-    pub(crate) long: Vec<SegmentNumber>,
+    pub(crate) oversized: Vec<SegmentNumber>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
     /// Why the next segment is begun.
@@ -192,9 +192,9 @@ impl Writer {
         let last = start.spans.last();
         let durable = last.map(|span| point(span.life.segment, span.end));
         let end = last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end);
-        let mut long = start.long;
+        let mut oversized = start.oversized;
         if start.open.is_none() {
-            long.extend(last.map(|span| span.life.segment));
+            oversized.extend(last.map(|span| span.life.segment));
         }
         let detached = Detached { reason: start.reason, unsynced: None };
         Writer {
@@ -215,14 +215,14 @@ impl Writer {
             spans: Arc::new(start.spans),
             end,
             durable,
-            tail: start.open.map_or(Tail::Detached(detached), Tail::Open),
+            state: start.open.map_or(State::Detached(detached), State::Open),
             rest_in_doubt: false,
             spare_refused: false,
             spare: None,
             rolled: None,
-            long: Long::new(long),
+            oversized: Oversized::new(oversized),
             shortened: None,
-            unneeded: Unneeded::new(),
+            obsolete: Obsolete::new(),
             most_bytes: None,
             _lock: start.lock,
         }
@@ -264,7 +264,7 @@ impl Writer {
         let closed_below = self.durable.map(|point| point.segment);
         let spans = Arc::clone(&self.spans);
         Snapshot::new(spans, self.first, self.end, self.seal_offset, closed_below)
-            .leased(self.unneeded.lease())
+            .leased(self.obsolete.lease())
     }
 
     /// The last turn to another segment that nobody has asked for yet.
@@ -277,14 +277,14 @@ impl Writer {
     #[must_use]
     pub fn turns_over(&self, frame_bytes: u64) -> bool {
         self.anchor_owed
-            || !matches!(&self.tail, Tail::Open(open)
+            || !matches!(&self.state, State::Open(open)
                 if !open.is_as_found(self.end) && open.has_room(self.end.offset, frame_bytes))
     }
 
     /// Whether so much is not synced that a rollover would have to wait for it.
     #[must_use]
     pub fn wants_sync(&self) -> bool {
-        let Tail::Open(open) = &self.tail else { return false };
+        let State::Open(open) = &self.state else { return false };
         let segment = open.header.life.segment;
         let here = self.durable.filter(|point| point.segment == segment);
         let synced = here.map_or(FIRST_FRAME_OFFSET, |point| point.offset);
@@ -303,7 +303,7 @@ impl Writer {
     ///
     /// # Panics
     /// When it [turns over](Writer::turns_over) while a sync is out, and when the frame is empty.
-    pub fn append(&mut self, frame: &mut FrameBuffer, depot: &dyn Depot) -> Result<Sequence, Error> {
+    pub fn append(&mut self, frame: &mut FrameBuilder, spares: &dyn SpareSource) -> Result<Sequence, Error> {
         self.refuse_if_poisoned()?;
         let first = self.end.next;
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
@@ -314,22 +314,22 @@ impl Writer {
         if self.turns_over(frame_bytes) {
             assert!(!self.in_flight, "no segment is ended beside a sync of it");
             if self.anchor_owed {
-                self.write_owed_anchor(depot)?;
+                self.write_owed_anchor(spares)?;
             }
-            self.end_if_full(frame_bytes, depot)?;
-            if let Tail::Detached(detached) = &self.tail {
+            self.end_if_full(frame_bytes, spares)?;
+            if let State::Detached(detached) = &self.state {
                 let is_cut = detached.reason.is_cut();
                 self.refuse_if_full(self.log_bytes(), self.end.offset, frame_bytes)?;
-                self.check_names(depot)?;
+                self.check_names(spares)?;
                 if is_cut && self.rules.keeps(Rule::CutSynced) {
-                    self.publish_cut(frame_bytes, depot)?;
+                    self.publish_cut(frame_bytes, spares)?;
                 } else {
-                    return self.begin_with(frame, depot);
+                    return self.begin_with(frame, spares);
                 }
             }
         }
-        let unix_ns = self.point_unix_ns(depot.directory());
-        let Tail::Open(open) = &mut self.tail else { unreachable!("a cut opens a segment or fails") };
+        let unix_ns = self.point_unix_ns(spares.directory());
+        let State::Open(open) = &mut self.state else { unreachable!("a cut opens a segment or fails") };
         let offset = self.end.offset;
         let header = open.frame_header(self.end, self.durable);
         let (bytes, chain) = frame.encode(header, open.header.life, offset);
@@ -350,10 +350,10 @@ impl Writer {
     /// # Errors
     /// [`Error::Poisoned`].
     pub fn sync_job(&mut self) -> Result<Option<SyncJob>, Error> {
-        let file = match &self.tail {
-            Tail::Poisoned(cause) => return Err(Error::Poisoned(Arc::clone(cause))),
-            Tail::Open(open) => open.unsynced.then_some(&open.file),
-            Tail::Detached(detached) => detached.unsynced.as_ref(),
+        let file = match &self.state {
+            State::Poisoned(cause) => return Err(Error::Poisoned(Arc::clone(cause))),
+            State::Open(open) => open.unsynced.then_some(&open.file),
+            State::Detached(detached) => detached.unsynced.as_ref(),
         };
         let segment = self.spans.last().map(|span| span.life.segment);
         self.in_flight = file.is_some() && segment.is_some();
@@ -365,16 +365,16 @@ impl Writer {
     }
 
     /// A sync covered everything up to `point`.
-    pub fn synced(&mut self, point: DurablePoint, depot: &dyn Depot) {
+    pub fn synced(&mut self, point: DurablePoint, spares: &dyn SpareSource) {
         self.in_flight = false;
         let covered_all = point.offset == self.end.offset
             && self.spans.last().is_some_and(|span| span.life.segment == point.segment);
-        match &mut self.tail {
-            Tail::Open(open) => {
+        match &mut self.state {
+            State::Open(open) => {
                 open.syncs += 1;
                 open.unsynced &= !covered_all;
             }
-            Tail::Detached(detached) if covered_all => detached.unsynced = None,
+            State::Detached(detached) if covered_all => detached.unsynced = None,
             _ => {}
         }
         if !self.advance_durable(point) || self.anchor_owed {
@@ -385,11 +385,11 @@ impl Writer {
         // reports it.
         if Some(point.segment) > self.anchored && self.rules.keeps(Rule::AnchorPerSegment) {
             self.anchored = Some(point.segment);
-            depot.anchor_soon(self.anchor_now());
+            spares.anchor_soon(self.anchor_now());
         } else if self.rules.keeps(Rule::AnchorPerSegment) {
-            depot.anchor_at_leisure(self.anchor_now());
+            spares.anchor_at_leisure(self.anchor_now());
         }
-        self.order_early(depot);
+        self.order_early(spares);
     }
 
     /// A sync failed: nothing is known about the device any more, and nothing more is accepted.
@@ -399,7 +399,7 @@ impl Writer {
             return cause;
         }
         let cause = Arc::new(cause);
-        self.tail = Tail::Poisoned(Arc::clone(&cause));
+        self.state = State::Poisoned(Arc::clone(&cause));
         Error::Poisoned(cause)
     }
 
@@ -412,10 +412,10 @@ impl Writer {
     /// # Errors
     /// The first thing that failed; what does not depend on it was done all the same. When the error
     /// is [`Error::Poisoned`], entries that were not durable before may be lost.
-    pub fn close(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+    pub fn close(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
-        let open = match &self.tail {
-            Tail::Open(open) if !open.is_as_found(self.end) => {
+        let open = match &self.state {
+            State::Open(open) if !open.is_as_found(self.end) => {
                 Some((open.file.clone(), open.header.life.segment))
             }
             _ => None,
@@ -425,7 +425,7 @@ impl Writer {
             self.anchored = self.anchored.max(Some(*segment));
             self.ordered = self.ordered.max(segment.next());
         }
-        self.sync_all(depot)?;
+        self.sync_all(spares)?;
         let sealed = if open.is_some() { self.write_seal(SealKind::Close) } else { Ok(false) };
         self.closed |= matches!(sealed, Ok(true));
         if let Some((file, _)) = open.filter(|_| !self.rules.keeps(Rule::LengthStays)) {
@@ -433,24 +433,24 @@ impl Writer {
         }
         if let Some(spare) = self.spare.take() {
             // What cannot be removed is a prepared segment, which the next open gives up.
-            spare.discard(depot.directory()).ok();
+            spare.discard(spares.directory()).ok();
         }
-        let anchored = self.write_anchor(self.anchor_now(), depot);
+        let anchored = self.write_anchor(self.anchor_now(), spares);
         sealed.map(|_| ()).and(anchored)
     }
 
     /// Makes everything durable that was appended.
-    fn sync_all(&mut self, depot: &dyn Depot) -> Result<(), Error> {
+    fn sync_all(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         if let Some(job) = self.sync_job()? {
             job.run().map_err(|error| self.poison(error))?;
-            self.synced(job.point(), depot);
+            self.synced(job.point(), spares);
         }
         Ok(())
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), Error> {
-        match &self.tail {
-            Tail::Poisoned(cause) => Err(Error::Poisoned(Arc::clone(cause))),
+        match &self.state {
+            State::Poisoned(cause) => Err(Error::Poisoned(Arc::clone(cause))),
             _ => Ok(()),
         }
     }
@@ -461,10 +461,10 @@ impl Writer {
         if !self.rules.keeps(Rule::FailedWriteCuts) {
             return;
         }
-        if let Tail::Open(open) = &self.tail {
+        if let State::Open(open) = &self.state {
             let unsynced = open.unsynced.then(|| open.file.clone());
-            self.long.add(open.header.life.segment);
-            self.tail = Tail::Detached(Detached { reason: LinkReason::Torn, unsynced });
+            self.oversized.add(open.header.life.segment);
+            self.state = State::Detached(Detached { reason: LinkReason::Torn, unsynced });
             self.rest_in_doubt = true;
         }
     }
@@ -520,24 +520,24 @@ impl Writer {
     ///
     /// # Errors
     /// What kept the anchor from being written. Then nothing else may be, and the next attempt tries again.
-    fn state_open(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        if matches!(&self.tail, Tail::Open(open) if open.is_as_found(self.end)) {
-            self.check_names(depot)?;
+    fn state_open(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
+        if matches!(&self.state, State::Open(open) if open.is_as_found(self.end)) {
+            self.check_names(spares)?;
             // This life appends: space that earlier ones have left reserved is given back.
-            self.long.begin();
+            self.oversized.begin();
         }
         if std::mem::take(&mut self.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
             self.anchor_owed = true;
         }
-        if self.anchor_owed { self.write_owed_anchor(depot) } else { Ok(()) }
+        if self.anchor_owed { self.write_owed_anchor(spares) } else { Ok(()) }
     }
 
-    fn write_anchor(&mut self, anchor: Anchor, depot: &dyn Depot) -> Result<(), Error> {
-        depot.anchor(anchor).map_err(|error| self.poison_if_exchanged(error))
+    fn write_anchor(&mut self, anchor: Anchor, spares: &dyn SpareSource) -> Result<(), Error> {
+        spares.anchor(anchor).map_err(|error| self.poison_if_exchanged(error))
     }
 
-    fn write_owed_anchor(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        self.write_anchor(self.anchor_now(), depot)?;
+    fn write_owed_anchor(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
+        self.write_anchor(self.anchor_now(), spares)?;
         (self.anchor_owed, self.first_in_doubt) = (false, false);
         Ok(())
     }

@@ -6,7 +6,7 @@ use wal_format::{DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Segme
 
 use super::Settings;
 use crate::error::Error;
-use crate::files::held::HeldFile;
+use crate::files::held::WatchedFile;
 use crate::files::named::Named;
 use crate::rules::{Rule, Rules};
 use crate::segment::head::Linked;
@@ -18,7 +18,7 @@ use crate::spares::spare::{Spare, index_room};
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(super) file: Named,
-    pub(super) held: HeldFile,
+    pub(super) held: WatchedFile,
     pub(super) header: SegmentHeader,
     /// How long its file is, in bytes.
     pub(super) file_bytes: u64,
@@ -78,7 +78,7 @@ impl OpenSegment {
         index.go_on(gathered);
         Ok(OpenSegment {
             file: last.file.clone(),
-            held: HeldFile::new(last.file.clone())?,
+            held: WatchedFile::new(last.file.clone())?,
             header: last.header,
             file_bytes,
             capacity,

@@ -17,17 +17,17 @@ use wal_format::{
 };
 
 use super::open_segment::OpenSegment;
-use super::reclaim::{Excess, WORTHWHILE_BYTES};
-use super::{Detached, Rolled, Tail, Writer, point, sync_once};
+use super::shrink::{Shrinkable, WORTHWHILE_BYTES};
+use super::{Detached, Rolled, State, Writer, point, sync_once};
 use crate::error::Error;
 use crate::files::named::Named;
 use crate::io::Directory;
 use crate::rules::Rule;
 use crate::segment::index::Index;
 use crate::segment::span::{Span, Tip};
-use crate::spares::source::Depot;
+use crate::spares::source::SpareSource;
 use crate::spares::spare::{Order, Spare};
-use crate::writer::builder::FrameBuffer;
+use crate::writer::builder::FrameBuilder;
 
 /// The first segment of a log is no longer than this, and each later one at most four times as long as
 /// what its predecessor held, until they reach the configured size: a log of one line stays small.
@@ -54,22 +54,22 @@ const ORDERED_AT: u64 = 2;
 impl Writer {
     /// Ends the segment if it has no room for a frame of this size, and the next one can be had. Otherwise makes sure that frames
     /// may be written to it.
-    pub(super) fn end_if_full(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
-        match &self.tail {
-            Tail::Open(open) if open.has_room(self.end.offset, frame_bytes) => self.state_open(depot),
-            Tail::Open(_) => {
+    pub(super) fn end_if_full(&mut self, frame_bytes: u64, spares: &dyn SpareSource) -> Result<(), Error> {
+        match &self.state {
+            State::Open(open) if open.has_room(self.end.offset, frame_bytes) => self.state_open(spares),
+            State::Open(_) => {
                 self.refuse_if_full_once_sealed(frame_bytes)?;
-                self.check_names(depot)?;
+                self.check_names(spares)?;
                 // `SpareAfterLink`: two files without a durable LINK would look like a segment that is missing. A log that is to
                 // break `LinkAfterSync` does not sync here either.
                 if !self.is_linked() && self.rules.keeps(Rule::LinkAfterSync) {
-                    self.sync_all(depot)?;
+                    self.sync_all(spares)?;
                 }
-                let spare = self.take_spare(self.next_order(frame_bytes)?, depot)?;
-                if let Err(error) = self.seal(depot) {
+                let spare = self.take_spare(self.next_order(frame_bytes)?, spares)?;
+                if let Err(error) = self.seal(spares) {
                     // While a segment is open another one may be ordered, which would use the same file. What cannot be
                     // removed is a prepared segment.
-                    spare.discard(depot.directory()).ok();
+                    spare.discard(spares.directory()).ok();
                     return Err(error);
                 }
                 self.spare = Some(spare);
@@ -80,17 +80,17 @@ impl Writer {
     }
 
     /// Ends the segment and makes all of it durable. Tells whether its file has room for a SEAL, and got one.
-    pub(super) fn seal(&mut self, depot: &dyn Depot) -> Result<bool, Error> {
-        let Tail::Open(open) = &self.tail else { return Ok(false) };
+    pub(super) fn seal(&mut self, spares: &dyn SpareSource) -> Result<bool, Error> {
+        let State::Open(open) = &self.state else { return Ok(false) };
         let file = open.file.clone();
         if self.room_for_seal().is_some() {
-            self.state_open(depot)?;
+            self.state_open(spares)?;
         }
         let sealed = self.write_seal(SealKind::Final)?;
         if self.rules.keeps(Rule::LinkAfterSync) {
-            self.sync_all(depot)?;
+            self.sync_all(spares)?;
         }
-        if let Tail::Detached(detached) = &mut self.tail {
+        if let State::Detached(detached) = &mut self.state {
             detached.unsynced = None;
         }
         // Nothing follows a final SEAL, so what is after it can be given back at once.
@@ -99,14 +99,14 @@ impl Writer {
             && span.file_bytes >= self.end.offset + WORTHWHILE_BYTES
             && file.resize(self.end.offset).is_ok()
         {
-            self.shortened = Some(Excess { segment: span.life.segment, end_offset: self.end.offset });
+            self.shortened = Some(Shrinkable { segment: span.life.segment, end_offset: self.end.offset });
         }
         Ok(sealed)
     }
 
     /// With how many index points a SEAL fits the file: all, none, or not at all.
     pub(super) fn room_for_seal(&self) -> Option<usize> {
-        let Tail::Open(open) = &self.tail else { return None };
+        let State::Open(open) = &self.state else { return None };
         let fits = |points: &usize| self.end.offset + seal_frame_bytes(*points) <= open.file_bytes;
         [open.index.points.len(), 0].into_iter().find(fits)
     }
@@ -114,7 +114,7 @@ impl Writer {
     /// Writes a SEAL if there is room for one, and tells whether it did. From then on the log is detached.
     pub(super) fn write_seal(&mut self, kind: SealKind) -> Result<bool, Error> {
         let points = self.room_for_seal();
-        let Tail::Open(open) = &mut self.tail else { return Ok(false) };
+        let State::Open(open) = &mut self.state else { return Ok(false) };
         if let Some(points) = points {
             let offset = self.end.offset;
             let header = open.frame_header(self.end, self.durable);
@@ -133,18 +133,18 @@ impl Writer {
             self.seal_offset = Some(offset);
         }
         let unsynced = open.unsynced.then(|| open.file.clone());
-        self.tail = Tail::Detached(Detached { reason: LinkReason::Rollover, unsynced });
+        self.state = State::Detached(Detached { reason: LinkReason::Rollover, unsynced });
         Ok(points.is_some())
     }
 
     /// Begins a segment whose LINK and first frame are one write.
     pub(super) fn begin_with(
         &mut self,
-        frame: &mut FrameBuffer,
-        depot: &dyn Depot,
+        frame: &mut FrameBuilder,
+        spares: &dyn SpareSource,
     ) -> Result<Sequence, Error> {
         let frame_bytes = frame.frame_bytes();
-        let Begun { link, mut open, spans } = self.prepare_next(frame_bytes, depot)?;
+        let Begun { link, mut open, spans } = self.prepare_next(frame_bytes, spares)?;
         let life = open.header.life;
         let encoded = link.encode(life);
         let after_link = self.behind(&encoded);
@@ -158,19 +158,19 @@ impl Writer {
         }
         let first = self.end.next;
         open.index.note(after_link.offset, first, link.begun_unix_ns);
-        self.enter(open, after_link, spans, depot);
+        self.enter(open, after_link, spans, spares);
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         self.end = Tip { offset: after_link.offset + frame_bytes, chain, next };
         if !self.rules.keeps(Rule::SpareAfterLink) {
-            depot.order(self.next_order(frame_bytes)?);
+            spares.order(self.next_order(frame_bytes)?);
         }
         Ok(first)
     }
 
     /// Publishes that the log ends where it ends, by a LINK that is durable, and anchored, before
     /// anything behind it is accepted.
-    pub(super) fn publish_cut(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<(), Error> {
-        let Begun { link, open, spans } = self.prepare_next(frame_bytes, depot)?;
+    pub(super) fn publish_cut(&mut self, frame_bytes: u64, spares: &dyn SpareSource) -> Result<(), Error> {
+        let Begun { link, open, spans } = self.prepare_next(frame_bytes, spares)?;
         let encoded = link.encode(open.header.life);
         if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {
             self.spare_refused = !error.is_out_of_space();
@@ -179,15 +179,15 @@ impl Writer {
         sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
         let after_link = self.behind(&encoded);
         let segment = open.header.life.segment;
-        self.enter(open, after_link, spans, depot);
+        self.enter(open, after_link, spans, spares);
         self.anchor_owed = self.rules.keeps(Rule::CutAnchored);
-        self.synced(point(segment, after_link), depot);
-        if self.anchor_owed { self.write_owed_anchor(depot) } else { Ok(()) }
+        self.synced(point(segment, after_link), spares);
+        if self.anchor_owed { self.write_owed_anchor(spares) } else { Ok(()) }
     }
 
     /// Orders the next segment once this one is the log's for certain, and is half full, or a file waits.
-    pub(super) fn order_early(&mut self, depot: &dyn Depot) {
-        let Tail::Open(open) = &self.tail else { return };
+    pub(super) fn order_early(&mut self, spares: &dyn SpareSource) {
+        let State::Open(open) = &self.state else { return };
         let segment = open.header.life.segment;
         if !self.is_linked() || self.ordered > Some(segment) {
             return;
@@ -204,12 +204,12 @@ impl Writer {
         if is_half_full {
             let zeroed = open.has_small_syncs(self.end.offset);
             self.ordered = Some(order.number);
-            depot.order(Order { zeroed, ..order });
+            spares.order(Order { zeroed, ..order });
         } else {
             // How much this segment will hold is not known yet: the next one gets as long.
             let bytes = self.settings.segment_bytes.min(open.capacity).max(order.needed_bytes);
             self.asked = Some(segment);
-            if depot.order_if_waiting(Order { bytes, ..order }) {
+            if spares.order_if_waiting(Order { bytes, ..order }) {
                 self.ordered = Some(order.number);
             }
         }
@@ -222,13 +222,13 @@ impl Writer {
     }
 
     /// Prepares the next segment and the LINK that will begin it.
-    fn prepare_next(&mut self, frame_bytes: u64, depot: &dyn Depot) -> Result<Begun, Error> {
-        let Tail::Detached(Detached { reason, unsynced }) = &self.tail else {
+    fn prepare_next(&mut self, frame_bytes: u64, spares: &dyn SpareSource) -> Result<Begun, Error> {
+        let State::Detached(Detached { reason, unsynced }) = &self.state else {
             unreachable!("a segment is begun only when none is open")
         };
         let (reason, unsynced) = (*reason, unsynced.clone());
-        self.sync_end(unsynced, depot)?;
-        let spare = self.take_spare(self.next_order(frame_bytes)?, depot)?;
+        self.sync_end(unsynced, spares)?;
+        let spare = self.take_spare(self.next_order(frame_bytes)?, spares)?;
         let link = Link {
             reason,
             predecessor: self.spans.last().map(|span| Predecessor {
@@ -238,7 +238,7 @@ impl Writer {
             }),
             chain: self.end.chain,
             next: self.end.next,
-            begun_unix_ns: self.now_unix_ns(depot.directory()),
+            begun_unix_ns: self.now_unix_ns(spares.directory()),
         };
         let (open, spans) = OpenSegment::begin(spare, link.begun_unix_ns);
         Ok(Begun { link, open, spans })
@@ -253,13 +253,13 @@ impl Writer {
 
     /// The time of an index point for the frame that is written next; none when it gets no point.
     pub(super) fn point_unix_ns(&mut self, directory: &dyn Directory) -> Option<u64> {
-        let wanted = matches!(&self.tail, Tail::Open(open) if open.index.wants(self.end.offset));
+        let wanted = matches!(&self.state, State::Open(open) if open.index.wants(self.end.offset));
         wanted.then(|| self.now_unix_ns(directory))
     }
 
     /// Before a segment is begun: the names still lead to what the log has open.
-    pub(super) fn check_names(&mut self, depot: &dyn Depot) -> Result<(), Error> {
-        depot.check_names().map_err(|error| self.poison_if_exchanged(error))
+    pub(super) fn check_names(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
+        spares.check_names().map_err(|error| self.poison_if_exchanged(error))
     }
 
     /// Behind an exchange nothing more is accepted; any other error stays what it is.
@@ -268,27 +268,31 @@ impl Writer {
     }
 
     /// Takes the prepared segment, by a name that leads to it.
-    pub(super) fn take_spare(&mut self, order: Order, depot: &dyn Depot) -> Result<Spare, Error> {
+    pub(super) fn take_spare(&mut self, order: Order, spares: &dyn SpareSource) -> Result<Spare, Error> {
         let spare = match self.spare.take().filter(|spare| spare.suits(order)) {
             Some(spare) => spare,
-            None => depot.spare(order)?,
+            None => spares.spare(order)?,
         };
-        match spare.held.check(depot.directory()) {
+        match spare.held.check(spares.directory()) {
             _ if !self.rules.keeps(Rule::NamesChecked) => Ok(spare),
             // Nothing stands on it yet: another one is made.
-            Err(Error::Exchanged { .. }) => depot.spare(order),
+            Err(Error::Exchanged { .. }) => spares.spare(order),
             checked => checked.map(|()| spare),
         }
     }
 
     /// Makes the end of the log durable, in `unsynced`, before a LINK stands on it.
-    pub(super) fn sync_end(&mut self, unsynced: Option<Named>, depot: &dyn Depot) -> Result<(), Error> {
+    pub(super) fn sync_end(
+        &mut self,
+        unsynced: Option<Named>,
+        spares: &dyn SpareSource,
+    ) -> Result<(), Error> {
         if self.rules.keeps(Rule::LinkAfterSync)
             && let Some(file) = unsynced
         {
             sync_once(&file, self.rules).map_err(|error| self.poison(error))?;
             if let Some(span) = self.spans.last() {
-                self.synced(point(span.life.segment, self.end), depot);
+                self.synced(point(span.life.segment, self.end), spares);
             }
         }
         Ok(())
@@ -334,12 +338,12 @@ impl Writer {
         open: OpenSegment,
         start: Tip,
         mut spans: Arc<Vec<Span>>,
-        depot: &dyn Depot,
+        spares: &dyn SpareSource,
     ) {
-        depot.entered(open.held.clone());
+        spares.entered(open.held.clone());
         let from = self.spans.last().map(|span| span.life.segment);
         let to = open.header.life.segment;
-        let cut = matches!(&self.tail, Tail::Detached(detached) if detached.reason.is_cut());
+        let cut = matches!(&self.state, State::Detached(detached) if detached.reason.is_cut());
         self.rolled = Some(Rolled { from, to, first: start.next, cut });
         let span = Span {
             life: open.header.life,
@@ -365,8 +369,8 @@ impl Writer {
         self.end = start;
         (self.seal_offset, self.closed) = (None, false);
         self.rest_in_doubt = false;
-        self.long.begin();
+        self.oversized.begin();
         self.spare_refused = false;
-        self.tail = Tail::Open(open);
+        self.state = State::Open(open);
     }
 }

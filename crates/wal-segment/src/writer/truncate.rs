@@ -15,16 +15,16 @@ use wal_format::{
 };
 
 use super::open_segment::OpenSegment;
-use super::{Detached, Rolled, Tail, Writer, point, sync_once};
+use super::{Detached, Rolled, State, Writer, point, sync_once};
 use crate::error::Error;
-use crate::files::held::HeldFile;
+use crate::files::held::WatchedFile;
 use crate::files::named::{remove, sync_directory};
 use crate::io::Directory;
-use crate::recovery::obsolete::remove_leftovers;
+use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
 use crate::segment::locate::end_behind;
 use crate::segment::span::{Span, Tip};
-use crate::spares::source::Depot;
+use crate::spares::source::SpareSource;
 use crate::spares::spare::Spare;
 
 impl Writer {
@@ -42,31 +42,31 @@ impl Writer {
     ///
     /// # Panics
     /// While a sync is out.
-    pub fn truncate_after(&mut self, last: Sequence, depot: &dyn Depot) -> Result<(), Error> {
+    pub fn truncate_after(&mut self, last: Sequence, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "the log is not cut beside a sync of it");
-        self.check_names(depot)?;
+        self.check_names(spares)?;
         let next = last.advance(1);
         if self.rest_in_doubt && next == Some(self.end.next) {
-            return self.publish_cut(0, depot);
+            return self.publish_cut(0, spares);
         }
         if next.is_none_or(|next| next >= self.end.next) {
-            return self.sync_all(depot);
+            return self.sync_all(spares);
         }
         if last < self.first {
             return Err(self.out_of_range(last));
         }
         if self.anchor_owed || self.first_in_doubt {
-            self.write_owed_anchor(depot)?;
+            self.write_owed_anchor(spares)?;
         }
         // Its LINK says that everything in front of the cut is durable; and what it leaves out must not look
         // like segments that are missing, should the LINK be lost.
         if self.rules.keeps(Rule::LinkAfterSync) {
-            self.sync_all(depot)?;
+            self.sync_all(spares)?;
         }
-        let (kept, cut) = self.kept_with(last, depot.directory())?;
-        let spare = self.take_spare(self.next_order(0)?, depot)?;
-        self.publish_truncation(kept, cut, spare, depot)
+        let (kept, cut) = self.kept_with(last, spares.directory())?;
+        let spare = self.take_spare(self.next_order(0)?, spares)?;
+        self.publish_truncation(kept, cut, spare, spares)
     }
 
     /// Drops every entry in front of `first`, which becomes the first one. When all of them are gone
@@ -79,7 +79,7 @@ impl Writer {
     ///
     /// # Panics
     /// While a sync is out.
-    pub fn truncate_before(&mut self, first: Sequence, depot: &dyn Depot) -> Result<(), Error> {
+    pub fn truncate_before(&mut self, first: Sequence, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.in_flight, "the log does not begin elsewhere beside a sync of it");
         if first <= self.first {
@@ -92,23 +92,23 @@ impl Writer {
         // dropped only where the LINK of the next one is durable.
         let drops_more = self.spans.last().is_some_and(|last| last.start.next <= first) && !self.is_linked();
         if (self.durable() < first || drops_more) && self.rules.keeps(Rule::DroppedIsDurable) {
-            self.sync_all(depot)?;
+            self.sync_all(spares)?;
         }
         let kept = self.holding(first);
         let dropped: Vec<_> = self.spans[..kept].iter().map(|span| span.life.segment).collect();
         let dropped_bytes = file_bytes(&self.spans[..kept]);
         let first_segment = self.spans.get(kept).map_or(self.first_segment, |span| span.life.segment);
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
-            remove_leftovers(depot.directory(), &dropped);
+            remove_obsolete(spares.directory(), &dropped);
         }
         self.first_in_doubt = true;
-        self.write_anchor(Anchor { first, first_segment, ..self.anchor_now() }, depot)?;
+        self.write_anchor(Anchor { first, first_segment, ..self.anchor_now() }, spares)?;
         (self.first_in_doubt, self.anchor_owed) = (false, false);
         (self.first, self.first_segment) = (first, first_segment);
         if kept > 0 {
             self.spans = Arc::new(self.spans[kept..].to_vec());
         }
-        self.unneeded.add(dropped, dropped_bytes);
+        self.obsolete.add(dropped, dropped_bytes);
         Ok(())
     }
 
@@ -145,14 +145,14 @@ impl Writer {
         kept: Vec<Span>,
         cut: Tip,
         spare: Spare,
-        depot: &dyn Depot,
+        spares: &dyn SpareSource,
     ) -> Result<(), Error> {
         let predecessor = kept.last().map(|span| Predecessor {
             segment: span.life.segment,
             end_offset: cut.offset,
             seal_offset: span.seal_offset,
         });
-        let begun_unix_ns = self.now_unix_ns(depot.directory());
+        let begun_unix_ns = self.now_unix_ns(spares.directory());
         let link = Link {
             reason: LinkReason::Truncate,
             predecessor,
@@ -166,7 +166,7 @@ impl Writer {
         if let Err(error) = open.file.write_all(&encoded, FIRST_FRAME_OFFSET) {
             self.spare_refused = !error.is_out_of_space();
             if self.rules.keeps(Rule::FailedLinkVoided) {
-                self.void(life.segment, &open.held, depot.directory());
+                self.void(life.segment, &open.held, spares.directory());
             }
             return Err(error);
         }
@@ -177,34 +177,34 @@ impl Writer {
         let dropped_bytes = file_bytes(&self.spans[kept.len()..]);
         (self.end, self.seal_offset) = (cut, kept.last().and_then(|span| span.seal_offset));
         if let Some(span) = kept.last() {
-            self.long.forget_from(span.life.segment);
+            self.oversized.forget_from(span.life.segment);
         }
         self.spans = Arc::new(kept);
         let after_link = self.behind(&encoded);
-        self.enter(open, after_link, spans, depot);
+        self.enter(open, after_link, spans, spares);
         self.rolled = self.rolled.map(|rolled| Rolled { cut: true, ..rolled });
         if !self.rules.keeps(Rule::AnchorBeforeRemove) {
-            remove_leftovers(depot.directory(), &dropped);
+            remove_obsolete(spares.directory(), &dropped);
         }
         self.anchor_owed = self.rules.keeps(Rule::CutAnchored);
         if self.rules.keeps(Rule::CutSynced) {
-            self.synced(point(life.segment, after_link), depot);
+            self.synced(point(life.segment, after_link), spares);
         }
         if self.anchor_owed {
             // If this fails the older anchor may need them; the next open removes them.
-            self.write_owed_anchor(depot)?;
+            self.write_owed_anchor(spares)?;
         }
-        self.unneeded.add(dropped, dropped_bytes);
+        self.obsolete.add(dropped, dropped_bytes);
         Ok(())
     }
 
     /// A LINK that could not be written may be there all the same, and would cut off what is accepted from
     /// now on. Its file is removed; and nothing is accepted before a file of its number was made anew,
     /// which removes it for certain.
-    fn void(&mut self, segment: SegmentNumber, link: &HeldFile, directory: &dyn Directory) {
-        if let Tail::Open(open) = &self.tail {
+    fn void(&mut self, segment: SegmentNumber, link: &WatchedFile, directory: &dyn Directory) {
+        if let State::Open(open) = &self.state {
             let unsynced = open.unsynced.then(|| open.file.clone());
-            self.tail = Tail::Detached(Detached { reason: LinkReason::Reopen, unsynced });
+            self.state = State::Detached(Detached { reason: LinkReason::Reopen, unsynced });
         }
         let removed =
             link.check(directory).and_then(|()| remove(directory, SegmentName::of(segment).as_str()));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use wal_format::Anchor;
 use wal_segment::io::Directory;
-use wal_segment::{AnchorFile, Depot, Error, HeldFile, Order, Rules, Spare, prepare};
+use wal_segment::{AnchorFile, Error, Order, Rules, Spare, SpareSource, WatchedFile, prepare};
 
 /// Does everything at once, in the caller.
 pub(crate) struct Here {
@@ -18,7 +18,7 @@ impl Here {
     }
 }
 
-impl Depot for Here {
+impl SpareSource for Here {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
@@ -27,7 +27,7 @@ impl Depot for Here {
         Ok(())
     }
 
-    fn entered(&self, _segment: HeldFile) {}
+    fn entered(&self, _segment: WatchedFile) {}
 
     fn spare(&self, order: Order) -> Result<Spare, Error> {
         self.anchor.lock().unwrap().prove(self.directory.as_ref())?;

@@ -6,37 +6,38 @@ use std::sync::{Arc, Mutex};
 use wal_format::{ChecksumKind, Sequence};
 use wal_segment::io::{Directory, Disk};
 use wal_segment::{
-    Entries, Error, FrameBuffer, Opened, Shelf, Span, Volume, Volumes, Wanted, Writer, find, look, open,
+    Entries, Error, FrameBuilder, OpenRequest, Opened, RecentSegments, SegmentReader, SegmentSource, Span,
+    Writer, find, look, open,
 };
 
 use crate::common::Here;
 
-/// A shelf that counts how many closed segments were asked for.
+/// A segments that counts how many closed segments were asked for.
 #[derive(Debug)]
 struct Library {
     directory: Arc<dyn Directory>,
-    volumes: Mutex<(Volumes, usize)>,
+    volumes: Mutex<(RecentSegments, usize)>,
 }
 
 impl Library {
     fn new(directory: &Arc<dyn Directory>, volumes: usize, mapped: bool) -> Arc<Library> {
-        let volumes = Mutex::new((Volumes::new(volumes, mapped), 0));
+        let volumes = Mutex::new((RecentSegments::new(volumes, mapped), 0));
         Arc::new(Library { directory: Arc::clone(directory), volumes })
     }
 }
 
-impl Shelf for Library {
+impl SegmentSource for Library {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
 
-    fn volume(&self, span: &Span) -> Result<Arc<Volume>, Error> {
+    fn segment(&self, span: &Span) -> Result<Arc<SegmentReader>, Error> {
         let mut volumes = self.volumes.lock().unwrap();
         volumes.1 += usize::from(span.closed);
         if let Some(volume) = volumes.0.get(span) {
             return Ok(volume);
         }
-        let volume = Volume::open(self.directory.as_ref(), span, volumes.0.maps(), &mut None)?;
+        let volume = SegmentReader::open(self.directory.as_ref(), span, volumes.0.maps(), &mut None)?;
         volumes.0.put(&volume);
         Ok(volume)
     }
@@ -45,7 +46,7 @@ impl Shelf for Library {
 /// What a log is written with.
 struct Writing {
     writer: Writer,
-    depot: Here,
+    spares: Here,
     _scratch: tempfile::TempDir,
 }
 
@@ -60,20 +61,21 @@ const ENTRIES: u64 = 4000;
 fn written(checksum: ChecksumKind) -> (Writing, Arc<dyn Directory>) {
     let scratch = tempfile::tempdir().unwrap();
     let directory: Arc<dyn Directory> = Arc::new(Disk::create(scratch.path().join("log")).unwrap());
-    let wanted = Wanted { segment_bytes: Some(300 << 10), checksum: Some(checksum), ..Wanted::default() };
+    let wanted =
+        OpenRequest { segment_bytes: Some(300 << 10), checksum: Some(checksum), ..OpenRequest::default() };
     let Opened { mut writer, anchor, .. } = open(&directory, wanted).unwrap();
-    let depot = Here::new(&directory, anchor);
-    let mut frame = FrameBuffer::new(checksum, 1, 0);
+    let spares = Here::new(&directory, anchor);
+    let mut frame = FrameBuilder::new(checksum, 1, 0);
     for number in 0..ENTRIES {
         let bytes = payload(number);
         frame.push(&bytes, checksum.digest(&bytes));
-        assert_eq!(writer.append(&mut frame, &depot).unwrap().value(), number);
+        assert_eq!(writer.append(&mut frame, &spares).unwrap().value(), number);
         frame.clear();
     }
     let job = writer.sync_job().unwrap().unwrap();
     job.run().unwrap();
-    writer.synced(job.point(), &depot);
-    (Writing { writer, depot, _scratch: scratch }, directory)
+    writer.synced(job.point(), &spares);
+    (Writing { writer, spares, _scratch: scratch }, directory)
 }
 
 fn number(value: u64) -> Sequence {
@@ -82,16 +84,16 @@ fn number(value: u64) -> Sequence {
 
 fn assert_reads_from_everywhere(library: &Arc<Library>, snapshot: &wal_segment::Snapshot) {
     for from in (0..ENTRIES).step_by(97).chain([0, 1, ENTRIES - 1, ENTRIES]) {
-        let shelf = Arc::clone(library) as Arc<dyn Shelf>;
+        let segments = Arc::clone(library) as Arc<dyn SegmentSource>;
         let mut next = from;
-        for entry in Entries::new(shelf, snapshot.clone(), number(from)..number(from + 50)) {
+        for entry in Entries::new(segments, snapshot.clone(), number(from)..number(from + 50)) {
             let entry = entry.unwrap();
             assert_eq!((entry.sequence().value(), entry.payload()), (next, payload(next).as_slice()));
             next += 1;
         }
         assert_eq!(next, ENTRIES.min(from + 50).max(from));
-        let shelf = Arc::clone(library) as Arc<dyn Shelf>;
-        for entry in Entries::new(shelf, snapshot.clone(), number(from)..number(from + 50)).rev() {
+        let segments = Arc::clone(library) as Arc<dyn SegmentSource>;
+        for entry in Entries::new(segments, snapshot.clone(), number(from)..number(from + 50)).rev() {
             next -= 1;
             let entry = entry.unwrap();
             assert_eq!((entry.sequence().value(), entry.payload()), (next, payload(next).as_slice()));
@@ -118,9 +120,10 @@ fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
 #[test]
 fn entries_outlive_the_reader_and_the_mapping_cache() {
     let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
-    let shelf = Library::new(&directory, 1, true) as Arc<dyn Shelf>;
-    let all: Vec<_> =
-        Entries::new(shelf, writer.snapshot(), Sequence::ZERO..Sequence::MAX).map(Result::unwrap).collect();
+    let segments = Library::new(&directory, 1, true) as Arc<dyn SegmentSource>;
+    let all: Vec<_> = Entries::new(segments, writer.snapshot(), Sequence::ZERO..Sequence::MAX)
+        .map(Result::unwrap)
+        .collect();
     drop(writer);
     assert_eq!(all.len() as u64, ENTRIES);
     assert!(all.iter().zip(0..).all(|(entry, number)| entry.payload() == payload(number)));
@@ -128,17 +131,17 @@ fn entries_outlive_the_reader_and_the_mapping_cache() {
 
 #[test]
 fn a_reader_sees_the_log_as_it_was_when_it_was_made() {
-    let (Writing { mut writer, depot, _scratch }, directory) = written(ChecksumKind::Crc32);
-    let mut frame = FrameBuffer::new(ChecksumKind::Crc32, 1, 5);
+    let (Writing { mut writer, spares, _scratch }, directory) = written(ChecksumKind::Crc32);
+    let mut frame = FrameBuilder::new(ChecksumKind::Crc32, 1, 5);
     let snapshot = writer.snapshot();
     let later = b"later";
     for _ in 0..2000 {
         frame.push(later, ChecksumKind::Crc32.digest(later));
-        writer.append(&mut frame, &depot).unwrap();
+        writer.append(&mut frame, &spares).unwrap();
         frame.clear();
     }
-    let shelf = Library::new(&directory, 8, true) as Arc<dyn Shelf>;
-    let seen = Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).map(Result::unwrap).count();
+    let segments = Library::new(&directory, 8, true) as Arc<dyn SegmentSource>;
+    let seen = Entries::new(segments, snapshot, Sequence::ZERO..Sequence::MAX).map(Result::unwrap).count();
     assert_eq!(seen as u64, ENTRIES);
 }
 
@@ -188,13 +191,13 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
     for span in snapshot.spans().filter(|span| span.closed) {
         let (first, end) = (span.start.next.value(), span.end.next.value());
         for from in (first..end).step_by(31) {
-            let shelf = Library::new(&directory, 8, true) as Arc<dyn Shelf>;
-            let entry = Entries::new(shelf, snapshot.clone(), number(from)..number(from + 1)).next();
+            let segments = Library::new(&directory, 8, true) as Arc<dyn SegmentSource>;
+            let entry = Entries::new(segments, snapshot.clone(), number(from)..number(from + 1)).next();
             assert_eq!(entry.unwrap().unwrap().payload(), payload(from));
-            let shelf = Library::new(&directory, 8, true);
-            let found = find(shelf.as_ref(), &snapshot, number(from)).unwrap();
+            let segments = Library::new(&directory, 8, true);
+            let found = find(segments.as_ref(), &snapshot, number(from)).unwrap();
             assert_eq!(found.unwrap().payload(), payload(from));
-            let last = Entries::new(shelf, snapshot.clone(), number(from)..number(from + 1)).next_back();
+            let last = Entries::new(segments, snapshot.clone(), number(from)..number(from + 1)).next_back();
             assert_eq!(last.unwrap().unwrap().payload(), payload(from));
         }
     }
@@ -207,7 +210,7 @@ fn only_segments_whose_end_is_durable_are_mapped() {
     let snapshot = writer.snapshot();
     let closed = snapshot.spans().filter(|span| span.closed).count();
     assert_eq!(closed + 1, snapshot.spans().count());
-    let shelf = Arc::clone(&library) as Arc<dyn Shelf>;
-    assert_eq!(Entries::new(shelf, snapshot, Sequence::ZERO..Sequence::MAX).count() as u64, ENTRIES);
+    let segments = Arc::clone(&library) as Arc<dyn SegmentSource>;
+    assert_eq!(Entries::new(segments, snapshot, Sequence::ZERO..Sequence::MAX).count() as u64, ENTRIES);
     assert_eq!(library.volumes.lock().unwrap().1, closed);
 }

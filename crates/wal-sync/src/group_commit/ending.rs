@@ -52,7 +52,7 @@ impl<T: Target> GroupCommit<T> {
                 let written = locked.written;
                 self.became_durable(&mut locked, written, &mut finished);
                 match ended {
-                    Err(Fault::Passing(error) | Fault::Full(error)) => Err(Error::Failed(error)),
+                    Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
                     _ => given_up.map_or(Ok(()), Err),
                 }
             }

@@ -268,7 +268,7 @@ impl<T: Target> GroupCommit<T> {
     /// Appends, and returns as soon as the entries are numbered.
     ///
     /// # Errors
-    /// As [`GroupCommit::append`], and [`Error::Full`] when patience is over.
+    /// As [`GroupCommit::append`], and [`Error::Backpressure`] when patience is over.
     pub fn submit(
         &self,
         batch: Batch,
@@ -484,7 +484,7 @@ impl<T: Target> GroupCommit<T> {
                 continue;
             }
             if patience == Patience::None {
-                return Err(Error::Full);
+                return Err(Error::Backpressure);
             }
             if !self.limits.ticker && !allowed && !locked.writing && !locked.syncing {
                 locked = self.do_what_is_due(locked);
@@ -494,7 +494,7 @@ impl<T: Target> GroupCommit<T> {
                 Patience::Until(deadline) => {
                     let left = deadline.saturating_duration_since(now());
                     if left.is_zero() {
-                        return Err(Error::Full);
+                        return Err(Error::Backpressure);
                     }
                     self.room.wait_for(&self.state, locked, left)
                 }

@@ -144,7 +144,7 @@ impl<T: Target> GroupCommit<T> {
         }
         let told = match outcome {
             Ok(()) => Ok(()),
-            Err(Fault::Passing(error) | Fault::Full(error)) => Err(Error::Failed(error)),
+            Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
             Err(Fault::Final(error)) => {
                 self.latch(&mut locked, Error::Failed(error.clone()), &mut finished);
                 Err(Error::Failed(error))

@@ -40,10 +40,10 @@ impl<T: Target> GroupCommit<T> {
         let mut finished = Finished::new();
         match (locked.failure.clone(), wrote) {
             (None, Some(Ok(wrote))) => self.wrote(&mut locked, next, wrote, &mut finished),
-            (None, Some(Err(Fault::Full(error)))) if !locked.closed => {
+            (None, Some(Err(Fault::CapReached(error)))) if !locked.closed => {
                 self.starve(&mut locked, next, Error::Failed(error));
             }
-            (None, Some(Err(Fault::Passing(error) | Fault::Full(error)))) => {
+            (None, Some(Err(Fault::Passing(error) | Fault::CapReached(error)))) => {
                 self.take_back(&mut locked, next, &Error::Failed(error), &mut finished);
             }
             (None, Some(Err(Fault::Final(error)))) => {

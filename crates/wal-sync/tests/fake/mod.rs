@@ -44,7 +44,7 @@ pub struct Named(pub &'static str);
 pub enum Deed {
     Succeed,
     FailPassing,
-    FailFull,
+    FailCapReached,
     FailFinally,
     Panic,
 }
@@ -186,7 +186,7 @@ impl Target for Fake {
         match record.next_writes.pop_front().unwrap_or(Deed::Succeed) {
             Deed::Succeed => {}
             Deed::FailPassing => return Err(Fault::Passing(Named("no space"))),
-            Deed::FailFull => return Err(Fault::Full(Named("no room"))),
+            Deed::FailCapReached => return Err(Fault::CapReached(Named("no room"))),
             Deed::FailFinally => {
                 record.write_failed = true;
                 return Err(Fault::Final(Named("no device")));

@@ -353,7 +353,7 @@ fn the_end_tells_what_could_not_be_written() {
 fn a_watch_of_an_entry_whose_last_write_failed_is_told_that_the_log_is_closed() {
     watched(|| {
         for mark in [Mark::Written, Mark::Durable] {
-            for deed in [Deed::FailPassing, Deed::FailFull] {
+            for deed in [Deed::FailPassing, Deed::FailCapReached] {
                 let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
                 let ticket = log.submit_one(1, Written).unwrap();
                 let task = Counts::new();

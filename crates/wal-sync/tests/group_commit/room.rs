@@ -11,7 +11,7 @@ use wal_sync::{Batch, Error, Limits, Patience, SyncPolicy};
 const NARROW: Limits = Limits { in_flight_bytes: 24, ..WIDE };
 
 fn full(log: &Log, patience: Patience) -> bool {
-    log.submit(ONE, Durable, patience, |frame| frame.push(7)).is_err_and(|error| error == Error::Full)
+    log.submit(ONE, Durable, patience, |frame| frame.push(7)).is_err_and(|error| error == Error::Backpressure)
 }
 
 #[test]

@@ -10,7 +10,7 @@ const FULL: Error<Named> = Error::Failed(Named("no room"));
 
 /// The next writes find no room.
 fn fill(log: &Log, writes: usize) {
-    log.fake().change(|record| record.next_writes.extend(std::iter::repeat_n(Deed::FailFull, writes)));
+    log.fake().change(|record| record.next_writes.extend(std::iter::repeat_n(Deed::FailCapReached, writes)));
 }
 
 fn until_starved(log: &Log) {

@@ -112,7 +112,7 @@ impl Appender<'_> {
     fn run(mut self) -> Vec<Put> {
         loop {
             match self.act() {
-                Ok(()) | Err(Error::Full | Error::Failed(Named("no space"))) => {}
+                Ok(()) | Err(Error::Backpressure | Error::Failed(Named("no space"))) => {}
                 Err(Error::Closed | Error::Failed(Named("no device"))) => return self.puts,
                 Err(error) => panic!("nothing says {error:?}"),
             }

@@ -176,7 +176,7 @@ fn nothing_joins_while_it_runs_and_then_it_gets_the_number_behind_the_cut() {
         commit
             .drop_from(1, |fake| {
                 let refused = log.submit(ONE, Durability::Durable, Patience::None, |frame| frame.push(7));
-                assert_eq!(refused.map(drop), Err(Error::Full));
+                assert_eq!(refused.map(drop), Err(Error::Backpressure));
                 aside = Some(log.put_aside(8, Durability::Durable));
                 thread::sleep(std::time::Duration::from_millis(20));
                 lose(fake, 1)

@@ -90,11 +90,11 @@ impl Tail {
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(self.stores.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
-        let unneeded = self.take_unneeded(writer);
+        let unneeded = self.take_obsolete(writer);
         drop(guard);
         // A closed log has no use for their files.
         self.stores.remove(&unneeded);
-        self.give_back();
+        self.shrink();
         ended.map_err(|error| self.fault(error))
     }
 }

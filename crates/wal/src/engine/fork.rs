@@ -6,7 +6,7 @@
 //! ```text
 //!  append, submit ─▶ frame ─▶ Tail::write ─┐
 //!  sync, the ticker ────────▶ Tail::sync  ─┤
-//!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the depot
+//!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the spares
 //!  close ────────────▶ Tail::finish       ─┤
 //!  leftovers ────────▶ Tail::retire_unneeded
 //! ```

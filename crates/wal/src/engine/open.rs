@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wal_format::{ChecksumKind, Sequence};
 use wal_segment::io::Directory;
-use wal_segment::{Ending, Opened, Wanted};
+use wal_segment::{Ending, OpenRequest, Opened};
 use wal_sync::primitives::channel::Receiver;
 use wal_sync::primitives::{now, since};
 use wal_sync::{GroupCommit, Limits};
@@ -142,8 +142,8 @@ impl Options {
         }
     }
 
-    fn wanted(&self, at_least: u64) -> Wanted {
-        Wanted {
+    fn wanted(&self, at_least: u64) -> OpenRequest {
+        OpenRequest {
             segment_bytes: self.segment_bytes,
             checksum: self.checksum,
             first: self.first_sequence.and_then(|first| Sequence::try_from(first).ok()),

@@ -1,7 +1,7 @@
 //! Space that the log has no more use for: dropped under the cap, used again, or given back.
 
 use wal_format::{SegmentNumber, Sequence};
-use wal_segment::{Depot, Error as SegmentError, Writer, give_back};
+use wal_segment::{Error as SegmentError, SpareSource, Writer, shrink};
 
 use crate::engine::tail::Tail;
 use crate::retention::limits::Piece;
@@ -14,28 +14,28 @@ impl Tail {
         if !self.owner.is_here() {
             return;
         }
-        let unneeded = self.lock().as_mut().map(|writer| self.take_unneeded(writer));
+        let unneeded = self.lock().as_mut().map(|writer| self.take_obsolete(writer));
         self.stores.retire(&unneeded.unwrap_or_default());
-        self.give_back();
+        self.shrink();
     }
 
     /// Shortens closed segments that are longer than they need be.
-    pub(super) fn give_back(&self) {
-        let excess = self.lock().as_mut().map(Writer::take_excess).unwrap_or_default();
+    pub(super) fn shrink(&self) {
+        let excess = self.lock().as_mut().map(Writer::take_shrinkable).unwrap_or_default();
         if excess.is_empty() || self.stores.check_names().is_err() {
             return;
         }
-        let shortened = give_back(self.directory.as_ref(), excess);
+        let shortened = shrink(self.directory.as_ref(), excess);
         if let Some(writer) = self.lock().as_mut() {
-            writer.given_back(&shortened);
+            writer.shrunk(&shortened);
             *self.shown.lock_whole() = writer.snapshot();
         }
     }
 
-    pub(super) fn take_unneeded(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
-        let unneeded = writer.take_unneeded();
+    pub(super) fn take_obsolete(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
+        let unneeded = writer.take_obsolete();
         let first_segment = writer.snapshot().spans().next().map_or(0, |span| span.life.segment.value());
-        self.keeper.lingers(writer.lingering(), first_segment);
+        self.keeper.lingers(writer.pending_deletion(), first_segment);
         unneeded
     }
 
@@ -63,7 +63,7 @@ impl Tail {
             self.keeper.failed(&error.into());
         }
         *self.shown.lock_whole() = writer.snapshot();
-        let unneeded = self.take_unneeded(writer);
+        let unneeded = self.take_obsolete(writer);
         self.stores.retire(&unneeded);
         let made = writer.log_bytes() < before;
         if !made && self.keeper.keeping().waits() {

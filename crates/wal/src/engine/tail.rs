@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use wal_format::ChecksumKind;
 use wal_segment::io::Directory;
-use wal_segment::{Error as SegmentError, Fullness, Snapshot, Writer};
+use wal_segment::{CapReached, Error as SegmentError, Snapshot, Writer};
 use wal_sync::Fault;
 use wal_sync::primitives::{Guard, Mutex};
 
@@ -141,8 +141,10 @@ impl Tail {
     pub(super) fn fault(&self, error: SegmentError) -> Fault<Error> {
         match error {
             SegmentError::Poisoned(_) => Fault::Final(self.poisoned(error)),
-            SegmentError::Full(fullness) if self.keeper.keeping().waits() => Fault::Full(self.full(fullness)),
-            SegmentError::Full(fullness) => Fault::Passing(self.full(fullness)),
+            SegmentError::CapReached(fullness) if self.keeper.keeping().waits() => {
+                Fault::CapReached(self.full(fullness))
+            }
+            SegmentError::CapReached(fullness) => Fault::Passing(self.full(fullness)),
             error => Fault::Passing(error.into()),
         }
     }
@@ -161,7 +163,7 @@ impl Tail {
     }
 
     /// What takes the space under the cap.
-    fn full(&self, fullness: Fullness) -> Error {
+    fn full(&self, fullness: CapReached) -> Error {
         let directory = self.directory.path().display();
         let held = self.keeper.lowest_hold().map_or_else(String::new, |hold| {
             format!("; the hold {:?} keeps entries from {} on", hold.name, hold.sequence)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wal_segment::{Error as SegmentError, FrameBuffer};
+use wal_segment::{Error as SegmentError, FrameBuilder};
 use wal_sync::primitives::{now, since};
 use wal_sync::{Fault, Target, Wrote};
 
@@ -16,21 +16,21 @@ const SAMPLED_ENTRIES: u64 = 16;
 
 impl Target for Tail {
     type Error = Error;
-    type Frame = FrameBuffer;
+    type Frame = FrameBuilder;
 
-    fn frame(&self) -> FrameBuffer {
-        FrameBuffer::new(self.checksum, FRAME_ENTRIES, self.frame_bytes)
+    fn frame(&self) -> FrameBuilder {
+        FrameBuilder::new(self.checksum, FRAME_ENTRIES, self.frame_bytes)
     }
 
-    fn clear(&self, frame: &mut FrameBuffer) {
+    fn clear(&self, frame: &mut FrameBuilder) {
         frame.clear();
     }
 
-    fn syncs_to_write(&self, frame: &FrameBuffer) -> bool {
+    fn syncs_to_write(&self, frame: &FrameBuilder) -> bool {
         self.lock().as_ref().is_some_and(|writer| writer.turns_over(frame.frame_bytes()))
     }
 
-    fn write(&self, frame: &mut FrameBuffer, first: u64) -> Result<Wrote, Fault<Error>> {
+    fn write(&self, frame: &mut FrameBuilder, first: u64) -> Result<Wrote, Fault<Error>> {
         self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
@@ -42,7 +42,7 @@ impl Target for Tail {
         let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
         let begun = timed.then(now);
         let mut done = writer.append(frame, self.stores.as_ref());
-        if matches!(done, Err(SegmentError::Full(_))) && self.make_room(writer) {
+        if matches!(done, Err(SegmentError::CapReached(_))) && self.make_room(writer) {
             done = writer.append(frame, self.stores.as_ref());
         }
         let took = begun.map(since);
@@ -114,11 +114,11 @@ impl Target for Tail {
                 writer.synced(job.point(), self.stores.as_ref());
                 *self.shown.lock_whole() = writer.snapshot();
                 let covered = job.point().next.value();
-                let has_excess = writer.has_excess();
+                let has_shrinkable = writer.has_shrinkable();
                 self.meters.synced(covered.saturating_sub(durable), took);
                 drop(guard);
-                if has_excess {
-                    self.give_back();
+                if has_shrinkable {
+                    self.shrink();
                 }
                 Ok(covered)
             }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::{MAX_FRAME_ENTRIES, TableEntry};
-use wal_segment::FrameBuffer;
+use wal_segment::FrameBuilder;
 use wal_sync::primitives::now;
 use wal_sync::{Batch, Durability, Patience};
 
@@ -64,7 +64,7 @@ impl Wal {
     /// As [`Wal::append`].
     pub fn append_with(&self, payload: &[u8], durability: Durability) -> Result<u64, Error> {
         let (batch, digest) = self.measure(payload)?;
-        let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
+        let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
         self.append_frame(None, batch, self.at_least(durability), fill)
     }
 
@@ -107,7 +107,7 @@ impl Wal {
     /// room: one that waits, for room or for a commit, or [`Wal::sync`].
     ///
     /// # Errors
-    /// As [`Wal::submit`]; [`ErrorKind::Full`] when too much is in flight, or while the log is being truncated,
+    /// As [`Wal::submit`]; [`ErrorKind::Backpressure`] when too much is in flight, or while the log is being truncated,
     /// and then nothing was appended.
     pub fn try_submit(&self, payload: &[u8]) -> Result<Commit, Error> {
         self.submit_one(payload, self.core().commits.promise(), Patience::None)
@@ -149,7 +149,7 @@ impl Wal {
     /// the next one again.
     pub fn append_at(&self, expected: u64, payload: &[u8]) -> Result<u64, Error> {
         let (batch, digest) = self.measure(payload)?;
-        let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
+        let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
         self.append_frame(Some(expected), batch, self.core().commits.promise(), fill)
     }
 
@@ -182,7 +182,7 @@ impl Wal {
     /// As [`Wal::append_at`], for what is known at once.
     pub fn submit_at(&self, expected: u64, payload: &[u8]) -> Result<Commit, Error> {
         let (batch, digest) = self.measure(payload)?;
-        let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
+        let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
         let asked = self.at_least(self.core().commits.promise());
         self.submit_frame(Some(expected), batch, asked, Patience::Endless, fill)
     }
@@ -194,7 +194,7 @@ impl Wal {
         patience: Patience,
     ) -> Result<Commit, Error> {
         let (batch, digest) = self.measure(payload)?;
-        let fill = |frame: &mut FrameBuffer| frame.push(payload, digest);
+        let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
         self.submit_frame(None, batch, self.at_least(durability), patience, fill)
     }
 
@@ -203,7 +203,7 @@ impl Wal {
         expected: Option<u64>,
         batch: Batch,
         asked: Durability,
-        fill: impl FnOnce(&mut FrameBuffer),
+        fill: impl FnOnce(&mut FrameBuilder),
     ) -> Result<u64, Error> {
         let core = self.core();
         let appended = core.commits.append_at(expected, batch, asked, fill);
@@ -218,7 +218,7 @@ impl Wal {
         batch: Batch,
         asked: Durability,
         patience: Patience,
-        fill: impl FnOnce(&mut FrameBuffer),
+        fill: impl FnOnce(&mut FrameBuilder),
     ) -> Result<Commit, Error> {
         let core = self.core();
         let submitted = core.commits.submit_at(expected, batch, asked, patience, fill);
@@ -250,7 +250,7 @@ impl Wal {
     pub(crate) fn with_batch<P: AsRef<[u8]>, T>(
         &self,
         payloads: &[P],
-        act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuffer)) -> Result<T, Error>,
+        act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuilder)) -> Result<T, Error>,
     ) -> Option<Result<T, Error>> {
         if payloads.is_empty() {
             return None;
@@ -267,7 +267,7 @@ impl Wal {
         &self,
         payloads: &'a [P],
         digested: &mut [(&'a [u8], u64)],
-        act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuffer)) -> Result<T, Error>,
+        act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuilder)) -> Result<T, Error>,
     ) -> Result<T, Error> {
         // Each payload is asked for its bytes once: they are counted, digested and written as one.
         let count = payloads.len() as u64;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wal_segment::io::Directory;
-use wal_segment::{CopyReport, Shelf, copy};
+use wal_segment::{CopyReport, SegmentSource, copy};
 
 use crate::error::Error;
 use crate::log::Wal;

@@ -11,7 +11,7 @@
 //! Invariant: what is handed out was in front of the watermark when it was looked at, and the log had not been
 //! cut in front of it. Numbers come one by one, without a hole and without a repetition.
 //!
-//! A look holds a snapshot, and so its lease, for as long as it takes to open a segment. Waiting is
+//! A look holds a snapshot, and so its lease, for as long as it takes to open a segment. PoolFile is
 //! `wal-sync`'s: whoever moves the watermark, cuts the log or ends it wakes those who watch.
 
 use std::fmt;

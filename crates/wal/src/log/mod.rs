@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use wal_format::{ChecksumKind, LogId};
 use wal_segment::io::Directory;
-use wal_segment::{Recovery, Shelf, Snapshot};
+use wal_segment::{Recovery, SegmentSource, Snapshot};
 use wal_sync::Mark;
 
 use crate::engine::Core;

@@ -104,7 +104,7 @@ impl Options {
     /// linger; so do what is behind it, a [`Commit`](crate::Commit) and a [`Wal::sync`](crate::Wal::sync).
     /// At close they get [`ErrorKind::Closed`], and the close says why; one that joins while the close is under way may
     /// get [`ErrorKind::NoSpace`] instead. Submits that do not wait, or not
-    /// for so long, get [`ErrorKind::Full`] once as much is in flight as may be. Without
+    /// for so long, get [`ErrorKind::Backpressure`] once as much is in flight as may be. Without
     /// [`background`](Options::background) threads nobody notices that a reader is gone before the next truncation.
     pub fn when_full(mut self, what: WhenFull) -> Options {
         self.keeping.when_full = what;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wal_format::Sequence;
 use wal_segment::io::Directory;
-use wal_segment::{Chunk, Shelf, Snapshot, Span, Volume, find};
+use wal_segment::{Chunk, SegmentReader, SegmentSource, Snapshot, Span, find};
 use wal_sync::primitives::Mutex;
 
 use crate::error::{Error, ErrorKind};
@@ -106,13 +106,13 @@ impl Library {
     }
 }
 
-impl Shelf for Library {
+impl SegmentSource for Library {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
 
-    fn volume(&self, span: &Span) -> Result<Arc<Volume>, wal_segment::Error> {
-        let (volume, refused) = self.segments.volume(self.directory.as_ref(), span)?;
+    fn segment(&self, span: &Span) -> Result<Arc<SegmentReader>, wal_segment::Error> {
+        let (volume, refused) = self.segments.segment(self.directory.as_ref(), span)?;
         #[cfg(not(feature = "tracing"))]
         drop(refused);
         note!(when Some(error) = refused => &self.listener, MappingRefused { error: error.into() });

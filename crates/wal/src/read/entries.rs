@@ -5,7 +5,7 @@ use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
 use wal_format::Sequence;
-use wal_segment::{Shelf, Snapshot};
+use wal_segment::{SegmentSource, Snapshot};
 
 use crate::error::Error;
 use crate::read::cache::Library;
@@ -32,7 +32,7 @@ impl Entries {
     pub(crate) fn range(library: &Arc<Library>, snapshot: Snapshot, range: impl RangeBounds<u64>) -> Entries {
         let wanted = sequences(range);
         Entries {
-            inner: wal_segment::Entries::new(Arc::clone(library) as Arc<dyn Shelf>, snapshot, wanted),
+            inner: wal_segment::Entries::new(Arc::clone(library) as Arc<dyn SegmentSource>, snapshot, wanted),
             tally: Tally::new(Arc::clone(library)),
         }
     }

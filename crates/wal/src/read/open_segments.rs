@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use wal_segment::io::{Access, Directory, File, FileId, Listed, Lock, is_out_of_descriptors};
-use wal_segment::{Error, Snapshot, Span, Volume, Volumes};
+use wal_segment::{Error, RecentSegments, SegmentReader, Snapshot, Span};
 use wal_sync::primitives::{AtomicU64, Mutex, Ordering, ProcessWide, process_id};
 
 /// Of one log: 64 mappings of 64 MiB are 4 GiB of address space.
@@ -37,7 +37,7 @@ fn of_this_process() -> Vec<Arc<OpenSegments>> {
 /// has the lock.
 #[derive(Debug)]
 pub(crate) struct OpenSegments {
-    volumes: Mutex<Volumes>,
+    volumes: Mutex<RecentSegments>,
     /// How many there are, for those who look without the lock.
     count: AtomicU64,
     /// How many all logs of this process may keep; none when the files of this one take no descriptor.
@@ -49,7 +49,7 @@ impl OpenSegments {
     pub(crate) fn new(directory: &dyn Directory, mapped: bool) -> Arc<OpenSegments> {
         let shared_bound = directory.max_open_files().map(|most| most / SHARE);
         let segments = Arc::new(OpenSegments {
-            volumes: Mutex::new(Volumes::new(OF_ONE_LOG, mapped)),
+            volumes: Mutex::new(RecentSegments::new(OF_ONE_LOG, mapped)),
             count: AtomicU64::new(0),
             shared_bound,
         });
@@ -67,11 +67,11 @@ impl OpenSegments {
     }
 
     /// The segment of a span, opened if it is not. Returns also why the system refused a mapping, the first time.
-    pub(crate) fn volume(
+    pub(crate) fn segment(
         &self,
         directory: &dyn Directory,
         span: &Span,
-    ) -> Result<(Arc<Volume>, Option<Error>), Error> {
+    ) -> Result<(Arc<SegmentReader>, Option<Error>), Error> {
         // A cache is whole at every moment, whatever panicked. It is not locked while the system opens the file.
         let mut volumes = self.volumes.lock_whole();
         if let Some(volume) = volumes.get(span) {
@@ -80,7 +80,7 @@ impl OpenSegments {
         let mapped = volumes.maps();
         drop(volumes);
         let mut refused = None;
-        let volume = Volume::open(directory, span, mapped, &mut refused)?;
+        let volume = SegmentReader::open(directory, span, mapped, &mut refused)?;
         let mut volumes = self.volumes.lock_whole();
         let refused = refused.filter(|_| volumes.stop_mapping());
         volumes.put(&volume);
@@ -97,7 +97,7 @@ impl OpenSegments {
         self.counted(&volumes);
     }
 
-    fn counted(&self, volumes: &Volumes) {
+    fn counted(&self, volumes: &RecentSegments) {
         self.count.store(volumes.count() as u64, Ordering::Relaxed);
     }
 

@@ -230,9 +230,9 @@ const FAMILIES: [Family; 30] = [
         value: Value::Gauge(|stats| Some(f64::from(u8::from(stats.retention_started)))),
     },
     Family {
-        name: "wal_lingering_bytes",
-        help: "Bytes of files that linger: dropped, and not removed before a reader is gone.",
-        value: Value::Gauge(|stats| Some(stats.lingering_bytes as f64)),
+        name: "wal_pending_deletion_bytes",
+        help: "Bytes of dropped segment files that are not deleted yet because a reader may still open them (obsolete files).",
+        value: Value::Gauge(|stats| Some(stats.pending_deletion_bytes as f64)),
     },
     Family {
         name: "wal_keeping_errors_total",

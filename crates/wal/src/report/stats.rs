@@ -71,9 +71,9 @@ pub struct Stats {
     /// drops anything.
     pub retention_started: bool,
     /// Files that linger: they are no part of the log any more, and are not removed before a reader is gone.
-    pub lingering_files: u64,
+    pub pending_deletion_files: u64,
     /// How long these are together, in bytes. Not part of `disk_bytes`.
-    pub lingering_bytes: u64,
+    pub pending_deletion_bytes: u64,
     /// How often something failed that retention, or ending an old segment, took. It is tried again.
     pub keeping_errors: u64,
     /// What failed then last.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use wal_segment::io::Directory;
-use wal_segment::{Lingering, Snapshot, Writer};
+use wal_segment::{PendingDeletion, Snapshot, Writer};
 use wal_sync::primitives::{AtomicBool, Condvar, Guard, Instant, Mutex, Ordering, now, since};
 
 use crate::error::{Error, ErrorKind};
@@ -56,7 +56,7 @@ struct State {
     ended: VecDeque<(u64, u64)>,
     /// When the open segment got its first entry.
     begun: Option<Begun>,
-    lingering: Lingering,
+    lingering: PendingDeletion,
     overruns: u64,
     errors: u64,
     last_error: Option<String>,
@@ -92,7 +92,7 @@ impl Keeper {
             opened,
             ended: VecDeque::new(),
             begun,
-            lingering: Lingering::default(),
+            lingering: PendingDeletion::default(),
             overruns: 0,
             errors: 0,
             last_error: None,
@@ -226,7 +226,7 @@ impl Keeper {
     }
 
     /// Files that are dropped and still there linger; and segments from here on are the log's.
-    pub(crate) fn lingers(&self, lingering: Lingering, first_segment: u64) {
+    pub(crate) fn lingers(&self, lingering: PendingDeletion, first_segment: u64) {
         let mut state = self.lock();
         state.lingering = lingering;
         while state.ended.front().is_some_and(|&(segment, _)| segment < first_segment) {
@@ -254,7 +254,8 @@ impl Keeper {
         stats.lowest_hold = lowest.map(LowestHold::of);
         stats.hold_overruns = state.overruns;
         stats.retention_started = state.retention_started;
-        (stats.lingering_files, stats.lingering_bytes) = (state.lingering.files, state.lingering.bytes);
+        (stats.pending_deletion_files, stats.pending_deletion_bytes) =
+            (state.lingering.files, state.lingering.bytes);
         (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
     }
 

@@ -1,7 +1,7 @@
 //! Writing the anchor: at once, soon, or when a period has passed without anything else to do.
 
 use wal_format::Anchor;
-use wal_segment::{Depot, Error as SegmentError, Operation};
+use wal_segment::{Error as SegmentError, Operation, SpareSource};
 
 use crate::report::event::note;
 use crate::supply::Stores;

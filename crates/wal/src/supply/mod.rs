@@ -31,7 +31,9 @@ use std::time::Duration;
 
 use wal_format::{Anchor, PoolName};
 use wal_segment::io::Directory;
-use wal_segment::{AnchorFile, Depot, Error as SegmentError, HeldFile, HeldNames, Operation, Order, Spare};
+use wal_segment::{
+    AnchorFile, Error as SegmentError, Operation, Order, Spare, SpareSource, WatchedFile, WatchedNames,
+};
 use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
 
@@ -50,7 +52,7 @@ use self::spare::Slot;
 pub(crate) struct Stores {
     directory: Arc<dyn Directory>,
     supply: Supply,
-    names: Mutex<HeldNames>,
+    names: Mutex<WatchedNames>,
     /// The path of the directory leads elsewhere.
     displaced: AtomicBool,
     /// What the file system had left.
@@ -113,7 +115,7 @@ impl Stores {
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         anchor: AnchorFile,
-        names: HeldNames,
+        names: WatchedNames,
         found: &[PoolName],
         supply: Supply,
     ) -> (Stores, Option<Receiver<()>>) {
@@ -290,7 +292,7 @@ impl Stores {
     }
 }
 
-impl Depot for Stores {
+impl SpareSource for Stores {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
@@ -324,7 +326,7 @@ impl Depot for Stores {
         }
     }
 
-    fn entered(&self, segment: HeldFile) {
+    fn entered(&self, segment: WatchedFile) {
         self.names.lock_whole().enter(segment);
     }
 

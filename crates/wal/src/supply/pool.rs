@@ -10,7 +10,7 @@
 
 use wal_format::PoolName;
 use wal_segment::io::Directory;
-use wal_segment::{Rules, Waiting};
+use wal_segment::{PoolFile, Rules};
 
 /// How many files are kept ready ahead of the log, of which kind, and by whom.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Supply {
 #[derive(Debug)]
 pub(crate) struct Pool {
     supply: Supply,
-    waiting: Vec<Waiting>,
+    waiting: Vec<PoolFile>,
     next_place: u16,
 }
 
@@ -53,7 +53,7 @@ impl Pool {
         let next_place = found.iter().map(|name| name.place() + 1).max().unwrap_or(0);
         let mut pool = Pool { supply, waiting: Vec::with_capacity(supply.waiting()), next_place };
         for &name in found {
-            let Some(waiting) = Waiting::adopt(directory, name) else { continue };
+            let Some(waiting) = PoolFile::adopt(directory, name) else { continue };
             if let Some(surplus) = pool.put(waiting) {
                 // What cannot be removed is found by the next open.
                 surplus.discard(directory).ok();
@@ -84,7 +84,7 @@ impl Pool {
     }
 
     /// Lets a file wait; returns it when there is no room.
-    pub(crate) fn put(&mut self, waiting: Waiting) -> Option<Waiting> {
+    pub(crate) fn put(&mut self, waiting: PoolFile) -> Option<PoolFile> {
         if self.has_room() {
             self.waiting.push(waiting);
             None
@@ -94,25 +94,25 @@ impl Pool {
     }
 
     /// The next one: best one that was a segment, whose space is in use already.
-    pub(crate) fn take(&mut self) -> Option<Waiting> {
-        let was_a_segment = self.waiting.iter().position(Waiting::is_recycled);
+    pub(crate) fn take(&mut self) -> Option<PoolFile> {
+        let was_a_segment = self.waiting.iter().position(PoolFile::is_recycled);
         let next = was_a_segment.or_else(|| self.waiting.len().checked_sub(1))?;
         Some(self.waiting.swap_remove(next))
     }
 
     /// One that zeros would make better.
-    pub(crate) fn take_unwritten(&mut self) -> Option<Waiting> {
-        let next = self.waiting.iter().position(Waiting::is_unwritten)?;
+    pub(crate) fn take_unwritten(&mut self) -> Option<PoolFile> {
+        let next = self.waiting.iter().position(PoolFile::is_unwritten)?;
         Some(self.waiting.swap_remove(next))
     }
 
     /// All of them.
-    pub(crate) fn take_all(&mut self) -> Vec<Waiting> {
+    pub(crate) fn take_all(&mut self) -> Vec<PoolFile> {
         std::mem::take(&mut self.waiting)
     }
 
     /// How many wait, and how long their files are together.
     pub(crate) fn holds(&self) -> (usize, u64) {
-        (self.waiting.len(), self.waiting.iter().map(Waiting::file_bytes).sum())
+        (self.waiting.len(), self.waiting.iter().map(PoolFile::file_bytes).sum())
     }
 }

@@ -4,7 +4,7 @@
 //! of it is put back under the lock.
 
 use wal_format::{PoolName, SegmentNumber};
-use wal_segment::{Depot, Operation, Order, Waiting, remove_leftovers};
+use wal_segment::{Operation, Order, PoolFile, SpareSource, remove_obsolete};
 
 use super::pool::Supply;
 use super::{Stores, Wanted};
@@ -14,7 +14,7 @@ pub(super) enum PoolTask {
     /// A file of this name and length.
     Make(PoolName, u64),
     /// Zeros in this one.
-    Zero(Waiting),
+    Zero(PoolFile),
 }
 
 impl Stores {
@@ -37,9 +37,9 @@ impl Stores {
         }
         for &segment in segments {
             let name = self.wanted.lock_whole().name_to_retire(self.supply);
-            match name.and_then(|name| Waiting::retire(self.directory.as_ref(), segment, name)) {
+            match name.and_then(|name| PoolFile::retire(self.directory.as_ref(), segment, name)) {
                 Some(waiting) => self.put_back(waiting),
-                None => remove_leftovers(self.directory.as_ref(), &[segment]),
+                None => remove_obsolete(self.directory.as_ref(), &[segment]),
             }
         }
     }
@@ -47,25 +47,25 @@ impl Stores {
     /// Removes the files of segments that neither the log nor a reader needs, where [`Stores::retire`] would take them.
     pub(crate) fn remove(&self, segments: &[SegmentNumber]) {
         if !segments.is_empty() && self.check_names().is_ok() {
-            remove_leftovers(self.directory.as_ref(), segments);
+            remove_obsolete(self.directory.as_ref(), segments);
         }
     }
 
     /// The file that has the name of the ordered segment already, if there is one that serves.
-    pub(super) fn reclaim(&self, order: Order) -> Option<Waiting> {
+    pub(super) fn reclaim(&self, order: Order) -> Option<PoolFile> {
         if !self.supply.recycle {
             return None;
         }
         let name = self.wanted.lock_whole().pool.name();
-        Waiting::reclaim(self.directory.as_ref(), order, name, self.supply.rules)
+        PoolFile::reclaim(self.directory.as_ref(), order, name, self.supply.rules)
     }
 
-    fn put_back(&self, waiting: Waiting) {
+    fn put_back(&self, waiting: PoolFile) {
         let surplus = self.wanted.lock_whole().pool.put(waiting);
         surplus.into_iter().for_each(|waiting| self.discard(waiting));
     }
 
-    fn discard(&self, waiting: Waiting) {
+    fn discard(&self, waiting: PoolFile) {
         if self.exchanged().is_some() {
             return;
         }
@@ -79,7 +79,7 @@ impl Stores {
         let directory = self.directory.as_ref();
         let done = match task {
             PoolTask::Make(name, bytes) => {
-                self.guarded(Operation::Create, || Waiting::reserve(directory, name, bytes))
+                self.guarded(Operation::Create, || PoolFile::reserve(directory, name, bytes))
             }
             PoolTask::Zero(mut waiting) => {
                 match self.guarded(Operation::Write, || waiting.zero_some(directory)) {

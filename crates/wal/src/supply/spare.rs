@@ -1,6 +1,6 @@
 //! The next segment, prepared ahead: ordered, made or taken from the pool, zeroed, handed out.
 
-use wal_segment::{Depot, Error as SegmentError, Operation, Order, Spare, prepare};
+use wal_segment::{Error as SegmentError, Operation, Order, Spare, SpareSource, prepare};
 
 use crate::report::event::note;
 use crate::supply::{Stores, Wanted};

@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use wal_format::Sequence;
-use wal_segment::{Cursor, Error as SegmentError, Scout, Shelf};
+use wal_segment::{Cursor, Error as SegmentError, SegmentSource, Tailer};
 use wal_sync::Mark;
 use wal_sync::primitives::{Instant, now};
 
@@ -60,7 +60,7 @@ impl View {
         self.library().check_start(self.snapshot(), "follow", first)?;
         let next = Sequence::try_from(first).unwrap_or(Sequence::MAX);
         let durable = Sequence::try_from(self.durable()).unwrap_or(Sequence::MAX);
-        let scout = Scout::new(self.snapshot().clone(), durable);
+        let scout = Tailer::new(self.snapshot().clone(), durable);
         Ok(ViewFollower {
             tally: Tally::new(Arc::clone(self.library())),
             library: Arc::clone(self.library()),
@@ -97,7 +97,7 @@ impl View {
 /// it, a call may take 40 ms to find out how, and up to a second while a writer truncates again and again.
 pub struct ViewFollower {
     library: Arc<Library>,
-    scout: Scout,
+    scout: Tailer,
     mark: Mark,
     cursor: Cursor,
     /// The scout has looked since the cursor was told where the log is.
@@ -209,21 +209,21 @@ impl ViewFollower {
         if self.next >= self.scout.limit() {
             return Ok(None);
         }
-        let shelf = self.library.as_ref();
+        let segments = self.library.as_ref();
         // Behind a cut the cursor may hold entries that are no part of the log any more.
         if !self.is_stale
-            && let Some(entry) = self.cursor.read(shelf, self.next)?
+            && let Some(entry) = self.cursor.read(segments, self.next)?
         {
             return Ok(Some(entry));
         }
         let before = self.cursor.life();
-        self.cursor.renew(shelf, self.scout.snapshot(), self.next)?;
+        self.cursor.renew(segments, self.scout.snapshot(), self.next)?;
         self.is_stale = false;
         if self.cursor.life() != before {
             // A file that was removed takes space for as long as it is open.
             self.library.keep(self.scout.snapshot());
         }
-        self.cursor.read(shelf, self.next)
+        self.cursor.read(segments, self.next)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wal_format::{ChecksumKind, LogId, SegmentName};
-use wal_segment::{Recovery, Shelf, Snapshot, Verification, look, verify};
+use wal_segment::{Recovery, SegmentSource, Snapshot, Verification, look, verify};
 
 use crate::error::Error;
 use crate::read::cache::Library;

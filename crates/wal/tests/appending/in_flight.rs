@@ -52,9 +52,9 @@ fn try_submit_is_refused_at_the_bound_and_not_before_and_appends_nothing() {
                     .collect();
                 let began = Instant::now();
                 for _ in 0..20 {
-                    refused(wal.try_submit(&[2; PAYLOAD]), ErrorKind::Full);
+                    refused(wal.try_submit(&[2; PAYLOAD]), ErrorKind::Backpressure);
                 }
-                refused(wal.submit_timeout(&[2; PAYLOAD], Duration::ZERO), ErrorKind::Full);
+                refused(wal.submit_timeout(&[2; PAYLOAD], Duration::ZERO), ErrorKind::Backpressure);
                 assert!(began.elapsed() < LIMIT / 2, "it does not wait");
                 assert!(commits.iter().all(|commit| commit.outcome().is_none()));
                 gate.open();
@@ -80,7 +80,7 @@ fn submit_timeout_waits_for_so_long_and_gets_room_if_there_is_some_by_then() {
             let held = wal.submit(&[1; 900]).expect("there is room");
             let pause = Duration::from_millis(20);
             let began = Instant::now();
-            refused(wal.submit_timeout(&[2; PAYLOAD], pause), ErrorKind::Full);
+            refused(wal.submit_timeout(&[2; PAYLOAD], pause), ErrorKind::Backpressure);
             assert!(began.elapsed() >= pause);
             let waits = {
                 let wal = wal.clone();
@@ -114,14 +114,14 @@ fn an_entry_above_the_bound_goes_alone() {
             let giant = payload(1, 5000);
             writes.shut();
             let small_one = wal.submit(b"small").expect("there is room");
-            refused(wal.try_submit(&giant), ErrorKind::Full);
-            refused(wal.submit_timeout(&giant, Duration::from_millis(5)), ErrorKind::Full);
+            refused(wal.try_submit(&giant), ErrorKind::Backpressure);
+            refused(wal.submit_timeout(&giant, Duration::from_millis(5)), ErrorKind::Backpressure);
             writes.open();
             small_one.wait().expect("nothing fails");
             wal.sync().expect("nothing fails");
             writes.shut();
             let alone = wal.try_submit(&giant).expect("nothing else is in flight");
-            refused(wal.try_submit(b"beside it"), ErrorKind::Full);
+            refused(wal.try_submit(b"beside it"), ErrorKind::Backpressure);
             writes.open();
             alone.wait().expect("nothing fails");
             let batch = wal.append_batch([&giant[..], &giant, &giant]).expect("nothing fails");
@@ -195,7 +195,7 @@ fn without_threads_whoever_submits_above_the_bound_writes_and_syncs() {
                 let commit = match wal.try_submit(&payload) {
                     Ok(commit) => commit,
                     Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                        assert_eq!(error.kind(), ErrorKind::Backpressure, "{error}");
                         refusals += 1;
                         wal.submit_with(&payload, Durability::Durable).expect("it makes room")
                     }
@@ -254,7 +254,7 @@ fn a_submit_writes_at_most_one_frame_and_begins_at_most_one_segment() {
                     match submitted {
                         Ok(_) => {}
                         Err(error) => {
-                            assert_eq!((error.kind(), patient), (ErrorKind::Full, false), "{error}");
+                            assert_eq!((error.kind(), patient), (ErrorKind::Backpressure, false), "{error}");
                             wal.flush().expect("nothing fails");
                         }
                     }

@@ -1,4 +1,4 @@
-//! Waiting for a watermark: by blocking, for a time, and as a task; until it never will be.
+//! PoolFile for a watermark: by blocking, for a time, and as a task; until it never will be.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

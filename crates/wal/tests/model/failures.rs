@@ -117,7 +117,7 @@ impl Model {
             match commit.wait_timeout(MINUTE).expect("nobody is left waiting") {
                 Ok(number) => self.is_kept(number, *promise),
                 Err(error) => {
-                    assert!(!matches!(error.kind(), ErrorKind::Closed | ErrorKind::Full), "{error}");
+                    assert!(!matches!(error.kind(), ErrorKind::Closed | ErrorKind::Backpressure), "{error}");
                 }
             }
         }

@@ -109,7 +109,7 @@ impl Model {
             Step::TrySubmit(bytes) => {
                 let group = self.group(&[*bytes]);
                 match wal.try_submit(&group[0]) {
-                    Err(error) if error.kind() == ErrorKind::Full => {}
+                    Err(error) if error.kind() == ErrorKind::Backpressure => {}
                     submitted => self.submitted(submitted, group, self.setup.default_promise()),
                 }
             }

@@ -114,10 +114,13 @@ fn a_full_log_says_what_the_cap_is_and_what_blocks_and_goes_on_behind_a_truncati
             assert_eq!(wal.truncate_before(4).expect("nothing fails"), 4);
             let error = refused(wal.append(&[1; HALF]), ErrorKind::NoSpace);
             assert!(error.to_string().contains("linger for readers"), "{error}");
-            assert_eq!((wal.stats().lingering_files, wal.stats().lingering_bytes), (2, 2 * SMALL));
+            assert_eq!(
+                (wal.stats().pending_deletion_files, wal.stats().pending_deletion_bytes),
+                (2, 2 * SMALL)
+            );
             drop(reader);
             assert_eq!(wal.append(&[1; HALF]).expect("there is room, and nobody had to say so"), 6);
-            assert_eq!(wal.stats().lingering_bytes, 0);
+            assert_eq!(wal.stats().pending_deletion_bytes, 0);
             assert!(!wal.stats().poisoned && file_bytes(&disk) <= CAP);
             wal.close().expect("nothing fails");
             assert_eq!(contents(&open(&disk.power_cut_losing_everything(), &options)).len(), 3);
@@ -295,8 +298,8 @@ fn what_is_submitted_waits_with_its_number_and_a_submit_waits_no_longer_than_it_
                 }
                 assert!(commits.len() < 9, "it is bounded");
             };
-            assert_eq!(refusal.kind(), ErrorKind::Full);
-            refused(wal.submit_timeout(&[9; HALF], Duration::from_millis(5)), ErrorKind::Full);
+            assert_eq!(refusal.kind(), ErrorKind::Backpressure);
+            refused(wal.submit_timeout(&[9; HALF], Duration::from_millis(5)), ErrorKind::Backpressure);
             assert!(commits.iter().all(|commit| commit.wait_timeout(Duration::from_millis(2)).is_none()));
             // What is in front of the place of a cut cannot be written; what is behind it is dropped.
             refused(wal.truncate_after(6), ErrorKind::NoSpace);

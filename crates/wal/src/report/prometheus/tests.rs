@@ -21,7 +21,7 @@ const PROMISED: [(&str, &str); 30] = [
     ("wal_holds", "gauge"),
     ("wal_keeping_errors_total", "counter"),
     ("wal_last_sequence", "gauge"),
-    ("wal_lingering_bytes", "gauge"),
+    ("wal_pending_deletion_bytes", "gauge"),
     ("wal_pending_bytes", "gauge"),
     ("wal_poisoned", "gauge"),
     ("wal_read_entry_bytes_total", "counter"),

@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Place};
-use crate::reader::volume::{Held, Mapped, Volume};
+use crate::files::named::Named;
+use crate::io::Mapping;
 
 /// Memory for positional reads. Entries hold on to it; when none does, it is used again.
 #[derive(Clone, Debug, Default)]
@@ -19,9 +20,32 @@ impl Chunk {
     }
 }
 
+/// How the bytes of a segment are reached. Either way its file stays locked, shared, while this or an entry that keeps the
+/// mapping lives: the writer recycles no file under a reader.
+#[derive(Clone, Debug)]
+pub(crate) enum Backing {
+    Mapped(Arc<Mapped>),
+    File(Named),
+}
+
+/// A mapping, with the handle that has the lock on its file.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) mapping: Mapping,
+    pub(crate) _locked: Named,
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.mapping
+    }
+}
+
 /// The bytes of a segment in front of a limit.
 pub(crate) struct Source {
-    volume: Arc<Volume>,
+    backing: Backing,
     limit: u64,
     chunk: Chunk,
     chunk_start: u64,
@@ -30,8 +54,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(volume: Arc<Volume>, limit: u64, chunk: Chunk, chunk_bytes: usize) -> Source {
-        let mut source = Source { volume, limit, chunk, chunk_start: 0, chunk_bytes };
+    pub(crate) fn new(backing: Backing, limit: u64, chunk: Chunk, chunk_bytes: usize) -> Source {
+        let mut source = Source { backing, limit, chunk, chunk_start: 0, chunk_bytes };
         // What an earlier user read is from another file; the memory is kept.
         match Arc::get_mut(&mut source.chunk.0) {
             Some(bytes) => bytes.clear(),
@@ -40,8 +64,8 @@ impl Source {
         source
     }
 
-    pub(crate) fn volume(&self) -> &Arc<Volume> {
-        &self.volume
+    pub(crate) fn backing(&self) -> &Backing {
+        &self.backing
     }
 
     /// The bytes may be shown up to there.
@@ -54,15 +78,15 @@ impl Source {
     pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], Error> {
         let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
         let available = self.limit.saturating_sub(offset);
-        match &self.volume.held {
-            Held::Mapped(mapping) => {
+        match &self.backing {
+            Backing::Mapped(mapping) => {
                 let end = in_memory(self.limit)?.min(mapping.len());
                 Ok(&mapping[in_memory(offset)?.min(end)..end])
             }
-            Held::File(file) => {
+            Backing::File(file) => {
                 let wanted = in_memory(wanted.min(available))?;
-                let held = offset.checked_sub(self.chunk_start).and_then(|skip| usize::try_from(skip).ok());
-                if let Some(at) = held.filter(|at| at + wanted <= self.chunk.0.len()) {
+                let here = offset.checked_sub(self.chunk_start).and_then(|skip| usize::try_from(skip).ok());
+                if let Some(at) = here.filter(|at| at + wanted <= self.chunk.0.len()) {
                     return Ok(&self.chunk.0[at..]);
                 }
                 let fill = wanted.max(self.chunk_bytes.min(in_memory(available)?));
@@ -74,7 +98,7 @@ impl Source {
                     || file.path.to_path_buf(),
                     Some(offset),
                 );
-                // Nothing is held unless the read has succeeded.
+                // Nothing is kept unless the read has succeeded.
                 bytes.truncate(*read.as_ref().unwrap_or(&0));
                 match Arc::get_mut(&mut self.chunk.0) {
                     Some(slot) => *slot = bytes,
@@ -88,7 +112,7 @@ impl Source {
 
     /// Has the memory at `offset` fetched, where it is mapped, and does not wait for it.
     pub(crate) fn touch(&self, offset: u64) {
-        if let Held::Mapped(mapping) = &self.volume.held {
+        if let Backing::Mapped(mapping) = &self.backing {
             black_box(usize::try_from(offset).ok().and_then(|at| mapping.get(at)).copied());
         }
     }
@@ -96,9 +120,9 @@ impl Source {
     /// What [`Source::at`] has just shown from `offset` on, to be kept: bytes, and where in them that is.
     pub(crate) fn hold(&self, offset: u64) -> (Bytes, usize) {
         let index = |offset: u64| usize::try_from(offset).expect("these bytes are in memory");
-        match &self.volume.held {
-            Held::Mapped(mapping) => (Bytes::Mapped(Arc::clone(mapping)), index(offset)),
-            Held::File(_) => (Bytes::Read(Arc::clone(&self.chunk.0)), index(offset - self.chunk_start)),
+        match &self.backing {
+            Backing::Mapped(mapping) => (Bytes::Mapped(Arc::clone(mapping)), index(offset)),
+            Backing::File(_) => (Bytes::Read(Arc::clone(&self.chunk.0)), index(offset - self.chunk_start)),
         }
     }
 

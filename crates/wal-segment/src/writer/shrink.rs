@@ -1,6 +1,6 @@
 //! Giving back the space that closed segments do not need: what was reserved behind the end of the log in them.
 //!
-//! A life that is killed leaves its last segment long. Once the LINK of the next one is durable nobody writes
+//! A life that is killed leaves its last segment oversized. Once the LINK of the next one is durable nobody writes
 //! there again, and the file is shortened to that end.
 //!
 //! Invariant: only a segment that was the log's last one until its end was stated is shortened. Nobody has mapped
@@ -17,26 +17,26 @@ use crate::io::{Access, Directory};
 
 /// The end of the log in a closed segment whose file may be longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Excess {
+pub struct Shrinkable {
     pub(super) segment: SegmentNumber,
     pub(super) end_offset: u64,
 }
 
 /// Segments whose files may be longer than they need be once they are closed.
 #[derive(Debug)]
-pub(super) struct Long {
+pub(super) struct Oversized {
     segments: Vec<SegmentNumber>,
     /// This life has begun a segment. One that only reads leaves everything as it is.
     begun: bool,
 }
 
-impl Long {
+impl Oversized {
     /// As an open found them.
-    pub(super) fn new(segments: Vec<SegmentNumber>) -> Long {
-        Long { segments, begun: false }
+    pub(super) fn new(segments: Vec<SegmentNumber>) -> Oversized {
+        Oversized { segments, begun: false }
     }
 
-    /// The log goes on behind this one, which may be long.
+    /// The log goes on behind this one, which may be oversized.
     pub(super) fn add(&mut self, segment: SegmentNumber) {
         self.segments.push(segment);
     }
@@ -52,39 +52,39 @@ impl Long {
 }
 
 impl Writer {
-    /// Whether there may be space to [give back](give_back).
+    /// Whether there may be space to [give back](shrink).
     #[must_use]
-    pub fn has_excess(&self) -> bool {
-        self.long.begun && !self.long.segments.is_empty() && self.is_linked() && !self.anchor_owed
+    pub fn has_shrinkable(&self) -> bool {
+        self.oversized.begun && !self.oversized.segments.is_empty() && self.is_linked() && !self.anchor_owed
     }
 
-    /// Closed segments that are to be [shortened](give_back); what is left is given out by the next calls.
-    pub fn take_excess(&mut self) -> Vec<Excess> {
-        if !self.has_excess() {
+    /// Closed segments that are to be [shortened](shrink); what is left is given out by the next calls.
+    pub fn take_shrinkable(&mut self) -> Vec<Shrinkable> {
+        if !self.has_shrinkable() {
             return Vec::new();
         }
-        let left = self.long.segments.len().saturating_sub(AT_A_TIME);
+        let left = self.oversized.segments.len().saturating_sub(AT_A_TIME);
         let last = self.spans.len().saturating_sub(1);
         let spans = &self.spans[..last];
-        let excess = self.long.segments.drain(left..).filter_map(|segment| {
+        let shrinkable = self.oversized.segments.drain(left..).filter_map(|segment| {
             let span = &spans[spans.binary_search_by_key(&segment, |span| span.life.segment).ok()?];
             let is_long = span.file_bytes.saturating_sub(span.end.offset) >= WORTHWHILE_BYTES;
-            is_long.then_some(Excess { segment, end_offset: span.end.offset })
+            is_long.then_some(Shrinkable { segment, end_offset: span.end.offset })
         });
-        excess.collect()
+        shrinkable.collect()
     }
 
     /// The files of these are as long as the log's part in them.
-    pub fn given_back(&mut self, shortened: &[Excess]) {
+    pub fn shrunk(&mut self, shortened: &[Shrinkable]) {
         if shortened.is_empty() {
             return;
         }
         for span in Arc::make_mut(&mut self.spans) {
-            let here = |excess: &&Excess| {
-                (excess.segment, excess.end_offset) == (span.life.segment, span.end.offset)
+            let here = |shrinkable: &&Shrinkable| {
+                (shrinkable.segment, shrinkable.end_offset) == (span.life.segment, span.end.offset)
             };
-            if let Some(excess) = shortened.iter().find(here) {
-                span.file_bytes = excess.end_offset;
+            if let Some(shrinkable) = shortened.iter().find(here) {
+                span.file_bytes = shrinkable.end_offset;
             }
         }
     }
@@ -92,8 +92,8 @@ impl Writer {
 
 /// Shortens these segments. Returns those for which that could be done; the others take space and do no harm. (Windows
 /// refuses it for a file that is mapped.)
-pub fn give_back(directory: &dyn Directory, mut excess: Vec<Excess>) -> Vec<Excess> {
-    excess.retain(|&Excess { segment, end_offset }| {
+pub fn shrink(directory: &dyn Directory, mut shrinkable: Vec<Shrinkable>) -> Vec<Shrinkable> {
+    shrinkable.retain(|&Shrinkable { segment, end_offset }| {
         let file = Named::open(directory, SegmentName::of(segment).as_str(), Access::ReadWrite);
         let shortened = file.and_then(|file| {
             // It is never made longer, whoever has shortened it.
@@ -101,7 +101,7 @@ pub fn give_back(directory: &dyn Directory, mut excess: Vec<Excess>) -> Vec<Exce
         });
         shortened.is_ok()
     });
-    excess
+    shrinkable
 }
 
 /// A call does not wait for more files than this.
