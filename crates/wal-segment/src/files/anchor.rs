@@ -10,7 +10,7 @@
 
 use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName, SegmentNumber, Sequence};
 
-use crate::error::{Damage, DamageKind, Error, Operation, Place};
+use crate::error::{Damage, DamageKind, Error};
 use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
@@ -33,7 +33,7 @@ impl Slots {
     /// because its writer may rely on what this one does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
         let mut bytes = [0; SLOT_BYTES * SLOTS];
-        let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
+        let read = file.read_at(&mut bytes, 0)?;
         let slot = |index: usize| &bytes[..read][(index * SLOT_BYTES).min(read)..];
         let slots = [Anchor::decode(slot(0)), Anchor::decode(slot(1))];
         for result in slots {

@@ -82,7 +82,7 @@ pub struct WatchedFile {
 
 impl WatchedFile {
     pub(crate) fn new(file: Named) -> Result<WatchedFile, Error> {
-        let id = file.file.id().place(Operation::Read, || file.path.to_path_buf(), None)?;
+        let id = file.id()?;
         Ok(WatchedFile { file, id })
     }
 

@@ -1,12 +1,11 @@
 //! A file together with its path: every error names its file.
 
 use std::io;
-use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Error, Operation, Place};
-use crate::io::{Access, Directory, File};
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::io::{Access, Directory, File, FileId, Mapping, Residency};
 
 /// How often one write is repeated after a signal interrupted it before it stored anything, and one reservation.
 const MAX_INTERRUPTIONS: u32 = 64;
@@ -37,6 +36,11 @@ impl Named {
 
     pub(crate) fn length(&self) -> Result<u64, Error> {
         self.file.len().place(Operation::Read, || self.path.to_path_buf(), None)
+    }
+
+    /// Reads up to as many bytes as `bytes` takes, and returns how many there were: fewer only at the end of the file.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<usize, Error> {
+        self.file.read_at(bytes, offset).place(Operation::Read, || self.path.to_path_buf(), Some(offset))
     }
 
     /// Writes all of `bytes`; short writes are continued, interruptions repeated, but not for ever.
@@ -96,17 +100,46 @@ impl Named {
         }
     }
 
+    /// Maps the first `bytes` bytes for reading.
+    pub(crate) fn map(&self, bytes: u64) -> Result<Mapping, Error> {
+        let bytes = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into());
+        let mapped = bytes.and_then(|bytes| self.file.map(bytes));
+        mapped.place(Operation::Map, || self.path.to_path_buf(), None)
+    }
+
+    /// Takes the lock on the file that excludes all others, or fails at once.
+    pub(crate) fn try_lock(&self) -> Result<(), Error> {
+        self.file.try_lock().place(Operation::Lock, || self.path.to_path_buf(), None)
+    }
+
+    /// Takes the lock on the file that readers share, or fails at once.
+    pub(crate) fn try_lock_shared(&self) -> Result<(), Error> {
+        self.file.try_lock_shared().place(Operation::Lock, || self.path.to_path_buf(), None)
+    }
+
+    /// How many names lead to the file.
+    pub(crate) fn names(&self) -> Result<u64, Error> {
+        self.file.names().place(Operation::Read, || self.path.to_path_buf(), None)
+    }
+
+    /// Drops what the page cache holds of the file.
+    pub(crate) fn drop_cache(&self) -> Result<Residency, Error> {
+        self.file.drop_cache().place(Operation::DropCache, || self.path.to_path_buf(), None)
+    }
+
+    /// Which file it is, where the system tells.
+    pub(crate) fn id(&self) -> Result<Option<FileId>, Error> {
+        self.file.id().place(Operation::Read, || self.path.to_path_buf(), None)
+    }
+
+    /// The damage of this file at `offset`.
+    pub(crate) fn damage(&self, offset: u64, sequences: Option<Lost>, kind: DamageKind) -> Damage {
+        Damage { file: self.path.to_path_buf(), offset, sequences, kind }
+    }
+
     /// Never call it again after it failed: the system may have dropped what it could not write.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.file.sync().place(Operation::Sync, || self.path.to_path_buf(), None)
-    }
-}
-
-impl Deref for Named {
-    type Target = dyn File;
-
-    fn deref(&self) -> &(dyn File + 'static) {
-        self.file.as_ref()
     }
 }
 

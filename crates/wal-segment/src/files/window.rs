@@ -2,7 +2,7 @@
 
 use wal_format::FRAME_ALIGN;
 
-use crate::error::{Error, Operation, Place};
+use crate::error::Error;
 use crate::files::named::Named;
 
 const WINDOW_BYTES: usize = 256 << 10;
@@ -70,11 +70,7 @@ impl Window {
         // Nothing is held until the read has succeeded.
         self.bytes.clear();
         self.bytes.resize(WINDOW_BYTES.min(available), 0);
-        let read = self.file.read_at(&mut self.bytes, offset).place(
-            Operation::Read,
-            || self.file.path.to_path_buf(),
-            Some(offset),
-        );
+        let read = self.file.read_at(&mut self.bytes, offset);
         self.bytes.truncate(*read.as_ref().unwrap_or(&0));
         self.start = offset;
         if self.tolerant && read.is_err() {

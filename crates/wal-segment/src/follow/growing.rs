@@ -13,12 +13,14 @@
 //! looked at again: frames that were written and not durable may have gone, and others may stand in their place.
 use std::path::PathBuf;
 use std::sync::Arc;
-use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Life, Sequence};
 
-use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use wal_format::{Anchor, FIRST_FRAME_OFFSET, FrameFault, Life, Sequence};
+
+use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::recovery::chain::open_span;
 use crate::recovery::last::{number_between, walk_linked};
 use crate::recovery::stated_end::last_frame;
+use crate::segment::frame::Frame;
 use crate::segment::head::Linked;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
@@ -94,7 +96,7 @@ impl Growing {
             None => {
                 let span = Span { end: self.tip, seal_offset: self.seal_offset, ..open_span(&self.linked) };
                 match last_frame(file, &span) {
-                    Some((offset, _)) => Some(offset),
+                    Some(frame) => Some(frame.offset),
                     // It may be longer than what was looked at.
                     None => {
                         let walked = walk_linked(&self.linked, *start, self.tip.offset)?;
@@ -105,15 +107,8 @@ impl Growing {
         };
         let Some(offset) = known else { return Ok(true) };
         self.last_offset = known;
-        let mut bytes = [0; FRAME_HEADER_BYTES];
-        let read = file.read_at(&mut bytes, offset).place(
-            Operation::Read,
-            || file.path.to_path_buf(),
-            Some(offset),
-        )?;
-        let stands = FrameHeader::decode(&bytes[..read], header.life, offset).is_ok()
-            && FrameHeader::chain_value(&bytes) == self.tip.chain;
-        Ok(!stands)
+        let found = Frame::read(file, header.life, header.checksum, offset)?;
+        Ok(!found.is_ok_and(|frame| frame.chain == self.tip.chain))
     }
 
     /// Starts again after the LINK. What was stated to be durable stays so.
@@ -131,16 +126,8 @@ impl Growing {
     /// Where the frame behind the known end claims to end, if there is one that follows.
     fn next_frame(&self) -> Result<Option<u64>, Error> {
         let Linked { file, header, .. } = self.linked.as_ref();
-        let Tip { offset, chain, next } = self.tip;
-        let mut bytes = [0; FRAME_HEADER_BYTES];
-        let read = file.read_at(&mut bytes, offset).place(
-            Operation::Read,
-            || file.path.to_path_buf(),
-            Some(offset),
-        )?;
-        let frame = FrameHeader::decode(&bytes[..read], header.life, offset).ok();
-        let follows = frame.filter(|frame| frame.previous == chain && frame.first == next);
-        Ok(follows.map(|frame| offset + frame.layout(header.checksum).end))
+        let found = Frame::read(file, header.life, header.checksum, self.tip.offset)?;
+        Ok(found.ok().filter(|frame| self.tip.advance(frame).is_ok()).map(|frame| frame.end))
     }
 
     /// Holds the known end against what the anchor states of this segment, which was durable before the anchor
@@ -152,12 +139,9 @@ impl Growing {
             return None;
         }
         if point.offset > self.tip.offset {
-            return Some(Damage {
-                file: self.linked.file.path.to_path_buf(),
-                offset: self.tip.offset,
-                sequences: Some(Lost::between(self.tip.next, point.next.max(self.tip.next))),
-                kind: DamageKind::WrongEnd { expected: point.offset },
-            });
+            let lost = Lost::between(self.tip.next, point.next.max(self.tip.next));
+            let kind = DamageKind::WrongEnd { expected: point.offset };
+            return Some(self.linked.file.damage(self.tip.offset, Some(lost), kind));
         }
         if point.offset > self.durable.0 {
             self.durable = (point.offset, point.next);

@@ -12,17 +12,17 @@
 
 use std::sync::Arc;
 
-use wal_format::{SegmentNumber, Sequence};
+use wal_format::{Predecessor, SegmentNumber, Sequence};
 
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::names::segment_path;
 use crate::io::Directory;
-use crate::recovery::chain::open_span;
+use crate::recovery::chain::{before, open_span};
 use crate::recovery::open::has_vanished;
 use crate::recovery::stated_end::{contradicted, stated_span};
 use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::snapshot::Snapshot;
-use crate::segment::span::{Span, Tip, may_cut_inside};
+use crate::segment::span::Span;
 
 /// Segments that a reader does not know.
 struct Newer {
@@ -70,11 +70,8 @@ pub(crate) fn trail(
         }
     }
     for linked in segments.into_iter().rev() {
-        if let (Some(before), Some(predecessor)) = (spans.last_mut(), linked.link.predecessor) {
-            let (chain, next) = (linked.link.chain, linked.link.next);
-            before.end = Tip { offset: predecessor.end_offset, chain, next };
-            before.seal_offset = predecessor.seal_offset;
-            before.cut_inside = may_cut_inside(&linked.link);
+        if let Some(before) = spans.last_mut().filter(|_| linked.link.predecessor.is_some()) {
+            *before = stated_span(&linked.link, *before);
         }
         spans.push(open_span(&linked));
     }
@@ -105,8 +102,8 @@ fn newer(
         let kept = current.link.next;
         if kept < next {
             // Unless it is a lie: then nothing was cut off.
-            if let Some(before) = current.link.predecessor
-                && let Ok(before) = linked(site, before.segment, next)?
+            if let Some(predecessor) = current.link.predecessor
+                && let Ok(before) = step_back(site, &current, predecessor, next)?
                 && let Some(damage) = contradicted_end(&before, &current)
             {
                 return Ok(Err(Error::Damaged(damage)));
@@ -114,13 +111,13 @@ fn newer(
             let file = current.file.path.to_path_buf();
             return Ok(Err(Error::CutOff { file, from: kept }));
         }
-        let predecessor = current.link.predecessor.map(|predecessor| predecessor.segment);
         let is_first = life.segment == site.anchor.first_segment;
         segments.push(Arc::clone(&current));
-        let Some(number) = predecessor.filter(|number| !is_first && Some(*number) >= lowest) else {
+        let is_wanted = |named: &Predecessor| !is_first && Some(named.segment) >= lowest;
+        let Some(predecessor) = current.link.predecessor.filter(is_wanted) else {
             return Ok(Ok(Newer { segments, joined: None }));
         };
-        let before = match linked(site, number, next)? {
+        let before = match step_back(site, &current, predecessor, next)? {
             Ok(linked) => linked,
             Err(unsteady) => return Ok(Err(unsteady)),
         };
@@ -131,31 +128,39 @@ fn newer(
     }
 }
 
+/// The segment before `current`, as its LINK names it.
+fn step_back(
+    site: Site<'_>,
+    current: &Linked,
+    predecessor: Predecessor,
+    next: Sequence,
+) -> Result<Result<Arc<Linked>, Error>, Error> {
+    let lost = Lost::from(next);
+    match before(site, current, predecessor) {
+        Err(error) if has_vanished(&error) => Ok(Err(missing(site.directory, predecessor.segment, lost))),
+        found => Ok(found?.map_err(|damage| Error::Damaged(Damage { sequences: Some(lost), ..damage }))),
+    }
+}
+
 /// What is wrong with the LINK of `after`, held against the frames of the segment that it names.
 fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
-    let span = stated_span(before, &after.link, open_span(before));
+    let span = stated_span(&after.link, open_span(before));
     contradicted(before, &span).map(|found| found.damage)
 }
 
-/// A segment that a LINK names, or that was the last one.
+/// The segment that was the last one.
 pub(crate) fn linked(
     site: Site<'_>,
     number: SegmentNumber,
     next: Sequence,
 ) -> Result<Result<Arc<Linked>, Error>, Error> {
+    let inspected = match site.inspect(number) {
+        Err(error) if has_vanished(&error) => None,
+        inspected => inspected?,
+    };
+    let found = inspected.map_or(Err((0, DamageKind::Missing)), Inspected::linked);
     let lost = Lost::from(next);
-    let damaged = |offset, kind| damaged(site.directory, number, offset, lost, kind);
-    match site.inspect(number) {
-        Ok(Some(Inspected::Linked(linked))) => Ok(Ok(linked)),
-        Ok(Some(Inspected::Alien(kind))) => Ok(Err(damaged(0, kind))),
-        Ok(Some(Inspected::Unlinked(unlinked))) => {
-            let (offset, kind) = unlinked.damage();
-            Ok(Err(damaged(offset, kind)))
-        }
-        Ok(None) => Ok(Err(missing(site.directory, number, lost))),
-        Err(error) if has_vanished(&error) => Ok(Err(missing(site.directory, number, lost))),
-        Err(error) => Err(error),
-    }
+    Ok(found.map_err(|(offset, kind)| damaged(site.directory, number, offset, lost, kind)))
 }
 
 /// A segment that should be there.

@@ -18,12 +18,12 @@ use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexP
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
-use crate::reader::frames::{Frame, Frames, OpenFrame};
+use crate::reader::frames::{Frames, OpenFrame};
 use crate::reader::search::beyond;
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
-use crate::segment::check::Checked;
-use crate::segment::span::Span;
+use crate::segment::frame::{Checked, Frame};
+use crate::segment::span::{Span, Tip};
 
 /// How much of an unmapped segment is read at a time: a stretch, and the end of its last frame.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -46,14 +46,20 @@ pub(crate) struct Backward {
     frame: Option<OpenFrame>,
 }
 
-/// Between two stretches.
+/// Where a stretch ends, and the next one begins.
 #[derive(Clone, Copy, Debug)]
 struct Edge {
     offset: u64,
-    /// Chain value of the frame in front, where it is known.
+    /// The chain value of the frame before it, where that is known.
     chain: Option<u32>,
-    /// The number of the first entry behind.
+    /// The number of the first entry after it.
     next: Sequence,
+}
+
+impl From<Tip> for Edge {
+    fn from(tip: Tip) -> Edge {
+        Edge { offset: tip.offset, chain: Some(tip.chain), next: tip.next }
+    }
 }
 
 impl Backward {
@@ -69,7 +75,7 @@ impl Backward {
         let indexed = frames.reader.points.last().map_or(span.start.offset, |last| last.offset);
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
-        let until = Edge { offset: span.end.offset, chain: Some(span.end.chain), next: span.end.next };
+        let until = Edge::from(span.end);
         let (offsets, broken, frame) = (Vec::new(), None, None);
         let mut backward =
             Backward { frames, own_points, stretches: 0, until, whole, offsets, broken, frame };
@@ -140,28 +146,23 @@ impl Backward {
         while let Some(stretch) = self.stretches.checked_sub(1) {
             self.stretches = stretch;
             let start = match stretch.checked_sub(1).map(|at| self.points()[at]) {
-                None => {
-                    let start = self.frames.span.start;
-                    Edge { offset: start.offset, chain: Some(start.chain), next: start.next }
-                }
+                None => self.frames.span.start,
                 Some(point) => match self.frames.find(point.offset)? {
-                    Ok(found) if found.header.first == point.first => {
-                        Edge { offset: point.offset, chain: Some(found.header.previous), next: point.first }
-                    }
+                    Ok(frame) if frame.header.first == point.first => frame.before(),
                     // Whether the point is wrong or the frame is damaged, the walk from the point in front
                     // of it finds out.
                     _ => continue,
                 },
             };
             self.walk(segments, start, before)?;
-            self.until = start;
+            self.until = start.into();
             self.whole = true;
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn walk(&mut self, segments: &dyn SegmentSource, start: Edge, before: Sequence) -> Result<(), Error> {
+    fn walk(&mut self, segments: &dyn SegmentSource, start: Tip, before: Sequence) -> Result<(), Error> {
         let until = self.until;
         let mut tip = start;
         let mut last_first = start.next;
@@ -172,12 +173,12 @@ impl Backward {
                 let kind = DamageKind::Contradiction("frames follow a final SEAL");
                 return Err(self.frames.damaged(segments, tip.offset, lost, kind));
             }
-            let found = match self.frames.find(tip.offset)? {
-                Ok(found) => self.follows(&found, tip)?,
+            let next = match self.frames.find(tip.offset)? {
+                Ok(frame) => self.follows(&frame, tip)?.map(|(after, goes_on)| (frame, after, goes_on)),
                 Err(fault) => Err(fault),
             };
-            let (found, after, may_be_followed) = match found {
-                Ok(found) => found,
+            let (frame, after, may_be_followed) = match next {
+                Ok(next) => next,
                 Err(fault) => {
                     let kind = DamageKind::Frame(fault);
                     let rest = tip.offset + FRAME_ALIGN..until.offset;
@@ -185,25 +186,24 @@ impl Backward {
                     else {
                         return Err(self.frames.damaged(segments, tip.offset, lost, kind));
                     };
-                    let first = found.header.first;
-                    let lost = Lost::between(tip.next, first);
+                    let lost = Lost::between(tip.next, found.header.first);
                     self.broken = Some(self.frames.damaged(segments, tip.offset, lost, kind));
                     self.offsets.clear();
-                    tip = Edge { offset: found.offset, chain: None, next: first };
+                    tip = found.before();
                     continue;
                 }
             };
             goes_on = may_be_followed;
-            if found.header.kind == FrameKind::Data {
-                self.offsets.push(found.offset);
+            if frame.header.kind == FrameKind::Data {
+                self.offsets.push(frame.offset);
             }
-            last_first = found.header.first;
-            tip = Edge { offset: found.end, chain: Some(found.chain), next: after };
+            last_first = frame.header.first;
+            tip = after;
         }
         if tip.offset != until.offset {
             return Ok(());
         }
-        let chained = tip.chain.is_none() || until.chain.is_none() || tip.chain == until.chain;
+        let chained = until.chain.is_none_or(|chain| chain == tip.chain);
         if chained && until.offset == self.frames.span.end.offset {
             let contradiction = self.frames.span.contradiction(last_first, tip.next);
             return contradiction
@@ -216,16 +216,16 @@ impl Backward {
         Err(self.frames.damaged(segments, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 
-    /// Whether a frame is the one that has to stand at `tip`; the number behind it, and whether frames may follow.
-    fn follows(&mut self, found: &Frame, tip: Edge) -> Checked<(Frame, Sequence, bool)> {
-        let header = &found.header;
-        let follows = tip.chain.is_none_or(|chain| chain == header.previous) && header.first == tip.next;
-        let Some(after) = header.next_sequence().filter(|_| follows && found.end <= self.until.offset) else {
-            return Ok(Err(FrameFault::Order));
+    /// Where the log goes on after a frame, if that is the one that has to stand at `tip`; and whether frames may follow it.
+    fn follows(&mut self, frame: &Frame, tip: Tip) -> Checked<(Tip, bool)> {
+        let after = match tip.advance(frame) {
+            Ok(after) if after.offset <= self.until.offset => after,
+            _ => return Ok(Err(FrameFault::Order)),
         };
         // The tables of DATA frames are checked when their entries are wanted.
-        let checked = if header.kind == FrameKind::Data { Ok(true) } else { self.frames.check(found)? };
-        Ok(checked.map(|goes_on| (*found, after, goes_on)))
+        let checked =
+            if frame.header.kind == FrameKind::Data { Ok(true) } else { self.frames.check(frame)? };
+        Ok(checked.map(|goes_on| (after, goes_on)))
     }
 }
 

@@ -19,8 +19,6 @@ pub(crate) struct Forward {
     tip: Tip,
     /// The first number of the frame that ends at the tip, where it is known: not right after a jump.
     last_first: Option<Sequence>,
-    /// Whether the chain value of the tip is known: not right after a jump.
-    chained: bool,
     frame: Option<OpenFrame>,
 }
 
@@ -29,13 +27,7 @@ impl Forward {
     /// damage there does not keep a reader from what lies after it. Where the search finds none, begins at the index point.
     pub(crate) fn begin(segments: &dyn SegmentSource, span: Span, from: Sequence) -> Result<Forward, Error> {
         let frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
-        let mut reading = Forward {
-            frames,
-            tip: span.start,
-            last_first: Some(span.start.next),
-            chained: true,
-            frame: None,
-        };
+        let mut reading = Forward { frames, tip: span.start, last_first: Some(span.start.next), frame: None };
         let is_inside = span.start.next < from && from < span.end.next;
         // A place that cannot be read here is an error only when the walk from the index needs it.
         let arrived = if is_inside { place(segments, span, from).unwrap_or(None) } else { None };
@@ -50,7 +42,7 @@ impl Forward {
     }
 
     fn jump(&mut self, tip: Tip) {
-        (self.tip, self.last_first, self.chained) = (tip, None, false);
+        (self.tip, self.last_first) = (tip, None);
     }
 
     /// The part of the log that is read.
@@ -118,7 +110,7 @@ impl Forward {
             let Tip { offset: end, chain: end_chain, next: end_next } = self.frames.span.end;
             let all = Lost::between(next, end_next.max(next));
             if offset == end {
-                if self.chained && chain != end_chain {
+                if chain != end_chain {
                     let kind = DamageKind::Frame(FrameFault::Order);
                     return Err(self.frames.damaged(segments, offset, all, kind));
                 }
@@ -131,27 +123,21 @@ impl Forward {
             let bad = |fault| (offset, DamageKind::Frame(fault));
             let (bad_offset, kind) = match self.frames.find(offset)? {
                 Err(fault) => bad(fault),
-                Ok(found) => {
-                    let header = found.header;
-                    let follows = (!self.chained || header.previous == chain) && header.first == next;
-                    match (follows, header.next_sequence(), self.frames.check(&found)?) {
-                        (true, Some(after), Ok(goes_on)) => {
-                            self.tip = Tip { offset: found.end, chain: found.chain, next: after };
-                            self.last_first = Some(header.first);
-                            self.chained = true;
-                            if header.kind == FrameKind::Data {
-                                self.frame = Some(self.frames.entries(&found));
-                                return Ok(true);
-                            }
-                            if goes_on || found.end == end {
-                                continue;
-                            }
-                            (found.end, DamageKind::Contradiction("frames follow a final SEAL"))
+                Ok(frame) => match (self.tip.advance(&frame), self.frames.check(&frame)?) {
+                    (Ok(after), Ok(goes_on)) => {
+                        self.tip = after;
+                        self.last_first = Some(frame.header.first);
+                        if frame.header.kind == FrameKind::Data {
+                            self.frame = Some(self.frames.entries(&frame));
+                            return Ok(true);
                         }
-                        (true, Some(_), Err(fault)) => bad(fault),
-                        _ => bad(FrameFault::Order),
+                        if goes_on || frame.end == end {
+                            continue;
+                        }
+                        (frame.end, DamageKind::Contradiction("frames follow a final SEAL"))
                     }
-                }
+                    (Err(fault), _) | (_, Err(fault)) => bad(fault),
+                },
             };
             let rest = bad_offset + FRAME_ALIGN..end;
             let found = beyond(&mut self.frames, rest, next..end_next.max(next))?;
@@ -168,8 +154,7 @@ impl Forward {
             return Ok(None);
         };
         let point = points[at];
-        let leads_there =
-            matches!(self.frames.find(point.offset)?, Ok(found) if found.header.first == point.first);
-        Ok(leads_there.then_some(Tip { offset: point.offset, chain: 0, next: point.first }))
+        let frame = self.frames.find(point.offset)?.ok();
+        Ok(frame.map(|frame| frame.before()).filter(|tip| tip.next == point.first))
     }
 }

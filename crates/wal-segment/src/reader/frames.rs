@@ -13,8 +13,8 @@ use crate::reader::entry::Entry;
 use crate::reader::segments::bytes::{Backing, Bytes, Chunk, Source};
 use crate::reader::segments::reader::SegmentReader;
 use crate::reader::segments::source::SegmentSource;
-use crate::segment::check::Checked;
-use crate::segment::span::{Span, Tip};
+use crate::segment::frame::{Checked, Frame};
+use crate::segment::span::Span;
 use crate::segment::walk::{self, Stop};
 
 /// The frames of a span, by offset.
@@ -23,17 +23,6 @@ pub(crate) struct Frames {
     pub(crate) reader: Arc<SegmentReader>,
     pub(crate) source: Source,
     chunk_bytes: usize,
-}
-
-/// A frame that was found: its header is of this life and this place, and it ends inside the span.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    pub(crate) header: FrameHeader,
-    /// Its chain value.
-    pub(crate) chain: u32,
-    /// Where it begins and ends in its file.
-    pub(crate) offset: u64,
-    pub(crate) end: u64,
 }
 
 impl Frames {
@@ -59,56 +48,48 @@ impl Frames {
     /// The frame at `offset`, by its header alone.
     pub(crate) fn find(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
-        let header = match FrameHeader::decode(bytes, self.span.life, offset) {
-            Ok(header) => header,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let chain = bytes.first_chunk().map(FrameHeader::chain_value).expect("a header was just decoded");
-        let end = offset + header.layout(self.span.checksum).end;
-        if end > self.span.end.offset {
-            return Ok(Err(FrameFault::Short));
-        }
-        Ok(Ok(Frame { header, chain, offset, end }))
+        let decoded = Frame::decode(bytes, self.span.life, self.span.checksum, offset);
+        let end = self.span.end.offset;
+        Ok(decoded.and_then(|frame| if frame.end <= end { Ok(frame) } else { Err(FrameFault::Short) }))
     }
 
     /// All bytes of a frame. Memory for a large one is taken only when it is good, not when it says so.
-    pub(crate) fn bytes(&mut self, found: &Frame) -> Checked<&[u8]> {
-        let frame_bytes = found.end - found.offset;
+    pub(crate) fn bytes(&mut self, frame: &Frame) -> Checked<&[u8]> {
+        let frame_bytes = frame.end - frame.offset;
         if let Backing::File(file) = self.source.backing()
             && frame_bytes > self.chunk_bytes as u64
         {
-            let header = &found.header;
-            let tip = Tip { offset: found.offset, chain: header.previous, next: header.first };
-            let walked = walk::walk(file, self.span.life, self.span.checksum, tip, found.end)?;
+            let tip = frame.before();
+            let walked = walk::walk(file, self.span.life, self.span.checksum, tip, frame.end)?;
             if let Stop::Fault(fault) = walked.stop
                 && walked.tip == tip
             {
                 return Ok(Err(fault));
             }
         }
-        self.source.at(found.offset, frame_bytes).map(Ok)
+        self.source.at(frame.offset, frame_bytes).map(Ok)
     }
 
     /// Checks all of a frame but its payloads, which are checked as they are handed out. Tells whether frames may follow it.
-    pub(crate) fn check(&mut self, found: &Frame) -> Checked<bool> {
+    pub(crate) fn check(&mut self, frame: &Frame) -> Checked<bool> {
         let checksum = self.span.checksum;
-        let bytes = match self.bytes(found)? {
+        let bytes = match self.bytes(frame)? {
             Ok(bytes) => bytes,
             Err(fault) => return Ok(Err(fault)),
         };
-        Ok(match found.header.kind {
-            FrameKind::Data => DataFrame::decode(bytes, &found.header, checksum).map(|_| true),
-            FrameKind::Seal => Seal::decode(bytes, &found.header).map(|seal| seal.kind == SealKind::Close),
-            FrameKind::Extension(_) if found.header.vouches_for_body(bytes) => Ok(true),
+        Ok(match frame.header.kind {
+            FrameKind::Data => DataFrame::decode(bytes, &frame.header, checksum).map(|_| true),
+            FrameKind::Seal => Seal::decode(bytes, &frame.header).map(|seal| seal.kind == SealKind::Close),
+            FrameKind::Extension(_) if frame.header.vouches_for_body(bytes) => Ok(true),
             FrameKind::Extension(_) => Err(FrameFault::Table),
             FrameKind::Link => Err(FrameFault::Order),
         })
     }
 
     /// The entries of a DATA frame that [`Frames::check`] has just found good.
-    pub(crate) fn entries(&self, found: &Frame) -> OpenFrame {
-        let (bytes, at) = self.source.hold(found.offset);
-        OpenFrame::new(bytes, at, &found.header, self.span.checksum, found.offset)
+    pub(crate) fn entries(&self, frame: &Frame) -> OpenFrame {
+        let (bytes, at) = self.source.hold(frame.offset);
+        OpenFrame::new(bytes, at, &frame.header, self.span.checksum, frame.offset)
     }
 
     pub(crate) fn damaged(

@@ -17,9 +17,10 @@ use crate::files::names::segment_path;
 use crate::follow::tailer::explain;
 use crate::reader::entry::Entry;
 use crate::reader::forward::Forward;
-use crate::reader::frames::{Frame, Frames};
+use crate::reader::frames::Frames;
 use crate::reader::search::{CHUNK_BYTES, search};
 use crate::reader::segments::source::SegmentSource;
+use crate::segment::frame::Frame;
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 

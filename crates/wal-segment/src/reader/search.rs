@@ -25,8 +25,10 @@ use std::ops::Range;
 use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Sequence};
 
 use crate::error::Error;
-use crate::reader::frames::{Frame, Frames};
+use crate::reader::frames::Frames;
 use crate::reader::segments::source::SegmentSource;
+use crate::segment::frame::Frame;
+use crate::segment::genuine::genuine;
 use crate::segment::span::{Span, Tip};
 
 /// How much of an unmapped segment is read at a time.
@@ -40,9 +42,6 @@ const MIN_SCAN_BYTES: u64 = 4 << 10;
 const MAX_SCAN_BYTES: u64 = 64 << 10;
 /// How often a guess is made before the rest is walked.
 const GUESSES: u32 = 16;
-/// Frames begin at multiples of this.
-const STEP: usize = 8;
-const _: () = assert!(STEP as u64 == FRAME_ALIGN);
 
 /// Where the frame begins that holds the number, or else the last whole one before it. Frames before that are not read.
 pub(crate) fn place(
@@ -53,7 +52,7 @@ pub(crate) fn place(
     let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
     let found = search(&mut frames, sequence);
     segments.put_back(frames.source.into_chunk());
-    Ok(found?.map(|found| Tip { offset: found.offset, chain: 0, next: found.header.first }))
+    Ok(found?.map(|frame| frame.before()))
 }
 
 /// The frame that holds the number, or else the last whole one before it that the search has come to.
@@ -82,18 +81,15 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
     let mut guesses = 0;
     let mut slack = 0;
     loop {
-        let Some(next) = low.header.next_sequence() else { return Ok(None) };
-        if sequence < next {
-            return Ok(Some(low));
-        }
-        if low.end >= high.0 || next >= high.1 {
+        let Some(tip) = low.after() else { return Ok(None) };
+        let next = tip.next;
+        if sequence < next || low.end >= high.0 || next >= high.1 {
             return Ok(Some(low));
         }
         let guess = share(low.end..high.0, sequence.distance_from(next), high.1.distance_from(next));
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
-            let tip = Tip { offset: low.end, chain: low.chain, next };
             let Some(further) = following(frames, tip, high, sequence)? else { return Ok(Some(low)) };
             low = further;
             continue;
@@ -145,14 +141,13 @@ fn following(
 
 /// The next DATA frame after `tip`, if it follows: SEALs of a close, and extension frames, may stand before it.
 fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Frame>, Error> {
-    while let Ok(found) = frames.find(tip.offset)? {
-        if found.header.previous != tip.chain || found.header.first != tip.next {
-            break;
+    while let Ok(frame) = frames.find(tip.offset)?
+        && let Ok(after) = tip.advance(&frame)
+    {
+        if frame.header.kind == FrameKind::Data {
+            return Ok(Some(frame));
         }
-        if found.header.kind == FrameKind::Data {
-            return Ok(Some(found));
-        }
-        (tip.offset, tip.chain) = (found.end, found.chain);
+        tip = after;
     }
     Ok(None)
 }
@@ -202,10 +197,9 @@ fn is_followed(frames: &mut Frames, found: &Frame) -> Result<bool, Error> {
     if found.end == end.offset {
         return Ok(found.chain == end.chain);
     }
-    let behind = frames.find(found.end)?;
-    Ok(behind.is_ok_and(|behind| {
-        behind.header.previous == found.chain && Some(behind.header.first) == found.header.next_sequence()
-    }))
+    let Some(tip) = found.after() else { return Ok(false) };
+    let next = frames.find(found.end)?;
+    Ok(next.is_ok_and(|next| tip.advance(&next).is_ok()))
 }
 
 /// The first place in `offsets` that holds what looks like the header of such a frame.
@@ -218,22 +212,10 @@ fn header_in(
     let wanted = offsets.end.saturating_sub(offsets.start);
     let bytes = frames.source.at(offsets.start, wanted)?;
     let bytes = &bytes[..bytes.len().min(usize::try_from(wanted).unwrap_or(usize::MAX))];
-    for (place, header) in (offsets.start..).step_by(STEP).zip(places(bytes)) {
-        // Nearly every place is dismissed by its number, without a checksum.
-        if !FrameHeader::claimed_first(header).is_some_and(|first| numbers.contains(&first)) {
-            continue;
-        }
-        let chain = FrameHeader::chain_value(header);
-        let Ok(header) = FrameHeader::decode(header, span.life, place) else { continue };
-        let end = place + header.layout(span.checksum).end;
-        if end <= span.end.offset {
-            return Ok(Some(Frame { header, chain, offset: place, end }));
-        }
-    }
-    Ok(None)
-}
-
-/// Every place in `bytes` where a frame could begin, as far as its header fits.
-fn places(bytes: &[u8]) -> impl Iterator<Item = &[u8; FRAME_HEADER_BYTES]> {
-    (0..bytes.len()).step_by(STEP).map_while(|at| bytes[at..].first_chunk())
+    // Nearly every place is dismissed by its number, without a checksum.
+    let may_be = |header: &[u8; FRAME_HEADER_BYTES]| {
+        FrameHeader::claimed_first(header).is_some_and(|first| numbers.contains(&first))
+    };
+    let mut found = genuine(bytes, offsets.start, span.life, span.checksum, may_be);
+    Ok(found.find(|frame| frame.end <= span.end.offset))
 }

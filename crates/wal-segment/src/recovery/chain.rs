@@ -64,7 +64,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
         {
             chain.oversized.push(number);
         }
-        let span = stated_span(&linked, &current.link, open_span(&linked));
+        let span = stated_span(&current.link, open_span(&linked));
         if let Some(Contradicted { damage, end }) = contradicted(&linked, &span) {
             (chain.broken, chain.sound) = (Some(damage), Some((linked, end)));
             break;
@@ -77,8 +77,8 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
     Ok(chain)
 }
 
-/// The segment before `current`, as its LINK names it.
-fn before(
+/// One step back along the LINKs: the segment before `current`, as its LINK names it; or why there is no such segment.
+pub(crate) fn before(
     site: Site<'_>,
     current: &Linked,
     predecessor: Predecessor,
@@ -97,14 +97,10 @@ fn before(
     if number >= current.header.life.segment || number < site.anchor.first_segment {
         return Ok(Err(lie("a LINK names a segment that cannot come before it")));
     }
-    let linked = match site.inspect(number)? {
-        None => return Ok(Err(damage(0, DamageKind::Missing))),
-        Some(Inspected::Linked(linked)) => linked,
-        Some(Inspected::Alien(kind)) => return Ok(Err(damage(0, kind))),
-        Some(Inspected::Unlinked(unlinked)) => {
-            let (offset, kind) = unlinked.damage();
-            return Ok(Err(damage(offset, kind)));
-        }
+    let found = site.inspect(number)?.map_or(Err((0, DamageKind::Missing)), Inspected::linked);
+    let linked = match found {
+        Ok(linked) => linked,
+        Err((offset, kind)) => return Ok(Err(damage(offset, kind))),
     };
     let expected = predecessor.end_offset;
     if linked.file_bytes < expected {

@@ -4,11 +4,14 @@
 //! beyond the end of the walk, and is genuine, proves that what it states was on the device once, and
 //! that its absence is damage and not an interrupted write.
 
-use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, SegmentHeader, Sequence};
+use std::ops::ControlFlow;
+
+use wal_format::{SegmentHeader, Sequence};
 
 use crate::error::Error;
 use crate::files::named::Named;
 use crate::files::window::Window;
+use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
 /// What was found at and behind the end of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,45 +41,19 @@ pub(crate) fn search(
 ) -> Result<Evidence, Error> {
     let mut window = Window::new(file, limit);
     let mut evidence = Evidence::default();
-    let mut offset = from_offset;
-    while offset < limit {
-        let bytes = window.bytes_at(offset, PIECE_BYTES)?;
-        if bytes.is_empty() {
-            break;
-        }
+    for_each_piece(&mut window, from_offset, |bytes, offset| {
         evidence.written |= !bytes.iter().all(|&byte| byte == 0);
-        let places = (bytes.len() + 1).saturating_sub(FRAME_HEADER_BYTES);
-        for at in (0..places).step_by(STEP) {
-            // The byte of the kind is zero in blank space, and the checksum need not be computed.
-            if bytes[at + KIND_BYTE] == 0 {
-                continue;
-            }
-            let place = offset + at as u64;
-            let Ok(frame) = FrameHeader::decode(&bytes[at..], header.life, place) else { continue };
-            let end = place + frame.layout(header.checksum).end;
-            evidence.genuine_end = evidence.genuine_end.max(Some(end.min(limit)));
-            let fits_between = (place - from_offset) / FRAME_ALIGN;
-            let plausible = expected.is_none_or(|expected| {
-                frame.first >= expected && frame.first.distance_from(expected) <= fits_between
-            });
-            if end <= limit && plausible {
-                evidence.durable_offset = evidence.durable_offset.max(Some(frame.durable_offset));
-                if place > from_offset {
-                    evidence.resumes_at.get_or_insert(frame.first);
+        for frame in genuine(bytes, offset, header.life, header.checksum, |_| true) {
+            evidence.genuine_end = evidence.genuine_end.max(Some(frame.end.min(limit)));
+            let plausible = expected.is_none_or(|expected| fits_after(&frame, expected, from_offset));
+            if frame.end <= limit && plausible {
+                evidence.durable_offset = evidence.durable_offset.max(Some(frame.header.durable_offset));
+                if frame.offset > from_offset {
+                    evidence.resumes_at.get_or_insert(frame.header.first);
                 }
             }
         }
-        if (bytes.len() as u64) < PIECE_BYTES as u64 {
-            break;
-        }
-        // The last places of a piece had no room for a header: the next piece begins with them.
-        offset += (PIECE_BYTES - FRAME_HEADER_BYTES) as u64 + FRAME_ALIGN;
-    }
+        ControlFlow::<()>::Continue(())
+    })?;
     Ok(evidence)
 }
-
-/// Where the kind stands in a frame header.
-const KIND_BYTE: usize = 15;
-const PIECE_BYTES: usize = 64 << 10;
-const STEP: usize = 8;
-const _: () = assert!(STEP as u64 == FRAME_ALIGN && (PIECE_BYTES - FRAME_HEADER_BYTES).is_multiple_of(STEP));

@@ -1,13 +1,12 @@
 //! The highest linked segment: where its frames end, and what lies behind.
 
-use wal_format::{
-    Anchor, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, Sequence,
-};
+use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, Sequence};
 
-use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::window::Window;
 use crate::recovery::evidence::{self, Evidence};
 use crate::recovery::settle::Purpose;
+use crate::segment::frame::Frame;
 use crate::segment::head::Linked;
 use crate::segment::span::Tip;
 use crate::segment::walk::{self, Stop, Walked};
@@ -89,7 +88,7 @@ impl LastSegment {
             }
             Stop::Fault(fault) => (to_next_frame, DamageKind::Frame(fault)),
         };
-        Damage { file: last.file.path.to_path_buf(), offset, sequences: Some(sequences), kind }
+        last.file.damage(offset, Some(sequences), kind)
     }
 }
 
@@ -128,13 +127,9 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
 
 /// The SEAL at this offset, checked like any, by a walk that begins where it stands.
 fn seal_at(last: &Linked, offset: u64) -> Result<Option<Walked>, Error> {
-    let mut bytes = [0; FRAME_HEADER_BYTES];
-    let read = last.file.read_at(&mut bytes, offset);
-    let read = read.place(Operation::Read, || last.file.path.to_path_buf(), Some(offset))?;
-    let Ok(seal) = FrameHeader::decode(&bytes[..read], last.header.life, offset) else { return Ok(None) };
-    let start = Tip { offset, chain: seal.previous, next: seal.first };
-    let end = offset + seal.layout(last.header.checksum).end;
-    let walked = walk_linked(last, start, end.min(last.file_bytes))?;
+    let Linked { file, header, .. } = last;
+    let Ok(seal) = Frame::read(file, header.life, header.checksum, offset)? else { return Ok(None) };
+    let walked = walk_linked(last, seal.before(), seal.end.min(last.file_bytes))?;
     Ok(Some(walked).filter(|walked| walked.ends_with_seal(|seal| seal.offset == offset)))
 }
 
@@ -158,9 +153,9 @@ pub(crate) fn number_between(
     let mut at = offset;
     while at < until {
         let bytes = window.bytes_at(at, FRAME_HEADER_BYTES)?;
-        let Ok(frame) = FrameHeader::decode(bytes, last.header.life, at) else { break };
-        number = frame.next_sequence().unwrap_or(number);
-        at += frame.layout(last.header.checksum).end;
+        let Ok(frame) = Frame::decode(bytes, last.header.life, last.header.checksum, at) else { break };
+        number = frame.after().map_or(number, |after| after.next);
+        at = frame.end;
     }
     Ok(number)
 }

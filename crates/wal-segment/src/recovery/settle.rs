@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use crate::error::{Error, Operation, Place};
+use crate::error::Error;
 use crate::files::named::Named;
 use crate::io::{Access, Residency};
 use crate::rules::{Rule, Rules};
@@ -70,7 +70,7 @@ impl Settling {
             return Ok(());
         }
         file.sync()?;
-        let found = file.drop_cache().place(Operation::DropCache, || file.path.to_path_buf(), None)?;
+        let found = file.drop_cache()?;
         if found == Residency::Resident || self.worst.get() == Residency::Dropped {
             self.worst.set(found);
         }
@@ -89,8 +89,7 @@ impl Settling {
         while offset < to {
             let wanted = REWRITE_BYTES.min(to - offset);
             buffer.resize(usize::try_from(wanted).map_err(|_| Error::OutOfNumbers)?, 0);
-            let read = file.read_at(&mut buffer, offset);
-            let read = read.place(Operation::Read, || file.path.to_path_buf(), Some(offset))?;
+            let read = file.read_at(&mut buffer, offset)?;
             if read == 0 {
                 break;
             }

@@ -15,6 +15,8 @@ use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link};
 
 use crate::error::Damage;
 use crate::files::named::Named;
+use crate::segment::frame::Frame;
+use crate::segment::genuine::genuine;
 use crate::segment::head::Linked;
 use crate::segment::span::{Span, Tip, may_cut_inside};
 
@@ -26,11 +28,11 @@ pub(crate) struct Contradicted {
     pub(crate) end: Tip,
 }
 
-/// The span of the segment `before`, as the LINK of the next one states its end.
-pub(crate) fn stated_span(before: &Linked, link: &Link, unended: Span) -> Span {
-    let (end_offset, seal_offset) = link
-        .predecessor
-        .map_or((before.start.offset, None), |predecessor| (predecessor.end_offset, predecessor.seal_offset));
+/// The span of a segment, as the LINK of the next one states its end.
+pub(crate) fn stated_span(link: &Link, unended: Span) -> Span {
+    let (end_offset, seal_offset) = link.predecessor.map_or((unended.start.offset, None), |predecessor| {
+        (predecessor.end_offset, predecessor.seal_offset)
+    });
     let end = Tip { offset: end_offset, chain: link.chain, next: link.next };
     Span { end, seal_offset, cut_inside: may_cut_inside(link), ..unended }
 }
@@ -41,12 +43,11 @@ pub(crate) fn contradicted(before: &Linked, span: &Span) -> Option<Contradicted>
     let (first, next) = if stated.offset == span.start.offset {
         (stated.chain == span.start.chain).then_some((span.start.next, span.start.next))?
     } else {
-        let (_, frame) = last_frame(&before.file, span)?;
-        (frame.first, frame.next_sequence()?)
+        let frame = last_frame(&before.file, span)?;
+        (frame.header.first, frame.after()?.next)
     };
     let (lost, kind) = span.contradiction(first, next)?;
-    let file = before.file.path.to_path_buf();
-    let damage = Damage { file, offset: stated.offset, sequences: Some(lost), kind };
+    let damage = before.file.damage(stated.offset, Some(lost), kind);
     Some(Contradicted { damage, end: Tip { next, ..stated } })
 }
 
@@ -54,22 +55,23 @@ pub(crate) fn contradicted(before: &Linked, span: &Span) -> Option<Contradicted>
 const SEARCHED_BYTES: u64 = 1 << 20;
 const FIRST_PIECE_BYTES: u64 = 4 << 10;
 const PIECE_GROWTH: u64 = 4;
-const STEP: usize = 8;
-const _: () = assert!(STEP as u64 == FRAME_ALIGN && FIRST_PIECE_BYTES.is_multiple_of(FRAME_ALIGN));
+const _: () = assert!(FIRST_PIECE_BYTES.is_multiple_of(FRAME_ALIGN));
 
-/// Where the frame begins that ends with the span, and its header, if that is genuine and near.
-pub(crate) fn last_frame(file: &Named, span: &Span) -> Option<(u64, FrameHeader)> {
+/// The frame that ends with the span, if its header is genuine and near.
+pub(crate) fn last_frame(file: &Named, span: &Span) -> Option<Frame> {
     let end_offset = span.end.offset;
     if !end_offset.is_multiple_of(FRAME_ALIGN) {
         return None;
     }
-    let mut header = [0; FRAME_HEADER_BYTES];
+    let ends_there = |frame: &Frame| {
+        frame.end == end_offset && frame.chain == span.end.chain && frame.header.kind != FrameKind::Link
+    };
     if let Some(offset) = span.seal_offset
         && (span.start.offset..end_offset).contains(&offset)
-        && let Ok(FRAME_HEADER_BYTES) = file.read_at(&mut header, offset)
-        && let Some(seal) = ends_there(&header, span, offset)
+        && let Ok(Ok(seal)) = Frame::read(file, span.life, span.checksum, offset)
+        && ends_there(&seal)
     {
-        return Some((offset, seal));
+        return Some(seal);
     }
     let lowest = span.start.offset.max(end_offset.saturating_sub(SEARCHED_BYTES));
     let (mut until, mut piece_bytes) = (end_offset, FIRST_PIECE_BYTES);
@@ -81,26 +83,14 @@ pub(crate) fn last_frame(file: &Named, span: &Span) -> Option<(u64, FrameHeader)
         bytes.clear();
         bytes.resize(usize::try_from(to - from).ok()?, 0);
         let read = file.read_at(&mut bytes, from).ok()?;
-        let places = usize::try_from(until - from).ok()?.min(read);
-        for at in (0..places).step_by(STEP).rev() {
-            let Some(header) = bytes[at..read].first_chunk() else { continue };
-            let offset = from + at as u64;
-            if let Some(frame) = ends_there(header, span, offset) {
-                return Some((offset, frame));
-            }
+        // Nearly every place is dismissed by the chain value, without a checksum.
+        let names_end =
+            |header: &[u8; FRAME_HEADER_BYTES]| FrameHeader::chain_value(header) == span.end.chain;
+        let mut frames = genuine(&bytes[..read], from, span.life, span.checksum, names_end).rev();
+        if let Some(frame) = frames.find(ends_there) {
+            return Some(frame);
         }
         (until, piece_bytes) = (from, PIECE_GROWTH * piece_bytes);
     }
     None
-}
-
-/// The header at `offset`, if it is genuine, has the chain value that the LINK names, and its frame ends with the span.
-fn ends_there(header: &[u8; FRAME_HEADER_BYTES], span: &Span, offset: u64) -> Option<FrameHeader> {
-    // Nearly every place is dismissed by this, without a checksum.
-    if FrameHeader::chain_value(header) != span.end.chain {
-        return None;
-    }
-    let frame = FrameHeader::decode(header, span.life, offset).ok()?;
-    let ends = offset + frame.layout(span.checksum).end == span.end.offset;
-    (ends && frame.kind != FrameKind::Link).then_some(frame)
 }

@@ -11,9 +11,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use wal_format::{
-    ANCHOR_FILE, Anchor, ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, HeaderFault,
-    LINK_FRAME_BYTES, Life, Link, LogId, MAX_SEGMENT_BYTES, SegmentHeader, SegmentName, SegmentNumber,
-    Sequence,
+    ANCHOR_FILE, Anchor, ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, HeaderFault, Life, Link, LogId,
+    MAX_SEGMENT_BYTES, SegmentName, SegmentNumber, Sequence,
 };
 
 use super::scan::Scan;
@@ -25,6 +24,7 @@ use crate::files::names::{Catalog, segment_path};
 use crate::files::window::Window;
 use crate::io::{Access, Directory, FileKind};
 use crate::rules::Rules;
+use crate::segment::head::{HEAD_BYTES, Head};
 
 /// One file and how to read it.
 #[derive(Clone, Debug)]
@@ -141,10 +141,8 @@ fn read_head(
     };
     let file_bytes = file_bytes.min(MAX_SEGMENT_BYTES);
     let mut window = Window::tolerant(&file, file_bytes);
-    let head = window.bytes_at(0, HEAD_BYTES).unwrap_or_default();
-    let at = |offset: u64| head.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
-    let headers = [0, HEADER_COPY_OFFSET].map(|offset| (offset, SegmentHeader::decode(at(offset))));
-    for (offset, header) in headers {
+    let head = Head::decode(window.bytes_at(0, HEAD_BYTES).unwrap_or_default());
+    for (offset, header) in head.copies() {
         match header {
             Err(fault) => summary.damages.push(damage(offset, DamageKind::Header(fault))),
             Ok(header) if header.life.segment != number => {
@@ -153,18 +151,17 @@ fn read_head(
             Ok(_) => {}
         }
     }
-    let first_frame = at(FIRST_FRAME_OFFSET);
-    let linked = |life| Link::decode(first_frame, life);
-    let valid = || headers.iter().filter_map(|(_, header)| header.as_ref().ok());
-    let header = valid().find(|header| linked(header.life).is_ok()).or_else(|| valid().next()).copied();
+    let header = head.valid().find(|header| head.link(header.life).is_ok()).or_else(|| head.valid().next());
     let Some((log, life, checksum)) = header
         .map(|header| (Some(header.log), header.life, header.checksum))
         .or_else(|| named_by_anchor(&file, file_bytes, number, anchor))
     else {
         let why = Aside::NoHeader;
         // Nothing was ever written to it, or nothing of that has survived.
-        let blank =
-            headers.iter().all(|(_, header)| matches!(header, Err(HeaderFault::Blank | HeaderFault::Short)));
+        let blank = head
+            .copies()
+            .iter()
+            .all(|(_, header)| matches!(header, Err(HeaderFault::Blank | HeaderFault::Short)));
         if blank && window.bytes_at(FIRST_FRAME_OFFSET, 1).is_ok_and(|bytes| bytes == [0] || bytes.is_empty())
         {
             summary.damages.retain(|damage| damage.file != path);
@@ -172,7 +169,7 @@ fn read_head(
         summary.aside.push(SetAside { file: path, offset: 0, why });
         return None;
     };
-    let link = linked(life);
+    let link = head.link(life);
     match (window.take_hole(), link) {
         (Some(hole), _) => summary.damages.push(damage(hole, DamageKind::Unreadable)),
         (None, Err(fault)) if fault != FrameFault::Blank => {
@@ -182,9 +179,6 @@ fn read_head(
     }
     Some(CopyFile { name, path, life, checksum, file_bytes, log, link: link.ok().map(|(link, _)| link) })
 }
-
-const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
-const _: () = assert!((HEAD_BYTES - LINK_FRAME_BYTES) as u64 == FIRST_FRAME_OFFSET);
 
 /// The life of the active segment is in the anchor too. Its checksum is not: that with which its first frame
 /// verifies.

@@ -9,6 +9,8 @@
 //! checksum is masked with this life, this segment and this offset, so neither an earlier life of the file nor a
 //! payload that holds the bytes of a frame passes for one.
 
+use std::ops::ControlFlow;
+
 use wal_format::{
     ChecksumKind, Digest, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader,
     FrameKind, Life, Sequence, TableEntry,
@@ -18,6 +20,8 @@ use crate::error::{DamageKind, Error};
 use crate::files::named::Named;
 use crate::files::window::Window;
 use crate::segment::check::FrameCheck;
+use crate::segment::frame::{Checked, Frame};
+use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
 /// An entry that verifies.
 #[derive(Debug)]
@@ -116,7 +120,7 @@ impl Scan {
     /// The number that the first genuine frame bears, wherever it stands.
     pub(super) fn first_number(&mut self) -> Result<Option<Sequence>, Error> {
         let at = self.search(self.tip)?;
-        Ok(self.header_at(at)?.ok().map(|header| header.first))
+        Ok(self.frame_at(at)?.ok().map(|frame| frame.header.first))
     }
 
     /// Whether a genuine frame stands at or behind `offset`.
@@ -129,15 +133,15 @@ impl Scan {
     fn open_frame(&mut self) -> Result<bool, Error> {
         while self.tip < self.limit {
             let offset = self.tip;
-            let header = match self.header_at(offset)? {
-                Ok(header) => header,
+            let frame = match self.frame_at(offset)? {
+                Ok(frame) => frame,
                 Err(fault) => {
                     self.note(offset, fault);
                     self.tip = self.search(offset + FRAME_ALIGN)?;
                     continue;
                 }
             };
-            let end = offset + header.layout(self.check.checksum).end;
+            let (header, end) = (frame.header, frame.end);
             let next = header.next_sequence().unwrap_or(Sequence::MAX);
             self.reaches = self.reaches.max(Some(next));
             if end > self.limit {
@@ -150,9 +154,9 @@ impl Scan {
             if header.kind != FrameKind::Data {
                 continue;
             }
-            let checked = self.check.check_data(&header, offset)?;
+            let checked = self.check.check_data(&frame)?;
             // The table vouches for each payload by itself, whatever is wrong with another one.
-            if checked.is_err() && self.check.check_table(&header, offset)?.is_err() {
+            if checked.is_err() && self.check.check_table(&frame)?.is_err() {
                 self.note(offset, FrameFault::Table);
                 continue;
             }
@@ -207,42 +211,25 @@ impl Scan {
         Ok((digest.finish() == row.digest).then_some(payload))
     }
 
-    /// The header at `offset`, if it is genuine and its number is possible there.
-    fn header_at(&mut self, offset: u64) -> Result<Result<FrameHeader, FrameFault>, Error> {
+    /// The frame at `offset`, if its header is genuine and its number is possible there.
+    fn frame_at(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
-        let decoded = FrameHeader::decode(bytes, self.life, offset);
+        let decoded = Frame::decode(bytes, self.life, self.check.checksum, offset);
         let expected = self.expected;
-        Ok(decoded.and_then(|header| {
-            let possible = is_possible(&header, offset, expected);
-            if possible { Ok(header) } else { Err(FrameFault::Order) }
-        }))
+        Ok(decoded.and_then(|frame| is_possible(&frame, expected).then_some(frame).ok_or(FrameFault::Order)))
     }
 
     /// The next place at or behind `from` where a frame begins; the limit when there is none.
     fn search(&mut self, from: u64) -> Result<u64, Error> {
-        let mut offset = from;
-        while offset < self.limit {
-            let (life, expected) = (self.life, self.expected);
-            let bytes = self.check.frames_window.bytes_at(offset, PIECE_BYTES)?;
-            let places = (bytes.len() + 1).saturating_sub(FRAME_HEADER_BYTES);
-            for at in (0..places).step_by(STEP) {
-                // The byte of the kind is zero in blank space, and the checksum need not be computed.
-                if bytes[at + KIND_BYTE] == 0 {
-                    continue;
-                }
-                let place = offset + at as u64;
-                let decoded = FrameHeader::decode(&bytes[at..], life, place);
-                if decoded.is_ok_and(|header| is_possible(&header, place, expected)) {
-                    return Ok(place);
-                }
+        let (life, checksum, expected) = (self.life, self.check.checksum, self.expected);
+        let found = for_each_piece(&mut self.check.frames_window, from, |bytes, offset| {
+            let mut frames = genuine(bytes, offset, life, checksum, |_| true);
+            match frames.find(|frame| is_possible(frame, expected)) {
+                Some(frame) => ControlFlow::Break(frame.offset),
+                None => ControlFlow::Continue(()),
             }
-            if bytes.len() < PIECE_BYTES {
-                break;
-            }
-            // The last places of a piece had no room for a header: the next piece begins with them.
-            offset += (PIECE_BYTES - FRAME_HEADER_BYTES) as u64 + FRAME_ALIGN;
-        }
-        Ok(self.limit)
+        })?;
+        Ok(found.unwrap_or(self.limit))
     }
 
     /// Blank space is no fault by itself: it may be the end.
@@ -251,16 +238,7 @@ impl Scan {
     }
 }
 
-/// Whether so many entries fit in front of it: each takes at least 8 bytes.
-fn is_possible(header: &FrameHeader, offset: u64, expected: Option<(Sequence, u64)>) -> bool {
-    expected.is_none_or(|(expected, since)| {
-        let fits_between = offset.saturating_sub(since) / FRAME_ALIGN;
-        header.first >= expected && header.first.distance_from(expected) <= fits_between
-    })
+/// Whether its number is possible there, as far as is known.
+fn is_possible(frame: &Frame, expected: Option<(Sequence, u64)>) -> bool {
+    expected.is_none_or(|(expected, since)| fits_after(frame, expected, since))
 }
-
-/// Where the kind stands in a frame header.
-const KIND_BYTE: usize = 15;
-const PIECE_BYTES: usize = 64 << 10;
-const STEP: usize = 8;
-const _: () = assert!(STEP as u64 == FRAME_ALIGN && (PIECE_BYTES - FRAME_HEADER_BYTES).is_multiple_of(STEP));

@@ -1,13 +1,15 @@
 //! Checks what stands behind a frame's header, in bounded memory: a large frame goes piece by piece.
 
 use wal_format::{
-    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, FrameHeader, INDEX_POINT_BYTES,
-    SEAL_FIXED_BYTES, Seal, SealIndex, SealKind, TableEntry,
+    ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, INDEX_POINT_BYTES, SEAL_FIXED_BYTES,
+    Seal, SealIndex, SealKind, TableEntry,
 };
 
 use crate::error::Error;
 use crate::files::window::Window;
+use crate::segment::frame::{Checked, Frame};
 use crate::segment::index::SealSeen;
+
 /// The bytes of one segment, and how its payloads are checked.
 pub(crate) struct FrameCheck {
     pub(crate) checksum: ChecksumKind,
@@ -16,9 +18,6 @@ pub(crate) struct FrameCheck {
     pub(crate) payload_window: Window,
 }
 
-/// A value, or what is wrong with the bytes; or why they could not be had.
-pub(crate) type Checked<T> = Result<Result<T, FrameFault>, Error>;
-
 impl FrameCheck {
     /// Two windows on the same file.
     pub(crate) fn new(checksum: ChecksumKind, frames_window: Window, payload_window: Window) -> FrameCheck {
@@ -26,23 +25,23 @@ impl FrameCheck {
     }
 
     /// Most frames fit the window and are checked where they lie; a larger one goes piece by piece.
-    pub(crate) fn check_data(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
-        let frame_bytes = usize::try_from(frame.layout(self.checksum).end).unwrap_or(usize::MAX);
-        let bytes = self.frames_window.bytes_at(offset, frame_bytes)?;
+    pub(crate) fn check_data(&mut self, frame: &Frame) -> Checked<()> {
+        let frame_bytes = usize::try_from(frame.end - frame.offset).unwrap_or(usize::MAX);
+        let bytes = self.frames_window.bytes_at(frame.offset, frame_bytes)?;
         if bytes.len() == frame_bytes {
-            let decoded = DataFrame::decode(bytes, frame, self.checksum);
+            let decoded = DataFrame::decode(bytes, &frame.header, self.checksum);
             return Ok(decoded.and_then(|data| data.entries().try_for_each(|entry| entry.map(|_| ()))));
         }
-        match self.check_table(frame, offset)? {
-            Ok(()) => self.check_payloads(frame, offset),
+        match self.check_table(frame)? {
+            Ok(()) => self.check_payloads(frame),
             Err(fault) => Ok(Err(fault)),
         }
     }
 
-    pub(crate) fn check_table(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
+    pub(crate) fn check_table(&mut self, frame: &Frame) -> Checked<()> {
         let row_bytes = TableEntry::bytes(self.checksum);
-        let mut at = offset + FRAME_HEADER_BYTES as u64;
-        let mut left = frame.entries as usize * row_bytes;
+        let mut at = frame.offset + FRAME_HEADER_BYTES as u64;
+        let mut left = frame.header.entries as usize * row_bytes;
         let mut crc = Digest::new(ChecksumKind::Crc32);
         let mut sum = 0_u64;
         while left > 0 {
@@ -58,16 +57,17 @@ impl FrameCheck {
             at += piece.len() as u64;
             left -= piece.len();
         }
-        let matches = crc.finish() == u64::from(frame.table_crc) && sum == u64::from(frame.payload_bytes);
+        let matches =
+            crc.finish() == u64::from(frame.header.table_crc) && sum == u64::from(frame.header.payload_bytes);
         Ok(if matches { Ok(()) } else { Err(FrameFault::Table) })
     }
 
-    fn check_payloads(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
-        let layout = frame.layout(self.checksum);
+    fn check_payloads(&mut self, frame: &Frame) -> Checked<()> {
+        let layout = frame.header.layout(self.checksum);
         let row_bytes = TableEntry::bytes(self.checksum);
-        let mut row_at = offset + FRAME_HEADER_BYTES as u64;
-        let mut at = offset + layout.payload_start;
-        for entry in 0..frame.entries {
+        let mut row_at = frame.offset + FRAME_HEADER_BYTES as u64;
+        let mut at = frame.offset + layout.payload_start;
+        for entry in 0..frame.header.entries {
             let row = self.frames_window.bytes_at(row_at, row_bytes)?;
             if row.len() < row_bytes {
                 return Ok(Err(FrameFault::Short));
@@ -95,13 +95,13 @@ impl FrameCheck {
     }
 
     /// Checks the fixed part of a SEAL, and tells what is in it. A bad index or section is no fault.
-    pub(crate) fn check_seal(&mut self, frame: &FrameHeader, offset: u64) -> Checked<SealSeen> {
+    pub(crate) fn check_seal(&mut self, frame: &Frame) -> Checked<SealSeen> {
         let fixed = FRAME_HEADER_BYTES + SEAL_FIXED_BYTES;
-        let seal = match Seal::decode(self.frames_window.bytes_at(offset, fixed)?, frame) {
+        let seal = match Seal::decode(self.frames_window.bytes_at(frame.offset, fixed)?, &frame.header) {
             Ok(seal) => seal,
             Err(fault) => return Ok(Err(fault)),
         };
-        let index_offset = offset + fixed as u64;
+        let index_offset = frame.offset + fixed as u64;
         let index_crc = self.crc(index_offset, seal.index_bytes())?;
         let last = index_offset + seal.points_bytes() as u64;
         let last_point = match seal.points() {
@@ -112,8 +112,8 @@ impl FrameCheck {
         };
         let is_good = index_crc == Some(seal.index_crc()) && last_point.is_some() == (seal.points() > 0);
         Ok(Ok(SealSeen {
-            offset,
-            end: offset + frame.layout(self.checksum).end,
+            offset: frame.offset,
+            end: frame.end,
             is_final: seal.kind == SealKind::Final,
             index_is_good: is_good,
             previous: seal.previous,
@@ -122,10 +122,10 @@ impl FrameCheck {
     }
 
     /// Checks the body of a frame that is passed over.
-    pub(crate) fn check_body(&mut self, frame: &FrameHeader, offset: u64) -> Checked<()> {
-        let body_offset = offset + FRAME_HEADER_BYTES as u64;
-        let crc = self.crc(body_offset, frame.payload_bytes as usize)?;
-        Ok(if crc == Some(frame.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
+    pub(crate) fn check_body(&mut self, frame: &Frame) -> Checked<()> {
+        let body_offset = frame.offset + FRAME_HEADER_BYTES as u64;
+        let crc = self.crc(body_offset, frame.header.payload_bytes as usize)?;
+        Ok(if crc == Some(frame.header.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
     }
 
     /// The CRC-32 of some bytes, piece by piece; none when the file ends among them.

@@ -2,13 +2,13 @@
 
 use std::io::ErrorKind;
 
-use wal_format::{HEADER_COPY_OFFSET, SegmentName};
+use wal_format::SegmentName;
 
-use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::named::Named;
 use crate::files::names::segment_path;
 use crate::io::{Access, Directory};
-use crate::segment::head::header_at;
+use crate::segment::head::Head;
 use crate::segment::span::Span;
 
 /// Opens the file of a span and takes part in the lock on it, so that it is not used again for another
@@ -27,10 +27,12 @@ pub(crate) fn open_span(directory: &dyn Directory, span: &Span) -> Result<Named,
         opened => opened?,
     };
     match file.try_lock_shared() {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(damaged(0, DamageKind::Missing)),
-        // Whoever cannot share a lock here cannot have it alone either: no file is used again.
-        Err(error) if error.kind() == ErrorKind::Unsupported => {}
-        locked => locked.place(Operation::Lock, || file.path.to_path_buf(), None)?,
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
+            return Err(damaged(0, DamageKind::Missing));
+        }
+        // Where locks cannot be shared, no writer gets one alone either: no file is recycled.
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::Unsupported => {}
+        locked => locked?,
     }
     let file_bytes = file.length()?;
     if file_bytes < span.end.offset {
@@ -46,12 +48,6 @@ pub(crate) fn open_span(directory: &dyn Directory, span: &Span) -> Result<Named,
 /// Whether a header says so, and none says otherwise. What cannot be read is damage that whoever reads there
 /// is told of.
 fn has_another_life(file: &Named, span: &Span) -> Result<bool, Error> {
-    let mut another = false;
-    for offset in [0, HEADER_COPY_OFFSET] {
-        match header_at(file, offset)? {
-            Ok(header) if header.life == span.life => return Ok(false),
-            decoded => another |= decoded.is_ok(),
-        }
-    }
-    Ok(another)
+    let head = Head::read(file)?;
+    Ok(head.valid().next().is_some() && head.valid().all(|header| header.life != span.life))
 }

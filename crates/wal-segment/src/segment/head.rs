@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use wal_format::{
     ANCHOR_BYTES, Anchor, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, HeaderFault, LINK_FRAME_BYTES,
-    Link, LogId, MAX_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    Life, Link, LogId, MAX_SEGMENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
 };
 
-use crate::error::{DamageKind, Error, Operation, Place};
+use crate::error::{DamageKind, Error};
 use crate::files::named::Named;
 use crate::files::names::Catalog;
 use crate::io::{Access, Directory, FileKind};
@@ -39,6 +39,17 @@ pub(crate) enum Inspected {
     Unlinked(Unlinked),
     /// Not a segment of this log at this number, whatever it is.
     Alien(DamageKind),
+}
+
+impl Inspected {
+    /// The segment that a LINK names or the anchor states; or what is wrong with it, and at which offset of its file.
+    pub(crate) fn linked(self) -> Result<Arc<Linked>, (u64, DamageKind)> {
+        match self {
+            Inspected::Linked(linked) => Ok(linked),
+            Inspected::Unlinked(unlinked) => Err(unlinked.damage()),
+            Inspected::Alien(kind) => Err((0, kind)),
+        }
+    }
 }
 
 /// A segment that is part of a chain.
@@ -76,20 +87,55 @@ impl Unlinked {
     }
 }
 
-const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
+/// The first blocks of a segment file: both copies of its header, and the frame that should be its LINK.
+pub(crate) struct Head {
+    headers: [Result<SegmentHeader, HeaderFault>; 2],
+    first_frame: [u8; LINK_FRAME_BYTES],
+    first_frame_bytes: usize,
+}
+
+impl Head {
+    /// Reads it. One read of 8 KiB.
+    pub(crate) fn read(file: &Named) -> Result<Head, Error> {
+        let mut bytes = [0; HEAD_BYTES];
+        let read = file.read_at(&mut bytes, 0)?;
+        Ok(Head::decode(&bytes[..read]))
+    }
+
+    /// What it is by the first bytes of the file, as many as could be read of [`HEAD_BYTES`].
+    pub(crate) fn decode(bytes: &[u8]) -> Head {
+        let from = |at: usize| bytes.get(at..).unwrap_or_default();
+        let headers = [0, COPY].map(|at| SegmentHeader::decode(from(at)));
+        let mut first_frame = [0; LINK_FRAME_BYTES];
+        let found = from(HEAD_BYTES - LINK_FRAME_BYTES);
+        let first_frame_bytes = found.len().min(LINK_FRAME_BYTES);
+        first_frame[..first_frame_bytes].copy_from_slice(&found[..first_frame_bytes]);
+        Head { headers, first_frame, first_frame_bytes }
+    }
+
+    /// Both copies of the header, each with its offset.
+    pub(crate) fn copies(&self) -> [(u64, Result<SegmentHeader, HeaderFault>); 2] {
+        [(0, self.headers[0]), (HEADER_COPY_OFFSET, self.headers[1])]
+    }
+
+    /// The copies that are valid.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = &SegmentHeader> {
+        self.headers.iter().flatten()
+    }
+
+    /// The LINK, and its chain value, if the first frame is one of this life.
+    pub(crate) fn link(&self, life: Life) -> Result<(Link, u32), FrameFault> {
+        Link::decode(&self.first_frame[..self.first_frame_bytes], life)
+    }
+}
+
+/// How much of a file its head takes.
+pub(crate) const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
 const COPY: usize = 4096;
 
 const _: () = assert!(COPY as u64 == HEADER_COPY_OFFSET);
 const _: () = assert!((HEAD_BYTES - LINK_FRAME_BYTES) as u64 == FIRST_FRAME_OFFSET);
 const _: () = assert!(ANCHOR_BYTES <= COPY && SEGMENT_HEADER_BYTES <= COPY);
-
-/// Reads the copy of the header that stands at `offset`.
-pub(crate) fn header_at(file: &Named, offset: u64) -> Result<Result<SegmentHeader, HeaderFault>, Error> {
-    let mut bytes = [0; SEGMENT_HEADER_BYTES];
-    let read =
-        file.read_at(&mut bytes, offset).place(Operation::Read, || file.path.to_path_buf(), Some(offset))?;
-    Ok(SegmentHeader::decode(&bytes[..read]))
-}
 
 /// Reads the first blocks of segment `number` of `log`, as `open` opens its file by its name.
 pub(crate) fn inspect(
@@ -104,11 +150,8 @@ pub(crate) fn inspect(
     let file = open(SegmentName::of(number).as_str())?;
     // Nothing that this log writes lies further on, however long somebody has made the file.
     let file_bytes = file.length()?.min(MAX_SEGMENT_BYTES);
-    let mut head = [0; HEAD_BYTES];
-    let read = file.read_at(&mut head, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
-    let head = &head[..read];
-    let headers = [0, COPY].map(|at| SegmentHeader::decode(&head[at.min(read)..]));
-    for header in headers {
+    let head = Head::read(&file)?;
+    for (_, header) in head.copies() {
         if let Err(
             fault @ (HeaderFault::Version(_) | HeaderFault::Features(_) | HeaderFault::ChecksumKind(_)),
         ) = header
@@ -119,9 +162,8 @@ pub(crate) fn inspect(
     let ours = |header: &&SegmentHeader| header.log == log && header.life.segment == number;
 
     let mut link_fault = FrameFault::Short;
-    for header in headers.iter().flatten().filter(ours) {
-        let first_frame = head.get(HEAD_BYTES - LINK_FRAME_BYTES..).unwrap_or_default();
-        match Link::decode(first_frame, header.life) {
+    for header in head.valid().filter(ours) {
+        match head.link(header.life) {
             Err(fault) => link_fault = fault,
             Ok((link, chain)) => {
                 let start = Tip { offset: Link::end_offset(), chain, next: link.next };
@@ -130,12 +172,12 @@ pub(crate) fn inspect(
             }
         }
     }
-    if let Some(other) = headers.iter().flatten().find(|header| !ours(header)) {
+    if let Some(other) = head.valid().find(|header| !ours(header)) {
         let found = other.life.segment;
         let kind = if other.log == log { DamageKind::Misnamed { found } } else { DamageKind::OtherLog };
         return Ok(Inspected::Alien(kind));
     }
-    let header_fault = headers[0].err().unwrap_or(HeaderFault::Blank);
-    let headers = headers.into_iter().flatten().collect();
+    let header_fault = head.headers[0].err().unwrap_or(HeaderFault::Blank);
+    let headers = head.valid().copied().collect();
     Ok(Inspected::Unlinked(Unlinked { file, file_bytes, headers, header_fault, link_fault }))
 }

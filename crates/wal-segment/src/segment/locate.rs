@@ -1,12 +1,12 @@
 //! Finds where a frame ends, by the headers in front of it.
 
-use wal_format::{FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Sequence};
+use wal_format::{FRAME_HEADER_BYTES, Sequence};
 
-use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::names::segment_path;
+use crate::error::{DamageKind, Error, Lost};
 use crate::files::window::Window;
 use crate::io::Directory;
 use crate::segment::file::open_span;
+use crate::segment::frame::Frame;
 use crate::segment::span::{Span, Tip};
 
 /// The end of the frame that holds entry `last`, with `last` as the last entry. Reads the headers in front of
@@ -21,28 +21,11 @@ pub(crate) fn end_behind(directory: &dyn Directory, span: &Span, last: Sequence)
     let mut tip = span.start;
     while tip.next <= last {
         let bytes = window.bytes_at(tip.offset, FRAME_HEADER_BYTES)?;
-        let decoded = FrameHeader::decode(bytes, span.life, tip.offset);
-        let chain = bytes.first_chunk().map(FrameHeader::chain_value);
-        tip = match (decoded, chain) {
-            (Ok(frame), Some(chain)) if follows(&frame, tip) => Tip {
-                offset: tip.offset + frame.layout(span.checksum).end,
-                chain,
-                next: frame.next_sequence().ok_or(Error::OutOfNumbers)?,
-            },
-            (decoded, _) => {
-                let fault = decoded.err().unwrap_or(FrameFault::Order);
-                return Err(Error::Damaged(Damage {
-                    file: segment_path(directory, span.life.segment),
-                    offset: tip.offset,
-                    sequences: Some(Lost::between(tip.next, span.end.next)),
-                    kind: DamageKind::Frame(fault),
-                }));
-            }
-        };
+        let decoded = Frame::decode(bytes, span.life, span.checksum, tip.offset);
+        tip = decoded.and_then(|frame| tip.advance(&frame)).map_err(|fault| {
+            let lost = Lost::between(tip.next, span.end.next);
+            Error::Damaged(file.damage(tip.offset, Some(lost), DamageKind::Frame(fault)))
+        })?;
     }
     Ok(Tip { next, ..tip })
-}
-
-fn follows(frame: &FrameHeader, tip: Tip) -> bool {
-    frame.kind != FrameKind::Link && frame.previous == tip.chain && frame.first == tip.next
 }

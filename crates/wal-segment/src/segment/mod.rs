@@ -2,6 +2,8 @@
 
 pub(crate) mod check;
 pub(crate) mod file;
+pub(crate) mod frame;
+pub(crate) mod genuine;
 pub(crate) mod head;
 pub(crate) mod index;
 pub(crate) mod locate;

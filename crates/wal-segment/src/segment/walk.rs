@@ -13,12 +13,13 @@
 //!     tip ← the frame's end; after a final SEAL stop
 //! ```
 
-use wal_format::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Life, Sequence};
+use wal_format::{ChecksumKind, FRAME_HEADER_BYTES, FrameFault, FrameKind, Life, Sequence};
 
 use crate::error::Error;
 use crate::files::named::Named;
 use crate::files::window::Window;
-use crate::segment::check::{Checked, FrameCheck};
+use crate::segment::check::FrameCheck;
+use crate::segment::frame::{Checked, Frame};
 use crate::segment::index::{Index, SealSeen};
 use crate::segment::span::Tip;
 
@@ -90,10 +91,10 @@ pub(crate) fn walk(
 }
 
 impl Walked {
-    fn note(&mut self, frame: &FrameHeader, offset: u64) {
+    fn note(&mut self, frame: &Frame) {
         self.frames += 1;
-        if self.index.wants(offset) {
-            self.index.note(offset, frame.first, 0);
+        if self.index.wants(frame.offset) {
+            self.index.note(frame.offset, frame.header.first, 0);
         }
     }
 
@@ -116,37 +117,29 @@ struct Walk {
 }
 
 impl Walk {
-    /// Checks the frame at the tip and moves the tip behind it.
+    /// Checks the frame at the tip and moves the tip to its end.
     fn step(&mut self) -> Checked<()> {
-        let Tip { offset, chain, next } = self.walked.tip;
+        let offset = self.walked.tip.offset;
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
-        let frame = match FrameHeader::decode(bytes, self.life, offset) {
-            Ok(frame) => frame,
+        let decoded = Frame::decode(bytes, self.life, self.check.checksum, offset);
+        let next = decoded.and_then(|frame| Ok((frame, self.walked.tip.advance(&frame)?)));
+        let (frame, after) = match next {
+            Ok((frame, _)) if frame.end > self.check.frames_window.limit() => {
+                return Ok(Err(FrameFault::Short));
+            }
+            Ok(next) => next,
             Err(fault) => return Ok(Err(fault)),
         };
-        let own_chain = bytes.first_chunk().map(FrameHeader::chain_value).expect("a header was just decoded");
-        let (true, true, Some(after)) = (frame.previous == chain, frame.first == next, frame.next_sequence())
-        else {
-            return Ok(Err(FrameFault::Order));
+        let checked = match frame.header.kind {
+            FrameKind::Seal => self.check.check_seal(&frame)?.map(|seal| self.walked.pass(seal)),
+            FrameKind::Extension(_) => self.check.check_body(&frame)?,
+            _ => self.check.check_data(&frame)?.map(|()| self.walked.note(&frame)),
         };
-        let end = offset + frame.layout(self.check.checksum).end;
-        if end > self.check.frames_window.limit() {
-            return Ok(Err(FrameFault::Short));
+        if checked.is_ok() {
+            self.walked.stated_durable = self.walked.stated_durable.max(frame.header.durable_offset);
+            (self.walked.last_offset, self.walked.last_first) = (offset, frame.header.first);
+            self.walked.tip = after;
         }
-        let checked = match frame.kind {
-            FrameKind::Link => Err(FrameFault::Order),
-            FrameKind::Seal => self.check.check_seal(&frame, offset)?.map(|seal| self.walked.pass(seal)),
-            FrameKind::Extension(_) => self.check.check_body(&frame, offset)?,
-            FrameKind::Data => {
-                self.check.check_data(&frame, offset)?.map(|()| self.walked.note(&frame, offset))
-            }
-        };
-        if checked.is_err() {
-            return Ok(checked);
-        }
-        self.walked.stated_durable = self.walked.stated_durable.max(frame.durable_offset);
-        (self.walked.last_offset, self.walked.last_first) = (offset, frame.first);
-        self.walked.tip = Tip { offset: end, chain: own_chain, next: after };
-        Ok(Ok(()))
+        Ok(checked)
     }
 }

@@ -184,7 +184,7 @@ impl PoolFile {
         // Its handle has the lock until the headers say that this is another life; those who open it
         // after that look at them.
         let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
-        file.try_lock().place(Operation::Lock, || file.path.to_path_buf(), None)?;
+        file.try_lock()?;
         self.refuse_linked(&file)?;
         if self.renamed {
             sync_directory(directory)?;
@@ -221,7 +221,7 @@ impl PoolFile {
 
     /// Refuses a file that has another name: a backup by hard links is not written over.
     fn refuse_linked(&self, file: &Named) -> Result<(), Error> {
-        let names = file.file.names().place(Operation::Read, || file.path.to_path_buf(), None)?;
+        let names = file.names()?;
         if names <= 1 {
             return Ok(());
         }

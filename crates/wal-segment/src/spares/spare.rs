@@ -18,6 +18,7 @@ use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::io::{Access, Directory};
 use crate::rules::{Rule, Rules};
+use crate::segment::head::Head;
 use crate::segment::span::Span;
 
 /// What a segment is prepared for.
@@ -234,8 +235,5 @@ pub(crate) fn zero(file: &Named, done_bytes: &mut u64, end_bytes: u64) -> Result
 
 /// The salt that a file has; only asked for when a rule of new salts is switched off.
 pub(crate) fn salt_of(file: &Named) -> Result<Option<u64>, Error> {
-    use crate::error::{Operation, Place};
-    let mut bytes = [0; wal_format::SEGMENT_HEADER_BYTES];
-    let read = file.read_at(&mut bytes, 0).place(Operation::Read, || file.path.to_path_buf(), Some(0))?;
-    Ok(SegmentHeader::decode(&bytes[..read]).ok().map(|header| header.life.salt))
+    Ok(Head::read(file)?.valid().next().map(|header| header.life.salt))
 }

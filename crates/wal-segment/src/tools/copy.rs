@@ -17,11 +17,10 @@
 //! there. A log that another process reopens meanwhile may take back what was not durable: such a copy fails its check.
 
 use wal_format::{
-    Anchor, DurablePoint, FIRST_FRAME_OFFSET, FrameFault, HEADER_COPY_OFFSET, LINK_FRAME_BYTES, LOCK_FILE,
-    Link, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentName, SegmentNumber,
+    Anchor, DurablePoint, FIRST_FRAME_OFFSET, FrameFault, LOCK_FILE, SegmentName, SegmentNumber,
 };
 
-use crate::error::{Damage, DamageKind, Error, Operation, Place};
+use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::files::anchor::{self, AnchorFile, Slots};
 use crate::files::held::WriterLock;
 use crate::files::named::{Named, remove, sync_directory};
@@ -31,6 +30,7 @@ use crate::recovery::open::{LOOKS, PAUSE, has_vanished};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
 use crate::segment::file::open_span;
+use crate::segment::head::Head;
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 use crate::segment::walk::{self, Stop};
@@ -156,8 +156,7 @@ fn copy_span(from: &Named, to: &Named, span: &Span) -> Result<(), Error> {
         let left =
             usize::try_from(span.end.offset - offset).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
         let piece = &mut buffer[..left];
-        let read =
-            from.read_at(piece, offset).place(Operation::Read, || from.path.to_path_buf(), Some(offset))?;
+        let read = from.read_at(piece, offset)?;
         if read < left {
             let kind = DamageKind::EndsEarly { expected: span.end.offset };
             return Err(damaged(from, span, offset + read as u64, kind));
@@ -172,22 +171,16 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Holds the copy of a segment against what the log says of it. What is wrong is said of the file it came from.
 fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Error> {
-    for offset in [0, HEADER_COPY_OFFSET] {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let read =
-            to.read_at(&mut bytes, offset).place(Operation::Read, || to.path.to_path_buf(), Some(offset))?;
+    let head = Head::read(to)?;
+    for (offset, header) in head.copies() {
         // One copy would do for an open. A copy of the log is as good as new.
-        match SegmentHeader::decode(&bytes[..read]) {
+        match header {
             Ok(header) if header.life == span.life && header.log == known.log => {}
             Ok(_) => return Err(damaged(from, span, offset, DamageKind::OtherLife)),
             Err(fault) => return Err(damaged(from, span, offset, DamageKind::Header(fault))),
         }
     }
-    let mut link = [0; LINK_FRAME_BYTES];
-    let place = Some(FIRST_FRAME_OFFSET);
-    let read = to.read_at(&mut link, FIRST_FRAME_OFFSET);
-    let read = read.place(Operation::Read, || to.path.to_path_buf(), place)?;
-    match Link::decode(&link[..read], span.life) {
+    match head.link(span.life) {
         Ok((link, chain)) if (link.next, chain) == (span.start.next, span.start.chain) => {}
         linked => {
             let fault = linked.err().unwrap_or(FrameFault::Order);
@@ -198,8 +191,7 @@ fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Er
     let (tip, end) = (walked.tip, span.end);
     if (tip.offset, tip.chain) == (end.offset, end.chain) {
         let Some((lost, kind)) = span.contradiction(walked.last_first, tip.next) else { return Ok(()) };
-        let file = from.path.to_path_buf();
-        return Err(Error::Damaged(Damage { file, offset: tip.offset, sequences: Some(lost), kind }));
+        return Err(Error::Damaged(from.damage(tip.offset, Some(lost), kind)));
     }
     let kind = match walked.stop {
         Stop::Fault(fault) => DamageKind::Frame(fault),
@@ -209,8 +201,8 @@ fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Er
 }
 
 fn damaged(from: &Named, span: &Span, offset: u64, kind: DamageKind) -> Error {
-    let sequences = Some(crate::error::Lost::between(span.start.next, span.end.next));
-    Error::Damaged(Damage { file: from.path.to_path_buf(), offset, sequences, kind })
+    let lost = Lost::between(span.start.next, span.end.next);
+    Error::Damaged(from.damage(offset, Some(lost), kind))
 }
 
 /// Removes what was made, the anchor first and for certain before the rest: what is left at any moment is no log, or

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use wal_format::{FrameFault, HEADER_COPY_OFFSET};
+use wal_format::FrameFault;
 
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::named::Named;
-use crate::files::names::segment_path;
 use crate::follow::tailer::explain;
 use crate::io::Directory;
 use crate::recovery::open::look_for;
@@ -14,7 +13,7 @@ use crate::recovery::report::{Ending, Recovery};
 use crate::recovery::settle::Purpose;
 use crate::salvage::{Losses, all_losses};
 use crate::segment::file::open_span;
-use crate::segment::head::header_at;
+use crate::segment::head::Head;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::{self, Stop};
 
@@ -97,7 +96,7 @@ fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
 
 fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) -> Result<(), Error> {
     let file = open_span(directory, span)?;
-    check_head(directory, span, &file)?;
+    check_head(span, &file)?;
     let walked = walk::walk(&file, span.life, span.checksum, span.start, span.end.offset)?;
     found.frames += walked.frames;
     let first = found.recovery.first.max(span.start.next.value());
@@ -116,26 +115,24 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
         DamageKind::Frame(FrameFault::Order)
     } else {
         let Some((lost, kind)) = span.contradiction(walked.last_first, next) else { return Ok(()) };
-        let file = file.path.to_path_buf();
-        return Err(Error::Damaged(Damage { file, offset, sequences: Some(lost), kind }));
+        return Err(Error::Damaged(file.damage(offset, Some(lost), kind)));
     };
     let start = match kind {
         DamageKind::Frame(FrameFault::Payload { entry }) => next.advance(u64::from(entry)).unwrap_or(next),
         _ => next,
     };
-    let sequences = Some(Lost::between(start, span.end.next.max(start)));
-    Err(Error::Damaged(Damage { file: file.path.to_path_buf(), offset, sequences, kind }))
+    let lost = Lost::between(start, span.end.next.max(start));
+    Err(Error::Damaged(file.damage(offset, Some(lost), kind)))
 }
 
 /// Both copies of the header: an open is content with one.
-fn check_head(directory: &dyn Directory, span: &Span, file: &Named) -> Result<(), Error> {
-    for offset in [0, HEADER_COPY_OFFSET] {
+fn check_head(span: &Span, file: &Named) -> Result<(), Error> {
+    for (offset, header) in Head::read(file)?.copies() {
         let damaged = |kind| {
-            let file = segment_path(directory, span.life.segment);
             // The other copy was readable, so no entry is lost yet.
-            Err(Error::Damaged(Damage { file, offset, sequences: None, kind }))
+            Err(Error::Damaged(file.damage(offset, None, kind)))
         };
-        match header_at(file, offset)? {
+        match header {
             Ok(header) if header.life == span.life => {}
             Ok(header) if header.life.segment == span.life.segment => return damaged(DamageKind::OtherLife),
             Ok(header) => return damaged(DamageKind::Misnamed { found: header.life.segment }),

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::error::{Error, Operation, Place};
+use crate::error::Error;
 use crate::files::named::Named;
 use crate::io::Mapping;
 
@@ -93,11 +93,7 @@ impl Source {
                 // Nobody holds an entry of the old chunk: its memory is used again.
                 let mut bytes = Arc::get_mut(&mut self.chunk.0).map(std::mem::take).unwrap_or_default();
                 bytes.resize(fill, 0);
-                let read = file.read_at(&mut bytes, offset).place(
-                    Operation::Read,
-                    || file.path.to_path_buf(),
-                    Some(offset),
-                );
+                let read = file.read_at(&mut bytes, offset);
                 // Nothing is kept unless the read has succeeded.
                 bytes.truncate(*read.as_ref().unwrap_or(&0));
                 match Arc::get_mut(&mut self.chunk.0) {

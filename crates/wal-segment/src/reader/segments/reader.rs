@@ -4,12 +4,11 @@
 //! the mapping lives. An index that is kept has passed its checksum and is in order;
 //! where its points lead is checked by whoever goes there.
 
-use std::io;
 use std::sync::Arc;
 
 use wal_format::{FRAME_HEADER_BYTES, FrameHeader, IndexPoint, Life, Seal, SegmentNumber};
 
-use crate::error::{Error, Operation, Place};
+use crate::error::Error;
 use crate::files::named::Named;
 use crate::io::{Directory, Mapping};
 use crate::reader::segments::bytes::{Backing, Chunk, Mapped, Source};
@@ -68,9 +67,7 @@ impl SegmentReader {
 /// The mapping of a span. The system refuses it on file systems without (9p, FUSE with direct I/O, vboxsf), and where the
 /// address space or the number of mappings is used up.
 fn map(file: &Named, span: &Span, refused: &mut Option<Error>) -> Option<Mapping> {
-    let end = usize::try_from(span.end.offset).map_err(|_| io::ErrorKind::OutOfMemory.into());
-    let mapped = end.and_then(|end| file.map(end)).place(Operation::Map, || file.path.to_path_buf(), None);
-    mapped.map_err(|error| *refused = Some(error)).ok()
+    file.map(span.end.offset).map_err(|error| *refused = Some(error)).ok()
 }
 
 /// The index points of a segment that can be believed, from its last SEAL back to the first one that has any. What is bad is
