@@ -13,7 +13,6 @@ use std::sync::Arc;
 use wal_format::{Link, seal_frame_bytes};
 
 use super::shrink::WORTHWHILE_BYTES;
-use super::truncate::file_bytes;
 use super::{State, Writer};
 use crate::error::{CapReached, Error};
 use crate::spares::source::SpareSource;
@@ -28,17 +27,14 @@ impl Writer {
     /// What the segments take that are on the disk, in bytes.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
-        let shortened = self.spans.last().zip(self.shortened.as_ref());
-        let given_back = shortened
-            .filter(|(last, shortened)| last.life.segment == shortened.segment)
-            .map_or(0, |(last, shortened)| last.file_bytes.saturating_sub(shortened.end_offset));
-        (file_bytes(&self.spans) - given_back).saturating_add(self.pending_deletion().bytes)
+        let given_back = self.segments.last().map_or(0, |last| self.shrink.given_back(&last));
+        (self.segments.file_bytes() - given_back).saturating_add(self.pending_deletion().bytes)
     }
 
     /// Whether a segment is open, and no entry in it: it was begun by a LINK alone.
     #[must_use]
     pub fn has_empty_segment(&self) -> bool {
-        matches!(&self.state, State::Open(_)) && self.entries_of_last() == 0
+        matches!(&self.state, State::Open(_)) && self.segments.entries_of_last() == 0
     }
 
     /// Whether a segment is open.
@@ -51,13 +47,9 @@ impl Writer {
     #[must_use]
     pub fn open_since_unix_ns(&self) -> Option<u64> {
         match &self.state {
-            State::Open(open) if self.entries_of_last() > 0 => Some(open.index.since_unix_ns),
+            State::Open(open) if self.segments.entries_of_last() > 0 => Some(open.index.since_unix_ns),
             _ => None,
         }
-    }
-
-    fn entries_of_last(&self) -> u64 {
-        self.spans.last().map_or(0, |span| self.end.next.distance_from(span.start.next))
     }
 
     /// The longest frame whose segment is no longer than this.
@@ -78,7 +70,7 @@ impl Writer {
     /// While a sync is out.
     pub fn roll(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
-        assert!(!self.in_flight, "no segment is ended beside a sync of it");
+        assert!(!self.durability.in_flight, "no segment is ended beside a sync of it");
         // Behind a failed write no segment is open, and the last one may not be durable.
         let State::Open(open) = &self.state else { return self.sync_all(spares) };
         if self.has_empty_segment() {
@@ -87,18 +79,19 @@ impl Writer {
         let file = open.file.clone();
         // What cannot be given back stays reserved until the segment goes.
         if self.seal(spares)?
-            && file.resize(self.end.offset).is_ok()
-            && let Some(last) = Arc::make_mut(&mut self.spans).last_mut()
+            && file.resize(self.segments.end.offset).is_ok()
+            && let Some(last) = Arc::make_mut(&mut self.segments.spans).last_mut()
         {
-            last.file_bytes = self.end.offset;
+            last.file_bytes = self.segments.end.offset;
         }
         Ok(())
     }
 
     /// Refuses to end the open segment for a frame of this size when the log would take too much with the next one.
     pub(super) fn refuse_if_full_once_sealed(&self, frame_bytes: u64) -> Result<(), Error> {
-        let end_offset = self.end.offset + self.room_for_seal().map_or(0, seal_frame_bytes);
-        let given_back = self.spans.last().map_or(0, |span| span.file_bytes.saturating_sub(end_offset));
+        let end_offset = self.segments.end.offset + self.room_for_seal().map_or(0, seal_frame_bytes);
+        let given_back =
+            self.segments.spans.last().map_or(0, |span| span.file_bytes.saturating_sub(end_offset));
         let given_back = if given_back >= WORTHWHILE_BYTES { given_back } else { 0 };
         self.refuse_if_full(self.log_bytes() - given_back, end_offset, frame_bytes)
     }
@@ -111,14 +104,14 @@ impl Writer {
         end_offset: u64,
         frame_bytes: u64,
     ) -> Result<(), Error> {
-        match self.fullness(log_bytes, self.order_after(end_offset, frame_bytes)?) {
-            Some(fullness) => Err(Error::CapReached(fullness)),
+        match self.cap_reached(log_bytes, self.order_after(end_offset, frame_bytes)?) {
+            Some(reached) => Err(Error::CapReached(reached)),
             None => Ok(()),
         }
     }
 
     /// Why this segment may not be begun, if so, by a log that takes so much.
-    pub(super) fn fullness(&self, log_bytes: u64, order: Order) -> Option<CapReached> {
+    pub(super) fn cap_reached(&self, log_bytes: u64, order: Order) -> Option<CapReached> {
         let most_bytes = self.most_bytes?;
         let wanted_bytes = order.bytes;
         let fits = log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes);

@@ -26,9 +26,13 @@
 
 pub(crate) mod builder;
 mod cap;
+mod durability;
 mod open_segment;
+mod orders;
 mod pending_deletion;
+mod publish;
 mod rollover;
+mod segments;
 mod shrink;
 mod truncate;
 
@@ -39,10 +43,13 @@ use wal_format::{
     SegmentNumber, Sequence,
 };
 
+use self::durability::Durability;
 pub(crate) use self::open_segment::OpenSegment;
+use self::orders::Orders;
 use self::pending_deletion::Obsolete;
 pub use self::pending_deletion::PendingDeletion;
-use self::shrink::Oversized;
+use self::segments::Segments;
+use self::shrink::Shrink;
 pub use self::shrink::{Shrinkable, shrink};
 use crate::error::Error;
 use crate::files::held::WriterLock;
@@ -51,7 +58,6 @@ use crate::rules::{Rule, Rules};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip};
 use crate::spares::source::SpareSource;
-use crate::spares::spare::Spare;
 use crate::writer::builder::FrameBuilder;
 
 /// How the next segments are made.
@@ -69,42 +75,16 @@ pub struct Writer {
     rules: Rules,
     settings: Settings,
     log: LogId,
-    first: Sequence,
-    first_segment: SegmentNumber,
-    /// A sync was handed out and has not been reported back. Until it is, nobody else syncs: of two syncs
-    /// of which the first one fails, the second may be told that all is well.
-    in_flight: bool,
-    /// A cut is published, but nothing may be accepted before the anchor knows of it.
-    anchor_owed: bool,
-    /// The anchor may say that the log begins further on: a truncation could not write it.
-    first_in_doubt: bool,
-    /// The last segment that an anchor was asked for.
-    anchored: Option<SegmentNumber>,
-    /// The last segment that was ordered.
-    ordered: Option<SegmentNumber>,
-    /// The last segment in which it was asked whether a file waits.
-    asked: Option<SegmentNumber>,
-    /// All segments of the log. Where the last one ends is in `end` and `seal_offset`.
-    spans: Arc<Vec<Span>>,
-    end: Tip,
+    segments: Segments,
+    durability: Durability,
+    orders: Orders,
+    state: State,
+    /// After the end there may be a whole frame whose write has failed: an open would find it.
+    rest_in_doubt: bool,
     /// No LINK or index point that was written is later, in nanoseconds since 1970.
     latest_unix_ns: u64,
-    /// The last SEAL in the last segment.
-    seal_offset: Option<u64>,
-    /// The anchor says, or is to say, that the log was closed at its end.
-    closed: bool,
-    durable: Option<DurablePoint>,
-    state: State,
-    /// Behind the end there may be a whole frame whose write has failed: an open would find it.
-    rest_in_doubt: bool,
-    /// The device has refused a write to the segment that was prepared last.
-    spare_refused: bool,
-    /// The next segment, from the end of the last one until it is begun. None while one is open.
-    spare: Option<Spare>,
     rolled: Option<Rolled>,
-    oversized: Oversized,
-    /// The segment that was sealed last, when its file was shortened.
-    shortened: Option<Shrinkable>,
+    shrink: Shrink,
     obsolete: Obsolete,
     /// What the files of the log may take, in bytes.
     most_bytes: Option<u64>,
@@ -136,7 +116,7 @@ pub struct Rolled {
     pub to: SegmentNumber,
     /// The number of the first entry that is appended there.
     pub first: Sequence,
-    /// Whether the log was cut in front of it: behind a torn state, a failed write, or by a truncation.
+    /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
     pub cut: bool,
 }
 
@@ -190,8 +170,6 @@ pub(crate) struct Start {
 impl Writer {
     pub(crate) fn new(start: Start) -> Writer {
         let last = start.spans.last();
-        let durable = last.map(|span| point(span.life.segment, span.end));
-        let end = last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end);
         let mut oversized = start.oversized;
         if start.open.is_none() {
             oversized.extend(last.map(|span| span.life.segment));
@@ -201,27 +179,20 @@ impl Writer {
             rules: start.rules,
             settings: start.settings,
             log: start.anchor.log,
-            first: start.first,
-            first_segment: start.anchor.first_segment,
-            in_flight: false,
-            anchor_owed: false,
-            first_in_doubt: false,
-            anchored: start.anchor.active.map(|(segment, _)| segment),
-            ordered: None,
-            asked: None,
-            latest_unix_ns: start.latest_unix_ns,
-            seal_offset: last.and_then(|span| span.seal_offset),
-            closed: start.closed,
-            spans: Arc::new(start.spans),
-            end,
-            durable,
+            durability: Durability::found(last, &start.anchor, start.closed),
+            segments: Segments {
+                end: last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end),
+                seal_offset: last.and_then(|span| span.seal_offset),
+                first: start.first,
+                first_segment: start.anchor.first_segment,
+                spans: Arc::new(start.spans),
+            },
+            orders: Orders::default(),
             state: start.open.map_or(State::Detached(detached), State::Open),
             rest_in_doubt: false,
-            spare_refused: false,
-            spare: None,
+            latest_unix_ns: start.latest_unix_ns,
             rolled: None,
-            oversized: Oversized::new(oversized),
-            shortened: None,
+            shrink: Shrink::new(oversized),
             obsolete: Obsolete::new(),
             most_bytes: None,
             _lock: start.lock,
@@ -237,19 +208,19 @@ impl Writer {
     /// The first entry that is kept.
     #[must_use]
     pub fn first(&self) -> Sequence {
-        self.first
+        self.segments.first
     }
 
     /// The number of the next entry.
     #[must_use]
     pub fn next(&self) -> Sequence {
-        self.end.next
+        self.segments.end.next
     }
 
     /// The number of the next entry that is not durable.
     #[must_use]
     pub fn durable(&self) -> Sequence {
-        self.durable.map_or(self.first, |point| point.next)
+        self.durability.point.map_or(self.segments.first, |point| point.next)
     }
 
     /// How long a segment gets, in bytes.
@@ -261,9 +232,9 @@ impl Writer {
     /// The log as it is now, for reading.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let closed_below = self.durable.map(|point| point.segment);
-        let spans = Arc::clone(&self.spans);
-        Snapshot::new(spans, self.first, self.end, self.seal_offset, closed_below)
+        let closed_below = self.durability.point.map(|point| point.segment);
+        let spans = Arc::clone(&self.segments.spans);
+        Snapshot::new(spans, self.segments.first, self.segments.end, self.segments.seal_offset, closed_below)
             .leased(self.obsolete.lease())
     }
 
@@ -276,9 +247,9 @@ impl Writer {
     /// open.
     #[must_use]
     pub fn turns_over(&self, frame_bytes: u64) -> bool {
-        self.anchor_owed
+        self.durability.anchor_owed
             || !matches!(&self.state, State::Open(open)
-                if !open.is_as_found(self.end) && open.has_room(self.end.offset, frame_bytes))
+                if !open.is_as_found(self.segments.end) && open.has_room(self.segments.end.offset, frame_bytes))
     }
 
     /// Whether so much is not synced that a rollover would have to wait for it.
@@ -286,11 +257,11 @@ impl Writer {
     pub fn wants_sync(&self) -> bool {
         let State::Open(open) = &self.state else { return false };
         let segment = open.header.life.segment;
-        let here = self.durable.filter(|point| point.segment == segment);
+        let here = self.durability.point.filter(|point| point.segment == segment);
         let synced = here.map_or(FIRST_FRAME_OFFSET, |point| point.offset);
-        let left = open.capacity.saturating_sub(self.end.offset).max(LAST_SYNC_BYTES);
+        let left = open.capacity.saturating_sub(self.segments.end.offset).max(LAST_SYNC_BYTES);
         let most = EARLY_SYNC_BYTES.min(left).min((open.capacity - FIRST_FRAME_OFFSET) / 2);
-        open.unsynced && self.end.offset - synced >= most
+        open.unsynced && self.segments.end.offset - synced >= most
     }
 
     /// Writes one frame and returns the number of its first entry. On return its entries have reached the
@@ -305,33 +276,34 @@ impl Writer {
     /// When it [turns over](Writer::turns_over) while a sync is out, and when the frame is empty.
     pub fn append(&mut self, frame: &mut FrameBuilder, spares: &dyn SpareSource) -> Result<Sequence, Error> {
         self.refuse_if_poisoned()?;
-        let first = self.end.next;
+        let first = self.segments.end.next;
         let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         let frame_bytes = frame.frame_bytes();
-        if rollover::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
+        if orders::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
             return Err(Error::OutOfNumbers);
         }
         if self.turns_over(frame_bytes) {
-            assert!(!self.in_flight, "no segment is ended beside a sync of it");
-            if self.anchor_owed {
+            assert!(!self.durability.in_flight, "no segment is ended beside a sync of it");
+            if self.durability.anchor_owed {
                 self.write_owed_anchor(spares)?;
             }
             self.end_if_full(frame_bytes, spares)?;
             if let State::Detached(detached) = &self.state {
                 let is_cut = detached.reason.is_cut();
-                self.refuse_if_full(self.log_bytes(), self.end.offset, frame_bytes)?;
+                self.refuse_if_full(self.log_bytes(), self.segments.end.offset, frame_bytes)?;
                 self.check_names(spares)?;
+                // Frames that a cut leaves out must not come back: its LINK is durable before anything is accepted.
                 if is_cut && self.rules.keeps(Rule::CutSynced) {
-                    self.publish_cut(frame_bytes, spares)?;
+                    self.begin_next(frame_bytes, None, spares)?;
                 } else {
-                    return self.begin_with(frame, spares);
+                    return self.begin_next(frame_bytes, Some(frame), spares).map(|()| first);
                 }
             }
         }
         let unix_ns = self.point_unix_ns(spares.directory());
         let State::Open(open) = &mut self.state else { unreachable!("a cut opens a segment or fails") };
-        let offset = self.end.offset;
-        let header = open.frame_header(self.end, self.durable);
+        let offset = self.segments.end.offset;
+        let header = open.frame_header(self.segments.end, self.durability.point);
         let (bytes, chain) = frame.encode(header, open.header.life, offset);
         if let Err(error) = open.file.write_all(bytes, offset) {
             self.write_failed();
@@ -341,7 +313,7 @@ impl Writer {
             open.index.note(offset, first, unix_ns);
         }
         open.unsynced = true;
-        self.end = Tip { offset: offset + frame_bytes, chain, next };
+        self.segments.end = Tip { offset: offset + frame_bytes, chain, next };
         Ok(first)
     }
 
@@ -355,20 +327,15 @@ impl Writer {
             State::Open(open) => open.unsynced.then_some(&open.file),
             State::Detached(detached) => detached.unsynced.as_ref(),
         };
-        let segment = self.spans.last().map(|span| span.life.segment);
-        self.in_flight = file.is_some() && segment.is_some();
-        Ok(file.zip(segment).map(|(file, segment)| SyncJob {
-            file: file.clone(),
-            point: point(segment, self.end),
-            rules: self.rules,
-        }))
+        let job = file.cloned().zip(self.segments.end_point());
+        self.durability.in_flight = job.is_some();
+        Ok(job.map(|(file, point)| SyncJob { file, point, rules: self.rules }))
     }
 
     /// A sync covered everything up to `point`.
     pub fn synced(&mut self, point: DurablePoint, spares: &dyn SpareSource) {
-        self.in_flight = false;
-        let covered_all = point.offset == self.end.offset
-            && self.spans.last().is_some_and(|span| span.life.segment == point.segment);
+        self.durability.in_flight = false;
+        let covered_all = self.segments.end_point() == Some(point);
         match &mut self.state {
             State::Open(open) => {
                 open.syncs += 1;
@@ -377,19 +344,10 @@ impl Writer {
             State::Detached(detached) if covered_all => detached.unsynced = None,
             _ => {}
         }
-        if !self.advance_durable(point) || self.anchor_owed {
-            return;
+        if self.durability.advance(point, self.rules) && !self.durability.anchor_owed {
+            self.anchor_durable(point.segment, spares);
+            self.order_early(spares);
         }
-        // Once a segment, so that even the loss of its whole file is noticed. Appends go on without
-        // the anchor; it is written again at the next occasion, at the latest by `close`, which
-        // reports it.
-        if Some(point.segment) > self.anchored && self.rules.keeps(Rule::AnchorPerSegment) {
-            self.anchored = Some(point.segment);
-            spares.anchor_soon(self.anchor_now());
-        } else if self.rules.keeps(Rule::AnchorPerSegment) {
-            spares.anchor_at_leisure(self.anchor_now());
-        }
-        self.order_early(spares);
     }
 
     /// A sync failed: nothing is known about the device any more, and nothing more is accepted.
@@ -415,23 +373,23 @@ impl Writer {
     pub fn close(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         let open = match &self.state {
-            State::Open(open) if !open.is_as_found(self.end) => {
+            State::Open(open) if !open.is_as_found(self.segments.end) => {
                 Some((open.file.clone(), open.header.life.segment))
             }
             _ => None,
         };
         if let Some((_, segment)) = &open {
             // The anchor is written below, and no append needs another segment.
-            self.anchored = self.anchored.max(Some(*segment));
-            self.ordered = self.ordered.max(segment.next());
+            self.durability.anchored = self.durability.anchored.max(Some(*segment));
+            self.orders.ordered = self.orders.ordered.max(segment.next());
         }
         self.sync_all(spares)?;
         let sealed = if open.is_some() { self.write_seal(SealKind::Close) } else { Ok(false) };
-        self.closed |= matches!(sealed, Ok(true));
+        self.durability.closed |= matches!(sealed, Ok(true));
         if let Some((file, _)) = open.filter(|_| !self.rules.keeps(Rule::LengthStays)) {
-            file.resize(self.end.offset)?;
+            file.resize(self.segments.end.offset)?;
         }
-        if let Some(spare) = self.spare.take() {
+        if let Some(spare) = self.orders.kept.take() {
             // What cannot be removed is a prepared segment, which the next open gives up.
             spare.discard(spares.directory()).ok();
         }
@@ -463,55 +421,9 @@ impl Writer {
         }
         if let State::Open(open) = &self.state {
             let unsynced = open.unsynced.then(|| open.file.clone());
-            self.oversized.add(open.header.life.segment);
+            self.shrink.add(open.header.life.segment);
             self.state = State::Detached(Detached { reason: LinkReason::Torn, unsynced });
             self.rest_in_doubt = true;
-        }
-    }
-
-    /// Whether the durable point has moved.
-    fn advance_durable(&mut self, point: DurablePoint) -> bool {
-        let reached = |point: DurablePoint| (point.segment, point.offset);
-        let moves = self.durable.is_none_or(|durable| reached(durable) < reached(point));
-        if moves && self.rules.keeps(Rule::DurableMoves) {
-            self.durable = Some(point);
-        }
-        moves
-    }
-
-    /// Whether more is durable than the anchor says.
-    pub(crate) fn is_ahead_of(&self, anchor: &Anchor) -> bool {
-        self.anchor_now().durable != anchor.durable
-    }
-
-    /// What the anchor should say now: durable facts only.
-    pub(crate) fn anchor_now(&self) -> Anchor {
-        let last = self.spans.len().wrapping_sub(1);
-        let holds = |point: DurablePoint| {
-            let at = self.spans.iter().rposition(|span| span.life.segment == point.segment)?;
-            let span = self.spans[at];
-            Some(if at == last {
-                Span { end: self.end, seal_offset: self.seal_offset, ..span }
-            } else {
-                span
-            })
-        };
-        let active = self.durable.and_then(holds);
-        // What a close has sealed is durable up to the SEAL.
-        let closed_at = active.filter(|_| self.closed).and_then(|span| span.seal_offset);
-        let closed =
-            self.durable.zip(closed_at).filter(|(durable, seal_offset)| durable.offset >= *seal_offset);
-        let closed = closed.map(|(durable, offset)| DurablePoint { offset, ..durable });
-        Anchor {
-            log: self.log,
-            generation: 0,
-            first: self.first,
-            first_segment: self.first_segment,
-            active: active.map(|span| (span.life.segment, span.life.salt)),
-            durable: closed.or(self.durable),
-            seal_offset: closed.map(|point| point.offset),
-            next_segment_bytes: self.settings.segment_bytes,
-            next_checksum: self.settings.checksum,
         }
     }
 
@@ -521,25 +433,15 @@ impl Writer {
     /// # Errors
     /// What kept the anchor from being written. Then nothing else may be, and the next attempt tries again.
     fn state_open(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
-        if matches!(&self.state, State::Open(open) if open.is_as_found(self.end)) {
+        if matches!(&self.state, State::Open(open) if open.is_as_found(self.segments.end)) {
             self.check_names(spares)?;
             // This life appends: space that earlier ones have left reserved is given back.
-            self.oversized.begin();
+            self.shrink.begin();
         }
-        if std::mem::take(&mut self.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
-            self.anchor_owed = true;
+        if std::mem::take(&mut self.durability.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
+            self.durability.anchor_owed = true;
         }
-        if self.anchor_owed { self.write_owed_anchor(spares) } else { Ok(()) }
-    }
-
-    fn write_anchor(&mut self, anchor: Anchor, spares: &dyn SpareSource) -> Result<(), Error> {
-        spares.anchor(anchor).map_err(|error| self.poison_if_exchanged(error))
-    }
-
-    fn write_owed_anchor(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
-        self.write_anchor(self.anchor_now(), spares)?;
-        (self.anchor_owed, self.first_in_doubt) = (false, false);
-        Ok(())
+        if self.durability.anchor_owed { self.write_owed_anchor(spares) } else { Ok(()) }
     }
 }
 
@@ -548,10 +450,6 @@ fn sync_once(file: &Named, rules: Rules) -> Result<(), Error> {
         Err(_) if !rules.keeps(Rule::NoSecondSync) => file.sync(),
         done => done,
     }
-}
-
-fn point(segment: SegmentNumber, tip: Tip) -> DurablePoint {
-    DurablePoint { segment, offset: tip.offset, next: tip.next }
 }
 
 /// So much that is not synced makes a rollover wait noticeably.

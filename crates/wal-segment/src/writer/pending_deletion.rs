@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use wal_format::SegmentNumber;
 
 use super::Writer;
+use super::segments::Dropped;
 use crate::segment::snapshot::Lease;
 
 /// Segments that are no part of the log any more. A reader of this process that came before may still open
@@ -38,7 +39,8 @@ impl Obsolete {
     }
 
     /// Snapshots to come do not have these, whose files are so long together.
-    pub(super) fn add(&mut self, segments: Vec<SegmentNumber>, bytes: u64) {
+    pub(super) fn add(&mut self, dropped: Dropped) {
+        let Dropped { segments, bytes } = dropped;
         if segments.is_empty() {
             return;
         }

@@ -14,6 +14,7 @@ use wal_format::{SegmentName, SegmentNumber};
 use super::Writer;
 use crate::files::named::Named;
 use crate::io::{Access, Directory};
+use crate::segment::span::Span;
 
 /// The end of the log in a closed segment whose file may be longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,32 +23,54 @@ pub struct Shrinkable {
     pub(super) end_offset: u64,
 }
 
-/// Segments whose files may be longer than they need be once they are closed.
+/// Which files have more space than the log needs in them.
 #[derive(Debug)]
-pub(super) struct Oversized {
-    segments: Vec<SegmentNumber>,
+pub(super) struct Shrink {
+    /// Segments whose files may be longer than they need be once they are closed.
+    oversized: Vec<SegmentNumber>,
     /// This life has begun a segment. One that only reads leaves everything as it is.
     begun: bool,
+    /// The segment that was sealed last, when its file was shortened.
+    shortened: Option<Shrinkable>,
 }
 
-impl Oversized {
+impl Shrink {
     /// As an open found them.
-    pub(super) fn new(segments: Vec<SegmentNumber>) -> Oversized {
-        Oversized { segments, begun: false }
+    pub(super) fn new(oversized: Vec<SegmentNumber>) -> Shrink {
+        Shrink { oversized, begun: false, shortened: None }
     }
 
-    /// The log goes on behind this one, which may be oversized.
+    /// The log goes on after this segment, whose file may be too long.
     pub(super) fn add(&mut self, segment: SegmentNumber) {
-        self.segments.push(segment);
+        self.oversized.push(segment);
     }
 
     pub(super) fn begin(&mut self) {
         self.begun = true;
     }
 
-    /// A truncation has set the end of the log back into this segment.
-    pub(super) fn forget_from(&mut self, segment: SegmentNumber) {
-        self.segments.retain(|&long| long < segment);
+    /// A truncation has set the end of the log back into this segment, or before the first one.
+    pub(super) fn forget_from(&mut self, segment: Option<SegmentNumber>) {
+        self.oversized.retain(|&oversized| segment.is_none_or(|segment| oversized < segment));
+    }
+
+    /// The file of the last segment was shortened to the end of the log in it.
+    pub(super) fn set_shortened(&mut self, span: Span) {
+        self.shortened = Some(Shrinkable { segment: span.life.segment, end_offset: span.end.offset });
+    }
+
+    /// How long the file of this segment is, if it is the one that was shortened.
+    pub(super) fn take_shortened(&mut self, segment: Option<SegmentNumber>) -> Option<u64> {
+        self.shortened
+            .take()
+            .filter(|shortened| Some(shortened.segment) == segment)
+            .map(|shortened| shortened.end_offset)
+    }
+
+    /// What the last segment has given back, and its span does not show yet.
+    pub(super) fn given_back(&self, last: &Span) -> u64 {
+        let shortened = self.shortened.filter(|shortened| shortened.segment == last.life.segment);
+        shortened.map_or(0, |shortened| last.file_bytes.saturating_sub(shortened.end_offset))
     }
 }
 
@@ -55,7 +78,10 @@ impl Writer {
     /// Whether there may be space to [give back](shrink).
     #[must_use]
     pub fn has_shrinkable(&self) -> bool {
-        self.oversized.begun && !self.oversized.segments.is_empty() && self.is_linked() && !self.anchor_owed
+        self.shrink.begun
+            && !self.shrink.oversized.is_empty()
+            && self.is_linked()
+            && !self.durability.anchor_owed
     }
 
     /// Closed segments that are to be [shortened](shrink); what is left is given out by the next calls.
@@ -63,10 +89,10 @@ impl Writer {
         if !self.has_shrinkable() {
             return Vec::new();
         }
-        let left = self.oversized.segments.len().saturating_sub(AT_A_TIME);
-        let last = self.spans.len().saturating_sub(1);
-        let spans = &self.spans[..last];
-        let shrinkable = self.oversized.segments.drain(left..).filter_map(|segment| {
+        let left = self.shrink.oversized.len().saturating_sub(AT_A_TIME);
+        let last = self.segments.spans.len().saturating_sub(1);
+        let spans = &self.segments.spans[..last];
+        let shrinkable = self.shrink.oversized.drain(left..).filter_map(|segment| {
             let span = &spans[spans.binary_search_by_key(&segment, |span| span.life.segment).ok()?];
             let is_long = span.file_bytes.saturating_sub(span.end.offset) >= WORTHWHILE_BYTES;
             is_long.then_some(Shrinkable { segment, end_offset: span.end.offset })
@@ -79,7 +105,7 @@ impl Writer {
         if shortened.is_empty() {
             return;
         }
-        for span in Arc::make_mut(&mut self.spans) {
+        for span in Arc::make_mut(&mut self.segments.spans) {
             let here = |shrinkable: &&Shrinkable| {
                 (shrinkable.segment, shrinkable.end_offset) == (span.life.segment, span.end.offset)
             };

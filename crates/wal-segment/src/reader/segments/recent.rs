@@ -8,7 +8,7 @@ use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
 /// The segments of one log that were read last, a bounded number of them; the one that was used least recently goes first. One that
-/// a reader still reads from stays open until the reader is done. Opens nothing itself, so that no lock on it is backing
+/// a reader still reads from stays open until the reader is done. Opens nothing itself, so that no lock on it is held
 /// while the system opens a file.
 #[derive(Debug)]
 pub struct RecentSegments {
