@@ -9,6 +9,8 @@ use crate::common::{
     holds_all, open, refused, small, try_open, within,
 };
 use wal::{Error, ErrorKind, SyncPolicy, Wal};
+use wal_format::{FIRST_FRAME_OFFSET, SegmentName, SegmentNumber};
+use wal_segment::io::Directory;
 use wal_segment::io::sim::{CallKind, Failure, FaultEffect, SimDisk, SyncLoss, Times};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -302,5 +304,47 @@ fn a_segment_that_was_prepared_in_vain_is_not_prepared_twice() {
             ledger.close(wal).expect("nothing fails");
             assert_eq!(contents(&open(&disk, &options)), ledger.entries(), "write {nth}, closed");
         }
+    }
+}
+
+// A device refuses a write to one place for good. Were the file whose LINK was refused taken again, the next attempt would
+// write to the same blocks, and the log would accept nothing more although the disk has others.
+#[test]
+fn a_file_to_which_a_link_could_not_be_written_is_not_taken_again() {
+    let policy = SyncPolicy::Immediate;
+    let append: fn(&Wal) -> Result<(), Error> = |wal| wal.append(&payload(9, HALF)).map(drop);
+    let truncate: fn(&Wal) -> Result<(), Error> = |wal| wal.truncate_after(0);
+    let next = SegmentName::of(SegmentNumber::FIRST.next().expect("there are more"));
+    let link = format!("{next} at offset {FIRST_FRAME_OFFSET}");
+    let turns = [
+        ("rollover", false, append),
+        ("after a failed write", true, append),
+        ("truncation", false, truncate),
+    ];
+    for (name, cut_before, act) in turns {
+        let mut met = 0;
+        for nth in 0..8 {
+            let disk = SimDisk::new(nth);
+            let wal = at_the_end_of_a_segment(&disk, &small(policy), &mut Ledger::new(policy));
+            let fail = |nth| disk.fail(fault(CallKind::Write, nth, Times::Once, FaultEffect::Error(eio())));
+            if cut_before {
+                fail(0);
+                wal.append(b"small").expect_err("its write fails");
+                disk.heal();
+            }
+            fail(nth);
+            let refused = act(&wal);
+            disk.heal();
+            // Which write failed is another one each time: that of the LINK counts, if its file is there afterwards.
+            let Some(refused_file) = disk.id_of(next.as_str()).ok().flatten() else { continue };
+            let Some(error) = refused.err().filter(|error| error.to_string().contains(&link)) else {
+                continue;
+            };
+            met += 1;
+            wal.append(b"finds another file").expect("the fault is over");
+            let taken = disk.id_of(next.as_str()).expect("it was begun");
+            assert_ne!(taken, Some(refused_file), "{name}, write {nth}: {error}");
+        }
+        assert!(met > 0 || name == "truncation", "{name}: no LINK was refused");
     }
 }
