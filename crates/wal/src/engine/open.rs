@@ -39,9 +39,9 @@ impl Core {
         let (directory, segments) = sparing(directory, options.mapped_reads);
         let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
             wal_segment::open(&directory, options.wanted(at_least))?;
-        options.keeping.check_cap(writer.segment_bytes())?;
-        writer.limit(options.keeping.max_log_bytes);
-        let keeper = Arc::new(Keeper::new(options.keeping, &writer, directory.as_ref()));
+        options.keeping().check_cap(writer.segment_bytes())?;
+        writer.limit(options.max_log_bytes);
+        let keeper = Arc::new(Keeper::new(options.keeping(), &writer, directory.as_ref()));
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
@@ -80,7 +80,7 @@ impl Core {
             library,
             recovery,
             keeper,
-            keeps_here: !background && options.keeping.wants_a_thread(),
+            keeps_here: !background && options.keeping().wants_a_thread(),
             meters,
             stores: Arc::clone(&stores),
             directory_locked,

@@ -1,4 +1,4 @@
-//! How a log is opened: values with defaults, checked once, at `open`. Nothing here knows a log that is open.
+//! How a log is opened: values with defaults, checked once, at `open`. This module knows no open log.
 
 #[cfg(feature = "config")]
 mod config;
@@ -14,16 +14,31 @@ use wal_segment::{OpenMode, Rules, Writer};
 use wal_sync::SyncPolicy;
 
 use crate::error::{Error, ErrorKind};
-use crate::options::retention::Keeping;
+use crate::options::retention::WhenFull;
 use crate::report::event::{Callback, Callbacks, Rollover, SlowSync};
 
-/// How a log is opened, with defaults that a database could run on.
+/// How a log is opened. The defaults are those that a database could run on.
 ///
-/// With the feature `config` it is also a value for serde: a section of a configuration file becomes options, and
-/// options can be shown. The names are those of the methods, with the unit where there is one
-/// (`segment_bytes`, `slow_sync_ms`, `buffered_bytes`); times are milliseconds and may have a fraction; what is
-/// absent has its default, and an unknown name is an error. A policy is `{ policy = "periodic", entries = 1000, interval_ms = 10 }`,
-/// `{ policy = "grouped", window_ms = 1 }`, or `none` or `immediate` alone. Whether values can work is checked at `open`, as for any others.
+/// With the feature `config`, `Options` implements serde's `Deserialize` and `Serialize`: a section of a configuration file
+/// becomes options, and the options in force (`Wal::options`) can be written as one. The names are
+/// those of the methods, except `buffered_bytes` for [`buffered`](Options::buffered); callbacks are left out.
+///
+/// ```toml
+/// [wal]
+/// segment_bytes = "64MiB"
+/// retain_age = "7days"
+/// max_log_bytes = "10GiB"
+///
+/// [wal.sync]
+/// policy = "periodic"
+/// entries = 1000
+/// interval = "10ms"
+/// ```
+///
+/// A size is a number of bytes, or text with a binary unit: `"64MiB"`, `"1.5GiB"`. Units that some read as powers of ten and
+/// others as powers of two, such as `64K` and `64MB`, are errors. A duration is text with units: `"24h"`, `"500ms"`, `"1m30s"`
+/// (`m` is a minute, `M` a month). A policy is `none`, `immediate`, `periodic` with `entries` and `interval`, or `grouped`, with
+/// or without `window`. A missing option has its default; an unknown name is an error. Ranges are checked at `open`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Options {
@@ -44,21 +59,27 @@ pub struct Options {
     pub(crate) slow_sync: Duration,
     pub(crate) low_space_bytes: Option<u64>,
     pub(crate) callbacks: Callbacks,
-    pub(crate) keeping: Keeping,
+    pub(crate) retain_bytes: Option<u64>,
+    pub(crate) retain_entries: Option<u64>,
+    pub(crate) retain_age: Option<Duration>,
+    pub(crate) max_log_bytes: Option<u64>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) hold_limit_bytes: Option<u64>,
+    pub(crate) roll_after: Option<Duration>,
     pub(crate) rules: Rules,
 }
 
-/// More than any burst that a disk keeps up with; and each takes the space of a segment.
+/// More than any disk keeps up with, and each takes the space of a segment.
 const MOST_SPARES: usize = 64;
 /// A frame is filled up to a multiple of eight bytes.
 const PADDING_BYTES: u64 = 7;
 
 const DEFAULT_BATCH_BYTES: u64 = 256 << 20;
 
-/// No disk in order takes so long, a network file system on a bad day does.
+/// A healthy disk never takes so long; an overloaded network file system does.
 const DEFAULT_SLOW_SYNC: Duration = Duration::from_secs(1);
 
-/// Enough that a disk which takes a gigabyte a second is kept busy across a sync of some milliseconds.
+/// Keeps a disk of 1 GB/s busy across an fsync of some milliseconds.
 const DEFAULT_IN_FLIGHT_BYTES: u64 = 16 << 20;
 
 impl Default for Options {
@@ -81,7 +102,13 @@ impl Default for Options {
             slow_sync: DEFAULT_SLOW_SYNC,
             low_space_bytes: None,
             callbacks: Callbacks::default(),
-            keeping: Keeping::default(),
+            retain_bytes: None,
+            retain_entries: None,
+            retain_age: None,
+            max_log_bytes: None,
+            when_full: WhenFull::default(),
+            hold_limit_bytes: None,
+            roll_after: None,
             rules: Rules::default(),
         }
     }
@@ -93,32 +120,31 @@ impl Options {
         Options::default()
     }
 
-    /// How long a segment file gets, in bytes: from 12 KiB to 32 GiB. The first ones of a log are
-    /// shorter. A smaller size also ends the present segment, once it holds that much; a larger one counts from the next
-    /// segment. Kept in the log. Default: what the log has, or 64 MiB.
+    /// The size at which a segment rolls over, in bytes: from 12 KiB to 32 GiB. The first segments of a log are smaller. A
+    /// smaller size than before also ends the current segment, once it holds that much; a larger one applies from the next
+    /// segment on. Stored in the log. Default: the size stored in the log, or 64 MiB.
     pub fn segment_bytes(mut self, bytes: u64) -> Options {
         self.segment_bytes = Some(bytes);
         self
     }
 
-    /// How payloads are checked. Another kind than the last segment's makes the first append begin a segment. Kept in the
-    /// log. Default: what the log has, or CRC-32.
+    /// The checksum of payloads. When it differs from the last segment's, the first append begins a new segment. Stored in the
+    /// log. Default: the kind stored in the log, or CRC-32.
     pub fn checksum(mut self, kind: ChecksumKind) -> Options {
         self.checksum = Some(kind);
         self
     }
 
-    /// When entries become durable. Default: [`SyncPolicy::Grouped`] with a window of 1 ms. A window or
-    /// interval below 100 us becomes 100 us, a count of no entries one.
+    /// When entries are fsynced. A window or interval below 100 us becomes 100 us, and `entries` of 0 becomes 1. Default:
+    /// [`SyncPolicy::Grouped`] with a window of 1 ms.
     pub fn sync(mut self, policy: SyncPolicy) -> Options {
         self.sync = policy.clamped();
         self
     }
 
-    /// Lets entries gather in this process: an append under `none` or `periodic` returns once its entry is
-    /// numbered, and the operating system gets what has gathered when it is this much, with a sync, with
-    /// [`Wal::flush`] and at close. The death of the process loses what it does not have. At least 1 byte,
-    /// at most `max_in_flight_bytes`. Default: nothing gathers.
+    /// Buffers appends in this process: under `none` and `periodic` an append returns once its entry has its number, and the
+    /// buffer is written when it holds this many bytes, with a sync, with [`Wal::flush`] and at close. When the process dies,
+    /// the content of the buffer is lost. At least 1 byte, at most `max_in_flight_bytes`. Default: no buffer.
     ///
     /// [`Wal::flush`]: crate::Wal::flush
     pub fn buffered(mut self, bytes: u64) -> Options {
@@ -126,61 +152,55 @@ impl Options {
         self
     }
 
-    /// How many bytes may be appended and not yet be what was asked for, written or durable; whoever
-    /// appends more waits. A single entry or batch may be larger. At least 1. Default: 16 MiB.
+    /// Back-pressure: the bytes accepted but not yet as durable as their caller asked for. An append beyond that waits. A single
+    /// entry or batch may be larger. At least 1. Default: 16 MiB.
     pub fn max_in_flight_bytes(mut self, bytes: u64) -> Options {
         self.max_in_flight_bytes = bytes;
         self
     }
 
-    /// Whether threads prepare segments, write the anchor, and sync what nobody waits for and for company that
-    /// is too large to be waited for. Without them the call that needs it does it:
-    /// [`Commit::wait`](crate::Commit::wait) writes and syncs, and so does awaiting a commit, which blocks;
-    /// a periodic sync runs in the append that finds it due. For tests that repeat exactly, and for places without
+    /// Whether background threads prepare segments, write the anchor and run the fsyncs that no caller waits for. Without them
+    /// the calling thread does that work: [`Commit::wait`](crate::Commit::wait) writes and syncs, awaiting a commit blocks, and a
+    /// periodic fsync runs in the append that finds it due. Switch it off for deterministic tests and for platforms without
     /// threads. Default: true.
     pub fn background(mut self, background: bool) -> Options {
         self.background = background;
         self
     }
 
-    /// Whether segments are filled with zeros before they are used, while there is time. A sync of a few
-    /// entries has less to write then, because the file system has nothing of its own to note; each byte of the
-    /// log is written twice for it. It is only done while syncs are small. No use on file systems that never write in place, such as btrfs and ZFS. Default: with
-    /// [`background`](Options::background) threads. Without them the append that orders a segment waits
-    /// until it is zeroed.
+    /// Whether segments are filled with zeros before use, while syncs are small. An fsync of a few entries is cheaper then,
+    /// because the file system has no metadata to write; each byte of the log is written twice. Of no use on copy-on-write file
+    /// systems such as btrfs and ZFS. Without [`background`](Options::background) threads the append that creates a segment
+    /// waits until it is zeroed. Default: the value of `background`.
     pub fn zero_ahead(mut self, zero: bool) -> Options {
         self.zero_ahead = Some(zero);
         self
     }
 
-    /// Whether the files of segments that a truncation has left are used again for later segments. That
-    /// saves making and zeroing a new file, and a sync into space that is in use already has less to write; it
-    /// takes no space that the log did not have. As many as [`spares`](Options::spares) wait; the others
-    /// are removed. A file that a reader still has, in this process or in another, or
-    /// that has another name, is removed and never used again. Switch it off where a network file system lets readers in
-    /// that do not see locks, and on file systems that never write in place, such as btrfs and ZFS, where it is of no use. Without effect on Windows. Default: true.
+    /// Whether the files of dropped segments are used again for later ones, as in PostgreSQL. That saves creating and zeroing a
+    /// file and takes no further space. As many as [`spares`](Options::spares) are kept, others are removed, and so is a file
+    /// that a reader still has open, in this process or another, or that has a hard link. Switch it off on network file systems
+    /// whose readers do not see locks, and on copy-on-write file systems such as btrfs and ZFS, where it is of no use. No effect
+    /// on Windows. Default: true.
     pub fn recycle(mut self, recycle: bool) -> Options {
         self.recycle = recycle;
         self
     }
 
-    /// How many files are kept ready ahead of the log, from 1 to 64: the prepared next segment, and files
-    /// with space that only need their headers. Each takes the space of a segment. They are made once a segment
-    /// is half full, so a small log has none, and are given up at close and when a write or a new segment finds
-    /// the disk full. More than one helps when segments fill up faster than a new file can be made. Default: 1.
+    /// How many files are preallocated ahead of the log, from 1 to 64: the prepared next segment, and files that only lack their
+    /// headers. Each takes the space of a segment. They are created once a segment is half full, so that a small log has none,
+    /// and are removed at close and when the disk is full. More than one helps when segments fill up faster than a file can be
+    /// created. Default: 1.
     pub fn spares(mut self, count: usize) -> Options {
         self.spares = count;
         self
     }
 
-    /// Calls back after each turn to another segment, one at a time and in order, on a thread of its own.
-    /// Without [`background`](Options::background) threads it is the call that turned over, before it returns,
-    /// unless the callback runs already, in another thread or in this one: then that goes on with it, and a
-    /// close does not wait for it. No
-    /// lock is held: the callback may append, sync and close. A callback that keeps a [`Wal`] keeps the log open
-    /// until somebody closes it. A panic in it is contained and changes
-    /// nothing. At close those that are outstanding are called first, unless the callback itself closes. Default:
-    /// nobody is called.
+    /// Called after each rollover, one call at a time and in order, on a thread of its own. Without
+    /// [`background`](Options::background) threads the call that rolled over runs it before it returns; when the callback is
+    /// running already, that run also handles this rollover, and a close does not wait for it. The callback holds no lock: it
+    /// may append, sync and close. A callback that keeps a [`Wal`] keeps the log open until `close` is called. A panic in it is
+    /// caught and ignored. A close first runs the outstanding calls, unless the callback itself closes. Default: no callback.
     ///
     /// [`Wal`]: crate::Wal
     pub fn on_rollover(mut self, call: impl Fn(&Rollover) + Send + Sync + 'static) -> Options {
@@ -188,8 +208,9 @@ impl Options {
         self
     }
 
-    /// From which time on a sync is slow: it is counted, [`on_slow_sync`](Options::on_slow_sync) is called when it
-    /// has ended, and [`Wal::health`] shows it, or a write, when it has not. More than zero. Default: 1 s.
+    /// How long an fsync may take before it counts as slow. A slow one is counted in the statistics, passed to
+    /// [`on_slow_sync`](Options::on_slow_sync) when it has ended, and shown by [`Wal::health`] while it runs, as is a slow
+    /// write. More than zero. Default: 1 s.
     ///
     /// [`Wal::health`]: crate::Wal::health
     pub fn slow_sync(mut self, limit: Duration) -> Options {
@@ -197,16 +218,16 @@ impl Options {
         self
     }
 
-    /// Calls back once for each slow sync, when it has ended, also when it failed; else as
-    /// [`on_rollover`](Options::on_rollover), on the same thread. The syncs of a rollover, a truncation and a
-    /// close do not count. Default: nobody is called.
+    /// Called once for each slow fsync when it has ended, also when it failed; otherwise like
+    /// [`on_rollover`](Options::on_rollover), and on the same thread. The fsyncs of a rollover, a truncation and a close do not
+    /// count. Default: no callback.
     pub fn on_slow_sync(mut self, call: impl Fn(&SlowSync) + Send + Sync + 'static) -> Options {
         self.callbacks.on_slow_sync = Some(Callback::new(call));
         self
     }
 
-    /// How many bytes should be free on the file system of the log; with less, [`Wal::health`] says that space
-    /// is low. Nothing else changes. Default: what a whole segment takes.
+    /// How many bytes should be free on the file system of the log. With less, [`Wal::health`] reports low space; nothing else
+    /// changes. Default: the space of a whole segment.
     ///
     /// [`Wal::health`]: crate::Wal::health
     pub fn low_space_bytes(mut self, bytes: u64) -> Options {
@@ -220,34 +241,31 @@ impl Options {
         self
     }
 
-    /// The largest batch in bytes of payload, at least as large as the largest entry and below 4 GiB; a
-    /// batch is written at once and held in memory for that. It has at most 1,048,576 entries, whatever they take.
-    /// Default: 256 MiB, or the largest entry if that is more.
+    /// The largest batch in bytes of payload, at least `max_entry_bytes` and below 4 GiB. A batch is held in memory and written
+    /// at once. It has at most 1,048,576 entries. Default: 256 MiB, or `max_entry_bytes` if that is more.
     pub fn max_batch_bytes(mut self, bytes: u64) -> Options {
         self.max_batch_bytes = Some(bytes);
         self
     }
 
-    /// Whether closed segments are read through memory mappings. Without, every read is a positional
-    /// one, and a device that cannot be read gives an error instead of a signal. So it is, too, once the system has
-    /// refused a mapping, as some network and virtual file systems do: [`Stats::maps`](crate::Stats::maps) says so. Default:
-    /// true.
+    /// Whether closed segments are read through memory mappings. Without, every read is a `pread`, and a device that cannot be
+    /// read gives an error instead of SIGBUS. Once the system has refused a mapping, as some network and virtual file systems
+    /// do, reads go on without ([`Stats::maps`](crate::Stats::maps)). Default: true.
     pub fn mapped_reads(mut self, mapped: bool) -> Options {
         self.mapped_reads = mapped;
         self
     }
 
-    /// The number of the first entry of a log that is made new, below 2^56: for a log that goes on where another
-    /// one, or a snapshot, has ended. Written down when the log is made; a log that exists already, also one
-    /// without an entry, has its own, and this is ignored. Default: 0.
+    /// The sequence of the first entry of a new log, below 2^56: for a log that continues another one, or a snapshot. Stored
+    /// when the log is created; an existing log, even an empty one, has its own, and this is ignored. Default: 0.
     pub fn first_sequence(mut self, sequence: u64) -> Options {
         self.first_sequence = Some(sequence);
         self
     }
 
-    /// Whether an open makes a log where there is none. A service whose log should be there opens it with
-    /// [`OpenMode::MustExist`]: where the file system of the log is not mounted, it is told so, instead of beginning a new
-    /// log in the empty directory. [`Wal::id`] tells one log from another. Default: [`OpenMode::CreateOrOpen`].
+    /// Whether an open creates a log where there is none. A service whose log must exist opens it with
+    /// [`OpenMode::MustExist`]: where the file system of the log is not mounted, the open fails instead of beginning a new log in
+    /// the empty directory. [`Wal::id`] tells one log from another. Default: [`OpenMode::CreateOrOpen`].
     ///
     /// [`Wal::id`]: crate::Wal::id
     pub fn open_mode(mut self, mode: OpenMode) -> Options {
@@ -262,13 +280,28 @@ impl Options {
         self
     }
 
+    /// These options with what the log and the defaults have decided, and without the callbacks, one of which may keep
+    /// the log open.
+    #[cfg(feature = "config")]
+    pub(crate) fn in_force(&self, writer: &Writer) -> Options {
+        Options {
+            segment_bytes: Some(writer.segment_bytes()),
+            checksum: Some(writer.checksum()),
+            max_batch_bytes: Some(self.batch_bytes()),
+            zero_ahead: Some(self.zeroes_ahead()),
+            low_space_bytes: Some(self.low_space_bytes.unwrap_or(writer.segment_bytes())),
+            callbacks: Callbacks::default(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn batch_bytes(&self) -> u64 {
         self.max_batch_bytes.unwrap_or(DEFAULT_BATCH_BYTES.max(self.max_entry_bytes))
     }
 
     /// The largest batch with its rows whose segment is no longer than half of the cap.
     pub(crate) fn most_batch_bytes(&self) -> Option<u64> {
-        let longest = self.keeping.longest_segment_bytes()?;
+        let longest = self.keeping().longest_segment_bytes()?;
         Some(Writer::frame_bytes_within(longest).saturating_sub(FRAME_HEADER_BYTES as u64 + PADDING_BYTES))
     }
 
@@ -297,7 +330,7 @@ impl Options {
                 "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
             ));
         }
-        self.keeping.check(self.segment_bytes)?;
+        self.keeping().check(self.segment_bytes)?;
         if self.max_in_flight_bytes == 0 {
             return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
         }

@@ -1,4 +1,4 @@
-//! Options for what is kept: retention, a cap, holds, and when segments end.
+//! Options for retention, the cap, holds, and segments that roll over by age.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use wal_format::MIN_SEGMENT_BYTES;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 
-/// What is kept of a log, and for how long.
+/// The limits of retention, the cap and the age of segments, as the background work needs them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keeping {
     pub(crate) retain_bytes: Option<u64>,
@@ -22,8 +22,13 @@ pub(crate) struct Keeping {
 /// What an append does that would take the log above [`Options::max_log_bytes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "config",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum WhenFull {
-    /// It gets [`ErrorKind::NoSpace`].
+    /// It fails with [`ErrorKind::NoSpace`].
     #[default]
     Refuse,
     /// It waits until there is room, or the log is closed.
@@ -32,8 +37,8 @@ pub enum WhenFull {
 
 /// # Retention and the cap
 /// The limits of retention (`retain_bytes`, `retain_entries`, `retain_age`) drop nothing before the application calls
-/// [`Wal::start_retention`](crate::Wal::start_retention), after every open. Holds are kept in memory, so an
-/// application first takes again those that its consumers need, and then starts retention:
+/// [`Wal::start_retention`](crate::Wal::start_retention), after every open. Holds are in memory only, so an application
+/// first takes the holds of its consumers again, and then starts retention:
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,7 +46,7 @@ pub enum WhenFull {
 /// # let directory = scratch.path();
 /// # let position = 0;
 /// let wal = wal::Options::new().retain_bytes(1 << 30).open(directory)?;
-/// // Where the consumer stopped, which it has stored itself.
+/// // The position that the consumer has stored.
 /// let hold = wal.hold("archive", position)?;
 /// wal.start_retention()?;
 /// # drop(hold);
@@ -49,83 +54,95 @@ pub enum WhenFull {
 /// # }
 /// ```
 ///
-/// From then on each limit is an upper bound: while the log exceeds any of them, the oldest segment is dropped,
-/// whole. Never one that a [hold](crate::Wal::hold) needs, and never the last one. That happens in the
-/// background, on a thread of its own; without [`background`](Options::background) threads in the call that
-/// began a segment, or ended one, and errors of it are counted in
+/// Each limit is an upper bound: while the log exceeds any of them, its oldest segment is dropped, but never one that a
+/// [hold](crate::Wal::hold) needs, and never the last one. That happens on a background thread; without
+/// [`background`](Options::background) threads in the call that began or ended a segment. Failures are counted in
 /// [`Stats::keeping_errors`](crate::Stats::keeping_errors).
 impl Options {
-    /// Retention by size, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
-    /// while the segments after it hold this many bytes, counted up to where the log
-    /// ends in each. So at least this much stays, and at most a segment more. At least 1. Default: no limit.
+    /// Retention by size, after [`Wal::start_retention`](crate::Wal::start_retention): the oldest segment is dropped while the
+    /// segments after it hold this many bytes. So at least this much is kept, and at most one segment more. At least 1.
+    /// Default: no limit.
     pub fn retain_bytes(mut self, bytes: u64) -> Options {
-        self.keeping.retain_bytes = Some(bytes);
+        self.retain_bytes = Some(bytes);
         self
     }
 
-    /// Retention by number, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
-    /// while the segments after it hold this many entries. So at least this many stay,
-    /// and at most those of a segment more. At least 1. Default: no limit.
+    /// Retention by count, after [`Wal::start_retention`](crate::Wal::start_retention): the oldest segment is dropped while the
+    /// segments after it hold this many entries. So at least this many are kept, and at most one segment more. At least 1.
+    /// Default: no limit.
     pub fn retain_entries(mut self, entries: u64) -> Options {
-        self.keeping.retain_entries = Some(entries);
+        self.retain_entries = Some(entries);
         self
     }
 
-    /// Retention by age, from [`Wal::start_retention`](crate::Wal::start_retention) on: drops the oldest segment
-    /// when everything in it is older than this. A segment that had ended before this open counts from the
-    /// time when the next one was begun. The last segment stays; [`Options::roll_after`] sees to it
-    /// that it ends. The clock of the system is read at the open, for the age of what was there before; from then on a
-    /// clock counts that cannot be set, and that may stand still while the machine is suspended. Default: no limit.
+    /// Retention by age, after [`Wal::start_retention`](crate::Wal::start_retention): the oldest segment is dropped when every
+    /// entry in it is older than this. A segment that ended before this open is dated by when the next one was begun. The last
+    /// segment is never dropped; [`Options::roll_after`] makes it end. The system clock is read at the open, to date what was
+    /// there before; after that a monotonic clock counts, which may stand still while the machine is suspended. Default: no
+    /// limit.
     pub fn retain_age(mut self, age: Duration) -> Options {
-        self.keeping.retain_age = Some(age);
+        self.retain_age = Some(age);
         self
     }
 
-    /// Bounds what the segments take on the disk, in bytes: those of the log, those that are dropped and
-    /// linger for readers, and the one to be begun. An append that would begin a segment beyond that is
-    /// refused, or [waits](Options::when_full); what retention allows to drop is dropped first, once retention
-    /// [has been started](crate::Wal::start_retention), and the error says when it has not. Nothing is
-    /// poisoned: once [`truncate_before`](crate::Wal::truncate_before) has made room, appends go on. A
-    /// [`truncate_after`](crate::Wal::truncate_after) may begin one segment beyond the bound.
+    /// The cap: how much disk space all segments may take, in bytes, including those that are dropped but still open in a reader
+    /// and the one about to be created. An append that would create a segment beyond the cap fails, or
+    /// [waits](Options::when_full), after everything that retention allows is dropped; the error says when retention has not
+    /// been [started](crate::Wal::start_retention). The log is not poisoned: appends succeed again after a
+    /// [`truncate_before`](crate::Wal::truncate_before). A [`truncate_after`](crate::Wal::truncate_after) may create one segment
+    /// beyond the cap.
     ///
-    /// At least two segments more than [`retain_bytes`](Options::retain_bytes), or two segments without that. An entry or batch that would need a segment longer than half of it is
-    /// [`ErrorKind::TooLarge`]. A log that takes more when it is opened appends to no new segment
-    /// before enough of it is dropped. Default: no bound.
+    /// At least two segments more than [`retain_bytes`](Options::retain_bytes), or two segments without it. An entry or batch
+    /// that would need a segment longer than half of the cap fails with [`ErrorKind::TooLarge`]. A log that is above the cap
+    /// when it is opened creates no segment until enough of it is dropped. Default: no cap.
     pub fn max_log_bytes(mut self, bytes: u64) -> Options {
-        self.keeping.max_log_bytes = Some(bytes);
+        self.max_log_bytes = Some(bytes);
         self
     }
 
-    /// What an append does that would take the log above [`Options::max_log_bytes`]. Default:
-    /// [`WhenFull::Refuse`].
+    /// What an append does that would take the log above [`Options::max_log_bytes`]. Default: [`WhenFull::Refuse`].
     ///
-    /// With [`WhenFull::Wait`] it keeps its number and waits for a truncation, retention (which the application may
-    /// have to [start](crate::Wal::start_retention)), or a reader for which files
-    /// linger; so do what is behind it, a [`Commit`](crate::Commit) and a [`Wal::sync`](crate::Wal::sync).
-    /// At close they get [`ErrorKind::Closed`], and the close says why; one that joins while the close is under way may
-    /// get [`ErrorKind::NoSpace`] instead. Submits that do not wait, or not
-    /// for so long, get [`ErrorKind::Backpressure`] once as much is in flight as may be. Without
-    /// [`background`](Options::background) threads nobody notices that a reader is gone before the next truncation.
+    /// With [`WhenFull::Wait`] the append keeps its number and waits for a truncation, for retention (which the application may
+    /// have to [start](crate::Wal::start_retention)), or for a reader to close dropped files. A [`Commit`](crate::Commit) and a
+    /// [`Wal::sync`](crate::Wal::sync) after it wait too. At close they fail with [`ErrorKind::Closed`], and the close says why;
+    /// an append that arrives during the close may fail with [`ErrorKind::NoSpace`] instead. Submits that do not wait, or not
+    /// that long, fail with [`ErrorKind::Backpressure`] once `max_in_flight_bytes` is reached. Without
+    /// [`background`](Options::background) threads a closed reader is noticed only by the next truncation.
     pub fn when_full(mut self, what: WhenFull) -> Options {
-        self.keeping.when_full = what;
+        self.when_full = what;
         self
     }
 
-    /// How much a [`Hold`](crate::Hold) may keep of what would be dropped otherwise, in bytes of whole segment
-    /// files. One that keeps more when something is dropped is overrun: it keeps nothing any more, and
-    /// is told. When the drop fails, the hold stays valid. Each is measured by itself, whatever others keep. Default: no limit.
+    /// How much a [`Hold`](crate::Hold) may retain that would otherwise be dropped, in bytes of whole segment files. A hold that
+    /// retains more when a segment is due to be dropped is invalidated, as PostgreSQL invalidates a replication slot: it retains
+    /// nothing any more, and reports that. When the drop fails, the hold stays valid. Each hold is measured by itself. Default:
+    /// no limit.
     pub fn hold_limit_bytes(mut self, bytes: u64) -> Options {
-        self.keeping.hold_limit_bytes = Some(bytes);
+        self.hold_limit_bytes = Some(bytes);
         self
     }
 
-    /// Ends a segment that has had its first entry for so long, as [`Wal::roll`](crate::Wal::roll) does, in the
-    /// background, also while nothing is appended. Time while the log is not open counts, too: from when the segment was
-    /// begun, by the clock of the system at the open. Without [`background`](Options::background) threads the
-    /// next call that appends, syncs or flushes does it. Default: segments end when they are full.
+    /// Rolls a segment over when its first entry is this old, as [`Wal::roll`](crate::Wal::roll) does, in the background, also
+    /// while nothing is appended. Time while the log is not open counts: from when the segment was begun, by the system clock at
+    /// the open. Without [`background`](Options::background) threads the next call that appends, syncs or flushes does it.
+    /// Default: segments roll over only by size.
     pub fn roll_after(mut self, age: Duration) -> Options {
-        self.keeping.roll_after = Some(age);
+        self.roll_after = Some(age);
         self
+    }
+}
+
+impl Options {
+    pub(crate) fn keeping(&self) -> Keeping {
+        Keeping {
+            retain_bytes: self.retain_bytes,
+            retain_entries: self.retain_entries,
+            retain_age: self.retain_age,
+            max_log_bytes: self.max_log_bytes,
+            when_full: self.when_full,
+            hold_limit_bytes: self.hold_limit_bytes,
+            roll_after: self.roll_after,
+        }
     }
 }
 
@@ -162,7 +179,7 @@ impl Keeping {
         }
         for (name, limit) in [("retain_age", self.retain_age), ("roll_after", self.roll_after)] {
             if limit == Some(Duration::ZERO) {
-                return Err(Error::new(ErrorKind::InvalidOptions, format!("{name} is no time at all")));
+                return Err(Error::new(ErrorKind::InvalidOptions, format!("{name} is 0; it must be more")));
             }
         }
         self.check_cap(segment_bytes.unwrap_or(MIN_SEGMENT_BYTES))
