@@ -1,4 +1,4 @@
-//! A file that waits to become a segment: one that a truncation has left, or one with space and nothing else.
+//! A file that waits to become a segment: one that a truncation has left.
 //!
 //! ```text
 //!  segment 3 ──▶ pool-004.wal ──▶ headers of segment 9, synced ──▶ segment 9: a spare
@@ -23,7 +23,7 @@ use crate::files::named::{Named, remove, rename, sync_directory};
 use crate::files::names::Catalog;
 use crate::io::{Access, Directory};
 use crate::rules::{Rule, Rules};
-use crate::spares::spare::{Order, Spare, header, salt_of, write_heads, zero};
+use crate::spares::spare::{Order, Spare, header, salt_of, write_heads};
 
 /// A file that waits to become a segment.
 #[derive(Debug)]
@@ -32,8 +32,6 @@ pub struct PoolFile {
     bytes: u64,
     /// Up to here something was written, and not only reserved.
     written_bytes: u64,
-    /// It never held anything but zeros.
-    fresh: bool,
     /// A power cut may bring back the name that it had before.
     renamed: bool,
 }
@@ -47,7 +45,7 @@ impl PoolFile {
         file.try_lock().ok()?;
         let bytes = file.length().ok()?;
         rename(directory, segment.as_str(), name.as_str()).ok()?;
-        Some(PoolFile { name, bytes, written_bytes: bytes, fresh: false, renamed: true })
+        Some(PoolFile { name, bytes, written_bytes: bytes, renamed: true })
     }
 
     /// Lets the file wait that has the name of the ordered segment: one that was prepared before, here or by an
@@ -60,26 +58,6 @@ impl PoolFile {
     ) -> Option<PoolFile> {
         let reclaims = order.reclaims && rules.keeps(Rule::NewSalt);
         if reclaims { PoolFile::retire(directory, order.number, name) } else { None }
-    }
-
-    /// Makes a file that waits, with space for a segment of so many bytes.
-    ///
-    /// # Errors
-    /// What the system reports. What was made is removed.
-    pub fn reserve(directory: &dyn Directory, name: PoolName, bytes: u64) -> Result<PoolFile, Error> {
-        let file = Named::create(directory, name.as_str())?;
-        let reserved = file.reserve(bytes).and_then(|()| file.length());
-        let bytes = reserved.inspect_err(|_| {
-            // If even this fails, the next open finds the file.
-            directory.remove(name.as_str()).ok();
-        })?;
-        Ok(PoolFile {
-            name,
-            bytes,
-            written_bytes: FIRST_FRAME_OFFSET.min(bytes),
-            fresh: true,
-            renamed: false,
-        })
     }
 
     /// The files that an earlier process has left waiting, and those of them that share their file with another name of
@@ -119,35 +97,13 @@ impl PoolFile {
         let file = Named::open(directory, name.as_str(), Access::ReadWrite).ok()?;
         let bytes = file.length().ok()?;
         let written_bytes = FIRST_FRAME_OFFSET.min(bytes);
-        Some(PoolFile { name, bytes, written_bytes, fresh: false, renamed: false })
+        Some(PoolFile { name, bytes, written_bytes, renamed: false })
     }
 
     /// How long it is.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Whether zeros would make it quicker: it has space that nobody has written to yet.
-    #[must_use]
-    pub fn is_unwritten(&self) -> bool {
-        self.fresh && self.written_bytes < self.bytes
-    }
-
-    /// Whether it was a segment, or may have been.
-    #[must_use]
-    pub fn is_recycled(&self) -> bool {
-        !self.fresh
-    }
-
-    /// Writes zeros over the next stretch of a file that was [reserved](PoolFile::reserve), and makes them
-    /// durable.
-    ///
-    /// # Errors
-    /// What the system reports. It must not be used any more: [give it up](PoolFile::discard).
-    pub fn zero_some(&mut self, directory: &dyn Directory) -> Result<(), Error> {
-        let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
-        zero(&file, &mut self.written_bytes, self.bytes)
     }
 
     /// Gives it up.
@@ -193,7 +149,7 @@ impl PoolFile {
         let kept_salt = if rules.keeps(Rule::RecycledNewSalt) { None } else { salt_of(&file)? };
         let salt = kept_salt.unwrap_or_else(|| directory.salt());
         let life = Life { segment: order.number, salt };
-        let header = header(directory, order, life, self.fresh);
+        let header = header(directory, order, life, false);
         if rules.keeps(Rule::HeadedBeforeNamed) {
             write_heads(&file, &header)?;
             if rules.keeps(Rule::HeadsBeforeName) {

@@ -114,7 +114,13 @@ impl Spare {
     /// # Errors
     /// What the system reports. The spare must not be used any more: [give it up](Spare::discard).
     pub fn zero_some(&mut self) -> Result<bool, Error> {
-        zero(&self.file, &mut self.zeroed_bytes, self.capacity)?;
+        let left = self.capacity.saturating_sub(self.zeroed_bytes);
+        let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+        if stretch > 0 {
+            self.file.write_all(&ZEROS[..stretch], self.zeroed_bytes)?;
+            self.file.sync()?;
+            self.zeroed_bytes += stretch as u64;
+        }
         Ok(self.zeroed_bytes < self.capacity)
     }
 
@@ -220,18 +226,6 @@ pub(crate) fn write_heads(file: &Named, header: &SegmentHeader) -> Result<(), Er
 const HEAD_BYTES: usize = 8192;
 const COPY: usize = 4096;
 const _: () = assert!(HEAD_BYTES as u64 == FIRST_FRAME_OFFSET && COPY as u64 == HEADER_COPY_OFFSET);
-
-/// Writes zeros over the stretch behind `done_bytes`, up to `end_bytes` at most, and makes them durable.
-pub(crate) fn zero(file: &Named, done_bytes: &mut u64, end_bytes: u64) -> Result<(), Error> {
-    let left = end_bytes.saturating_sub(*done_bytes);
-    let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-    if stretch > 0 {
-        file.write_all(&ZEROS[..stretch], *done_bytes)?;
-        file.sync()?;
-        *done_bytes += stretch as u64;
-    }
-    Ok(())
-}
 
 /// The salt that a file has; only asked for when a rule of new salts is switched off.
 pub(crate) fn salt_of(file: &Named) -> Result<Option<u64>, Error> {

@@ -10,7 +10,7 @@ use crate::engine::tail::Tail;
 use crate::error::{Error, closed};
 use crate::report::event::Rollover;
 use crate::retention::limits::Piece;
-use crate::supply::Stores;
+use crate::supply::Supply;
 
 impl Core {
     /// Ends the open segment.
@@ -23,7 +23,7 @@ impl Tail {
     /// Lets `act` change where the log begins or ends. For whoever has both turns.
     pub(crate) fn truncate(
         &self,
-        act: impl FnOnce(&mut Writer, &Stores) -> Result<(), SegmentError>,
+        act: impl FnOnce(&mut Writer, &Supply) -> Result<(), SegmentError>,
     ) -> Dropped<Error> {
         let refused = |error| Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(error)) };
         if let Err(forked) = self.owner.check() {
@@ -32,7 +32,7 @@ impl Tail {
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return refused(closed()) };
         let begun = now();
-        let done = act(writer, self.stores.as_ref());
+        let done = act(writer, self.supply.as_ref());
         let took = since(begun);
         *self.shown.lock_whole() = writer.snapshot();
         let rolled = writer.take_rolled();
@@ -49,7 +49,7 @@ impl Tail {
     /// whoever has both turns.
     pub(crate) fn drop_front(&self, first: u64) -> (u64, Dropped<Error>) {
         let mut begins = 0;
-        let dropped = self.truncate(|writer, stores| {
+        let dropped = self.truncate(|writer, supply| {
             // What is beyond the end is refused, whatever is held.
             let within = first <= writer.next().value() && first > writer.first().value();
             let place = if within {
@@ -58,7 +58,7 @@ impl Tail {
                 first
             };
             let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
-            let done = writer.truncate_before(place, stores);
+            let done = writer.truncate_before(place, supply);
             begins = writer.first().value();
             self.keeper.begins_at(begins);
             done
@@ -68,13 +68,13 @@ impl Tail {
 
     /// Drops what retention lets go now. For whoever has both turns.
     pub(crate) fn retain(&self) -> Dropped<Error> {
-        self.truncate(|writer, stores| self.retain_in(writer, stores).map(drop))
+        self.truncate(|writer, supply| self.retain_in(writer, supply).map(drop))
     }
 
     /// Ends the open segment. For whoever has both turns.
     pub(crate) fn roll(&self) -> Dropped<Error> {
-        self.truncate(|writer, stores| {
-            let done = writer.roll(stores);
+        self.truncate(|writer, supply| {
+            let done = writer.roll(supply);
             // When the anchor could not be written it is open still.
             if writer.open_since_unix_ns().is_none() {
                 self.keeper.ended();
@@ -88,12 +88,12 @@ impl Tail {
         self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
-        let ended = writer.close(self.stores.as_ref());
+        let ended = writer.close(self.supply.as_ref());
         *self.shown.lock_whole() = writer.snapshot();
         let unneeded = self.take_obsolete(writer);
         drop(guard);
         // A closed log has no use for their files.
-        self.stores.remove(&unneeded);
+        self.supply.remove(&unneeded);
         self.shrink();
         ended.map_err(|error| self.fault(error))
     }

@@ -31,7 +31,7 @@ use crate::report::listener::Caller;
 use crate::report::probe::{Probe, SyncMark};
 use crate::report::stats::Stats;
 use crate::retention::Keeper;
-use crate::supply::{KnownSpace, Stores};
+use crate::supply::{KnownSpace, Supply};
 
 /// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Core {
     /// Where no thread keeps, whoever comes by does.
     pub(crate) keeps_here: bool,
     meters: Arc<Meters>,
-    stores: Arc<Stores>,
+    supply: Arc<Supply>,
     directory_locked: bool,
     crew: Crew,
     probe: Probe,
@@ -71,23 +71,23 @@ impl Core {
 
     /// What the file system had left when it was asked last, for a probe at this moment.
     pub(crate) fn known_space(&self, needed_bytes: u64, at: Instant) -> Space {
-        let KnownSpace { free_bytes, failure, asked } = self.stores.known_space();
+        let KnownSpace { free_bytes, failure, asked } = self.supply.known_space();
         Space { free_bytes, needed_bytes, failure, age: at.saturating_duration_since(asked) }
     }
 
     /// The question for it that is in hand.
     pub(crate) fn space_mark(&self) -> &SyncMark {
-        self.stores.space_mark()
+        self.supply.space_mark()
     }
 
     /// Whether the path of the directory leads elsewhere, as far as was looked.
     pub(crate) fn is_displaced(&self) -> bool {
-        self.stores.is_displaced()
+        self.supply.is_displaced()
     }
 
     /// Why the last spare, and the last anchor, could not be had.
     pub(crate) fn background_failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
-        self.stores.failures()
+        self.supply.failures()
     }
 
     /// Whether whoever waits has to do what is due.
@@ -98,7 +98,7 @@ impl Core {
     /// Does what is due, and runs the callbacks, where no thread does.
     pub(crate) fn call_back(&self) {
         self.keep_if_due();
-        self.stores.ask_space_if_wanted();
+        self.supply.ask_space_if_wanted();
         if let Some(caller) = &self.caller {
             caller.call_all();
         }
@@ -118,7 +118,7 @@ impl Core {
                 }
             );
             self.leave();
-            self.stores.discard_spares();
+            self.supply.discard();
             self.commits.target().release();
         }
         self.call_back();
@@ -139,7 +139,7 @@ impl Core {
     /// What was counted, and how the log stands.
     pub(crate) fn stats(&self) -> Stats {
         let snapshot = self.commits.target().layout();
-        let stock = self.stores.stock();
+        let stock = self.supply.stock();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
         let mut stats = self.meters.fill(Gauges {
@@ -194,7 +194,7 @@ impl Core {
     }
 
     fn leave(&self) {
-        self.stores.stop();
+        self.supply.stop();
         self.keeper.stop();
         self.commits.target().stop_listening();
         self.crew.join();

@@ -21,7 +21,7 @@ use crate::report::event::note;
 use crate::report::listener::{Caller, Listener};
 use crate::report::probe::Probe;
 use crate::retention::Keeper;
-use crate::supply::{Stores, Supply};
+use crate::supply::{Kind, Supply};
 
 /// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
 /// the call is nothing beside that of the copy.
@@ -51,10 +51,17 @@ impl Core {
         #[cfg(feature = "tracing")]
         let library = library.traced(listener.clone());
         let library = Arc::new(library);
-        let (stores, bell) = Stores::new(directory, anchor, names, &pool, options.supply());
-        #[cfg(feature = "tracing")]
-        let stores = stores.traced(listener.clone());
-        let stores = Arc::new(stores);
+        let kind = Kind {
+            directory,
+            recycle: options.recycle,
+            zero_ahead: options.zeroes_ahead(),
+            background,
+            rules: options.rules,
+            #[cfg(feature = "tracing")]
+            listener: listener.clone(),
+        };
+        let (supply, bell) = Supply::new(kind, anchor, names, &pool);
+        let supply = Arc::new(supply);
         note!(when false = directory_locked => &listener, DirectoryNotLocked {});
         note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
         #[cfg(feature = "config")]
@@ -63,7 +70,7 @@ impl Core {
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let limits = options.limits(writer.segment_bytes());
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
-        let (shared, metered) = (Arc::clone(&stores), Arc::clone(&meters));
+        let (shared, metered) = (Arc::clone(&supply), Arc::clone(&meters));
         let tail = Tail::new(
             writer,
             library.directory_handle(),
@@ -82,7 +89,7 @@ impl Core {
             keeper,
             keeps_here: !background && options.keeping().wants_a_thread(),
             meters,
-            stores: Arc::clone(&stores),
+            supply: Arc::clone(&supply),
             directory_locked,
             crew: Crew::new(),
             probe,
@@ -91,19 +98,19 @@ impl Core {
             caller: kept_caller,
             background,
         });
-        core.start_crew(stores, bell, called_back).inspect_err(|_| core.end())?;
+        core.start_crew(supply, bell, called_back).inspect_err(|_| core.end())?;
         core.call_back();
         Ok((core, checksum))
     }
 
     fn start_crew(
         self: &Arc<Core>,
-        stores: Arc<Stores>,
+        supply: Arc<Supply>,
         bell: Option<Receiver<()>>,
         caller: Option<Caller>,
     ) -> Result<(), Error> {
         if let Some(rings) = bell {
-            self.crew.start("wal-files", move || stores.run(&rings))?;
+            self.crew.start("wal-files", move || supply.run(&rings))?;
         }
         if let Some(caller) = caller {
             self.crew.start("wal-events", move || caller.run())?;
@@ -121,16 +128,6 @@ impl Core {
 }
 
 impl Options {
-    fn supply(&self) -> Supply {
-        Supply {
-            spares: self.spares,
-            recycle: self.recycle,
-            zero_ahead: self.zeroes_ahead(),
-            background: self.background,
-            rules: self.rules,
-        }
-    }
-
     fn limits(&self, segment_bytes: u64) -> Limits {
         let frame_bytes = FRAME_BYTES.min(segment_bytes / FRAMES_A_SEGMENT);
         Limits {

@@ -5,7 +5,7 @@ use wal_segment::{Error as SegmentError, SpareSource, Writer, shrink};
 
 use crate::engine::tail::Tail;
 use crate::retention::limits::Piece;
-use crate::supply::Stores;
+use crate::supply::Supply;
 
 impl Tail {
     /// Uses the segments again, or removes them, that a truncation has left and no reader needs any
@@ -15,14 +15,14 @@ impl Tail {
             return;
         }
         let unneeded = self.lock().as_mut().map(|writer| self.take_obsolete(writer));
-        self.stores.retire(&unneeded.unwrap_or_default());
+        self.supply.retire(&unneeded.unwrap_or_default());
         self.shrink();
     }
 
     /// Shortens closed segments that are longer than they need be.
     pub(super) fn shrink(&self) {
         let excess = self.lock().as_mut().map(Writer::take_shrinkable).unwrap_or_default();
-        if excess.is_empty() || self.stores.check_names().is_err() {
+        if excess.is_empty() || self.supply.check_names().is_err() {
             return;
         }
         let shortened = shrink(self.directory.as_ref(), excess);
@@ -40,9 +40,9 @@ impl Tail {
     }
 
     /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
-    pub(super) fn retain_in(&self, writer: &mut Writer, stores: &Stores) -> Result<bool, SegmentError> {
+    pub(super) fn retain_in(&self, writer: &mut Writer, supply: &Supply) -> Result<bool, SegmentError> {
         let snapshot = writer.snapshot();
-        let Some(from) = self.keeper.retains_from(&snapshot, stores.directory().monotonic_ns()) else {
+        let Some(from) = self.keeper.retains_from(&snapshot, supply.directory().monotonic_ns()) else {
             return Ok(false);
         };
         // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
@@ -50,7 +50,7 @@ impl Tail {
         // Else the snapshot is one of the readers for which the files linger.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
-        let done = writer.truncate_before(place, stores);
+        let done = writer.truncate_before(place, supply);
         self.keeper.begins_at(writer.first().value());
         done.map(|()| true)
     }
@@ -59,12 +59,12 @@ impl Tail {
     /// Returns whether something is gone.
     pub(super) fn make_room(&self, writer: &mut Writer) -> bool {
         let before = writer.log_bytes();
-        if let Err(error) = self.retain_in(writer, self.stores.as_ref()) {
+        if let Err(error) = self.retain_in(writer, self.supply.as_ref()) {
             self.keeper.failed(&error.into());
         }
         *self.shown.lock_whole() = writer.snapshot();
         let unneeded = self.take_obsolete(writer);
-        self.stores.retire(&unneeded);
+        self.supply.retire(&unneeded);
         let made = writer.log_bytes() < before;
         if !made && self.keeper.keeping().waits() {
             self.keeper.starved();

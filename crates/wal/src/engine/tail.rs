@@ -22,7 +22,7 @@ use crate::report::event::{Event, Rollover, note};
 use crate::report::listener::Listener;
 use crate::report::probe::SyncMark;
 use crate::retention::Keeper;
-use crate::supply::Stores;
+use crate::supply::Supply;
 
 /// The writer, and what it shows.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Tail {
     pub(super) shown: Mutex<Snapshot>,
     pub(super) directory: Arc<dyn Directory>,
     pub(super) owner: Owner,
-    pub(super) stores: Arc<Stores>,
+    pub(super) supply: Arc<Supply>,
     pub(super) meters: Arc<Meters>,
     pub(super) listener: Option<Listener>,
     pub(super) keeper: Arc<Keeper>,
@@ -52,7 +52,7 @@ impl Tail {
     pub(crate) fn new(
         writer: Writer,
         directory: Arc<dyn Directory>,
-        stores: Arc<Stores>,
+        supply: Arc<Supply>,
         meters: Arc<Meters>,
         listener: Option<Listener>,
         keeper: Arc<Keeper>,
@@ -65,7 +65,7 @@ impl Tail {
             writer: Mutex::new(Some(writer)),
             directory,
             owner: Owner::here(),
-            stores,
+            supply,
             meters,
             listener,
             keeper,

@@ -34,16 +34,16 @@ impl Target for Tail {
         self.owner.check().map_err(Fault::Final)?;
         let mut guard = self.lock();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
-        if let Some(exchanged) = self.stores.exchanged() {
+        if let Some(exchanged) = self.supply.exchanged() {
             return Err(self.fault(writer.poison(exchanged)));
         }
         let turns_over = writer.turns_over(frame.frame_bytes());
         let had_entries = writer.open_since_unix_ns().is_some();
         let timed = turns_over || frame.entries() > 1 || first.is_multiple_of(SAMPLED_ENTRIES);
         let begun = timed.then(now);
-        let mut done = writer.append(frame, self.stores.as_ref());
+        let mut done = writer.append(frame, self.supply.as_ref());
         if matches!(done, Err(SegmentError::CapReached(_))) && self.make_room(writer) {
-            done = writer.append(frame, self.stores.as_ref());
+            done = writer.append(frame, self.supply.as_ref());
         }
         let took = begun.map(since);
         *self.shown.lock_whole() = writer.snapshot();
@@ -72,7 +72,7 @@ impl Target for Tail {
             Err(error) => {
                 if error.is_out_of_space() {
                     // The next one may find some.
-                    self.stores.give_up_pool();
+                    self.supply.give_up_used();
                 }
                 let fault = self.fault(error);
                 note!(
@@ -89,7 +89,7 @@ impl Target for Tail {
         let (job, durable) = {
             let mut guard = self.lock();
             let writer = guard.as_mut().ok_or_else(closed)?;
-            if let Some(exchanged) = self.stores.exchanged() {
+            if let Some(exchanged) = self.supply.exchanged() {
                 return Err(self.poisoned(writer.poison(exchanged)));
             }
             match writer.sync_job()? {
@@ -111,7 +111,7 @@ impl Target for Tail {
         let writer = guard.as_mut().ok_or_else(closed)?;
         match ran {
             Ok(()) => {
-                writer.synced(job.point(), self.stores.as_ref());
+                writer.synced(job.point(), self.supply.as_ref());
                 *self.shown.lock_whole() = writer.snapshot();
                 let covered = job.point().next.value();
                 let has_shrinkable = writer.has_shrinkable();

@@ -151,7 +151,7 @@ impl Wal {
         self.written() == self.first()
     }
 
-    /// Which log this is: drawn at random when it was made, and kept by copies of it. An application that stores it beside its
+    /// Which log this is: drawn at random when it was made, and kept by copies of it. An application that supply it beside its
     /// own state notices a directory with another log.
     #[must_use]
     pub fn id(&self) -> LogId {

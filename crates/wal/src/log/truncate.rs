@@ -75,7 +75,7 @@ impl Wal {
         core.owner().check()?;
         let place = Sequence::try_from(last).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_from(last.saturating_add(1), |tail| {
-            tail.truncate(|writer, stores| writer.truncate_after(place, stores))
+            tail.truncate(|writer, supply| writer.truncate_after(place, supply))
         });
         let dropped = dropped.map_err(Error::from);
         note!(core.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });

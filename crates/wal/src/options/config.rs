@@ -51,7 +51,6 @@ struct Section {
     #[serde(with = "Mode")]
     open_mode: OpenMode,
     recycle: bool,
-    spares: usize,
     #[serde(with = "As::<Option<Size>>")]
     retain_bytes: Option<u64>,
     retain_entries: Option<u64>,

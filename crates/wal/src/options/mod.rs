@@ -53,7 +53,6 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) zero_ahead: Option<bool>,
     pub(crate) recycle: bool,
-    pub(crate) spares: usize,
     pub(crate) first_sequence: Option<u64>,
     pub(crate) open_mode: OpenMode,
     pub(crate) slow_sync: Duration,
@@ -69,8 +68,6 @@ pub struct Options {
     pub(crate) rules: Rules,
 }
 
-/// More than any disk keeps up with, and each takes the space of a segment.
-const MOST_SPARES: usize = 64;
 /// A frame is filled up to a multiple of eight bytes.
 const PADDING_BYTES: u64 = 7;
 
@@ -96,7 +93,6 @@ impl Default for Options {
             background: true,
             zero_ahead: None,
             recycle: true,
-            spares: 1,
             first_sequence: None,
             open_mode: OpenMode::default(),
             slow_sync: DEFAULT_SLOW_SYNC,
@@ -178,21 +174,12 @@ impl Options {
     }
 
     /// Whether the files of dropped segments are used again for later ones, as in PostgreSQL. That saves creating and zeroing a
-    /// file and takes no further space. As many as [`spares`](Options::spares) are kept, others are removed, and so is a file
+    /// file and takes no further space. One is kept, others are removed, and so is a file
     /// that a reader still has open, in this process or another, or that has a hard link. Switch it off on network file systems
     /// whose readers do not see locks, and on copy-on-write file systems such as btrfs and ZFS, where it is of no use. No effect
     /// on Windows. Default: true.
     pub fn recycle(mut self, recycle: bool) -> Options {
         self.recycle = recycle;
-        self
-    }
-
-    /// How many files are preallocated ahead of the log, from 1 to 64: the prepared next segment, and files that only lack their
-    /// headers. Each takes the space of a segment. They are created once a segment is half full, so that a small log has none,
-    /// and are removed at close and when the disk is full. More than one helps when segments fill up faster than a file can be
-    /// created. Default: 1.
-    pub fn spares(mut self, count: usize) -> Options {
-        self.spares = count;
         self
     }
 
@@ -342,10 +329,6 @@ impl Options {
         }
         if self.slow_sync.is_zero() {
             return invalid("slow_sync is 0; it must be more".to_owned());
-        }
-        if !(1..=MOST_SPARES).contains(&self.spares) {
-            let found = self.spares;
-            return invalid(format!("spares is {found}; it must be from 1 to {MOST_SPARES}"));
         }
         if let Some(bytes) = self.buffered {
             if self.sync.waits() {

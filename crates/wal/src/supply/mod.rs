@@ -1,213 +1,123 @@
-//! What the end of the log is supplied with: prepared segments and the anchor, from the background.
+//! What the end of the log is supplied with, from the background: the next segment and the anchor.
 //!
 //! ```text
-//!  whoever writes or syncs                         wal-files
-//!    order, anchor_soon  ──▶ ┌ wanted ┐ ── bell ──▶  prepares, zeroes, writes the anchor, fills the pool
-//!    spare               ◀── │        │ ◀──────────  ready
-//!    retire              ──▶ │ (pool) │
-//!    anchor              ──▶ ┌ anchor file ┐  by itself: a cut may not wait for its turn
+//!  appender, flusher                               wal-files
+//!    order, take ──▶ Preallocator  ── bell ──▶  prepares the next segment, zeroes it
+//!    anchor ───────▶ AnchorWriter  ── bell ──▶  writes the anchor soon, or when idle
+//!    retire ───────▶ UsedFiles                  a dropped segment's file waits to be used again
+//!    check_names ──▶ NameWatch
 //! ```
 //!
-//! An append waits here only when a segment filled up faster than the next one was prepared, and behind a
-//! cut. A spare that is being zeroed can be had after the next step. Without the thread whoever asks does
-//! it.
+//! An append waits here only when a segment filled up faster than the next one was prepared, and after a cut. Without the
+//! thread the caller does the work.
 //!
-//! Space: files that wait are tried before a new one is made, and one that does not serve is removed. So when
-//! there is no space for a new one none waits any more.
-//!
-//! Locks: `wanted`, `names` and `space` for a moment; `anchor` while the anchor is written. None is taken under another, but
-//! `names` under `anchor`.
+//! Locks: each part has one, held for a moment, but the anchor's, which is held while the anchor is written; under it the
+//! names' lock is taken. No other two are held together.
 
 mod anchor;
-mod pool;
-mod refill;
+mod bell;
+mod names;
+mod preallocator;
 mod space;
-mod spare;
+mod used_files;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
-use wal_format::{Anchor, PoolName};
+use wal_format::{Anchor, PoolName, SegmentNumber};
 use wal_segment::io::Directory;
 use wal_segment::{
-    AnchorFile, Error as SegmentError, Operation, Order, Spare, SpareSource, WatchedFile, WatchedNames,
+    AnchorFile, Error as SegmentError, Operation, Order, Rules, Spare, SpareSource, WatchedFile, WatchedNames,
 };
-use wal_sync::primitives::channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering};
+use wal_sync::primitives::channel::{Receiver, RecvTimeoutError};
 
-use crate::report::event::note;
+use self::anchor::{AnchorWriter, IDLE};
+use self::bell::Bell;
+use self::names::NameWatch;
+use self::preallocator::{Preallocator, Sources};
+use self::space::FreeSpace;
+pub(crate) use self::space::KnownSpace;
+use self::used_files::UsedFiles;
 #[cfg(feature = "tracing")]
 use crate::report::listener::Listener;
 use crate::report::probe::SyncMark;
 
-use self::pool::Pool;
-pub(crate) use self::pool::Supply;
-pub(crate) use self::space::KnownSpace;
-use self::spare::Slot;
-
-/// The spare segments and the anchor of one log.
+/// Where segments are prepared, and how.
 #[derive(Debug)]
-pub(crate) struct Stores {
-    directory: Arc<dyn Directory>,
-    supply: Supply,
-    names: Mutex<WatchedNames>,
-    /// The path of the directory leads elsewhere.
-    displaced: AtomicBool,
-    /// What the file system had left.
-    space: Mutex<KnownSpace>,
-    /// A probe wants to know that.
-    wants_space: AtomicBool,
-    space_mark: SyncMark,
-    /// A name was found to lead elsewhere: `Wanted::exchanged` says which.
-    has_exchanged: AtomicBool,
-    anchor: Mutex<AnchorFile>,
-    wanted: Mutex<Wanted>,
-    /// The slot of the spare has changed.
-    changed: Condvar,
-    /// Rung when something is wanted; none where nobody listens.
-    bell: Option<Sender<()>>,
+pub(crate) struct Kind {
+    pub(crate) directory: Arc<dyn Directory>,
+    /// Files of dropped segments are used again.
+    pub(crate) recycle: bool,
+    /// Prepared segments are filled with zeros while there is time.
+    pub(crate) zero_ahead: bool,
+    /// A thread does the work.
+    pub(crate) background: bool,
+    pub(crate) rules: Rules,
     #[cfg(feature = "tracing")]
-    listener: Option<Listener>,
+    pub(crate) listener: Option<Listener>,
 }
 
+/// The segments and the anchor to come of one log.
 #[derive(Debug)]
-struct Wanted {
-    spare: Slot,
-    pool: Pool,
-    /// The pool is to be filled with files like this, while it is low.
-    refill: Option<Order>,
-    /// Spares that were made of a file that was there before.
-    recycled: u64,
-    /// Somebody waits for the spare.
-    awaited: bool,
-    /// To be written at once.
-    anchor: Option<Anchor>,
-    /// To be written when a period has passed without anything else to do.
-    leisurely: Option<Anchor>,
-    /// The thread sleeps until the bell rings.
-    asleep: bool,
-    over: bool,
-    /// A file was removed or replaced under the log: nothing more may be accepted.
-    exchanged: Option<SegmentError>,
-    /// Why the last attempt at a spare, or at the anchor, has failed, if it has.
-    spare_failure: Option<SegmentError>,
-    anchor_failure: Option<SegmentError>,
+pub(crate) struct Supply {
+    directory: Arc<dyn Directory>,
+    names: Arc<NameWatch>,
+    anchor: Arc<AnchorWriter>,
+    used: Arc<UsedFiles>,
+    preallocator: Preallocator,
+    space: FreeSpace,
+    bell: Bell,
 }
 
 /// What is kept ready ahead of the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stock {
-    /// The prepared segment, and files that wait.
+    /// The prepared segment, and the file that waits.
     pub(crate) files: u64,
     /// How long they are together.
     pub(crate) bytes: u64,
-    /// Spares that were made of a file that was there before, since the open.
+    /// Segments that were made of a used file since the open.
     pub(crate) recycled: u64,
 }
 
-/// An idle log does not keep its last frames in doubt for longer than this.
-const LEISURE: Duration = Duration::from_secs(1);
-
-impl Stores {
-    /// Stores without a thread, or with what their thread is to be [run](Stores::run) with.
+impl Supply {
+    /// The supply, and what its thread is to be [run](Supply::run) with, if there is to be one.
     pub(crate) fn new(
-        directory: Arc<dyn Directory>,
+        kind: Kind,
         anchor: AnchorFile,
         names: WatchedNames,
         found: &[PoolName],
-        supply: Supply,
-    ) -> (Stores, Option<Receiver<()>>) {
-        let (bell, rings) = if supply.background {
-            let (bell, rings) = bounded(1);
-            (Some(bell), Some(rings))
-        } else {
-            (None, None)
-        };
-        let wanted = Wanted {
-            spare: Slot::Empty,
-            pool: Pool::adopt(directory.as_ref(), found, supply),
-            refill: None,
-            recycled: 0,
-            awaited: false,
-            anchor: None,
-            leisurely: None,
-            asleep: false,
-            over: false,
-            exchanged: None,
-            spare_failure: None,
-            anchor_failure: None,
-        };
-        let stores = Stores {
-            supply,
-            names: Mutex::new(names),
-            displaced: AtomicBool::new(false),
-            space: Mutex::new(KnownSpace::ask(directory.as_ref())),
-            wants_space: AtomicBool::new(false),
-            space_mark: SyncMark::new(),
-            has_exchanged: AtomicBool::new(false),
-            anchor: Mutex::new(anchor),
-            wanted: Mutex::new(wanted),
-            changed: Condvar::new(),
-            bell,
-            #[cfg(feature = "tracing")]
-            listener: None,
-            directory,
-        };
-        (stores, rings)
+    ) -> (Supply, Option<Receiver<()>>) {
+        let (bell, rings) = Bell::new(kind.background);
+        let directory = Arc::clone(&kind.directory);
+        let names = Arc::new(NameWatch::new(&kind, names));
+        let anchor = Arc::new(AnchorWriter::new(&kind, Arc::clone(&names), anchor));
+        let used = Arc::new(UsedFiles::adopt(&kind, Arc::clone(&names), found));
+        let sources =
+            Sources { names: Arc::clone(&names), anchor: Arc::clone(&anchor), used: Arc::clone(&used) };
+        let preallocator = Preallocator::new(&kind, sources, bell.clone());
+        let space = FreeSpace::new(Arc::clone(&directory));
+        (Supply { directory, names, anchor, used, preallocator, space, bell }, rings)
     }
 
-    /// What fails here is told, too.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn traced(self, listener: Option<Listener>) -> Stores {
-        Stores { listener, ..self }
-    }
-
-    /// The body of the thread `wal-files`: does what is wanted until [`Stores::stop`].
+    /// The body of the thread `wal-files`: works until [`Supply::stop`].
     pub(crate) fn run(&self, rings: &Receiver<()>) {
-        loop {
-            let mut wanted = self.wanted.lock_whole();
-            if wanted.over {
-                return;
-            }
-            if let Slot::Ordered(order) = wanted.spare {
-                wanted.spare = Slot::InHand(None);
-                drop(wanted);
-                self.put(self.made(order));
+        while !self.preallocator.is_over() {
+            if self.preallocator.step(false) {
                 continue;
             }
-            if let Some(anchor) = wanted.anchor.take() {
-                drop(wanted);
-                self.write_behind(anchor);
+            if let Some(anchor) = self.anchor.take_soon() {
+                self.anchor.write_behind(anchor);
                 continue;
             }
-            if !wanted.awaited
-                && let Some(spare) = wanted.take_zeroing()
-            {
-                drop(wanted);
-                self.put(self.zero(spare));
+            if self.preallocator.step(true) || self.space.ask_if_wanted() {
                 continue;
             }
-            if !wanted.awaited
-                && let Some(task) = wanted.pool_task(self.supply)
-            {
-                drop(wanted);
-                self.fill(task);
-                continue;
-            }
-            if self.takes_question() {
-                drop(wanted);
-                self.ask_space();
-                continue;
-            }
-            let at_leisure = wanted.leisurely.is_some();
-            wanted.asleep = !at_leisure;
-            drop(wanted);
-            if at_leisure {
-                if rings.recv_timeout(LEISURE) == Err(RecvTimeoutError::Timeout) {
-                    let leisurely = self.wanted.lock_whole().leisurely.take();
-                    leisurely.into_iter().for_each(|anchor| self.write_behind(anchor));
+            // What is wanted from here on rings the bell.
+            if self.anchor.sleep() {
+                if rings.recv_timeout(IDLE) == Err(RecvTimeoutError::Timeout) {
+                    self.anchor.take_idle().into_iter().for_each(|anchor| self.anchor.write_behind(anchor));
                 }
             } else if rings.recv().is_err() {
                 return;
@@ -217,140 +127,134 @@ impl Stores {
 
     /// The thread ends when it has done what it is at.
     pub(crate) fn stop(&self) {
-        self.wanted.lock_whole().over = true;
-        self.ring();
-        self.changed.notify_all();
+        self.used.stop();
+        self.preallocator.stop();
+        self.bell.ring();
     }
 
-    /// Gives up spares that nobody will need. What cannot be removed is a prepared segment, or a file that
-    /// waits, which the next open finds. So is what may be another program's by now.
-    pub(crate) fn discard_spares(&self) {
-        if self.check_names().is_err() {
-            return;
+    /// Removes the prepared segment and the file that waits, at close. What cannot be removed is found by the next open. Where
+    /// the names lead elsewhere all stays, because it may be another program's by now.
+    pub(crate) fn discard(&self) {
+        if self.names.check().is_ok() {
+            self.preallocator.discard();
+            self.used.give_up();
         }
-        let slot = std::mem::replace(&mut self.wanted.lock_whole().spare, Slot::Empty);
-        if let Slot::Ready(spare) | Slot::Zeroing(spare) = slot {
-            spare.discard(self.directory.as_ref()).ok();
-        }
-        self.give_up_pool();
+    }
+
+    /// See [`UsedFiles::retire`].
+    pub(crate) fn retire(&self, segments: &[SegmentNumber]) {
+        self.used.retire(segments);
+    }
+
+    /// See [`UsedFiles::remove`].
+    pub(crate) fn remove(&self, segments: &[SegmentNumber]) {
+        self.used.remove(segments);
+    }
+
+    /// Gives back the space of the file that waits.
+    pub(crate) fn give_up_used(&self) {
+        self.used.give_up();
     }
 
     /// What is kept ready.
     pub(crate) fn stock(&self) -> Stock {
-        let wanted = self.wanted.lock_whole();
-        let spare_bytes = match &wanted.spare {
-            Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
-            Slot::InHand(bytes) => *bytes,
-            _ => None,
-        };
-        let (waiting, waiting_bytes) = wanted.pool.holds();
+        let prepared = self.preallocator.prepared();
+        let (waiting, waiting_bytes) = self.used.holds();
         Stock {
-            files: waiting as u64 + u64::from(spare_bytes.is_some()),
-            bytes: waiting_bytes + spare_bytes.unwrap_or(0),
-            recycled: wanted.recycled,
+            files: waiting + u64::from(prepared.file_bytes.is_some()),
+            bytes: waiting_bytes + prepared.file_bytes.unwrap_or(0),
+            recycled: prepared.recycled,
         }
     }
 
-    /// Why the last spare, and the last anchor, could not be had; `None` once another attempt went well.
+    /// Why the last segment, and the last anchor, could not be had; `None` once another attempt went well.
     pub(crate) fn failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
-        let wanted = self.wanted.lock_whole();
-        (wanted.spare_failure.clone(), wanted.anchor_failure.clone())
+        (self.preallocator.failure(), self.anchor.failure())
     }
 
-    /// Whether the path of the directory leads elsewhere, as far as was looked.
+    /// Whether the path of the directory led elsewhere at the last look.
     pub(crate) fn is_displaced(&self) -> bool {
-        self.displaced.load(Ordering::Relaxed)
+        self.names.is_displaced()
     }
 
     /// Why nothing more may be accepted: a file was exchanged under the log. Costs a load where none was.
     pub(crate) fn exchanged(&self) -> Option<SegmentError> {
-        if self.has_exchanged.load(Ordering::Acquire) {
-            self.wanted.lock_whole().exchanged.clone()
-        } else {
-            None
+        self.names.exchanged()
+    }
+
+    /// What is known of the space on the file system. It is asked for again before long. Waits for no file system.
+    pub(crate) fn known_space(&self) -> KnownSpace {
+        let known = self.space.known();
+        self.bell.ring();
+        known
+    }
+
+    /// Asks for the space if a health check wants to know it and there is no thread to ask.
+    pub(crate) fn ask_space_if_wanted(&self) {
+        if !self.bell.has_thread() {
+            self.space.ask_if_wanted();
         }
     }
 
-    /// A panic below is a failure of what was asked for.
-    fn guarded<T>(
-        &self,
-        operation: Operation,
-        act: impl FnOnce() -> Result<T, SegmentError>,
-    ) -> Result<T, SegmentError> {
-        catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
-            let source = Arc::new(io::Error::other("a thread panicked in it"));
-            let file = self.directory.path().to_path_buf();
-            Err(SegmentError::Io { operation, file, offset: None, source })
-        })
-    }
-
-    fn ring(&self) {
-        if let Some(bell) = &self.bell {
-            // Full is as good as rung.
-            bell.try_send(()).ok();
-        }
+    /// The question for the space that is in hand.
+    pub(crate) fn space_mark(&self) -> &SyncMark {
+        self.space.mark()
     }
 }
 
-impl SpareSource for Stores {
+impl SpareSource for Supply {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
 
     fn check_names(&self) -> Result<(), SegmentError> {
-        if let Some(exchanged) = self.exchanged() {
-            return Err(exchanged);
-        }
-        let checked = loop {
-            // No lock is held while the system is asked: an append goes on in the next segment meanwhile.
-            let names = self.names.lock_whole().clone();
-            let checked = names.check(self.directory.as_ref());
-            if checked.is_ok() || self.names.lock_whole().is_current(&names) {
-                break checked;
-            }
-        };
-        match checked {
-            Ok(at_path) => {
-                if !self.displaced.swap(!at_path, Ordering::Relaxed) && !at_path {
-                    note!(&self.listener, Displaced {});
-                }
-                Ok(())
-            }
-            Err(error) => {
-                if matches!(error, SegmentError::Exchanged { .. }) {
-                    self.wanted.lock_whole().exchanged = Some(error.clone());
-                    self.has_exchanged.store(true, Ordering::Release);
-                }
-                Err(error)
-            }
-        }
+        self.names.check()
     }
 
     fn entered(&self, segment: WatchedFile) {
-        self.names.lock_whole().enter(segment);
+        self.names.enter(segment);
     }
 
     fn spare(&self, order: Order) -> Result<Spare, SegmentError> {
-        self.take_spare(order)
+        self.preallocator.take(order)
     }
 
     fn order(&self, order: Order) {
-        self.order_spare(order);
+        self.preallocator.order(order);
     }
 
     fn order_if_waiting(&self, order: Order) -> bool {
-        self.order_spare_if_waiting(order)
+        self.preallocator.order_if_waiting(order)
     }
 
     fn anchor(&self, anchor: Anchor) -> Result<(), SegmentError> {
-        self.write(anchor)
+        self.anchor.write(anchor)
     }
 
     fn anchor_soon(&self, anchor: Anchor) {
-        self.write_anchor_soon(anchor);
+        if self.bell.has_thread() {
+            self.anchor.want_soon(anchor);
+            self.bell.ring();
+        } else {
+            self.anchor.write_behind(anchor);
+        }
     }
 
     fn anchor_at_leisure(&self, anchor: Anchor) {
-        self.write_anchor_at_leisure(anchor);
+        if self.anchor.want_when_idle(anchor) {
+            self.bell.ring();
+        }
     }
+}
+
+/// A panic in `act` is a failure of what was asked for.
+fn guarded<T>(
+    directory: &dyn Directory,
+    operation: Operation,
+    act: impl FnOnce() -> Result<T, SegmentError>,
+) -> Result<T, SegmentError> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
+        let source = Arc::new(io::Error::other("a thread panicked in it"));
+        Err(SegmentError::Io { operation, file: directory.path().to_path_buf(), offset: None, source })
+    })
 }

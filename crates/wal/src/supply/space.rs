@@ -1,10 +1,11 @@
-//! What the file system has left, as it was asked last: a question that may hang with the disk, so the background asks
-//! it, and a probe reads the answer.
+//! What the file system has left. The question may hang with the disk, so the thread asks it, and a health check reads the
+//! last answer.
+
+use std::sync::Arc;
 
 use wal_segment::io::Directory;
-use wal_sync::primitives::{Instant, Ordering, now};
+use wal_sync::primitives::{AtomicBool, Instant, Mutex, Ordering, now};
 
-use super::Stores;
 use crate::error::{Error, ErrorKind};
 use crate::report::probe::SyncMark;
 
@@ -16,50 +17,59 @@ pub(crate) struct KnownSpace {
     pub(crate) asked: Instant,
 }
 
-impl KnownSpace {
-    /// Asks now. Takes as long as the file system does.
-    pub(super) fn ask(directory: &dyn Directory) -> KnownSpace {
-        let asked = now();
-        match directory.free_bytes() {
-            Ok(free_bytes) => KnownSpace { free_bytes, failure: None, asked },
-            Err(error) => {
-                let path = directory.path().display();
-                let message = format!("{path}: cannot ask for free space: {error}");
-                KnownSpace { free_bytes: None, failure: Some(Error::new(ErrorKind::Io, message)), asked }
-            }
-        }
-    }
+/// The free space as it was asked for last.
+#[derive(Debug)]
+pub(crate) struct FreeSpace {
+    directory: Arc<dyn Directory>,
+    known: Mutex<KnownSpace>,
+    /// A health check wants to know it anew.
+    wanted: AtomicBool,
+    mark: SyncMark,
 }
 
-impl Stores {
-    /// What is known of the space. It is asked for again before long. Waits for no file system.
-    pub(crate) fn known_space(&self) -> KnownSpace {
-        self.wants_space.store(true, Ordering::Relaxed);
-        self.ring();
-        self.space.lock_whole().clone()
+impl FreeSpace {
+    /// Asks once. Takes as long as the file system does.
+    pub(super) fn new(directory: Arc<dyn Directory>) -> FreeSpace {
+        FreeSpace {
+            known: Mutex::new(ask(directory.as_ref())),
+            wanted: AtomicBool::new(false),
+            mark: SyncMark::new(),
+            directory,
+        }
     }
 
-    /// Asks for the space if a probe wants to know it and no thread is there to ask.
-    pub(crate) fn ask_space_if_wanted(&self) {
-        if self.bell.is_none() && self.takes_question() {
-            self.ask_space();
+    /// What is known. It is to be asked for again before long. Waits for no file system.
+    pub(super) fn known(&self) -> KnownSpace {
+        self.wanted.store(true, Ordering::Relaxed);
+        self.known.lock_whole().clone()
+    }
+
+    /// Asks if a health check wants to know. Returns whether it did.
+    pub(super) fn ask_if_wanted(&self) -> bool {
+        let asks = self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed);
+        if asks {
+            self.mark.set(now());
+            let known = ask(self.directory.as_ref());
+            self.mark.clear();
+            *self.known.lock_whole() = known;
         }
+        asks
     }
 
     /// The question that is in hand.
-    pub(crate) fn space_mark(&self) -> &SyncMark {
-        &self.space_mark
+    pub(crate) fn mark(&self) -> &SyncMark {
+        &self.mark
     }
+}
 
-    /// Whether a probe wants to know; it is answered from here on.
-    pub(super) fn takes_question(&self) -> bool {
-        self.wants_space.load(Ordering::Relaxed) && self.wants_space.swap(false, Ordering::Relaxed)
-    }
-
-    pub(super) fn ask_space(&self) {
-        self.space_mark.set(now());
-        let known = KnownSpace::ask(self.directory.as_ref());
-        self.space_mark.clear();
-        *self.space.lock_whole() = known;
+fn ask(directory: &dyn Directory) -> KnownSpace {
+    let asked = now();
+    match directory.free_bytes() {
+        Ok(free_bytes) => KnownSpace { free_bytes, failure: None, asked },
+        Err(error) => {
+            let path = directory.path().display();
+            let message = format!("{path}: cannot ask for free space: {error}");
+            KnownSpace { free_bytes: None, failure: Some(Error::new(ErrorKind::Io, message)), asked }
+        }
     }
 }

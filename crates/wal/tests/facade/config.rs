@@ -36,7 +36,6 @@ fn all_set() -> Value {
         "low_space_bytes": "1GiB",
         "first_sequence": 7,
         "recycle": false,
-        "spares": 3,
         "retain_bytes": "1GiB",
         "retain_entries": 1_000_000,
         "retain_age": "1day",
@@ -72,7 +71,7 @@ fn what_is_not_in_the_file_has_its_default() {
             "segment_bytes": null, "checksum": null, "sync": { "policy": "grouped", "window": "1ms" },
             "max_entry_bytes": "64MiB", "max_batch_bytes": null, "max_in_flight_bytes": "16MiB",
             "buffered_bytes": null, "background": true, "zero_ahead": null, "mapped_reads": true,
-            "slow_sync": "1s", "low_space_bytes": null, "first_sequence": null, "recycle": true, "spares": 1,
+            "slow_sync": "1s", "low_space_bytes": null, "first_sequence": null, "recycle": true,
             "retain_bytes": null, "retain_entries": null, "retain_age": null, "max_log_bytes": null,
             "when_full": "refuse", "open_mode": "create_or_open", "hold_limit_bytes": null, "roll_after": null,
         })
@@ -228,7 +227,7 @@ fn a_log_shows_what_is_in_force() {
             "max_batch_bytes": "256MiB", "zero_ahead": false,
             "sync": { "policy": "grouped", "window": "1ms" }, "max_entry_bytes": "500",
             "max_in_flight_bytes": "16MiB", "buffered_bytes": null, "background": false,
-            "mapped_reads": true, "slow_sync": "1s", "first_sequence": null, "recycle": true, "spares": 1,
+            "mapped_reads": true, "slow_sync": "1s", "first_sequence": null, "recycle": true,
             "retain_bytes": null, "retain_entries": null, "retain_age": null, "max_log_bytes": null,
             "when_full": "refuse", "open_mode": "create_or_open", "hold_limit_bytes": null, "roll_after": null,
         })

@@ -17,7 +17,7 @@ use crate::common::ledger::payload;
 use crate::common::seam::{Call, Seam};
 use crate::common::{
     EVERY_POLICY, FEW_IMAGES, HALF, Ledger, SMALL, check_images, check_power_cut, contents, cut_everywhere,
-    enospc, eventually, fault, open, read, refused, small, try_open, view, within,
+    enospc, eventually, fault, open, read, small, try_open, view, within,
 };
 use wal::{Ending, ErrorKind, Options, SyncPolicy, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, Times};
@@ -275,7 +275,7 @@ impl Kept {
 
 #[test]
 fn a_power_cut_or_a_kill_at_any_step_of_a_file_that_is_used_again_leaves_a_log_that_opens() {
-    for options in [small(POLICY), small(POLICY).spares(3), small(POLICY).zero_ahead(true)] {
+    for options in [small(POLICY), small(POLICY).zero_ahead(true)] {
         let mut recycled = 0;
         let mut ended = false;
         for cut_at in 0..1000 {
@@ -456,7 +456,7 @@ fn readers_that_race_with_files_being_used_again_read_what_was_appended() {
             let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
             let home = home.expect("a temporary directory");
             let path = home.path().join("log");
-            let options = small(SyncPolicy::None).background(true).mapped_reads(mapped).spares(2);
+            let options = small(SyncPolicy::None).background(true).mapped_reads(mapped);
             let wal = options.open(&path).expect("a new log");
             let check = |entry: &wal::Entry| {
                 assert!(entry.to_vec() == payload(entry.sequence(), 700), "entry {}", entry.sequence());
@@ -549,33 +549,31 @@ fn a_file_that_another_process_reads_is_removed_and_that_reader_goes_on() {
 
 #[test]
 fn the_pool_is_taken_over_after_a_kill_and_removed_by_a_close() {
-    for spares in [1, 3] {
-        let disk = SimDisk::new(1);
-        let options = small(POLICY).spares(spares);
-        let wal = open(&disk, &options);
-        fill(&wal, 3);
-        wal.truncate_before(4).expect("nothing fails");
-        let waiting = pool(&disk);
-        assert_eq!(waiting.len(), spares);
-        drop(wal);
-        let killed = disk.kill();
-        // Neither a reader nor a check takes them for anything.
-        let seen = view(&killed);
-        assert_eq!(seen.recovery().ignored_names, 0);
-        assert!(seen.verify().expect("it can be read").damages.is_empty());
-        assert_eq!(pool(&killed), waiting, "a reader changes nothing");
-        let wal = open(&killed, &options);
-        assert_eq!((pool(&killed), wal.stats().spare_segments), (waiting.clone(), waiting.len() as u64));
-        assert_eq!(wal.recovery().ignored_names, 0);
-        fill(&wal, 3);
-        assert!(wal.stats().recycled_segments > 0);
-        wal.close().expect("nothing fails");
-        assert!(pool(&killed).is_empty());
-        // Whoever wants none removes what is there.
-        let wal = open(&disk, &small(POLICY).recycle(false));
-        assert!(pool(&disk).is_empty());
-        assert_eq!(contents(&wal).len(), 2);
-    }
+    let disk = SimDisk::new(1);
+    let options = small(POLICY);
+    let wal = open(&disk, &options);
+    fill(&wal, 3);
+    wal.truncate_before(4).expect("nothing fails");
+    let waiting = pool(&disk);
+    assert_eq!(waiting.len(), 1);
+    drop(wal);
+    let killed = disk.kill();
+    // Neither a reader nor a check takes them for anything.
+    let seen = view(&killed);
+    assert_eq!(seen.recovery().ignored_names, 0);
+    assert!(seen.verify().expect("it can be read").damages.is_empty());
+    assert_eq!(pool(&killed), waiting, "a reader changes nothing");
+    let wal = open(&killed, &options);
+    assert_eq!((pool(&killed), wal.stats().spare_segments), (waiting.clone(), waiting.len() as u64));
+    assert_eq!(wal.recovery().ignored_names, 0);
+    fill(&wal, 3);
+    assert!(wal.stats().recycled_segments > 0);
+    wal.close().expect("nothing fails");
+    assert!(pool(&killed).is_empty());
+    // Whoever wants none removes what is there.
+    let wal = open(&disk, &small(POLICY).recycle(false));
+    assert!(pool(&disk).is_empty());
+    assert_eq!(contents(&wal).len(), 2);
 }
 
 #[test]
@@ -601,7 +599,7 @@ fn a_directory_does_not_grow_over_a_thousand_cycles() {
     for background in [false, true] {
         within(LIMIT, move || {
             let disk = SimDisk::new(1);
-            let wal = open(&disk, &small(SyncPolicy::None).background(background).spares(2));
+            let wal = open(&disk, &small(SyncPolicy::None).background(background));
             for cycle in 0..1000_u64 {
                 fill(&wal, 1);
                 let first = wal.written() - 1 - cycle % 3;
@@ -647,35 +645,10 @@ fn on_a_full_disk_old_files_carry_the_log_on_and_nothing_waits_while_an_append_f
 }
 
 #[test]
-fn files_that_cannot_be_made_for_the_pool_are_no_error_and_those_that_can_are_ready() {
-    for background in [false, true] {
-        within(LIMIT, move || {
-            for fails in [false, true] {
-                let disk = SimDisk::new(1);
-                let options = small(POLICY).background(background).spares(4);
-                let wal = open(&disk, &options);
-                if fails {
-                    // The prepared segment is made first, the others behind it.
-                    disk.fail(fault(CallKind::Create, 2, Times::Forever, FaultEffect::Error(enospc())));
-                }
-                wal.append(&payload(0, HALF)).expect("nothing fails");
-                let wanted = if fails { 1 } else { 4 };
-                eventually("they are made", LIMIT / 2, || wal.stats().spare_segments >= wanted);
-                assert_eq!(pool(&disk).len() as u64, wanted - 1);
-                disk.heal();
-                fill(&wal, 4);
-                wal.close().expect("nothing fails");
-                assert!(pool(&disk).is_empty());
-            }
-        });
-    }
-}
-
-#[test]
-fn a_small_log_has_one_file_whatever_is_wanted() {
+fn a_small_log_has_one_file() {
     for policy in EVERY_POLICY {
         let home = tempfile::tempdir().expect("a temporary directory");
-        let wal = Options::new().sync(policy).spares(8).open(home.path().join("log")).expect("a new log");
+        let wal = Options::new().sync(policy).open(home.path().join("log")).expect("a new log");
         for number in 0..10 {
             wal.append(&payload(number, 100)).expect("nothing fails");
         }
@@ -683,15 +656,6 @@ fn a_small_log_has_one_file_whatever_is_wanted() {
         let stats = wal.stats();
         assert_eq!((stats.segments, stats.spare_segments), (1, 0), "{policy:?}");
         assert!(stats.disk_bytes <= 2 << 20, "{} bytes", stats.disk_bytes);
-    }
-}
-
-#[test]
-fn a_count_of_spares_that_cannot_work_is_refused() {
-    for spares in [0, 65, usize::MAX] {
-        let error =
-            refused(try_open(&SimDisk::new(1), &small(POLICY).spares(spares)), ErrorKind::InvalidOptions);
-        assert!(error.to_string().contains("spares"), "{error}");
     }
 }
 
