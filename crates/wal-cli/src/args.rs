@@ -1,17 +1,14 @@
-//! What can be said on the command line. Parsed once; the commands see values.
+//! The command line, parsed into values before a command runs.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
+use humantime::{format_duration, parse_duration};
 use wal::{Checksum, SyncPolicy};
 
-use crate::duration;
-use crate::size::Size;
-
-/// A durable write-ahead log in a directory.
+/// Write to, read, check and repair a write-ahead log.
 #[derive(Debug, Parser)]
 #[command(name = "wal", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -21,82 +18,88 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 fine, 1 usage or I/O, 2 corrupt, 3 torn tail (verify), \
-                          4 locked by another writer, 5 no log there";
+const EXIT_CODES: &str = "Exit codes: 0 success, 1 usage or I/O error, 2 corrupt, 3 torn tail (verify), \
+                          4 locked by another writer, 5 no log in the directory";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// The directory of the log.
+    /// Directory of the log.
     #[arg(short, long, global = true, value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// Say nothing on stderr but errors and warnings.
+    /// Print only errors and warnings on stderr.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Append the lines of standard input, an entry each.
+    /// Append the lines of stdin, one entry per line.
     Append(Append),
-    /// Print entries, a line each.
+    /// Print entries, one per line.
     Cat(Cat),
-    /// Show what the directory holds and how the log ended.
+    /// Show the segments and how the log ended.
     Info(Info),
-    /// Check every byte of the log.
+    /// Verify every checksum of the log.
     Verify,
-    /// Drop entries from the front of the log, or from its end.
+    /// Drop the oldest or the newest entries.
     Truncate(Truncate),
-    /// Copy the log, also while it is written.
+    /// Back up the log, also while a writer has it open.
     Copy(Copy),
-    /// Say what can be had of a damaged log, or put it into a new one.
+    /// Report what can be recovered from a damaged log, or copy it into a new log.
     Repair(Repair),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Append {
-    /// When entries become durable: `none` (once the log is closed), `immediate` (at once), `periodic`
-    /// (in the background) or `grouped` (at once, many together).
-    #[arg(long, value_name = "POLICY", default_value_t = Policy::Grouped)]
+    /// When entries are fsynced.
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = Policy::Grouped)]
     pub(crate) sync: Policy,
-    /// With `--sync grouped`: the longest wait for company, from 100us [default: 1ms].
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
+    /// With --sync grouped: how long an fsync may wait for more entries, at least 100us [default: 1ms].
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) window: Option<Duration>,
-    /// With `--sync periodic`: how old an entry gets before it is synced, from 100us [default: 100ms].
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, allow_hyphen_values = true)]
+    /// With --sync periodic: the time between fsyncs, at least 100us [default: 100ms].
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) interval: Option<Duration>,
-    /// With `--sync periodic`: so many entries are synced before the interval is over [default: 10000].
+    /// With --sync periodic: fsync earlier, after this many entries [default: 10000].
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) entries: Option<u64>,
-    /// How payloads are checked from the next segment on: `crc32` or `crc64` [default: what the log
-    /// has, or crc32].
-    #[arg(long, value_name = "KIND", value_parser = checksum)]
-    pub(crate) checksum: Option<Checksum>,
-    /// How long segments get, in bytes or as in 64MiB, from the next one on [default: what the log has,
-    /// or 64MiB].
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    pub(crate) segment_size: Option<Size>,
-    /// The number of the first entry of a log that is made new [default: 0].
+    /// Checksum of payloads, from the next segment on [default: the log's, or crc32].
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub(crate) checksum: Option<Kind>,
+    /// Size at which a segment rolls over, such as 64MiB, from the next one on [default: the log's, or 64MiB].
+    #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
+    pub(crate) segment_size: Option<u64>,
+    /// Sequence of the first entry of a new log [default: 0].
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) first_sequence: Option<u64>,
-    /// The longest entry that is accepted, in bytes or as in 64MiB.
-    #[arg(long, value_name = "BYTES", default_value = "64MiB", allow_hyphen_values = true)]
-    pub(crate) max_entry_bytes: Size,
-    /// Entries end with a NUL rather than a newline.
+    /// Longest entry that is accepted, such as 64MiB.
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "64MiB", allow_hyphen_values = true)]
+    pub(crate) max_entry_bytes: u64,
+    /// Entries end with a NUL instead of a newline.
     #[arg(long)]
     pub(crate) null: bool,
-    /// Print the number of each entry on stdout once the policy's promise holds for it.
+    /// Print the sequence of each entry on stdout once it is acknowledged under the policy.
     #[arg(long)]
     pub(crate) progress_acks: bool,
 }
 
-/// What a process may lose to a power cut in this time is little to type again, and a sync ten times a
-/// second costs a disk next to nothing.
+/// The units of a configuration file: `64K` and `64MB` are refused, because some read them as powers of ten.
+fn size(text: &str) -> Result<u64, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<ByteSize>() {
+        // `ByteSize` saturates.
+        Ok(size) if plain || text.ends_with("iB") && size.0 < u64::MAX => Ok(size.0),
+        _ => Err("a size is less than 2^64 bytes: a number, alone or with KiB, MiB, GiB or TiB, as in 64MiB"
+            .to_owned()),
+    }
+}
+
+/// Ten fsyncs a second cost a disk next to nothing, and little is lost to a power cut.
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 const DEFAULT_ENTRIES: u64 = 10_000;
 
 impl Append {
-    /// The policy with its values, or why they cannot be kept: the library would take the nearest ones,
-    /// but whoever types a number means it.
+    /// The policy with its values. Values that the library would replace by the nearest valid ones are refused.
     pub(crate) fn policy(&self) -> Result<SyncPolicy, String> {
         for (option, given, policy) in [
             ("--window", self.window.is_some(), Policy::Grouped),
@@ -104,7 +107,8 @@ impl Append {
             ("--entries", self.entries.is_some(), Policy::Periodic),
         ] {
             if given && policy != self.sync {
-                return Err(format!("{option} is for --sync {policy}, not for --sync {}", self.sync));
+                let (its, chosen) = (policy.name(), self.sync.name());
+                return Err(format!("{option} is for --sync {its}, not for --sync {chosen}"));
             }
         }
         match self.sync {
@@ -131,71 +135,70 @@ fn long_enough(option: &str, given: Duration) -> Result<Duration, String> {
     match SyncPolicy::grouped(given) {
         SyncPolicy::Grouped { window: kept } if kept != given => Err(format!(
             "{option} is {}; it must be at least {}",
-            duration::render(given),
-            duration::render(kept)
+            format_duration(given),
+            format_duration(kept)
         )),
         _ => Ok(given),
     }
 }
 
-/// The name of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Policy {
+    /// Only when a segment rolls over and when the log is closed.
     None,
+    /// For each append; appends that arrive during an fsync share the next one.
     Immediate,
+    /// In the background, by time and number of entries.
     Periodic,
+    /// For a group of appends together (group commit).
     Grouped,
 }
 
-const POLICIES: [(&str, Policy); 4] = [
-    ("none", Policy::None),
-    ("immediate", Policy::Immediate),
-    ("periodic", Policy::Periodic),
-    ("grouped", Policy::Grouped),
-];
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    Crc32,
+    Crc64,
+}
 
-impl FromStr for Policy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Policy, String> {
-        let known = POLICIES.iter().find(|(name, _)| *name == text);
-        known
-            .map(|(_, policy)| *policy)
-            .ok_or_else(|| "a policy is none, immediate, periodic or grouped".to_owned())
+impl From<Kind> for Checksum {
+    fn from(kind: Kind) -> Checksum {
+        match kind {
+            Kind::Crc32 => Checksum::Crc32,
+            Kind::Crc64 => Checksum::Crc64,
+        }
     }
 }
 
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = POLICIES.iter().find(|(_, policy)| policy == self);
-        f.write_str(known.map_or("", |(name, _)| name))
+impl Policy {
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
-    /// The first entry to print.
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    /// First entry to print.
+    #[arg(long, value_name = "SEQ", allow_hyphen_values = true)]
     pub(crate) from: Option<u64>,
-    /// The last entry to print.
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    /// Last entry to print.
+    #[arg(long, value_name = "SEQ", allow_hyphen_values = true)]
     pub(crate) to: Option<u64>,
-    /// Print so many entries at most.
+    /// Print at most this many entries.
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) limit: Option<u64>,
-    /// Begin with the last entry.
+    /// Print from the last entry to the first.
     #[arg(long)]
     pub(crate) reverse: bool,
-    /// Go on with the entries that a writer appends, as they become durable, until interrupted.
+    /// Keep printing entries as they become durable, like tail -f, until interrupted.
     #[arg(short, long, conflicts_with = "reverse")]
     pub(crate) follow: bool,
-    /// With --follow: print what is only written, too, which a loss of power may take back.
+    /// With --follow: also print entries that are written but not yet durable; a power cut may take them back.
     #[arg(long, requires = "follow")]
     pub(crate) written: bool,
-    /// Map no file: then a device that fails, or a file that is cut short meanwhile, is an error and no signal.
+    /// Read without mmap: a failing device or a file that is cut short is then an error instead of SIGBUS.
     #[arg(long)]
     pub(crate) no_mmap: bool,
-    /// End entries with a NUL rather than a newline.
+    /// End entries with a NUL instead of a newline.
     #[arg(long)]
     pub(crate) null: bool,
 }
@@ -203,37 +206,37 @@ pub(crate) struct Cat {
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("place").required(true).args(["before", "after"])))]
 pub(crate) struct Truncate {
-    /// Drop every entry in front of this one, which becomes the first.
+    /// Drop all entries before this one, which becomes the first.
     #[arg(long, value_name = "SEQ", allow_hyphen_values = true)]
     pub(crate) before: Option<u64>,
-    /// Drop every entry behind this one, which becomes the last.
+    /// Drop all entries after this one, which becomes the last.
     #[arg(long, value_name = "SEQ", allow_hyphen_values = true)]
     pub(crate) after: Option<u64>,
-    /// Only say what would be dropped.
+    /// Print what would be dropped, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Copy {
-    /// The directory that the copy goes to: empty, or not there.
+    /// Directory for the copy: empty or absent.
     #[arg(value_name = "TARGET")]
     pub(crate) target: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repair {
-    /// Where a new log is made of what can be kept: an empty directory, or none. Without it nothing is written.
+    /// Write what can be recovered into a new log in this directory, empty or absent. Without it nothing is written.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Keep what lies behind gaps, too, under other numbers.
+    /// Also keep the entries after a gap, with new sequences.
     #[arg(long)]
     pub(crate) across_gaps: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
-    /// How to print it.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
 }
@@ -244,13 +247,9 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What ends an entry in a stream of text.
+/// The byte that ends an entry in stdin and stdout.
 pub(crate) fn terminator(null: bool) -> u8 {
     if null { 0 } else { b'\n' }
-}
-
-fn checksum(text: &str) -> Result<Checksum, String> {
-    text.parse().map_err(|_| "a checksum is crc32 or crc64".to_owned())
 }
 
 #[cfg(test)]
@@ -290,6 +289,88 @@ mod tests {
         ] {
             assert_eq!(policy(options), Ok(accepted), "{options:?}");
             assert_eq!(accepted.clamped(), accepted, "{options:?}");
+        }
+    }
+
+    const SIZE: &str = "KiB, MiB, GiB or TiB, as in 64MiB";
+
+    #[test]
+    fn bytes_and_binary_units_are_sizes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("65536", 65536),
+            ("64KiB", 64 << 10),
+            ("64MiB", 64 << 20),
+            ("64 MiB", 64 << 20),
+            ("1.5KiB", 1536),
+            ("1GiB", 1 << 30),
+            ("2TiB", 2 << 40),
+            ("007", 7),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_that_could_be_misread_or_is_beyond_64_bits_is_refused() {
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "KiB",
+            " 1",
+            "1_000",
+            "64K",
+            "64KB",
+            "64MB",
+            "64kib",
+            "64XB",
+            "64XiB",
+            "0x10",
+            "1e6",
+            "٣",
+            "99999999999999999999",
+            "18446744073709551616",
+            "16777216TiB",
+            "18446744073709551615KiB",
+        ] {
+            assert!(size(text).unwrap_err().contains(SIZE), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_with_units_are_durations() {
+        for (text, duration) in [
+            ("500us", Duration::from_micros(500)),
+            ("2ms", Duration::from_millis(2)),
+            ("1.5ms", Duration::from_micros(1500)),
+            ("1s", Duration::from_secs(1)),
+            ("1m30s", Duration::from_secs(90)),
+            ("0s", Duration::ZERO),
+            ("007ms", Duration::from_millis(7)),
+            ("18446744073709551615s", Duration::from_secs(u64::MAX)),
+        ] {
+            assert_eq!(parse_duration(text), Ok(duration), "{text}");
+            assert_eq!(parse_duration(&format_duration(duration).to_string()), Ok(duration), "{text}");
+        }
+        for text in [
+            "",
+            "1",
+            "1000",
+            "ms",
+            "-1ms",
+            "+1ms",
+            "1_000us",
+            "1MS",
+            "1Ms",
+            "1e3us",
+            "0x10ms",
+            "٣ms",
+            "99999999999999999999us",
+            "18446744073709551616s",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 }

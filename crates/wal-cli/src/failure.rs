@@ -5,17 +5,17 @@ use std::process::ExitCode;
 
 use wal::{ErrorKind, Options};
 
-/// The exit codes. Stable: scripts depend on them.
+/// The exit codes: stable, because scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Fine = 0,
-    /// A usage error, or the system refused.
+    /// A usage error or an I/O error.
     Refused = 1,
     /// Acknowledged entries are damaged or missing.
     Corrupt = 2,
-    /// The log ends in a torn tail; nothing acknowledged is lost. Only `verify` says so.
+    /// The log ends in a torn tail; no acknowledged entry is lost. Only `verify` exits with it.
     Torn = 3,
-    /// Another writer has the log.
+    /// Another writer has the log open.
     Locked = 4,
     NoLog = 5,
 }
@@ -26,7 +26,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do what it was asked for: what it says, and the code it exits with.
+/// Why a command failed: its message and its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -38,22 +38,22 @@ impl Failure {
         Failure { exit: Exit::Refused, message: message.into() }
     }
 
-    /// The same failure, with where it happened in front.
+    /// Puts the place before the message.
     pub(crate) fn at(self, place: impl std::fmt::Display) -> Failure {
         Failure { message: format!("{place}: {}", self.message), ..self }
     }
 }
 
-/// The sentence that matters to the owner of a damaged log: what is lost, and what to do.
+/// The last line for a damaged log: what is lost, and the next step.
 pub(crate) fn verdict(dir: &Path) -> String {
     let losses = Options::new().open_read_only(dir).and_then(|view| view.losses());
-    // The anchor may be no file, for example.
+    // For example, ANCHOR may be a directory.
     let unknown = |_| "how many entries are lost is not known".to_owned();
     let losses = losses.map_or_else(unknown, |losses| losses.to_string());
     let dir = dir.display();
     format!(
         "{dir}: {losses}. Nothing was changed. Copy the directory; then `wal repair -d {dir} --out NEW` makes a log of \
-         what can be kept, and without --out it only says what that is"
+         what can be recovered, and without --out it only reports that"
     )
 }
 
@@ -65,7 +65,7 @@ impl From<wal::Error> for Failure {
             ErrorKind::NoLog => Exit::NoLog,
             _ => Exit::Refused,
         };
-        // What can be done about damage is said once, for the whole log.
+        // The verdict on the whole log names the next step.
         let damage = error.damage().map(|damage| format!("damaged: {damage}"));
         Failure { exit, message: damage.unwrap_or_else(|| error.to_string()) }
     }

@@ -1,24 +1,23 @@
-//! Lines of a stream, as they lie in the buffer: any bytes, no copy and no allocation for a line.
+//! Splits a stream into lines of any bytes, without a copy or an allocation per line.
 //!
 //! ```text
 //! buffer  ┌─────────┬──────────────┬──────────┬───────────┐
-//!         │ given   │ searched, no │ not yet  │ free      │
-//!         │ out     │ terminator   │ searched │           │
+//!         │ taken   │ searched, no │ not yet  │ free      │
+//!         │         │ terminator   │ searched │           │
 //!         └─────────┴──────────────┴──────────┴───────────┘
 //!                   unread.start   searched   unread.end
 //! ```
 //!
-//! Invariant: the buffer is never longer than the longest line that is accepted and one
-//! [`BUFFER_BYTES`]. Reading is a step of its own ([`Lines::fill`]), so that a caller can act before it
-//! may block.
+//! Invariant: the buffer is never longer than the longest accepted line plus [`BUFFER_BYTES`]. Reading is a
+//! separate step ([`Lines::fill`]), so that a caller can act before it may block.
 
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 
-/// What is read at a time when lines are short. Larger than a pipe, small beside any log.
+/// The size of a read when lines are short: larger than a pipe.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A stream, cut into lines at a terminator.
+/// A stream that is split into lines at a terminator.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     source: R,
@@ -30,7 +29,7 @@ pub(crate) struct Lines<R> {
     taken: u64,
 }
 
-/// A line is longer than what is accepted.
+/// A line is longer than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLong {
     pub(crate) max_line_bytes: usize,
@@ -42,7 +41,7 @@ impl<R: Read> Lines<R> {
         Lines { source, terminator, max_line_bytes, buffer, unread: 0..0, searched: 0, taken: 0 }
     }
 
-    /// The next line that lies whole in the buffer, without its terminator.
+    /// The next complete line in the buffer, without its terminator.
     pub(crate) fn take(&mut self) -> Result<Option<&[u8]>, TooLong> {
         let fresh = &self.buffer[self.searched..self.unread.end];
         // The crate memchr would save 0.3 s of the 7 s that five million lines of 100 bytes take.
@@ -58,8 +57,8 @@ impl<R: Read> Lines<R> {
         Ok(Some(&self.buffer[line]))
     }
 
-    /// Reads more, which may block; `false` at the end of the stream. To be called when there is no
-    /// line to [`take`](Lines::take).
+    /// Reads more, which may block; returns `false` at the end of the stream. Call it when
+    /// [`take`](Lines::take) has returned no line.
     pub(crate) fn fill(&mut self) -> io::Result<bool> {
         self.make_room();
         loop {
@@ -75,7 +74,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// What stands behind the last terminator, at the end of the stream.
+    /// The bytes after the last terminator, at the end of the stream.
     pub(crate) fn rest(&mut self) -> Option<&[u8]> {
         let rest = self.unread.clone();
         self.unread.start = rest.end;
@@ -87,7 +86,7 @@ impl<R: Read> Lines<R> {
         Some(&self.buffer[rest])
     }
 
-    /// The number of the line that was taken last, from 1; zero before the first.
+    /// How many lines were taken.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
     }

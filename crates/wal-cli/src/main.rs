@@ -1,7 +1,7 @@
 //! The command line of the write-ahead log: append, cat, info, verify, truncate, copy, repair.
 //!
-//! What each command promises, its exit codes and the shape of its JSON are in `docs/cli.md`. Reading
-//! commands take no lock and change nothing: they work beside a live writer and on read-only media.
+//! `docs/cli.md` specifies each command, the exit codes and the JSON. Commands that read take no lock and change
+//! nothing: they work beside a live writer and on read-only media.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -13,11 +13,9 @@
 
 mod args;
 mod commands;
-mod duration;
 mod failure;
 mod lines;
 mod output;
-mod size;
 mod summary;
 
 use std::process::ExitCode;
@@ -46,18 +44,17 @@ fn main() -> ExitCode {
         say(&failure.message);
         failure.exit
     });
-    // A repair says it itself, entry by entry.
+    // Repair reports every loss itself.
     if exit == Exit::Corrupt && !matches!(args.command, Command::Repair(_)) {
         say(failure::verdict(&args.common.dir));
     }
     exit.into()
 }
 
-/// Help and the version are what was asked for; anything else is a usage error, whose exit code is 1
-/// because 2 means corrupt.
+/// Prints help and version; anything else is a usage error, with exit code 1 because 2 means corrupt.
 fn refuse(refused: &clap::Error) -> Exit {
     if !refused.use_stderr() {
-        // A closed pipe is no error.
+        // A closed stdout is not an error.
         refused.print().ok();
         return Exit::Fine;
     }

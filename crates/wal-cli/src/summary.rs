@@ -1,28 +1,34 @@
-//! What `info` shows, as values: the same for every way to print it.
+//! What `info` prints, as values for the table and the JSON.
 
 use std::path::Path;
 
-use wal::{Checksum, Damage, Ending, View};
+use serde::Serialize;
+use wal::{Damage, Ending, View};
 use wal_format::SegmentName;
 
-/// A log as it is at one moment. Entries are named by their own numbers, both ends inclusive.
-#[derive(Debug)]
+/// Incremented when a field is removed or changes its meaning.
+const SHAPE_VERSION: u32 = 1;
+
+/// A log at one moment. Ranges of entries include both ends.
+#[derive(Debug, Serialize)]
 pub(crate) struct Summary {
+    version: u32,
     pub(crate) directory: String,
     pub(crate) ending: Outcome,
     pub(crate) first: Option<u64>,
     pub(crate) last: Option<u64>,
-    /// The last entry that something on disk states to be durable.
+    /// The last entry that the disk states to be durable.
     pub(crate) durable: Option<u64>,
     pub(crate) next: u64,
-    /// Of the last segment; none before there is one.
-    pub(crate) checksum: Option<Checksum>,
+    /// The checksum of the last segment, or of the first one to come.
+    pub(crate) checksum: Option<&'static str>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) ignored_names: usize,
 }
 
 /// How the log ended.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Outcome {
     Empty,
     Clean,
@@ -32,30 +38,31 @@ pub(crate) enum Outcome {
         offset: u64,
         bytes: u64,
     },
-    /// Of no entry when none is lost.
     Corrupt {
         file: String,
         offset: u64,
+        /// `None` when no entry is lost.
+        #[serde(rename = "sequences")]
         lost: Option<Lost>,
         what: String,
     },
 }
 
-/// Entries that damage costs; an end that nobody knows is none.
-#[derive(Clone, Copy, Debug)]
+/// The entries that are lost; an unknown end is `None`.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Lost {
     pub(crate) first: Option<u64>,
     pub(crate) last: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Segment {
     pub(crate) number: u64,
     pub(crate) file: String,
     pub(crate) first: Option<u64>,
     pub(crate) last: Option<u64>,
     pub(crate) bytes: u64,
-    pub(crate) checksum: Checksum,
+    pub(crate) checksum: &'static str,
     pub(crate) state: &'static str,
 }
 
@@ -65,13 +72,17 @@ impl Summary {
         let ending = Outcome::of(&recovery.ending);
         let segments: Vec<Segment> = view.segments().map(|info| Segment::of(&info, &ending)).collect();
         Summary {
+            version: SHAPE_VERSION,
             directory: directory.display().to_string(),
             ending,
             first: view.last().map(|_| view.first()),
             last: view.last(),
             durable: view.durable().checked_sub(1).filter(|durable| *durable >= view.first()),
             next: view.written(),
-            checksum: segments.last().map(|segment| segment.checksum).or(recovery.next_checksum),
+            checksum: segments
+                .last()
+                .map(|last| last.checksum)
+                .or(recovery.next_checksum.map(wal::Checksum::name)),
             segments,
             ignored_names: recovery.ignored_names,
         }
@@ -94,7 +105,7 @@ impl Segment {
             first: (!entries.is_empty()).then_some(entries.start),
             last: (!entries.is_empty()).then(|| entries.end - 1),
             bytes: info.bytes,
-            checksum: info.checksum,
+            checksum: info.checksum.name(),
             state,
         }
     }
@@ -109,7 +120,7 @@ impl Outcome {
             }
             Ending::Corrupt(damage) => Outcome::corrupt(damage),
             Ending::New | Ending::Empty => Outcome::Empty,
-            // Also what a later version of the library may add.
+            // And what a later version of the library may add.
             _ => Outcome::Unclosed,
         }
     }
@@ -125,17 +136,6 @@ impl Outcome {
             offset: damage.offset,
             lost,
             what: damage.kind.to_string(),
-        }
-    }
-
-    /// Its name, the same in every output.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Outcome::Empty => "empty",
-            Outcome::Clean => "clean",
-            Outcome::Unclosed => "unclosed",
-            Outcome::Torn { .. } => "torn",
-            Outcome::Corrupt { .. } => "corrupt",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cat`: payloads in order, or from the last one back; and those that come.
+//! `cat`: prints payloads, forward or in reverse, and follows the log.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::iter;
@@ -15,12 +15,12 @@ pub(crate) fn run(common: &Common, args: &Cat) -> Result<Exit, Failure> {
     let printed = if args.follow { follow(&view, args) } else { print(&view, args) };
     match printed {
         Ok(()) => {}
-        // The reader has seen enough.
+        // `wal cat | head` is not an error.
         Err(Stopped::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Fine),
         Err(Stopped::Output(error)) => return Err(unwritable(&error)),
         Err(Stopped::Log(error)) => return Err(error.into()),
     }
-    // A follower comes here at the last entry that it was asked for.
+    // With --follow the log has gone on since the view was opened.
     if !args.follow
         && let Some(note) = torn_tail(&common.dir, &view.recovery().ending)
     {
@@ -31,13 +31,13 @@ pub(crate) fn run(common: &Common, args: &Cat) -> Result<Exit, Failure> {
 
 const OUTPUT_BUFFER_BYTES: usize = 1 << 20;
 
-/// Why not everything was printed.
+/// Why printing stopped early.
 enum Stopped {
     Output(io::Error),
     Log(wal::Error),
 }
 
-/// Prints everything that is good, also in front of damage.
+/// Prints every entry up to the end, or to damage.
 fn print(view: &View, args: &Cat) -> Result<(), Stopped> {
     let limit = usize::try_from(args.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let mut range = view.range(args.from.unwrap_or(0)..=args.to.unwrap_or(u64::MAX));
@@ -51,7 +51,7 @@ fn print(view: &View, args: &Cat) -> Result<(), Stopped> {
     printer.end()
 }
 
-/// Prints what is there and what comes. What was printed is not kept back while it waits.
+/// Prints the entries of the log and those appended later. Flushes before it waits.
 fn follow(view: &View, args: &Cat) -> Result<(), Stopped> {
     let from = args.from.unwrap_or(0).max(view.first());
     let mark = if args.written { Mark::Written } else { Mark::Durable };
@@ -99,7 +99,7 @@ impl Printer {
         self.out.flush().map_err(|error| self.give_up(error))
     }
 
-    /// What is good in front of damage is printed.
+    /// Flushes the entries before the damage.
     fn stop(mut self, stopped: Stopped) -> Stopped {
         match stopped {
             Stopped::Log(error) => {
@@ -109,7 +109,7 @@ impl Printer {
         }
     }
 
-    /// Takes the writer apart, so that dropping it does not try to write again.
+    /// Takes the writer apart, because dropping it would write again.
     fn give_up(self, error: io::Error) -> Stopped {
         drop(self.out.into_parts());
         Stopped::Output(error)

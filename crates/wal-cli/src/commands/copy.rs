@@ -1,4 +1,4 @@
-//! `copy`: a copy of a log, also of one that is being written.
+//! `copy`: backs up a log, also while a writer has it open.
 
 use wal::{ErrorKind, Options};
 
@@ -7,14 +7,14 @@ use crate::commands::words;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say, torn_tail};
 
-/// A writer that truncates takes files away from whoever looks on. Then the log is looked at again.
-const LOOKS: u32 = 10;
+/// A writer may remove segments during the copy. Then the copy starts over.
+const ATTEMPTS: u32 = 10;
 
 pub(crate) fn run(common: &Common, args: &Copy) -> Result<Exit, Failure> {
-    for look in 1.. {
+    for attempt in 1.. {
         let view = Options::new().open_read_only(&common.dir)?;
         let report = match view.copy_to(&args.target) {
-            Err(error) if error.kind() == ErrorKind::Missing && look < LOOKS => continue,
+            Err(error) if error.kind() == ErrorKind::Missing && attempt < ATTEMPTS => continue,
             report => report?,
         };
         if let Some(note) = torn_tail(&common.dir, &view.recovery().ending) {

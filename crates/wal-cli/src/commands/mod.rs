@@ -1,4 +1,4 @@
-//! The commands, a file each. Each takes parsed arguments and returns how the process exits.
+//! The commands, one per file. Each takes parsed arguments and returns the exit code.
 
 pub(crate) mod append;
 pub(crate) mod cat;
@@ -10,7 +10,7 @@ pub(crate) mod verify;
 
 use std::ops::Range;
 
-/// Entries by their own numbers, both ends inclusive.
+/// A range of entries as text, with both ends included.
 pub(crate) fn words(entries: &Range<u64>) -> String {
     match entries.end.saturating_sub(entries.start) {
         0 => "no entry".to_owned(),

@@ -1,8 +1,8 @@
-//! `repair`: what can be had of a damaged log, put into a new one. The damaged one is left as it is.
+//! `repair`: reports what can be recovered from a damaged log, or copies it into a new log. Never changes the damaged one.
 //!
 //! ```text
 //!  salvage ──▶ entries 0 to 4 │ gap 5 to 6 │ entries 7 to 9
-//!              kept            lost         left out, or kept under the numbers 5 to 7 with --across-gaps
+//!              kept            lost         left out, or kept with the sequences 5 to 7 under --across-gaps
 //! ```
 
 use std::fs;
@@ -39,7 +39,7 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
     };
     let sound_until = sound(common, &mut sorter);
     for item in &mut salvage {
-        // Behind the end of a log that a crash has left there may be what was never acknowledged.
+        // After the sound end of an unclosed log there may be entries that were never acknowledged.
         if sound_until.is_none_or(|next| first_of(&item) < Some(next)) {
             sorter.take(item)?;
         }
@@ -47,7 +47,7 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
     sorter.end(&salvage)
 }
 
-/// The number of the next entry, if the end of the log is sound.
+/// The sequence of the next entry, if the end of the log is undamaged.
 fn sound(common: &Common, sorter: &mut Sorter) -> Option<u64> {
     let found = Options::new().open_read_only(&common.dir).and_then(|view| view.verify()).ok()?;
     sorter.unknown = found.losses.at_least;
@@ -66,14 +66,14 @@ fn first_of(item: &Salvaged) -> Option<u64> {
     }
 }
 
-/// Nothing in the directory is a log's, or was.
+/// Whether the directory holds no file of a log.
 fn holds_no_log(salvage: &Salvage) -> bool {
     let found = salvage.summary();
     let no_anchor = |damage: &Damage| matches!(damage.kind, DamageKind::Anchor(_));
     found.segments == 0 && found.aside.is_empty() && found.damages.iter().any(no_anchor)
 }
 
-/// Nothing is ever appended to a log that is there.
+/// Repair never appends to an existing log.
 fn refuse_if_used(out: &Path) -> Result<(), Failure> {
     match fs::read_dir(out).map(|mut names| names.next().is_none()) {
         Ok(true) => Ok(()),
@@ -83,11 +83,12 @@ fn refuse_if_used(out: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Entries that have the same fate, and the number that the first of them gets.
+/// Consecutive entries with the same fate.
 struct Run {
     fate: Fate,
     first: u64,
     end: u64,
+    /// The new sequence of the first.
     becomes: u64,
 }
 
@@ -97,22 +98,22 @@ enum Fate {
     LeftOut,
 }
 
-/// Decides for each entry, in order, and says so.
+/// Decides for each entry, in order, whether it is kept, and reports that.
 struct Sorter {
     out: Option<Out>,
     across_gaps: bool,
     run: Option<Run>,
     kept: u64,
     left_out: u64,
-    /// Entries that are lost, as far as they are known.
+    /// How many entries are known to be lost.
     lost: u64,
-    /// Of some nothing tells how many they were.
+    /// More entries are lost, and their number is unknown.
     unknown: bool,
-    /// A gap was met, and nothing behind it is kept.
+    /// No entry after a gap is kept.
     stopped: bool,
-    /// Of a write that is damaged only a part is kept.
+    /// A damaged write is kept in part.
     parts: bool,
-    /// Of those that are kept: the first one that a cut may have dropped, and the one behind the last.
+    /// The kept entries that a lost truncation may have dropped, from the first to the one after the last.
     uncertain: Option<(u64, u64)>,
 }
 
@@ -145,9 +146,9 @@ impl Sorter {
                     Lost { first: Some(first), end: Some(end) } => self.lost += end - first,
                     _ => self.unknown = true,
                 }
-                // In front of the first entry nothing is torn apart: the new log begins behind it.
+                // A gap before the first entry is none in the new log, which begins after it.
                 self.stopped |= self.kept > 0 && !self.across_gaps;
-                self.say_run()?;
+                self.print_run()?;
                 print(&format!("lost {}\n", lost(&gap)))
             }
             _ => Ok(()),
@@ -158,15 +159,15 @@ impl Sorter {
         match &mut self.run {
             Some(run) if run.fate == fate && run.end == sequence => run.end += 1,
             _ => {
-                self.say_run()?;
+                self.print_run()?;
                 self.run = Some(Run { fate, first: sequence, end: sequence + 1, becomes });
             }
         }
         Ok(())
     }
 
-    /// Says what became of the entries so far. The run stays, for the number that comes next.
-    fn say_run(&mut self) -> Result<(), Failure> {
+    /// Prints the current run. It stays, because it determines the next new sequence.
+    fn print_run(&mut self) -> Result<(), Failure> {
         let Some(run) = &mut self.run else { return Ok(()) };
         let entries = words(&(run.first..run.end));
         let numbers = run.end - run.first;
@@ -186,22 +187,22 @@ impl Sorter {
     }
 
     fn end(mut self, salvage: &Salvage) -> Result<Exit, Failure> {
-        self.say_run()?;
+        self.print_run()?;
         if let Some((first, end)) = self.uncertain {
             let entries = words(&(first..end));
             print(&format!(
-                "not certain: {entries}: what would say whether some of them were truncated is lost\n"
+                "not certain: {entries}: some may have been truncated; the segment that would show it is lost\n"
             ))?;
         }
         if self.parts {
             print(
-                "not certain: of a write that is damaged a part is kept; if it was a batch, that is a part of it\n",
+                "not certain: a damaged write is kept in part; if it was a batch, the batch is incomplete\n",
             )?;
         }
         let is_anchor = |damage: &&Damage| matches!(damage.kind, DamageKind::Anchor(_));
         if salvage.summary().damages.iter().any(|damage| is_anchor(&damage)) {
             print(
-                "not certain: entries that were dropped from the front, and the end of the log: ANCHOR would say them\n",
+                "not certain: ANCHOR is damaged, so truncated entries may be back at either end of the log\n",
             )?;
         }
         for damage in &salvage.summary().damages {
@@ -237,14 +238,14 @@ fn lost(gap: &Gap) -> String {
 
 fn set_aside(aside: &SetAside) -> String {
     let why = match aside.why {
-        Aside::Cut { by } => format!("segment {by} says that the log was cut there"),
-        Aside::Skipped { by } => format!("segment {by} leads past it"),
-        Aside::Dropped => "in front of the first entry".to_owned(),
-        Aside::OtherLog => "of another log".to_owned(),
-        Aside::OtherLife => "another file of this number is the log's".to_owned(),
-        Aside::NoHeader => "nothing tells what it is".to_owned(),
+        Aside::Cut { by } => format!("segment {by} records that the log was cut there"),
+        Aside::Skipped { by } => format!("skipped by segment {by}"),
+        Aside::Dropped => "before the first entry".to_owned(),
+        Aside::OtherLog => "belongs to another log".to_owned(),
+        Aside::OtherLife => "another file with this number belongs to the log".to_owned(),
+        Aside::NoHeader => "no readable header".to_owned(),
         Aside::NotAFile(kind) => format!("not a regular file but {kind:?}"),
-        _ => "no part of the log".to_owned(),
+        _ => "not part of the log".to_owned(),
     };
     match aside.offset {
         0 => format!("{}: {why}", aside.file.display()),
@@ -252,11 +253,11 @@ fn set_aside(aside: &SetAside) -> String {
     }
 }
 
-/// The new log, made with its first entry.
+/// The new log, created with its first entry.
 struct Out {
     path: PathBuf,
     wal: Option<Wal>,
-    /// Gathers for one write.
+    /// The next batch.
     entries: Vec<Vec<u8>>,
     bytes: usize,
     first: u64,
@@ -282,7 +283,7 @@ impl Out {
         Ok(())
     }
 
-    /// Under the numbers that were said.
+    /// Appends the batch under the sequences that were printed.
     fn write(&mut self) -> Result<(), Failure> {
         let wal = self.wal()?;
         if !self.entries.is_empty() {
@@ -297,7 +298,7 @@ impl Out {
         if let Some(wal) = &self.wal {
             return Ok(wal.clone());
         }
-        // What was in a log fits a frame, however large it was allowed to be.
+        // Every entry of a log fits into a frame.
         let most = u64::from(u32::MAX);
         let options = Options::new().sync(SyncPolicy::None).max_entry_bytes(most).first_sequence(self.first);
         let wal = options.open(&self.path)?;
@@ -312,5 +313,5 @@ impl Out {
 }
 
 fn unfinished(path: &Path, error: wal::Error) -> Failure {
-    Failure::from(error).at(format_args!("{} is not finished, and is to be removed", path.display()))
+    Failure::from(error).at(format_args!("{} is incomplete; remove it", path.display()))
 }

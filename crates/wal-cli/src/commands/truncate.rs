@@ -1,4 +1,4 @@
-//! `truncate`: drops the front of a log, or its end.
+//! `truncate`: drops the oldest or the newest entries.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::print;
 
 pub(crate) fn run(common: &Common, args: &Truncate) -> Result<Exit, Failure> {
-    // Whoever opens a log for writing makes one where there is none.
+    // Opening for writing would create a log where there is none.
     let view = Options::new().open_read_only(&common.dir)?;
     if args.dry_run {
         let (dropped, kept) = plan(&view, args)?;
@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, args: &Truncate) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-/// What would be dropped and what would stay, or why neither.
+/// The entries that would be dropped and those that would stay.
 fn plan(view: &View, args: &Truncate) -> Result<(Range<u64>, Range<u64>), Failure> {
     if let Ending::Corrupt(damage) = &view.recovery().ending {
         return Err(Failure { exit: Exit::Corrupt, message: format!("damaged: {damage}") });

@@ -1,4 +1,4 @@
-//! `verify`: every checksum, every link, every name against its header.
+//! `verify`: checks every checksum, every LINK, and every file name against its header.
 
 use wal::{Ending, Options, Verification};
 
@@ -12,7 +12,10 @@ pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
         say(format_args!("damaged: {damage}"));
     }
     for file in &found.bad_indexes {
-        say(format_args!("warning: {}: the index at its end is bad; reads walk the segment", file.display()));
+        say(format_args!(
+            "warning: {}: its index is damaged; reads scan the segment instead",
+            file.display()
+        ));
     }
     if let Some(note) = torn_tail(&common.dir, &found.recovery.ending) {
         say(note);

@@ -1,6 +1,5 @@
-//! What goes to stdout and stderr, and what happens when nobody listens any more.
+//! Output to stdout and stderr, which may be closed pipes.
 
-pub(crate) mod json;
 pub(crate) mod table;
 
 use std::io::{self, ErrorKind, Write};
@@ -11,12 +10,12 @@ use wal_format::SegmentName;
 
 use crate::failure::Failure;
 
-/// Says something on stderr. When stderr is closed there is nobody left to tell.
+/// Prints a message on stderr. A closed stderr is ignored.
 pub(crate) fn say(message: impl std::fmt::Display) {
     writeln!(io::stderr().lock(), "wal: {message}").ok();
 }
 
-/// Prints what a command was asked for. That the reader has left is no error.
+/// Prints a result on stdout. A closed stdout (`wal info | true`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
@@ -26,17 +25,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Stdout refused, for another reason than a closed pipe.
+/// Stdout failed for another reason than a closed pipe.
 pub(crate) fn unwritable(error: &io::Error) -> Failure {
     Failure::refused(format!("cannot write to standard output: {error}"))
 }
 
-/// One line on a torn tail; nothing for any other ending.
+/// The message on a torn tail, if the log ended in one.
 pub(crate) fn torn_tail(directory: &Path, ending: &Ending) -> Option<String> {
     let Ending::Torn { segment, offset, bytes } = ending else { return None };
     let file = directory.join(SegmentName::of(*segment).as_str());
     Some(format!(
-        "{}: torn tail at offset {offset}: {bytes} bytes of a write that was interrupted are no part of the log",
+        "{}: torn tail at offset {offset}: {bytes} bytes of a torn write are not part of the log",
         file.display()
     ))
 }

@@ -1,4 +1,4 @@
-//! `info` for people: the facts of the log, then a row a segment.
+//! `info` as text: the state of the log, then one row per segment.
 
 use std::fmt::Write;
 
@@ -7,7 +7,6 @@ use crate::summary::{Lost, Outcome, Summary};
 /// The summary as text.
 pub(crate) fn render(summary: &Summary) -> String {
     let mut text = String::new();
-    let checksum = summary.checksum.map_or_else(|| "-".to_owned(), |checksum| checksum.to_string());
     for (name, value) in [
         ("directory", summary.directory.clone()),
         ("ending", ending(&summary.ending)),
@@ -15,7 +14,7 @@ pub(crate) fn render(summary: &Summary) -> String {
         ("last", number(summary.last)),
         ("durable", number(summary.durable)),
         ("next", summary.next.to_string()),
-        ("checksum", checksum),
+        ("checksum", summary.checksum.unwrap_or("-").to_owned()),
     ] {
         writeln!(text, "{name:<10} {value}").expect("a String takes what is written to it");
     }
@@ -37,7 +36,7 @@ fn rows(summary: &Summary) -> String {
             number(segment.first),
             number(segment.last),
             segment.bytes.to_string(),
-            segment.checksum.to_string(),
+            segment.checksum.to_owned(),
             segment.state.to_owned(),
         ]
     }));
@@ -54,11 +53,13 @@ fn rows(summary: &Summary) -> String {
 
 fn ending(ending: &Outcome) -> String {
     match ending {
-        Outcome::Empty => "empty: nothing was ever appended".to_owned(),
-        Outcome::Clean => "clean: it was closed".to_owned(),
-        Outcome::Unclosed => "unclosed: a writer has it open, or died; nothing is dropped".to_owned(),
+        Outcome::Empty => "empty: no entry was ever appended".to_owned(),
+        Outcome::Clean => "clean: the log was closed".to_owned(),
+        Outcome::Unclosed => {
+            "unclosed: a writer has the log open, or was killed; nothing is dropped".to_owned()
+        }
         Outcome::Torn { file, offset, bytes } => {
-            format!("torn: {bytes} bytes at offset {offset} of {file} are no part of the log")
+            format!("torn: {bytes} bytes at offset {offset} of {file} are a torn write")
         }
         Outcome::Corrupt { file, offset, lost, what } => {
             format!("corrupt: {file} at offset {offset}: {what}; {}", entries(*lost))
@@ -70,10 +71,10 @@ fn entries(lost: Option<Lost>) -> String {
     match lost {
         None => "no entry is lost".to_owned(),
         Some(Lost { first, last }) => match (first, last) {
-            (Some(first), Some(last)) if first == last => format!("lost is entry {first}"),
-            (Some(first), Some(last)) => format!("lost are entries {first} to {last}"),
-            (Some(first), None) => format!("lost are entries from {first} on"),
-            (None, Some(last)) => format!("lost are entries up to {last}"),
+            (Some(first), Some(last)) if first == last => format!("entry {first} is lost"),
+            (Some(first), Some(last)) => format!("entries {first} to {last} are lost"),
+            (Some(first), None) => format!("all entries from {first} on are lost"),
+            (None, Some(last)) => format!("all entries up to {last} are lost"),
             (None, None) => "which entries are lost is not known".to_owned(),
         },
     }

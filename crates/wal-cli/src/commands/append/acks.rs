@@ -1,13 +1,13 @@
-//! The numbers of acknowledged entries on stdout, if they are wanted and while somebody reads them.
+//! Prints the sequences of acknowledged entries on stdout (`--progress-acks`) until the reader closes it.
 
 use std::io::{BufWriter, ErrorKind, Write};
 
 use crate::failure::Failure;
 use crate::output::unwritable;
 
-/// Acknowledgements, on their way out.
+/// Acknowledgements, buffered for stdout.
 pub(super) struct Acks<W: Write> {
-    /// None when they are not wanted, or when the reader has left: the entries matter more.
+    /// `None` without the option, and after stdout was closed: the appends go on.
     out: Option<BufWriter<W>>,
 }
 
@@ -18,20 +18,20 @@ impl<W: Write> Acks<W> {
         Acks { out: out.map(|out| BufWriter::with_capacity(BUFFER_BYTES, out)) }
     }
 
-    /// Takes a number. It is out with the next [`Acks::flush`] at the latest.
+    /// Buffers a sequence until the next [`Acks::flush`] at the latest.
     pub(super) fn acknowledge(&mut self, sequence: u64) -> Result<(), Failure> {
-        self.tell(|out| writeln!(out, "{sequence}"))
+        self.write(|out| writeln!(out, "{sequence}"))
     }
 
-    /// To be called before anything that may block.
+    /// Call it before anything that may block.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.tell(Write::flush)
+        self.write(Write::flush)
     }
 
-    fn tell(&mut self, act: impl FnOnce(&mut BufWriter<W>) -> std::io::Result<()>) -> Result<(), Failure> {
+    fn write(&mut self, act: impl FnOnce(&mut BufWriter<W>) -> std::io::Result<()>) -> Result<(), Failure> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let Err(error) = act(out) else { return Ok(()) };
-        // Taken apart, so that dropping it does not try to write again.
+        // Taken apart, because dropping it would write again.
         if let Some(out) = self.out.take() {
             drop(out.into_parts());
         }

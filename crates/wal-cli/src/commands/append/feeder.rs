@@ -1,7 +1,7 @@
-//! Reads lines and submits them, on a thread of its own.
+//! The feeder thread: reads lines and submits them.
 //!
-//! Invariants: every submitted line is handed over, in order, and before the next read can block. A line is submitted under
-//! the number that follows on the line before it, so that nothing after a line that failed gets into the log.
+//! Invariants: every submitted line is handed to the waiter, in order, and before the next read can block. A line is
+//! submitted with the sequence after the previous line's, so that no line after a failed one gets into the log.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,34 +12,34 @@ use wal::{Commit, ErrorKind, Wal};
 use super::gate::Gate;
 use crate::lines::{Lines, TooLong};
 
-/// From a stream of lines to submitted entries.
+/// Submits the lines of a stream.
 pub(super) struct Feeder<R> {
     wal: Wal,
     lines: Lines<R>,
     gate: Arc<Gate>,
-    /// Where submitted entries are handed over.
+    /// To the waiter.
     submitted: SyncSender<Vec<Commit>>,
     chunk: Vec<Commit>,
-    /// The number that the next line gets.
+    /// The sequence of the next line.
     next: u64,
 }
 
-/// Why no more lines are read.
+/// Why the feeder ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// There are none.
+    /// The end of the input.
     Input,
-    /// A line is longer than accepted.
+    /// A line is longer than the limit.
     TooLong { line: u64, max_line_bytes: usize },
-    /// The stream.
+    /// The input could not be read.
     Unreadable(io::Error),
     /// The log refused a line.
     Refused { line: u64, error: wal::Error },
-    /// Whoever waits for the entries knows why.
+    /// The waiter stopped it.
     Stopped,
 }
 
-/// So many lines are handed over together: the price of a hand-over is nothing beside theirs.
+/// How many lines are handed over at once, so that the cost of the channel does not matter.
 const CHUNK_LINES: usize = 1024;
 
 impl<R: Read> Feeder<R> {
@@ -53,7 +53,7 @@ impl<R: Read> Feeder<R> {
         Feeder { wal, lines, gate, submitted, chunk: Vec::new(), next }
     }
 
-    /// Submits every line, until there are no more or something is wrong.
+    /// Submits every line, up to the end of the input or the first failure.
     pub(super) fn run(mut self) -> End {
         let fed = self.feed();
         match fed.and(self.hand_over()) {
@@ -79,7 +79,7 @@ impl<R: Read> Feeder<R> {
         }
     }
 
-    /// Submits the lines that lie whole in the buffer.
+    /// Submits the complete lines in the buffer.
     fn submit_lines(&mut self) -> Result<(), End> {
         loop {
             let line = self.lines.taken() + 1;
@@ -94,7 +94,7 @@ impl<R: Read> Feeder<R> {
         }
     }
 
-    /// Submits what stands behind the last terminator.
+    /// Submits a last line without a terminator.
     fn submit_rest(&mut self) -> Result<(), End> {
         let line = self.lines.taken() + 1;
         let Some(payload) = self.lines.rest() else { return Ok(()) };
@@ -112,7 +112,7 @@ impl<R: Read> Feeder<R> {
         if self.chunk.is_empty() {
             return Ok(());
         }
-        // Nobody listens only when nobody is left to tell.
+        // The waiter is gone only when the command has ended.
         self.submitted.send(std::mem::take(&mut self.chunk)).map_err(|_| End::Stopped)
     }
 }
@@ -122,7 +122,7 @@ fn submit(wal: &Wal, gate: &Gate, number: u64, line: u64, payload: &[u8]) -> Res
         return Err(End::Stopped);
     }
     wal.submit_at(number, payload).map_err(|error| match error.kind() {
-        // A line before this one has failed; the waiter gets its error.
+        // An earlier line has failed; the waiter reports it.
         ErrorKind::Conflict => End::Stopped,
         _ => End::Refused { line, error },
     })

@@ -1,4 +1,4 @@
-//! Stops whoever reads lines, even where a read never comes back.
+//! Stops the feeder, even while it blocks in a read.
 //!
 //! ```text
 //!              enter                        stop
@@ -8,8 +8,8 @@
 //!              leave
 //! ```
 //!
-//! Invariant: lines are submitted while it is `Feeding` alone, and what was submitted is handed over before
-//! it is left. So whoever stops it while it is `Reading` has everything that was ever submitted.
+//! Invariant: the feeder submits lines only while the gate is `Feeding`, and hands them over before it leaves. So a waiter
+//! that stops the gate while it is `Reading` has received every submitted entry.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -22,17 +22,17 @@ const FEEDING: u8 = 1;
 const STOPPED: u8 = 2;
 
 impl Gate {
-    /// Somebody reads.
+    /// A gate whose feeder is reading.
     pub(super) fn new() -> Gate {
         Gate(AtomicU8::new(READING))
     }
 
-    /// Begins to submit; `false` once stopped.
+    /// Called by the feeder before it submits; `false` once stopped.
     pub(super) fn enter(&self) -> bool {
         self.turn(READING, FEEDING)
     }
 
-    /// Goes back to reading; `false` once stopped.
+    /// Called by the feeder before it reads; `false` once stopped.
     pub(super) fn leave(&self) -> bool {
         self.turn(FEEDING, READING)
     }
@@ -41,7 +41,7 @@ impl Gate {
         self.0.load(Ordering::Relaxed) == STOPPED
     }
 
-    /// Nobody enters any more. Returns whether somebody is inside, and will see that soon.
+    /// Called by the waiter. Returns whether the feeder is submitting; it then stops soon.
     pub(super) fn stop(&self) -> bool {
         self.0.swap(STOPPED, Ordering::AcqRel) == FEEDING
     }

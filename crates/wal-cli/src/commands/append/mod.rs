@@ -1,14 +1,14 @@
-//! `append`: one entry a line of standard input.
+//! `append`: appends each line of stdin as an entry.
 //!
 //! ```text
-//!  stdin ──▶ feeder, a thread ── submit ──▶ the log
-//!               │ commits, in order; so many at most     │ written, or durable
-//!               ▼                                        ▼
+//!  stdin ──▶ feeder thread ── submit ──▶ the log
+//!               │ commits, in order, bounded       │ written or durable
+//!               ▼                                  ▼
 //!            this thread: waits for each in turn, acknowledges it on stdout
 //! ```
 //!
-//! Invariant: every entry that was submitted is waited for, so that a line that could not be kept is named,
-//! and nobody is told of an entry before the policy's promise holds for it.
+//! Invariant: this thread waits for every submitted entry, so that it can name a line that failed, and it acknowledges
+//! an entry only once the policy's durability holds for it.
 
 mod acks;
 mod feeder;
@@ -37,24 +37,24 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
         say(note);
     }
     let first = wal.written();
-    // A usize holds it: the library refused what a frame cannot hold.
-    let max_line_bytes = usize::try_from(args.max_entry_bytes.bytes).unwrap_or(usize::MAX);
+    // A usize holds it: the open has refused more than a frame can hold.
+    let max_line_bytes = usize::try_from(args.max_entry_bytes).unwrap_or(usize::MAX);
     let lines = Lines::new(io::stdin(), terminator(args.null), max_line_bytes);
     let acks = Acks::new(args.progress_acks.then(|| io::stdout().lock()));
     let passed = pass(&wal, lines, acks);
-    // Whatever ended it, what was appended is acknowledged, and the log closed.
+    // The log is closed after a failure, too.
     let closed = wal.clone().close();
     let next = wal.written();
     if wal.health().displaced {
         say(format!(
-            "{} leads elsewhere now: the entries are in the directory that was opened, wherever it is",
+            "{} is another directory now: the entries are in the one that was opened, which was moved or replaced",
             common.dir.display()
         ));
     }
     if let (Err(_), Err(error)) = (&passed, &closed)
         && error.kind() != ErrorKind::Poisoned
     {
-        say(format!("and the log could not be closed: {error}"));
+        say(format!("closing the log failed, too: {error}"));
     }
     passed?;
     closed?;
@@ -68,25 +68,25 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
 }
 
 fn options(args: &Append, policy: SyncPolicy) -> Options {
-    let max_entry_bytes = args.max_entry_bytes.bytes;
+    let max_entry_bytes = args.max_entry_bytes;
     let mut options = Options::new().sync(policy).max_entry_bytes(max_entry_bytes);
     if let Some(size) = args.segment_size {
-        options = options.segment_bytes(size.bytes);
+        options = options.segment_bytes(size);
     }
     if let Some(first) = args.first_sequence {
         options = options.first_sequence(first);
     }
     if let Some(kind) = args.checksum {
-        options = options.checksum(kind);
+        options = options.checksum(kind.into());
     }
     options
 }
 
-/// So many chunks may be handed over and not waited for: 65,536 lines, enough to keep a disk busy across a
-/// sync of some milliseconds, and 5 MiB.
+/// Chunks in the channel: 65,536 lines or 5 MiB of commits, enough to keep a disk busy across an fsync of some
+/// milliseconds.
 const CHUNKS_IN_HAND: usize = 64;
 
-/// Appends every line, and returns once nothing that was submitted is undecided.
+/// Appends every line, and returns once every submitted entry is acknowledged or has failed.
 fn pass<R: Read + Send + 'static, W: Write>(
     wal: &Wal,
     lines: Lines<R>,
@@ -98,18 +98,18 @@ fn pass<R: Read + Send + 'static, W: Write>(
     let feeder = thread::Builder::new()
         .name("wal-lines".to_owned())
         .spawn(move || feeder.run())
-        .map_err(|error| Failure::refused(format!("a thread cannot be started: {error}")))?;
-    let mut waiter = Waiter { acks, lines: 0, failed: None, told: Ok(()) };
+        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    let mut waiter = Waiter { acks, lines: 0, failed: None, printed: Ok(()) };
     while let Ok(chunk) = chunks.recv() {
         waiter.wait_for(&chunk);
         if !waiter.is_over() {
             continue;
         }
         if gate.stop() {
-            // It is at work, sees the gate, and hands over what it has submitted.
+            // The feeder is submitting: it sees the gate, hands over the rest and ends.
             chunks.iter().for_each(|chunk| waiter.wait_for(&chunk));
         } else {
-            // It is in a read, perhaps for ever, and is left there: it has handed over all.
+            // The feeder blocks in a read, perhaps forever: it has handed over everything, and is not joined.
             chunks.try_iter().for_each(|chunk| waiter.wait_for(&chunk));
             return waiter.judge(wal, End::Stopped);
         }
@@ -121,16 +121,16 @@ fn pass<R: Read + Send + 'static, W: Write>(
 /// Waits for entries in order.
 struct Waiter<W: Write> {
     acks: Acks<W>,
-    /// So many lines are decided.
+    /// How many lines were acknowledged or failed.
     lines: u64,
-    /// The first line that is not in the log, and why.
+    /// The first line that failed.
     failed: Option<(u64, wal::Error)>,
-    /// Whether acknowledgements could be printed.
-    told: Result<(), Failure>,
+    /// Whether stdout works.
+    printed: Result<(), Failure>,
 }
 
 impl<W: Write> Waiter<W> {
-    /// What was acknowledged is out before this blocks, and when it returns.
+    /// Flushes acknowledgements before it blocks and before it returns.
     fn wait_for(&mut self, chunk: &[Commit]) {
         for commit in chunk {
             let outcome = commit.outcome().unwrap_or_else(|| {
@@ -149,27 +149,27 @@ impl<W: Write> Waiter<W> {
     }
 
     fn is_over(&self) -> bool {
-        self.failed.is_some() || self.told.is_err()
+        self.failed.is_some() || self.printed.is_err()
     }
 
     fn acknowledge(&mut self, sequence: u64) {
-        if self.told.is_ok() {
-            self.told = self.acks.acknowledge(sequence);
+        if self.printed.is_ok() {
+            self.printed = self.acks.acknowledge(sequence);
         }
     }
 
     fn flush(&mut self) {
-        if self.told.is_ok() {
-            self.told = self.acks.flush();
+        if self.printed.is_ok() {
+            self.printed = self.acks.flush();
         }
     }
 
-    /// What there is to say in the end. The line that failed first comes first.
+    /// The result of the command. The first line that failed takes precedence.
     fn judge(self, wal: &Wal, end: End) -> Result<(), Failure> {
         if let Some((line, error)) = self.failed {
             return Err(not_kept(wal, line, &error));
         }
-        self.told?;
+        self.printed?;
         match end {
             End::Input | End::Stopped => Ok(()),
             End::Unreadable(error) => Err(Failure::refused(format!("cannot read standard input: {error}"))),
@@ -185,7 +185,7 @@ impl<W: Write> Waiter<W> {
 
 fn not_kept(wal: &Wal, line: u64, error: &wal::Error) -> Failure {
     let failure = Failure::from(error.clone()).at(format_args!("line {line}"));
-    // Only the next open finds out what is on the disk.
+    // Only recovery at the next open knows what is on disk.
     if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed) {
         return failure;
     }
