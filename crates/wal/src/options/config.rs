@@ -167,5 +167,15 @@ serde_conv!(
     Span,
     Duration,
     |span: &Duration| humantime::format_duration(*span).to_string(),
-    |SpanInFile::Text(text)| humantime::parse_duration(&text)
+    |SpanInFile::Text(text)| parse_span(&text)
 );
+
+/// Refuses numbers of more than nine digits: humantime panics where fractions carry the seconds beyond 64 bits. The command line
+/// has the same rule.
+fn parse_span(text: &str) -> Result<Duration, String> {
+    let is_short = text.split(|letter: char| !letter.is_ascii_digit()).all(|number| number.len() <= 9);
+    if !is_short || text.len() > 64 {
+        return Err(format!("{text:?} is not a duration: its numbers have up to nine digits, as in 1m30s"));
+    }
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
