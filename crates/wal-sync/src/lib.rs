@@ -29,6 +29,6 @@ mod watermark;
 pub use error::Error;
 pub use group_commit::{Batch, Dropped, GroupCommit, Limits, Mark, Patience, Standing, Watch};
 pub use policy::{Durability, SyncPolicy};
-pub use target::{Fault, Target, Wrote};
+pub use target::{Alone, Fault, Target, Wrote};
 pub use ticket::Ticket;
 pub use watermark::Watermark;

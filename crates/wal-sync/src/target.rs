@@ -1,5 +1,6 @@
 //! What is written and synced.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 /// Something that takes frames, and whose writes can be made durable.
@@ -63,4 +64,17 @@ pub enum Fault<E> {
     CapReached(E),
     /// The log must be opened anew.
     Final(E),
+}
+
+/// A target while one thread has both turns: nothing else writes, syncs or numbers. Only taking both turns makes one, so a function
+/// that asks for it cannot be called without them.
+#[derive(Debug)]
+pub struct Alone<'a, T>(pub(crate) &'a T);
+
+impl<T> Deref for Alone<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0
+    }
 }

@@ -41,7 +41,10 @@ fn an_argument_that_cannot_work_is_exit_1_and_touches_nothing() {
         (&["append", "--window", "1"], "time unit needed, for example 1sec or 1ms"),
         (&["append", "--window", "-1ms"], "expected number"),
         (&["append", "--sync", "periodic", "--interval", "1.s"], "invalid character"),
-        (&["append", "--sync", "periodic", "--interval", "18446744073709551616s"], "its numbers have up to nine digits"),
+        (
+            &["append", "--sync", "periodic", "--interval", "18446744073709551616s"],
+            "its numbers have up to nine digits",
+        ),
         (&["append", "--checksum", "md5"], "[possible values: crc32, crc64]"),
         (&["append", "file"], "file"),
         (&["cat", "--from", "-1"], "--from"),

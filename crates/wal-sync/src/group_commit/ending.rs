@@ -5,7 +5,7 @@ use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::policy::Durability;
 use crate::primitives::Arc;
-use crate::target::{Fault, Target};
+use crate::target::{Alone, Fault, Target};
 
 impl<T: Target> GroupCommit<T> {
     /// Takes nothing more, writes what has joined, and ends the target with `finish`, which makes
@@ -17,7 +17,7 @@ impl<T: Target> GroupCommit<T> {
     /// ending failed, [`Fault::Final`] when nothing is known any more. The log is closed all the same.
     pub fn close(
         &self,
-        finish: impl FnOnce(&T) -> Result<(), Fault<T::Error>>,
+        finish: impl FnOnce(&Alone<'_, T>) -> Result<(), Fault<T::Error>>,
     ) -> Result<(), Error<T::Error>> {
         let mut locked = self.lock();
         if locked.closed {
@@ -36,7 +36,7 @@ impl<T: Target> GroupCommit<T> {
         }
         drop(locked);
         let panics = self.panic_fails();
-        let ended = finish(&self.target);
+        let ended = finish(&Alone(&self.target));
         let turns = panics.passed();
 
         let mut locked = self.lock();

@@ -11,7 +11,7 @@ use super::finished::Finished;
 use super::turns::Turns;
 use super::{GroupCommit, Locked, OnStarved};
 use crate::error::Error;
-use crate::target::{Fault, Target};
+use crate::target::{Alone, Fault, Target};
 
 /// What is left when something was to be dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl<T: Target> GroupCommit<T> {
     pub fn drop_before(
         &self,
         first: u64,
-        act: impl FnOnce(&T) -> Dropped<T::Error>,
+        act: impl FnOnce(&Alone<'_, T>) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(first)?;
         self.act(locked, None, act)
@@ -50,7 +50,7 @@ impl<T: Target> GroupCommit<T> {
     pub fn drop_from(
         &self,
         from: u64,
-        act: impl FnOnce(&T) -> Dropped<T::Error>,
+        act: impl FnOnce(&Alone<'_, T>) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(from)?;
         if let Some((_, why)) = locked.starved.as_ref().filter(|_| from > locked.written) {
@@ -71,7 +71,7 @@ impl<T: Target> GroupCommit<T> {
     ///
     /// # Errors
     /// As [`GroupCommit::drop_before`].
-    pub fn alone(&self, act: impl FnOnce(&T) -> Dropped<T::Error>) -> Result<(), Error<T::Error>> {
+    pub fn alone(&self, act: impl FnOnce(&Alone<'_, T>) -> Dropped<T::Error>) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(u64::MAX)?;
         self.act(locked, None, act)
     }
@@ -118,11 +118,11 @@ impl<T: Target> GroupCommit<T> {
         &self,
         locked: Locked<'_, T>,
         from: Option<u64>,
-        act: impl FnOnce(&T) -> Dropped<T::Error>,
+        act: impl FnOnce(&Alone<'_, T>) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         drop(locked);
         let panics = self.panic_fails();
-        let Dropped { next, durable, outcome } = act(&self.target);
+        let Dropped { next, durable, outcome } = act(&Alone(&self.target));
         let turns: Turns = panics.passed();
 
         let mut locked = self.lock();

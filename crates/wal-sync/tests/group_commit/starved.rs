@@ -134,7 +134,7 @@ fn a_sync_that_fails_beside_it_fails_whoever_waits_for_room() {
         until_starved(&log);
         // Of the ones in front alone: whoever syncs all waits for room, too.
         log.fake().change(|record| record.next_syncs.push_back(Deed::FailPassing));
-        let failed = log.drop_before(1, |fake| match wal_sync::Target::sync(fake) {
+        let failed = log.drop_before(1, |fake| match wal_sync::Target::sync(&**fake) {
             Ok(_) => stays(fake, Ok(())),
             Err(error) => stays(fake, Err(Fault::Final(error))),
         });

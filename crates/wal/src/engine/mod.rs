@@ -1,6 +1,6 @@
 //! The machine behind the handles: what all handles of one open log share. It knows no handle.
 
-mod exclusive;
+mod both_turns;
 pub(crate) mod fork;
 mod maintenance;
 mod open;

@@ -51,16 +51,8 @@ impl Core {
         #[cfg(feature = "tracing")]
         let library = library.traced(listener.clone());
         let library = Arc::new(library);
-        let kind = Kind {
-            directory,
-            recycle: options.recycle,
-            zero_ahead: options.zeroes_ahead(),
-            background,
-            rules: options.rules,
-            #[cfg(feature = "tracing")]
-            listener: listener.clone(),
-        };
-        let (supply, bell) = Supply::new(kind, anchor, names, &pool);
+        let kind = options.kind(directory, listener.as_ref());
+        let (supply, bell) = Supply::new(&kind, anchor, names, &pool);
         let supply = Arc::new(supply);
         note!(when false = directory_locked => &listener, DirectoryNotLocked {});
         note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
@@ -128,6 +120,22 @@ impl Core {
 }
 
 impl Options {
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "the listener hears of what is traced")
+    )]
+    fn kind(&self, directory: Arc<dyn Directory>, listener: Option<&Listener>) -> Kind {
+        Kind {
+            directory,
+            recycle: self.recycle,
+            zero_ahead: self.zeroes_ahead(),
+            background: self.background,
+            rules: self.rules,
+            #[cfg(feature = "tracing")]
+            listener: listener.cloned(),
+        }
+    }
+
     fn limits(&self, segment_bytes: u64) -> Limits {
         let frame_bytes = FRAME_BYTES.min(segment_bytes / FRAMES_A_SEGMENT);
         Limits {

@@ -26,9 +26,8 @@ impl Tail {
             return;
         }
         let shortened = shrink(self.directory.as_ref(), excess);
-        if let Some(writer) = self.lock().as_mut() {
+        if let Some(writer) = self.change().as_mut() {
             writer.shrunk(&shortened);
-            *self.shown.lock_whole() = writer.snapshot();
         }
     }
 
@@ -62,7 +61,8 @@ impl Tail {
         if let Err(error) = self.retain_in(writer, self.supply.as_ref()) {
             self.keeper.failed(&error.into());
         }
-        *self.shown.lock_whole() = writer.snapshot();
+        // What readers were shown keeps the files of dropped segments.
+        self.show(writer);
         let unneeded = self.take_obsolete(writer);
         self.supply.retire(&unneeded);
         let made = writer.log_bytes() < before;

@@ -1,10 +1,11 @@
-//! The end of the log: the writer, and what it shows. What is done with it is in `target`, `exclusive` and `room`.
+//! The end of the log: the writer, and what it shows. What is done with it is in `target`, `both_turns` and `room`.
 //!
 //! Locks: `writer` belongs to whoever has the turn to write or to sync; two of them meet only when a sync
 //! is taken out or reported back, while a frame is written, and when somebody asks behind a truncation for
 //! the files that it has left. `shown` is what readers are given, so that
 //! they wait for neither; it is held for a moment.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,8 +178,47 @@ impl Tail {
         Error::new(ErrorKind::NoSpace, message)
     }
 
+    /// The writer, to look at or to hand out a sync. What readers are shown stays.
     pub(super) fn lock(&self) -> Guard<'_, Option<Writer>> {
-        // Whoever panics in here has failed the log, so nobody uses what it left.
+        // A panic in here has failed the log, so nothing uses what it left.
         self.writer.lock_whole()
+    }
+
+    /// The writer, to change the log. Readers are shown the log as it is when the guard is dropped.
+    pub(super) fn change(&self) -> Changing<'_> {
+        Changing { tail: self, writer: self.lock() }
+    }
+
+    /// Shows readers the log as it is now.
+    pub(super) fn show(&self, writer: &Writer) {
+        *self.shown.lock_whole() = writer.snapshot();
+    }
+}
+
+/// The writer, locked to change the log: whatever comes of it, readers are shown it before the lock is given up.
+pub(super) struct Changing<'a> {
+    tail: &'a Tail,
+    writer: Guard<'a, Option<Writer>>,
+}
+
+impl Deref for Changing<'_> {
+    type Target = Option<Writer>;
+
+    fn deref(&self) -> &Option<Writer> {
+        &self.writer
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut Option<Writer> {
+        &mut self.writer
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = &*self.writer {
+            self.tail.show(writer);
+        }
     }
 }

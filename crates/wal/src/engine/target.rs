@@ -32,7 +32,7 @@ impl Target for Tail {
 
     fn write(&self, frame: &mut FrameBuilder, first: u64) -> Result<Wrote, Fault<Error>> {
         self.owner.check().map_err(Fault::Final)?;
-        let mut guard = self.lock();
+        let mut guard = self.change();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         if let Some(exchanged) = self.supply.exchanged() {
             return Err(self.fault(writer.poison(exchanged)));
@@ -46,7 +46,6 @@ impl Target for Tail {
             done = writer.append(frame, self.supply.as_ref());
         }
         let took = begun.map(since);
-        *self.shown.lock_whole() = writer.snapshot();
         let rolled = writer.take_rolled();
         let wrote = Wrote {
             next: writer.next().value(),
@@ -107,12 +106,11 @@ impl Target for Tail {
             let sequences = durable..job.point().next.value();
             self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));
         }
-        let mut guard = self.lock();
+        let mut guard = self.change();
         let writer = guard.as_mut().ok_or_else(closed)?;
         match ran {
             Ok(()) => {
                 writer.synced(job.point(), self.supply.as_ref());
-                *self.shown.lock_whole() = writer.snapshot();
                 let covered = job.point().next.value();
                 let has_shrinkable = writer.has_shrinkable();
                 self.meters.synced(covered.saturating_sub(durable), took);

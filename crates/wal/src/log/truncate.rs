@@ -2,6 +2,7 @@
 
 use wal_format::Sequence;
 
+use crate::engine::tail::Tail;
 use crate::error::Error;
 use crate::log::Wal;
 use crate::report::event::note;
@@ -35,7 +36,7 @@ impl Wal {
         core.owner().check()?;
         let mut kept = 0;
         let dropped = core.commits.drop_before(first, |tail| {
-            let (begins, dropped) = tail.drop_front(first);
+            let (begins, dropped) = Tail::drop_front(tail, first);
             kept = begins;
             dropped
         });
@@ -75,7 +76,7 @@ impl Wal {
         core.owner().check()?;
         let place = Sequence::try_from(last).unwrap_or(Sequence::MAX);
         let dropped = core.commits.drop_from(last.saturating_add(1), |tail| {
-            tail.truncate(|writer, supply| writer.truncate_after(place, supply))
+            Tail::truncate(tail, |writer, supply| writer.truncate_after(place, supply))
         });
         let dropped = dropped.map_err(Error::from);
         note!(core.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });

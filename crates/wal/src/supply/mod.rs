@@ -84,19 +84,19 @@ pub(crate) struct Stock {
 impl Supply {
     /// The supply, and what its thread is to be [run](Supply::run) with, if there is to be one.
     pub(crate) fn new(
-        kind: Kind,
+        kind: &Kind,
         anchor: AnchorFile,
         names: WatchedNames,
         found: &[PoolName],
     ) -> (Supply, Option<Receiver<()>>) {
         let (bell, rings) = Bell::new(kind.background);
         let directory = Arc::clone(&kind.directory);
-        let names = Arc::new(NameWatch::new(&kind, names));
-        let anchor = Arc::new(AnchorWriter::new(&kind, Arc::clone(&names), anchor));
-        let used = Arc::new(UsedFiles::adopt(&kind, Arc::clone(&names), found));
+        let names = Arc::new(NameWatch::new(kind, names));
+        let anchor = Arc::new(AnchorWriter::new(kind, Arc::clone(&names), anchor));
+        let used = Arc::new(UsedFiles::adopt(kind, Arc::clone(&names), found));
         let sources =
             Sources { names: Arc::clone(&names), anchor: Arc::clone(&anchor), used: Arc::clone(&used) };
-        let preallocator = Preallocator::new(&kind, sources, bell.clone());
+        let preallocator = Preallocator::new(kind, sources, bell.clone());
         let space = FreeSpace::new(Arc::clone(&directory));
         (Supply { directory, names, anchor, used, preallocator, space, bell }, rings)
     }
