@@ -57,11 +57,11 @@ struct Held {
 }
 
 /// What a truncation drops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drops {
-    /// What is in front of this entry.
+    /// Every entry before this one.
     Before(u64),
-    /// This entry, and what is behind it.
+    /// This entry, and every entry after it.
     From(u64),
 }
 
@@ -77,12 +77,12 @@ struct Told {
 #[derive(Debug, Default)]
 pub struct History(Mutex<Told>);
 
-/// A log as it is shown, from this number on.
-#[derive(Debug)]
+/// What a reader read of a log: the number of its first entry, and the payloads from there on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// The first number.
+    /// The number of the first entry.
     pub first: u64,
-    /// From there on.
+    /// The payloads, in order.
     pub payloads: Vec<Vec<u8>>,
 }
 

@@ -66,7 +66,7 @@ const MOST_FILES: u64 = 2;
 
 /// What was done and seen.
 #[derive(Debug, Default)]
-struct Ledger {
+struct Totals {
     rounds: u64,
     logs: u64,
     acks: u64,
@@ -87,9 +87,9 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 fn prove(arguments: &Arguments) -> Result<(), String> {
     let program = Program::find(arguments.wal.as_deref())?;
     let scratch = scratch(arguments.dir.as_deref())?;
-    let mut ledger = Ledger::default();
-    let held = kill_all(arguments, &program, &scratch.path, &mut ledger);
-    let Ledger { rounds, logs, acks, entries, torn, most_files } = ledger;
+    let mut totals = Totals::default();
+    let held = kill_all(arguments, &program, &scratch.path, &mut totals);
+    let Totals { rounds, logs, acks, entries, torn, most_files } = totals;
     let (seed, policy) = (arguments.seed, arguments.sync.name());
     println!("kill loop, seed {seed}, sync {policy}");
     println!("  rounds killed     {rounds}");
@@ -118,7 +118,7 @@ fn kill_all(
     arguments: &Arguments,
     program: &Program,
     scratch: &Path,
-    ledger: &mut Ledger,
+    totals: &mut Totals,
 ) -> Result<(), String> {
     let Arguments { rounds, seed, sync, .. } = *arguments;
     for first in (0..rounds).step_by(usize::try_from(ROUNDS_A_LOG).unwrap_or(usize::MAX)) {
@@ -145,23 +145,23 @@ fn kill_all(
             let killed = round.run()?;
             let torn = program.verify(&directory)?;
             let found = truth.take_in(program, &directory, &killed)?;
-            ledger.rounds += 1;
-            ledger.acks += killed.acked;
-            ledger.entries += found;
+            totals.rounds += 1;
+            totals.acks += killed.acked;
+            totals.entries += found;
             torn_tails += u64::from(torn);
         }
-        ledger.torn += torn_tails;
+        totals.torn += torn_tails;
         // One open and close without a kill, then everything once more.
         program.close(&directory)?;
         truth.compare_all(program, &directory)?;
-        ledger.logs += 1;
+        totals.logs += 1;
         let files = files_left(&directory)?;
         if files > torn_tails + MOST_FILES {
             return Err(format!(
                 "{files} segments were begun before the one before was full, with {torn_tails} torn tails"
             ));
         }
-        ledger.most_files = ledger.most_files.max(files.saturating_sub(torn_tails));
+        totals.most_files = totals.most_files.max(files.saturating_sub(torn_tails));
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use wal::{Commit, Durability};
 
-use crate::oracle::world::{Broken, Group, Promise, World};
+use crate::oracle::expected_log::{ExpectedLog, Group};
+use crate::oracle::promise::{Broken, Promise};
 
 /// One append, batch or submitted entry.
 #[derive(Debug)]
@@ -58,12 +59,12 @@ impl Calls {
     }
 
     /// Holds what is there after a kill against what was told; from then on it is the order of the log.
-    pub(crate) fn explain(&self, shown: &[Vec<u8>]) -> Result<World, Broken> {
-        let mut world = World::default();
+    pub(crate) fn explain(&self, shown: &[Vec<u8>]) -> Result<ExpectedLog, Broken> {
+        let mut expected = ExpectedLog::default();
         for group in self.groups(shown)? {
-            world.begin(group.clone());
+            expected.begin(group.clone());
         }
-        world.wrote(shown.len() as u64)?;
+        expected.wrote(shown.len() as u64)?;
         for call in &self.made {
             let kept = call.promised > Durability::Buffered && call.first.is_some();
             if kept && call.end() > shown.len() as u64 {
@@ -79,8 +80,8 @@ impl Calls {
             let how = format!("{} are durable, of {}", self.durable_entries(), shown.len());
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
         }
-        world.acknowledge(self.durable_entries());
-        Ok(world)
+        expected.acknowledge(self.durable_entries());
+        Ok(expected)
     }
 
     /// The groups in the order of the log: each one whole, once, and at its number.

@@ -9,7 +9,8 @@ use wal::sim::SimDisk;
 use wal::{Commit, Durability, Error, Wal};
 use wal_testing::random::Draw;
 
-use crate::oracle::world::{Broken, Group, Promise, payload};
+use crate::oracle::expected_log::{Group, payload};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 use crate::setup::paced::Paced;
 use crate::threads::calls::{Call, Calls};

@@ -10,10 +10,11 @@ use std::task::Poll;
 use std::thread;
 use wal::sim::SimDisk;
 use wal::{Durability, Error, ErrorKind, Options, Wal};
-use wal_testing::history::{Breach, Drops, History, Look, Wrong};
+use wal_testing::history::{Breach, Drops, History, Look, Shown, Wrong};
 use wal_testing::random::Draw;
 
-use crate::oracle::world::{After, Broken, Oracle, Promise, Shown, payload};
+use crate::oracle::expected_log::{Crash, Oracle, payload};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 use crate::setup::paced::Paced;
 use crate::threads::life::in_time;
@@ -336,7 +337,7 @@ impl Actor {
         let Some(first) = read.first().map(wal::Entry::sequence) else { return Ok(Ok(())) };
         self.seen.read += read.len() as u64;
         let payloads = read.iter().map(|entry| entry.payload().to_vec()).collect();
-        let shown = wal_testing::history::Shown { first, payloads };
+        let shown = Shown { first, payloads };
         self.history.check("a reader", &shown, look).map_err(broken)?;
         Ok(Ok(()))
     }
@@ -375,21 +376,20 @@ fn broken(wrong: Wrong) -> Broken {
 }
 
 /// What an image may show, by what everybody was told up to the cut.
-pub(crate) struct Testimony<'a> {
+pub(crate) struct HistoryAtCut<'a> {
     pub(crate) history: &'a History,
     /// When all of them were back.
     pub(crate) at: u64,
 }
 
-impl Oracle for Testimony<'_> {
+impl Oracle for HistoryAtCut<'_> {
     fn first(&self) -> u64 {
         0
     }
 
-    fn check(&self, shown: &Shown, after: After) -> Result<(), Broken> {
-        let needs = if after == After::Kill { Durability::Written } else { Durability::Durable };
+    fn check(&self, shown: &Shown, after: Crash) -> Result<(), Broken> {
+        let needs = if after == Crash::Kill { Durability::Written } else { Durability::Durable };
         let look = Look { from: self.at, to: self.at, needs };
-        let shown = wal_testing::history::Shown { first: shown.first, payloads: shown.payloads.clone() };
-        self.history.check(&format!("after {after:?}"), &shown, look).map_err(broken)
+        self.history.check(&format!("after {after:?}"), shown, look).map_err(broken)
     }
 }

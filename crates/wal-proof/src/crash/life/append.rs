@@ -5,7 +5,8 @@ use std::ops::Range;
 use wal::{Commit, Durability, Error, ErrorKind};
 
 use super::{Life, Stepped, Told, failed, lone};
-use crate::oracle::world::{Broken, Group, Promise};
+use crate::oracle::expected_log::Group;
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::{PERIOD_ENTRIES, Policy};
 
 impl Life<'_> {
@@ -17,10 +18,10 @@ impl Life<'_> {
     pub(super) fn try_append(&mut self, sizes: &[usize], asked: Durability) -> Told {
         let group: Group = match sizes {
             // The same bytes under the same number in every life: what an earlier one left behind fits.
-            [bytes] => vec![self.world.payload_by_number(*bytes)],
-            _ => sizes.iter().map(|&bytes| self.world.payload(bytes)).collect(),
+            [bytes] => vec![self.expected.payload_by_number(*bytes)],
+            _ => sizes.iter().map(|&bytes| self.expected.payload(bytes)).collect(),
         };
-        self.world.begin(group.clone());
+        self.expected.begin(group.clone());
         let appended = match group.as_slice() {
             [payload] if asked == self.setup.policy.promise() => self.wal().append(payload).map(lone),
             [payload] => self.wal().append_with(payload, asked).map(lone),
@@ -39,10 +40,10 @@ impl Life<'_> {
     }
 
     pub(super) fn try_submit(&mut self) -> Told {
-        self.world.wrote_ahead = true;
+        self.expected.wrote_ahead = true;
         for bytes in [24, 40, 130] {
-            let payload = self.world.payload_by_number(bytes);
-            self.world.begin(vec![payload.clone()]);
+            let payload = self.expected.payload_by_number(bytes);
+            self.expected.begin(vec![payload.clone()]);
             let numbered = match self.wal().submit(&payload) {
                 Ok(commit) => {
                     let numbers = commit.sequences();
@@ -72,10 +73,10 @@ impl Life<'_> {
     }
 
     pub(super) fn try_flush(&mut self) -> Told {
-        self.world.wrote_ahead = true;
+        self.expected.wrote_ahead = true;
         let told = self.wal().flush();
         self.settle(false)?;
-        let (written, entries) = (self.wal().written(), self.world.entries());
+        let (written, entries) = (self.wal().written(), self.expected.entries());
         if told.is_ok() && written != entries {
             let how = format!("after a flush {written} entries are written, not {entries}");
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
@@ -87,12 +88,12 @@ impl Life<'_> {
         let told = self.wal().sync();
         self.settle(false)?;
         if told.is_ok() {
-            let (durable, entries) = (self.wal().durable(), self.world.entries());
+            let (durable, entries) = (self.wal().durable(), self.expected.entries());
             if durable != entries {
                 let how = format!("after a sync {durable} entries are durable, not {entries}");
                 return Err(Broken::new(Promise::AcknowledgedIsThere, how));
             }
-            self.world.acknowledge(entries);
+            self.expected.acknowledge(entries);
         }
         Ok(told)
     }
@@ -114,8 +115,8 @@ impl Life<'_> {
         let error = match result {
             Ok(numbers) => {
                 self.settle(true)?;
-                if numbers.end != self.world.entries() {
-                    let how = format!("numbers {numbers:?}, of {}", self.world.entries());
+                if numbers.end != self.expected.entries() {
+                    let how = format!("numbers {numbers:?}, of {}", self.expected.entries());
                     return Err(Broken::new(Promise::LogIsAPrefix, how));
                 }
                 self.promised(numbers.end, asked)?;
@@ -126,7 +127,7 @@ impl Life<'_> {
         if self.disk.crashed() {
             // What had failed before may have failed because of the fault, or because of the cut.
             if self.faulted && self.submitted.iter().any(|commit| failed(commit).is_some()) {
-                self.world.doubt_last();
+                self.expected.doubt_last();
                 return Ok(Err(error));
             }
         } else if error.kind() == ErrorKind::TooLarge || self.setup.policy == Policy::Buffered {
@@ -136,11 +137,11 @@ impl Life<'_> {
                 return Err(Broken::new(Promise::LogIsAPrefix, how));
             }
             if error.kind() != ErrorKind::Poisoned {
-                self.world.refuse();
+                self.expected.refuse();
             }
         } else if error.kind() != ErrorKind::Poisoned {
-            self.world.wrote(self.wal().written())?;
-            self.world.take_back(false);
+            self.expected.wrote(self.wal().written())?;
+            self.expected.take_back(false);
         }
         self.settle(false)?;
         Ok(Err(error))

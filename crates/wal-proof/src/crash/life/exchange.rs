@@ -5,7 +5,7 @@ use wal::ErrorKind;
 use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName};
 
 use super::{Life, Step, Stepped, Told};
-use crate::oracle::world::{Broken, Promise};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::Policy;
 
 impl Life<'_> {

@@ -4,7 +4,7 @@ use wal::ErrorKind;
 use wal::sim::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times};
 
 use super::{Life, Step, Stepped};
-use crate::oracle::world::{Broken, Promise};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::Policy;
 
 /// All of a write: that it failed, no checksum tells.
@@ -18,7 +18,7 @@ impl Life<'_> {
         let nth = self.draw.below(3);
         self.arm(CallKind::SyncFile, nth, lost);
         // What the cache held and the device did not may be gone from here on.
-        self.world.power_cut();
+        self.expected.power_cut();
         let mut failed = None;
         for attempt in 0..8 {
             let told = match attempt % 4 {
@@ -72,7 +72,7 @@ impl Life<'_> {
         if syncs {
             let lost = FaultEffect::SyncLoss(self.loss());
             self.arm(CallKind::SyncFile, nth, lost);
-            self.world.power_cut();
+            self.expected.power_cut();
         } else {
             let stored = [0, 40, 64, 100, EVERYTHING][self.draw.below(5)];
             let error = Failure::Kind(std::io::ErrorKind::StorageFull);

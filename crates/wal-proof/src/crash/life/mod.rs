@@ -18,7 +18,8 @@ use wal::{Commit, Durability, Error, ErrorKind, Wal};
 use wal_testing::random::Draw;
 
 use crate::crash::script::{Operation, Script};
-use crate::oracle::world::{After, Broken, Promise, World};
+use crate::oracle::expected_log::{Crash, ExpectedLog};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 
 /// How a life ended.
@@ -37,8 +38,8 @@ const MOST_OPERATIONS: u64 = 400;
 pub(crate) fn live(
     setup: &Setup,
     disk: &SimDisk,
-    world: &mut World,
-    after: After,
+    expected: &mut ExpectedLog,
+    after: Crash,
     script: &Script,
     cut_at: Option<u64>,
 ) -> Result<End, Broken> {
@@ -47,7 +48,8 @@ pub(crate) fn live(
     }
     let doing = Operation::Open;
     let draw = draw(setup, script, disk.operations());
-    let mut life = Life { setup, disk, world, draw, wal: None, submitted: Vec::new(), faulted: false, doing };
+    let mut life =
+        Life { setup, disk, expected, draw, wal: None, submitted: Vec::new(), faulted: false, doing };
     let mut step = life.open(after)?;
     for &operation in &script.0 {
         if step == Step::Cut {
@@ -79,7 +81,7 @@ fn draw(setup: &Setup, script: &Script, operations: u64) -> Draw {
 struct Life<'a> {
     setup: &'a Setup,
     disk: &'a SimDisk,
-    world: &'a mut World,
+    expected: &'a mut ExpectedLog,
     /// What an operation does where it may do this or that: the same when the same life is run again.
     draw: Draw,
     wal: Option<Wal>,
@@ -175,7 +177,7 @@ impl Life<'_> {
             self.settle_failed(last_joined)?;
         }
         let (written, durable) = (self.wal().written(), self.wal().durable());
-        self.world.wrote(written)?;
+        self.expected.wrote(written)?;
         self.promised(durable, Durability::Durable)?;
         for commit in std::mem::take(&mut self.submitted) {
             match commit.outcome() {
@@ -199,22 +201,22 @@ impl Life<'_> {
             return Err(Broken::new(Promise::LogIsAPrefix, how));
         }
         // Where an append has failed with them, they are taken back already.
-        if first < self.world.entries() {
-            self.world.wrote(first)?;
-            self.world.take_back(last_joined);
+        if first < self.expected.entries() {
+            self.expected.wrote(first)?;
+            self.expected.take_back(last_joined);
         }
         Ok(())
     }
 
     /// This is true of everything in front of `entries`, a caller was told.
     fn promised(&mut self, entries: u64, promise: Durability) -> Result<(), Broken> {
-        let written = self.world.written_entries();
+        let written = self.expected.written_entries();
         if promise > Durability::Buffered && entries > written {
             let how = format!("{entries} entries are {promise:?}, and {written} are written");
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
         }
         if promise == Durability::Durable {
-            self.world.acknowledge(entries);
+            self.expected.acknowledge(entries);
         }
         Ok(())
     }

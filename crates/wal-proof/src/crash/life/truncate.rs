@@ -1,24 +1,25 @@
 //! Dropping the front of the log, and its end.
 
 use wal::ErrorKind;
+use wal_testing::history::Drops;
 
 use super::{Life, Step, Stepped, Told};
-use crate::oracle::world::{Broken, Promise, Truncation};
+use crate::oracle::promise::{Broken, Promise};
 
 impl Life<'_> {
-    pub(super) fn cut(&mut self) -> Option<Truncation> {
-        let (first, next) = (self.world.first(), self.world.entries());
+    pub(super) fn cut(&mut self) -> Option<Drops> {
+        let (first, next) = (self.expected.first(), self.expected.entries());
         let kept =
             if self.draw.below(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
-        (kept > 0).then_some(Truncation::From(first + kept))
+        (kept > 0).then_some(Drops::From(first + kept))
     }
 
-    pub(super) fn new_beginning(&mut self) -> Truncation {
-        let (first, next) = (self.world.first(), self.world.entries());
-        Truncation::Before(if self.draw.below(4) == 0 { next } else { first + (next - first).div_ceil(2) })
+    pub(super) fn new_beginning(&mut self) -> Drops {
+        let (first, next) = (self.expected.first(), self.expected.entries());
+        Drops::Before(if self.draw.below(4) == 0 { next } else { first + (next - first).div_ceil(2) })
     }
 
-    pub(super) fn truncate(&mut self, truncation: Truncation) -> Stepped {
+    pub(super) fn truncate(&mut self, truncation: Drops) -> Stepped {
         match self.try_truncate(truncation)? {
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
             Err(error) if error.kind() == ErrorKind::Poisoned => self.restart(),
@@ -30,13 +31,13 @@ impl Life<'_> {
         }
     }
 
-    pub(super) fn try_truncate(&mut self, truncation: Truncation) -> Told {
+    pub(super) fn try_truncate(&mut self, truncation: Drops) -> Told {
         self.settle(false)?;
-        self.world.begin_truncation(truncation);
+        self.expected.begin_truncation(truncation);
         let before = self.wal().written();
         let told = match truncation {
-            Truncation::Before(first) => self.wal().truncate_before(first).map(drop),
-            Truncation::From(next) => self.wal().truncate_after(next - 1),
+            Drops::Before(first) => self.wal().truncate_before(first).map(drop),
+            Drops::From(next) => self.wal().truncate_after(next - 1),
         };
         if told.is_err() && self.disk.crashed() {
             return Ok(told);
@@ -46,35 +47,36 @@ impl Life<'_> {
             behind.any(|commit| commit.outcome().is_none())
         };
         match (&told, truncation) {
-            (Ok(()), Truncation::Before(_)) => {
+            (Ok(()), Drops::Before(_)) => {
                 self.settle(false)?;
-                self.world.truncated();
+                self.expected.truncated();
             }
             // The log is cut, and the anchor could not be written.
-            (_, Truncation::From(next))
+            (_, Drops::From(next))
                 if self.wal().written() == next
                     && (told.is_ok() || before != next && !waits_behind(next)) =>
             {
-                let cut = self.world.entries() > next;
+                let cut = self.expected.entries() > next;
                 match &told {
-                    Ok(()) => self.world.truncated(),
-                    Err(_) => self.world.truncated_without_anchor(),
+                    Ok(()) => self.expected.truncated(),
+                    Err(_) => self.expected.truncated_without_anchor(),
                 }
                 self.settle_cut(next, cut)?;
             }
-            (Err(error), Truncation::From(_)) if error.kind() != ErrorKind::Poisoned => {
-                self.world.not_truncated();
+            (Err(error), Drops::From(_)) if error.kind() != ErrorKind::Poisoned => {
+                self.expected.not_truncated();
                 self.settle(false)?;
             }
-            (Ok(()), Truncation::From(next)) => {
+            (Ok(()), Drops::From(next)) => {
                 let how = format!("truncated at {next}, and {} entries are written", self.wal().written());
                 return Err(Broken::new(Promise::TruncationIsOldOrNew, how));
             }
             // The log begins there, or where it did, until another one is told to.
             (Err(_), _) => self.settle(false)?,
         }
-        if self.wal().first() != self.world.first() && told.is_ok() {
-            let how = format!("the log begins at {}, and not at {}", self.wal().first(), self.world.first());
+        if self.wal().first() != self.expected.first() && told.is_ok() {
+            let how =
+                format!("the log begins at {}, and not at {}", self.wal().first(), self.expected.first());
             return Err(Broken::new(Promise::TruncationIsOldOrNew, how));
         }
         Ok(told)
