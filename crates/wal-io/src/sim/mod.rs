@@ -77,6 +77,7 @@ mod state;
 
 pub use crash::{CrashImages, CrashModel, Pick};
 pub use fault::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times, is_crash};
+pub use random::Random;
 pub use state::Calls;
 
 use crash::{Origin, Pending};

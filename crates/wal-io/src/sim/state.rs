@@ -500,7 +500,7 @@ impl State {
     }
 
     pub(super) fn next_salt(&mut self) -> u64 {
-        self.salts.next()
+        self.salts.next_u64()
     }
 
     /// A clock that moves a microsecond each time somebody looks at it.

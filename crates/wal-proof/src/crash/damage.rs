@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{ErrorKind, Options, Salvaged};
 use wal_format::{ANCHOR_FILE, Anchor, FRAME_HEADER_BYTES, FrameKind, LOCK_FILE, SLOT_BYTES};
 use wal_testing::history::Shown;
@@ -43,8 +43,8 @@ pub(crate) fn every_frame(
             FrameKind::Seal | FrameKind::Extension(_) => false,
         };
         let attested = shown || attested(&rest, &frames, index);
-        let random = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).unwrap_or(0) + index;
-        let bit = frame.start * 8 + random % ((frame.end - frame.start) * 8);
+        let mut random = Random::of(seed, index as u64);
+        let bit = frame.start * 8 + random.below((frame.end - frame.start) * 8);
         for way in ["header zeroed", "a bit flipped", "zeroed"] {
             let damaged = rest.kill();
             damaged.damage(&frame.file, |bytes| match way {

@@ -14,8 +14,7 @@ mod script;
 
 use std::time::Instant;
 
-use wal::sim::CrashModel;
-use wal_testing::random::Draw;
+use wal::sim::{CrashModel, Random};
 
 use crate::crash::coverage::Coverage;
 use crate::crash::explore::{Checked, Explorer, Violation};
@@ -212,15 +211,15 @@ const LONG_LIVES: u64 = 32;
 /// A log that lives long: segment after segment is filled, dropped and found again. For what a file that is
 /// used again, or made of others, may still hold.
 fn long_script(seed: u64, number: u64) -> Script {
-    let mut draw = Draw::of(seed, number);
-    let length = 12 + draw.below(9);
-    Script((0..length).map(|_| Operation::LONG_LIVED[draw.below(Operation::LONG_LIVED.len())]).collect())
+    let mut random = Random::of(seed, number);
+    let length = 12 + random.below(9);
+    Script((0..length).map(|_| Operation::LONG_LIVED[random.below(Operation::LONG_LIVED.len())]).collect())
 }
 
 fn random_script(seed: u64, number: u64) -> Script {
-    let mut draw = Draw::of(seed, number);
-    let length = 4 + draw.below(5);
-    Script((0..length).map(|_| Operation::SCRIPTED[draw.below(Operation::SCRIPTED.len())]).collect())
+    let mut random = Random::of(seed, number);
+    let length = 4 + random.below(5);
+    Script((0..length).map(|_| Operation::SCRIPTED[random.below(Operation::SCRIPTED.len())]).collect())
 }
 
 #[cfg(test)]

@@ -12,16 +12,16 @@
 //! What a round shows is the truth for all later ones: it may never change, and the next round's writer
 //! goes on behind it. A kill takes nothing from the page cache, so this holds under every policy.
 
-mod lines;
 mod round;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use wal_format::{FIRST_FRAME_OFFSET, Link, LinkReason, SegmentHeader};
-use wal_testing::random::Random;
 
 use self::round::{Round, Truth};
+use wal::sim::Random;
+
 use crate::setup::program::{Policy, Program};
 use crate::setup::scratch::scratch;
 
@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 
 impl Policy {
     /// Up to how many numbers a writer may live: about as long under either policy.
-    fn most_acks(self) -> u64 {
+    fn most_acks(self) -> usize {
         match self {
             Policy::None | Policy::Periodic => 600,
             Policy::Immediate | Policy::Grouped => 60,
@@ -138,9 +138,9 @@ fn kill_all(
                 seed,
                 number,
                 sync,
-                segment_kib: if is_roomy { ROOMY_KIB } else { 12 + random.below(53) },
-                acks_to_live: 1 + random.below(sync.most_acks()),
-                grace_micros: random.below(2000),
+                segment_kib: if is_roomy { ROOMY_KIB } else { 12 + random.below(53) as u64 },
+                acks_to_live: 1 + random.below(sync.most_acks()) as u64,
+                grace_micros: random.below(2000) as u64,
             };
             let killed = round.run()?;
             let torn = program.verify(&directory)?;

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout};
 use std::thread;
 use std::time::Duration;
 
-use super::lines::make_line;
+use crate::setup::lines::make_line;
 use crate::setup::program::{Policy, Program};
 
 /// One writer, from its start to its death.

@@ -1,6 +1,7 @@
 //! What callers were told of one log, and what must therefore survive a crash: the model that every reopened log is
 //! compared with. It shares no code with the log.
 
+use wal::sim::Random;
 use wal_testing::history::{Drops, Shown};
 
 use crate::oracle::promise::{Broken, Promise};
@@ -368,10 +369,8 @@ pub(crate) fn payload(stamp: u64, bytes: usize) -> Vec<u8> {
         return Vec::new();
     }
     let mut payload = format!("{stamp}.").into_bytes();
-    let mut word = stamp;
-    while payload.len() < bytes {
-        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        payload.push((word >> 33).to_le_bytes()[0]);
-    }
+    let named = payload.len();
+    payload.resize(bytes.max(named), 0);
+    Random::new(stamp).fill(&mut payload[named..]);
     payload
 }

@@ -8,19 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use wal::Directory;
+use wal::sim::Random;
 use wal_segment::io::{Access, File, FileId, Listed, Lock, Mapping, Residency};
-
-use wal_testing::random::Draw;
 
 /// Lets a random time pass in front of, or behind, every call that changes something.
 #[derive(Clone, Debug)]
-struct Pace(Arc<Mutex<Draw>>);
+struct Pace(Arc<Mutex<Random>>);
 
 impl Pace {
     fn pass<T>(&self, call: impl FnOnce() -> T) -> T {
         let (before, after) = {
-            let mut draw = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (draw.below(8), draw.below(8))
+            let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (random.below(8), random.below(8))
         };
         pause(before);
         let outcome = call();
@@ -47,7 +46,7 @@ pub(crate) struct Paced {
 
 impl Paced {
     pub(crate) fn new(directory: Arc<dyn Directory>, seed: u64) -> Paced {
-        Paced { directory, pace: Pace(Arc::new(Mutex::new(Draw::new(seed)))) }
+        Paced { directory, pace: Pace(Arc::new(Mutex::new(Random::new(seed)))) }
     }
 
     fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {

@@ -5,9 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{Commit, Durability, Error, Wal};
-use wal_testing::random::Draw;
 
 use crate::oracle::expected_log::{Group, payload};
 use crate::oracle::promise::{Broken, Promise};
@@ -74,7 +73,7 @@ fn write_until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<L
                 disk: disk.clone(),
                 setup,
                 number,
-                draw: Draw::of(seed, number + 1),
+                random: Random::of(seed, number + 1),
                 calls: Calls::default(),
             };
             thread::spawn(move || writer.write())
@@ -110,7 +109,7 @@ struct Writer {
     disk: SimDisk,
     setup: Setup,
     number: u64,
-    draw: Draw,
+    random: Random,
     calls: Calls,
 }
 
@@ -134,7 +133,7 @@ impl Writer {
 
     fn act(&mut self, turn: u64) -> Result<(), Error> {
         let promise = self.setup.policy.promise();
-        match self.draw.below(16) {
+        match self.random.below(16) {
             0..=4 => self.append(turn, promise),
             5..=6 => self.append(turn, Durability::Durable),
             7..=8 => self.batch(turn),
@@ -155,7 +154,7 @@ impl Writer {
 
     fn payload(&mut self, turn: u64, place: u64) -> Vec<u8> {
         // A few of the largest fill a segment.
-        let bytes = [24, 40, 130, 600, 1500, 3000][self.draw.below(6)];
+        let bytes = [24, 40, 130, 600, 1500, 3000][self.random.below(6)];
         payload((self.number + 1) << 32 | turn << 8 | place, bytes)
     }
 
@@ -178,7 +177,7 @@ impl Writer {
     }
 
     fn batch(&mut self, turn: u64) -> Result<(), Error> {
-        let entries = 2 + self.draw.below(3) as u64;
+        let entries = 2 + self.random.below(3) as u64;
         let group: Group = (0..entries).map(|place| self.payload(turn, place)).collect();
         let place = self.begin(group.clone());
         let numbers = self.wal.append_batch(&group)?;
@@ -199,7 +198,7 @@ impl Writer {
     /// Waits, or looks in again and again.
     fn wait(&mut self, place: usize) -> Result<(), Error> {
         let Some(commit) = self.calls.made[place].commit.take() else { return Ok(()) };
-        let outcome = if self.draw.below(2) == 0 { commit.wait() } else { wait_in_steps(&commit) };
+        let outcome = if self.random.below(2) == 0 { commit.wait() } else { wait_in_steps(&commit) };
         outcome?;
         let call = &mut self.calls.made[place];
         call.promised = call.promised.max(self.setup.policy.promise());

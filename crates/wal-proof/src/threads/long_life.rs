@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread;
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{Durability, Error, ErrorKind, Options, Wal};
 use wal_testing::history::{Breach, Drops, History, Look, Shown, Wrong};
-use wal_testing::random::Draw;
 
 use crate::oracle::expected_log::{Crash, Oracle, payload};
 use crate::oracle::promise::{Broken, Promise};
@@ -141,7 +140,7 @@ fn live_once(
             history: Arc::clone(history),
             setup,
             number,
-            draw: Draw::of(seed, number),
+            random: Random::of(seed, number),
             seen: Seen::default(),
         };
         if role == Role::Follow {
@@ -227,7 +226,7 @@ struct Actor {
     history: Arc<History>,
     setup: Setup,
     number: u64,
-    draw: Draw,
+    random: Random,
     seen: Seen,
 }
 
@@ -253,14 +252,14 @@ impl Actor {
 
     fn group(&mut self, turn: u64, entries: u64) -> Vec<Vec<u8>> {
         let number = self.number + 1;
-        let bytes = |draw: &mut Draw| [24, 130, 600, 1500, 3000][draw.below(5)];
-        (0..entries).map(|place| payload(number << 32 | turn << 8 | place, bytes(&mut self.draw))).collect()
+        let bytes = |random: &mut Random| [24, 130, 600, 1500, 3000][random.below(5)];
+        (0..entries).map(|place| payload(number << 32 | turn << 8 | place, bytes(&mut self.random))).collect()
     }
 
     fn write(&mut self, wal: &Wal, turn: u64) -> Result<(), Error> {
         let promise = self.setup.policy.promise();
         let before = self.history.now();
-        match self.draw.below(10) {
+        match self.random.below(10) {
             8 => {
                 wal.flush()?;
                 self.history.promised_before(before, Durability::Written);
@@ -297,7 +296,7 @@ impl Actor {
 
     fn drop_some(&mut self, wal: &Wal) -> Result<(), Error> {
         let (first, next) = (wal.first(), wal.written());
-        let drops = match self.draw.below(6) {
+        let drops = match self.random.below(6) {
             0..=1 => {
                 let before = self.history.now();
                 wal.roll()?;
@@ -325,7 +324,7 @@ impl Actor {
             Err(error) => return Ok(Err(error)),
         };
         let look = Look { from, to: self.history.now(), needs: Durability::Written };
-        let backward = self.draw.below(2) == 0;
+        let backward = self.random.below(2) == 0;
         let read: Result<Vec<_>, Error> = if backward { entries.rev().collect() } else { entries.collect() };
         let mut read = match read {
             Ok(read) => read,

@@ -15,8 +15,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use wal::sim::{CrashModel, SimDisk};
-use wal_testing::random::Draw;
+use wal::sim::{CrashModel, Random, SimDisk};
 
 use crate::oracle::check_image::{check_image, panic_message, read_log};
 use crate::oracle::expected_log::{Crash, ExpectedLog, Oracle};
@@ -124,15 +123,15 @@ const MODEL: CrashModel = CrashModel { exhaustive_up_to: 32, random: 16, tearing
 fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<Totals, Box<Finding>> {
     let setups: Vec<Setup> =
         setups(faulty).into_iter().filter(|setup| setup.policy == policy && setup.first == 0).collect();
-    let mut draw = Draw::new(seed);
+    let mut random = Random::new(seed);
     let mut totals = Totals::default();
     // How long a run is that nothing cuts short; the first one tells.
     let mut longest = 0;
     for run in 0.. {
-        let setup = setups[draw.below(setups.len())];
+        let setup = setups[random.below(setups.len())];
         if run % 2 == 1 {
             // In any of its lives, and sometimes after them.
-            let cut_at = draw.below(LIVES * longest.max(1)) as u64;
+            let cut_at = random.below(LIVES * longest.max(1)) as u64;
             let lived = long_run(&mut totals, setup, seed.wrapping_add(run), cut_at);
             lived.map_err(|(broken, disk, image)| {
                 let cut_at = Some(cut_at);
@@ -143,7 +142,7 @@ fn one_policy(policy: Policy, faulty: Faulty, states: u64, seed: u64) -> Result<
             }
             continue;
         }
-        let cut_at = (longest > 0).then(|| draw.below(longest) as u64);
+        let cut_at = (longest > 0).then(|| random.below(longest) as u64);
         let finding = |broken, calls, disk, image| {
             Box::new(Finding { broken, policy, seed, run, cut_at, calls, disk, image })
         };

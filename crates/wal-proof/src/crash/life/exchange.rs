@@ -11,7 +11,7 @@ use crate::setup::policy::Policy;
 impl Life<'_> {
     /// A cleaner removes `LOCK`, or a restore replaces it, and another writer comes.
     pub(super) fn second_writer(&mut self) -> Stepped {
-        if self.draw.below(2) == 0 {
+        if self.random.below(2) == 0 {
             self.disk.delete(LOCK_FILE);
         } else {
             self.disk.replace(LOCK_FILE);
@@ -38,7 +38,7 @@ impl Life<'_> {
         }
         let names = self.disk.names();
         let is_segment = |name: &&String| SegmentName::parse(name).is_some();
-        let replaced: Vec<&String> = match self.draw.below(3) {
+        let replaced: Vec<&String> = match self.random.below(3) {
             0 => names.iter().filter(|name| *name == ANCHOR_FILE).collect(),
             1 => names.iter().filter(is_segment).collect(),
             _ => names.iter().collect(),

@@ -10,12 +10,10 @@ mod fail;
 mod restart;
 mod truncate;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{Commit, Durability, Error, ErrorKind, Wal};
-use wal_testing::random::Draw;
 
 use crate::crash::script::{Operation, Script};
 use crate::oracle::expected_log::{Crash, ExpectedLog};
@@ -47,9 +45,9 @@ pub(crate) fn live(
         disk.crash_at(cut_at);
     }
     let doing = Operation::Open;
-    let draw = draw(setup, script, disk.operations());
+    let random = choices(setup, script, disk.operations());
     let mut life =
-        Life { setup, disk, expected, draw, wal: None, submitted: Vec::new(), faulted: false, doing };
+        Life { setup, disk, expected, random, wal: None, submitted: Vec::new(), faulted: false, doing };
     let mut step = life.open(after)?;
     for &operation in &script.0 {
         if step == Step::Cut {
@@ -71,19 +69,22 @@ pub(crate) fn live(
     }
 }
 
-/// Choices for a life that runs this script.
-fn draw(setup: &Setup, script: &Script, operations: u64) -> Draw {
-    let mut hasher = DefaultHasher::new();
-    (setup.policy, setup.segment_bytes, setup.anchor_lags, setup.first, script, operations).hash(&mut hasher);
-    Draw::new(hasher.finish())
+/// Decides what the operations of this script do where they have a choice. It depends on what a reproducer names and on
+/// nothing else, so that a reproducer runs the same life again.
+fn choices(setup: &Setup, script: &Script, operations: u64) -> Random {
+    let numbers =
+        [setup.policy as u64, setup.segment_bytes, u64::from(setup.anchor_lags), setup.first, operations];
+    let letters = script.to_string();
+    let all = numbers.into_iter().chain(letters.bytes().map(u64::from));
+    all.fold(Random::new(0), |mut random, one| Random::of(random.next_u64(), one))
 }
 
 struct Life<'a> {
     setup: &'a Setup,
     disk: &'a SimDisk,
     expected: &'a mut ExpectedLog,
-    /// What an operation does where it may do this or that: the same when the same life is run again.
-    draw: Draw,
+    /// Decides what an operation does where it has a choice.
+    random: Random,
     wal: Option<Wal>,
     /// What was submitted and is not known to have come to an end.
     submitted: Vec<Commit>,

@@ -10,13 +10,13 @@ impl Life<'_> {
     pub(super) fn cut(&mut self) -> Option<Drops> {
         let (first, next) = (self.expected.first(), self.expected.entries());
         let kept =
-            if self.draw.below(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
+            if self.random.below(2) == 0 { (next - first) / 2 } else { (next - first).saturating_sub(1) };
         (kept > 0).then_some(Drops::From(first + kept))
     }
 
     pub(super) fn new_beginning(&mut self) -> Drops {
         let (first, next) = (self.expected.first(), self.expected.entries());
-        Drops::Before(if self.draw.below(4) == 0 { next } else { first + (next - first).div_ceil(2) })
+        Drops::Before(if self.random.below(4) == 0 { next } else { first + (next - first).div_ceil(2) })
     }
 
     pub(super) fn truncate(&mut self, truncation: Drops) -> Stepped {
