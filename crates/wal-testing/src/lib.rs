@@ -1,5 +1,5 @@
-//! What tests need and shipped crates may not have: an allocator that counts by thread, a fork of the process, and a
-//! history of what several threads called and were told.
+//! What tests need and shipped crates may not have: an allocator that counts by thread, a fork of the process, a
+//! wrapper for the seam, and a history of what several threads called and were told.
 //!
 //! Holds the only unsafe code outside of `wal-io/src/mapping.rs`.
 
@@ -7,6 +7,7 @@
 
 #[cfg(unix)]
 pub mod fork;
+mod forward;
 pub mod history;
 
 use std::alloc::{GlobalAlloc, Layout, System};
