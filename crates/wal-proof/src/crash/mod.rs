@@ -151,14 +151,14 @@ const EXCHANGES: [&str; 3] = ["ayk", "aq", "az"];
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
 /// in one group that is written, synced, failed, dropped and forgotten. Then files that become segments again, and
 /// exchanges among them.
-const DIRECTED: [&str; 81] = [
+const DIRECTED: [&str; 84] = [
     "aca", "acas", "acaca", "acacas", "aka", "akaka", "acaka", "acwa", "acfa", "acta", "acha", "acea",
     "acra", "dcdcd", "acaeca", "maca", "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb",
     "mva", "mw", "mwmv", "mf", "amfa", "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd",
     "abmsx", "aata", "bta", "rrta", "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv",
-    "rrhta", "aaua", "rruas", "rrtk", "wau", "mtmtv", "rrhtas", "bthb", "rrukta", "rrrhrr", "rrrhrrhr",
-    "rrrhrwa", "rrrhkrr", "rrrhrkrr", "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr", "rrrhrmv", "krra", "wkw",
-    "fwa", "zrra", "rrqr", "wq", "tqa", "ryrk", "rrrhyrr", "aqay",
+    "rrhta", "aaua", "rruas", "rrtk", "wau", "bua", "aauaau", "bubu", "mtmtv", "rrhtas", "bthb", "rrukta",
+    "rrrhrr", "rrrhrrhr", "rrrhrwa", "rrrhkrr", "rrrhrkrr", "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr",
+    "rrrhrmv", "krra", "wkw", "fwa", "zrra", "rrqr", "wq", "tqa", "ryrk", "rrrhyrr", "aqay",
 ];
 
 fn enumerate(

@@ -74,7 +74,7 @@ impl Life<'_> {
             self.arm(CallKind::SyncFile, nth, lost);
             self.expected.power_cut();
         } else {
-            let stored = [0, 40, 64, 100, EVERYTHING][self.random.below(5)];
+            let stored = [0, 40, 64, 100, EVERYTHING, EVERYTHING, EVERYTHING][self.random.below(7)];
             let error = Failure::Kind(std::io::ErrorKind::StorageFull);
             self.arm(CallKind::Write, nth, FaultEffect::PartialThenError(stored, error));
         }
