@@ -1,6 +1,5 @@
-//! Damages every frame of a quiescent log, one at a time, and compares the log's judgement with that of
-//! the classifier in `oracle/disk.rs`: damage to an attested frame must be reported; damage to a frame that
-//! nothing attests may look like a torn tail.
+//! Damages every frame of a quiescent log, one at a time: damage to a frame that something else attests as durable
+//! (`oracle/disk_frames.rs`) must be reported; damage to any other frame may look like a torn tail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,7 +35,7 @@ pub(crate) fn every_frame(
         checks += synced_is_stated(&frames)?;
     }
     for (index, frame) in frames.iter().enumerate() {
-        // An open for writing has shown these, and made sure of them.
+        // An open for writing has shown these entries, and synced them.
         let shown = match frame.kind {
             FrameKind::Link => frame.segment <= expected.linked_at_open(),
             FrameKind::Data => frame.first + frame.entries <= expected.shown_at_open(),
@@ -53,7 +52,7 @@ pub(crate) fn every_frame(
                 _ => bytes[frame.start..frame.end].fill(0),
             });
             let what = format!("{:?} frame at {} of {}, {way}", frame.kind, frame.start, frame.file);
-            // Of what is not part of the log any more, nothing need be said.
+            // Damage to a frame that is no part of the log any more need not be reported.
             let must = (attested && frame.kept).then_some(frame);
             judge(setup, &damaged, expected, whole, must, &what)?;
             checks += 1;

@@ -1,4 +1,4 @@
-//! Runs scripts, cuts the power at every operation, and opens what each cut may leave.
+//! Runs scripts, cuts the power at every disk operation, and opens every image that a cut may leave.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 use crate::setup::policy::Policy;
 
-/// A promise that was not kept, and how to see it again.
+/// A broken promise, and how to reproduce it.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
     pub(crate) broken: Broken,
@@ -49,7 +49,7 @@ pub(crate) struct Explorer<'a> {
 struct Start {
     disk: SimDisk,
     expected: ExpectedLog,
-    /// What happened to the machine before.
+    /// The crash before this life.
     after: Crash,
     reproducer: Reproducer,
 }
@@ -135,7 +135,7 @@ impl<'a> Explorer<'a> {
         Ok(())
     }
 
-    /// The process dies at the same place and the machine goes on; the power is cut in the next life.
+    /// The process is killed at the same place; the power is cut in the next life.
     fn killed(
         &mut self,
         disk: &SimDisk,
@@ -207,8 +207,8 @@ impl<'a> Explorer<'a> {
             self.damage(image, expected, reproducer)?;
         }
         if depth > 0 && counter.is_multiple_of(SAMPLE_NESTED) {
-            // The next life begins with a recovery, which is cut at every one of its steps. Every other
-            // one does the same as the life before, so that what that one left behind fits.
+            // The next life begins with a recovery, which is cut at every step. Every other one repeats the script of the
+            // life before, so that frames which that one left fit where the next ones are written.
             let again = counter.is_multiple_of(2 * SAMPLE_NESTED) && script.0.len() <= 3;
             let script =
                 if again { script.clone() } else { Script(vec![Operation::Append, Operation::Sync]) };

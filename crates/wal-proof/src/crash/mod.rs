@@ -1,9 +1,8 @@
 //! Crash enumeration on the simulated disk.
 //!
-//! Scripts of operations on tiny segments; the power cut at every disk operation; every image that the
-//! cut may leave opened and held against an oracle; the next life cut in the middle of its recovery;
-//! damage to every frame at the end. Then the same with logs that are wrong on purpose, each of which
-//! must be caught.
+//! It runs scripts of operations on tiny segments and cuts the power at every disk operation. It opens every image that
+//! the cut may leave and checks it against the oracle, cuts the recovery of some of them again, and damages every frame
+//! at the end. Then it does the same with logs that are wrong on purpose: each must be caught.
 
 mod coverage;
 mod damage;
@@ -68,8 +67,8 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     arguments.skip_faulty || every_wrong_log_is_caught(arguments)
 }
 
-/// Each setup by itself; what each of them finds depends on nothing else. The setups of one policy share
-/// no image, because the settings of a segment are written in it.
+/// Runs each setup by itself. The setups of one policy share no image, because the settings of a segment are written in
+/// it.
 fn every_policy(arguments: &Arguments) -> Result<Coverage, Box<Violation>> {
     let policies = Policy::ALL.len() as u64;
     let states = arguments.states_per_policy.unwrap_or(arguments.states.div_ceil(policies));
@@ -205,7 +204,7 @@ fn enumerate(
     Ok(())
 }
 
-/// Behind one script in so many a long life is tried, so that no budget is too small for a few.
+/// After so many scripts a long life is tried, so that even a small budget has a few.
 const LONG_LIVES: u64 = 32;
 
 /// A log that lives long: segment after segment is filled, dropped and found again. For what a file that is

@@ -1,4 +1,4 @@
-//! How a state came about: everything that is needed to get there again, as text.
+//! How a state came about, as text that `wal-proof crash --replay` runs again.
 //!
 //! `1:0:ab@17[1.0.2] / as@3!` reads: seed 1, setup 0; append and batch, the power cut at disk operation
 //! 17 keeping version 1 of the first pending item, nothing of the second and version 2 of the third;
@@ -23,7 +23,7 @@ pub(crate) struct Stage {
     pub(crate) killed: bool,
 }
 
-/// The lives that led to a state.
+/// The lives and crashes that led to a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reproducer {
     pub(crate) seed: u64,

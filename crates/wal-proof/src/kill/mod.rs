@@ -9,8 +9,7 @@
 //!                        no shorter than what was acknowledged
 //! ```
 //!
-//! What a round shows is the truth for all later ones: it may never change, and the next round's writer
-//! goes on behind it. A kill takes nothing from the page cache, so this holds under every policy.
+//! The entries that a round shows may never change, and the next round's writer appends after them. A kill takes nothing from the page cache, so this holds under every policy.
 
 mod round;
 
@@ -105,7 +104,7 @@ fn prove(arguments: &Arguments) -> Result<(), String> {
     held.map_err(|violation| {
         let (logs, again) = (scratch.keep(), rounds + 1);
         format!(
-            "behind {rounds} good rounds: {violation}\nthe logs are kept in {}\n\
+            "after {rounds} good rounds: {violation}\nthe logs are kept in {}\n\
              again: wal-proof kill --seed {seed} --rounds {again} --sync {policy}",
             logs.display()
         )

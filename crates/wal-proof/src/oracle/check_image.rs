@@ -1,4 +1,4 @@
-//! Opens what a power cut may leave, twice and without the lock, and holds what is shown against the oracle.
+//! Opens an image that a power cut may leave, twice and without the lock, and checks what it shows against the oracle.
 
 use wal::sim::{CrashModel, SimDisk};
 use wal::{Error, ErrorKind, Wal};
@@ -11,7 +11,7 @@ use crate::setup::Setup;
 const SAMPLE_VIEW: u64 = 16;
 const BOTH_ENDS: CrashModel = CrashModel { exhaustive_up_to: 4, random: 0, tearing: 0, garbage: 0 };
 
-/// Opens an image and holds it against every promise that a power cut puts to the test.
+/// Opens an image and checks every promise that a power cut puts to the test.
 pub(crate) fn check_image(
     setup: &Setup,
     image: &SimDisk,

@@ -1,4 +1,4 @@
-//! What a disk says of its log, by a classifier that knows the format and shares no code with recovery.
+//! The frames on a disk, and which of them must be durable, by a second reader that shares no code with recovery.
 //!
 //! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
 //! segment whose durable point lies after it, the LINK of a later segment, or the anchor.
@@ -49,7 +49,7 @@ pub(crate) fn frames_of(disk: &SimDisk, segments: &LogSegment) -> Option<Vec<Dis
         let follows = previous.is_none_or(|chain| chain == frame.previous)
             && next.is_none_or(|next| next == frame.first.value());
         let frame_end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
-        // Frames behind the end that the next LINK states are void.
+        // Frames after the end that the next LINK states are void.
         let void = end.is_some_and(|(offset, _)| frame_end as u64 > offset);
         if !follows || void || frame_end > bytes.len() {
             break;

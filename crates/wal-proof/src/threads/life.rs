@@ -29,17 +29,17 @@ pub(crate) struct Life {
     pub(crate) calls: Calls,
     /// Disk operations, from the end of the open.
     pub(crate) operations: u64,
-    /// The power was cut under the writers, and not behind them.
+    /// The power was cut while the writers ran, not after them.
     pub(crate) cut_short: bool,
 }
 
-/// Lives on a fresh disk, up to this operation behind the open if it comes that far. A life that does not
-/// end breaks a promise; its threads are left behind.
+/// Runs the writers on a fresh disk, up to this operation after the open if they come that far. Writers that do not end
+/// break a promise; their threads are abandoned.
 pub(crate) fn live(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<Life, Broken> {
     in_time(move || write_until_the_cut(setup, seed, cut_at))
 }
 
-/// Lives on a thread that can be left behind.
+/// Runs a life on a thread that can be abandoned.
 pub(crate) fn in_time<T: Send + 'static>(
     live: impl FnOnce() -> Result<T, Broken> + Send + 'static,
 ) -> Result<T, Broken> {
@@ -80,7 +80,7 @@ fn write_until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<L
         })
         .collect();
     let mut calls = Calls::default();
-    // All come back before anybody is judged.
+    // All threads end before a result is looked at.
     let outcomes: Vec<_> = writers.into_iter().map(thread::JoinHandle::join).collect();
     for outcome in outcomes {
         calls.add(outcome.map_err(|_| Broken::new(Promise::NoPanic, "a writer panicked"))??);

@@ -1,8 +1,8 @@
 //! A log of which both ends are dropped, that is rolled, read and followed, all at once, closed and opened again, until
 //! the power is cut.
 //!
-//! What was dropped is not there after a kill, so no order can be read off an image that would explain all the
-//! others. Each image by itself is held against what everybody was told, and when.
+//! Dropped entries are not there after a kill, so no single image tells the order of all of them. Each image by itself is
+//! checked against what the threads were told, and when.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,7 +150,7 @@ fn live_once(
             threads.push(thread::spawn(move || actor.act(role)));
         }
     }
-    // All come back before anybody is judged.
+    // All threads end before a result is looked at.
     let mut outcomes: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
     let mut seen = Seen { recycled: wal.stats().recycled_segments, ..Seen::default() };
     // That ends the followers.
@@ -374,7 +374,7 @@ fn broken(wrong: Wrong) -> Broken {
     Broken::new(promise, wrong.how)
 }
 
-/// What an image may show, by what everybody was told up to the cut.
+/// The history of all threads up to the cut, as the oracle for images.
 pub(crate) struct HistoryAtCut<'a> {
     pub(crate) history: &'a History,
     /// When all of them were back.

@@ -3,8 +3,8 @@
 //! Writers append, submit, wait, flush and sync on the simulated disk; at some disk operation the power is
 //! cut. What every caller was told up to then is collected, and a sample of what the cut may leave is
 //! opened and held against it, as in the enumeration. In every other run both ends of the log are dropped
-//! meanwhile, segments are ended by hand, and files used again, beside a reader and a follower. The seed decides what the writers do and where the
-//! cut is, not who comes first: so a failure prints everything that is known of its run.
+//! meanwhile, segments are ended by hand, and files used again, beside a reader and a follower. The seed decides what the writers do and where
+//! the cut is, not the schedule: so a failure prints everything that is known of its run.
 
 mod calls;
 mod life;
@@ -59,11 +59,11 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 #[derive(Debug, Default)]
 struct Totals {
     runs: u64,
-    /// Those in which the power was cut under the writers, and not behind them.
+    /// Those in which the power was cut while the writers ran, not after them.
     cut_short: u64,
     /// Hashes of images.
     states: HashSet<u64>,
-    /// Entries that somebody was told are durable, of all runs.
+    /// Entries that a caller was told are durable, of all runs.
     acknowledged: u64,
     /// The same, once for each image that they were looked for in.
     compared: u64,
@@ -91,7 +91,7 @@ impl fmt::Display for Finding {
         let Finding { broken, policy, seed, run, cut_at, calls, disk, image } = self;
         writeln!(f, "BROKEN under {}: {}", policy.name(), broken.promise.words())?;
         writeln!(f, "  {}", broken.how)?;
-        writeln!(f, "  seed {seed}, run {run}, power cut {cut_at:?} operations behind the open")?;
+        writeln!(f, "  seed {seed}, run {run}, power cut {cut_at:?} operations after the open")?;
         writeln!(f, "  threads do not repeat, so this is what is known of this run")?;
         for line in disk.iter().flat_map(SimDisk::log) {
             writeln!(f, "    {line}")?;

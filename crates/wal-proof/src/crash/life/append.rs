@@ -1,4 +1,4 @@
-//! Appending, and what is promised of it: single entries, batches, what is submitted; flushing, syncing.
+//! Append, submit, flush and sync, and what each of them promises.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ impl Life<'_> {
 
     pub(super) fn try_append(&mut self, sizes: &[usize], asked: Durability) -> Told {
         let group: Group = match sizes {
-            // The same bytes under the same number in every life: what an earlier one left behind fits.
+            // The same bytes under the same number in every life, so that frames which an earlier life left fit.
             [bytes] => vec![self.expected.payload_by_number(*bytes)],
             _ => sizes.iter().map(|&bytes| self.expected.payload(bytes)).collect(),
         };
@@ -60,7 +60,7 @@ impl Life<'_> {
     }
 
     pub(super) fn try_wait(&mut self) -> Told {
-        // All are waited for, also behind one that failed.
+        // All are waited for, even after one that failed.
         let told = self
             .submitted
             .iter()
@@ -98,7 +98,7 @@ impl Life<'_> {
         Ok(told)
     }
 
-    /// What is there is durable then; a rollover by hand is a sync to whoever looks from outside.
+    /// A rollover by hand makes all entries durable, as a sync does.
     pub(super) fn try_end_segment(&mut self) -> Told {
         match self.wal().roll() {
             Ok(()) => self.try_sync(),

@@ -26,7 +26,7 @@ impl Life<'_> {
         }
     }
 
-    /// A restore puts copies in the place of files of the log. What is appended from then on has no name: the next entry
+    /// A restore puts copies in the place of files of the log. Appends from then on go to files without a name: the next entry
     /// that needs a new segment is refused for good, and what was acknowledged before is in the copies.
     pub(super) fn replace(&mut self) -> Stepped {
         if self.wal().stats().segments == 0 {

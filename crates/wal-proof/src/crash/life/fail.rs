@@ -7,12 +7,12 @@ use super::{Life, Step, Stepped};
 use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::Policy;
 
-/// All of a write: that it failed, no checksum tells.
+/// All of a write: no checksum shows that it failed.
 const EVERYTHING: usize = 5000;
 
 impl Life<'_> {
-    /// A sync fails and the machine goes on: the caller is told, nobody is told anything good after that,
-    /// and the next open reads what the device has.
+    /// A sync fails and the machine goes on: the call fails, every later call fails too, and the next open reads what the
+    /// device has.
     pub(super) fn fail_sync(&mut self) -> Stepped {
         let lost = FaultEffect::SyncLoss(self.loss());
         let nth = self.random.below(3);

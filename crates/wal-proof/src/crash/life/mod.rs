@@ -1,8 +1,8 @@
-//! One life of a log on a simulated disk: runs a script until it ends or the power is cut, and tells the
-//! oracle everything that a caller was told.
+//! One life of a log on a simulated disk: runs a script until it ends or the power is cut, and tells the oracle what
+//! callers were told.
 //!
-//! The log runs without threads, so everything happens in the call that asks for it and happens again.
-//! What was submitted gathers in one frame, as with several writers who meet, until somebody needs it.
+//! The log runs without threads, so a life repeats exactly. Submitted entries gather in one frame, as with several
+//! writers who meet, until a call needs them.
 
 mod append;
 mod exchange;
@@ -161,7 +161,7 @@ impl Life<'_> {
         match told {
             Ok(()) => Ok(Step::Done),
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
-            // A fault that an earlier operation left behind, on its way through.
+            // Because of a fault that an earlier operation armed.
             Err(error) if error.kind() == ErrorKind::Poisoned => self.restart(),
             Err(_) => Ok(Step::Done),
         }
@@ -171,8 +171,8 @@ impl Life<'_> {
         self.wal.as_ref().expect("the log is open between operations")
     }
 
-    /// Tells the oracle what callers can know by now. With `last_joined` the group that was begun last has
-    /// its numbers, whatever became of those in front of it.
+    /// Tells the oracle what callers know by now. With `last_joined` the group that was begun last has its numbers, whether
+    /// or not the groups before it failed.
     fn settle(&mut self, last_joined: bool) -> Result<(), Broken> {
         if !self.disk.crashed() {
             self.settle_failed(last_joined)?;
@@ -190,7 +190,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// A failed write takes back everything that is numbered behind it.
+    /// A failed write takes back the numbers of all entries from its first one on.
     fn settle_failed(&mut self, last_joined: bool) -> Result<(), Broken> {
         let passing = |kind| !matches!(kind, ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Truncated);
         let Some(first) = self.submitted.iter().find(|commit| failed(commit).is_some_and(passing)) else {
@@ -198,7 +198,7 @@ impl Life<'_> {
         };
         let first = first.sequence();
         if self.submitted.iter().any(|commit| commit.sequence() >= first && failed(commit).is_none()) {
-            let how = format!("entry {first} failed, and one behind it did not");
+            let how = format!("entry {first} failed, and one after it did not");
             return Err(Broken::new(Promise::LogIsAPrefix, how));
         }
         // Where an append has failed with them, they are taken back already.
@@ -209,7 +209,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// This is true of everything in front of `entries`, a caller was told.
+    /// A caller was told that this is true of the first `entries` entries.
     fn promised(&mut self, entries: u64, promise: Durability) -> Result<(), Broken> {
         let written = self.expected.written_entries();
         if promise > Durability::Buffered && entries > written {

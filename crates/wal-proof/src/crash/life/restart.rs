@@ -79,11 +79,11 @@ impl Life<'_> {
         self.open(Crash::PowerCut)
     }
 
-    /// Whoever waits for a log that is over is told.
+    /// When the log is gone, every commit must have an outcome.
     pub(super) fn all_were_told(&mut self) -> Result<(), Broken> {
         let waiting = self.submitted.iter().find(|commit| commit.outcome().is_none());
         if let Some(commit) = waiting {
-            let how = format!("whoever waits for entry {} is told nothing", commit.sequence());
+            let how = format!("a wait for entry {} never ends", commit.sequence());
             return Err(Broken::new(Promise::EveryCallReturns, how));
         }
         self.submitted.clear();

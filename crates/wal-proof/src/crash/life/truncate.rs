@@ -42,9 +42,9 @@ impl Life<'_> {
         if told.is_err() && self.disk.crashed() {
             return Ok(told);
         }
-        let waits_behind = |next| {
-            let mut behind = self.submitted.iter().filter(|commit| commit.sequences().end > next);
-            behind.any(|commit| commit.outcome().is_none())
+        let waits_after = |next| {
+            let mut after = self.submitted.iter().filter(|commit| commit.sequences().end > next);
+            after.any(|commit| commit.outcome().is_none())
         };
         match (&told, truncation) {
             (Ok(()), Drops::Before(_)) => {
@@ -53,8 +53,7 @@ impl Life<'_> {
             }
             // The log is cut, and the anchor could not be written.
             (_, Drops::From(next))
-                if self.wal().written() == next
-                    && (told.is_ok() || before != next && !waits_behind(next)) =>
+                if self.wal().written() == next && (told.is_ok() || before != next && !waits_after(next)) =>
             {
                 let cut = self.expected.entries() > next;
                 match &told {
@@ -82,14 +81,14 @@ impl Life<'_> {
         Ok(told)
     }
 
-    /// Everybody who waits is told, as far as the log was cut.
+    /// Commits of entries that were cut off fail, and no other.
     pub(super) fn settle_cut(&mut self, next: u64, cut: bool) -> Result<(), Broken> {
         for commit in std::mem::take(&mut self.submitted) {
-            let behind = commit.sequences().end > next;
+            let is_after = commit.sequences().end > next;
             match commit.outcome() {
                 Some(Ok(_)) => {}
-                Some(Err(error)) if behind && error.kind() == ErrorKind::Truncated => {}
-                None if !cut && !behind => self.submitted.push(commit),
+                Some(Err(error)) if is_after && error.kind() == ErrorKind::Truncated => {}
+                None if !cut && !is_after => self.submitted.push(commit),
                 outcome => {
                     let how = format!("cut at {next}, entry {} is told {outcome:?}", commit.sequence());
                     return Err(Broken::new(Promise::EveryCallReturns, how));
