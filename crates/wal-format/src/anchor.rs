@@ -1,4 +1,5 @@
-//! The anchor: what the log knew last, in two slots that are written in turn.
+//! The anchor, as the control file of PostgreSQL: first entry, durable point and clean shutdown of the log, in two slots that
+//! are written in turn.
 
 use crate::bytes::{array_at, is_blank, put, u16_at, u32_at, u64_at};
 use crate::{
@@ -18,14 +19,14 @@ const LENGTH: u32 = 128;
 const MAX_LENGTH: u32 = 4096;
 const MAGIC: [u8; 8] = *b"WALANC\r\n";
 
-/// A place up to which the log was durable.
+/// A durable position: the log before it was synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DurablePoint {
     /// The segment.
     pub segment: SegmentNumber,
     /// Everything before this offset of it was synced.
     pub offset: u64,
-    /// The number of the first entry that is not covered.
+    /// The number of the first entry after it.
     pub next: Sequence,
 }
 

@@ -1,4 +1,4 @@
-//! Why bytes are not what they should be. Facts only: the caller knows the file and the offset, and adds them.
+//! Corruption errors: why bytes are no valid frame, header or anchor. The caller adds the file and the offset.
 
 use core::fmt;
 
@@ -46,7 +46,7 @@ impl fmt::Display for FrameFault {
 
 impl core::error::Error for FrameFault {}
 
-/// Why bytes are not a segment header or an anchor slot.
+/// Why bytes are no valid segment header or anchor slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeaderFault {
     /// All zero: never written, or blanked.

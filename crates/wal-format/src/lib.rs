@@ -1,4 +1,4 @@
-//! The bytes of the write-ahead log, and nothing else: no I/O, no clock, no threads, no allocation.
+//! The file format of the write-ahead log: encoding, decoding and checksums, without I/O, clock, threads or allocation.
 //!
 //! A tool that only wants to understand a log (an inspector, a fuzzer, a reader in another setting)
 //! depends on this crate alone. Everything here is a pure function between bytes and values; what

@@ -1,4 +1,4 @@
-//! Which file names are ours.
+//! The file names of a log.
 
 use core::fmt;
 use core::str;
@@ -60,8 +60,8 @@ const POOL_PREFIX: &str = "pool-";
 const POOL_DIGITS: usize = 3;
 const POOL_NAME_BYTES: usize = POOL_PREFIX.len() + POOL_DIGITS + SUFFIX.len();
 
-/// The name of a file that waits to become a segment: `pool-`, its place in three digits, `.wal`, and
-/// nothing else. What is in such a file is no part of the log.
+/// The name of a file in the pool, to be recycled as a segment: `pool-`, its place in three digits, `.wal`, and
+/// nothing else. The bytes of such a file are no part of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolName {
     place: u16,
@@ -85,7 +85,7 @@ impl PoolName {
         PoolName { place, text }
     }
 
-    /// What `name` stands for, if it is the name of a file that waits.
+    /// The place that `name` stands for, if it is the name of a file in the pool.
     #[must_use]
     pub fn parse(name: &str) -> Option<PoolName> {
         let digits = name.strip_prefix(POOL_PREFIX)?.strip_suffix(SUFFIX)?;

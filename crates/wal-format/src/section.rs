@@ -1,4 +1,4 @@
-//! Sections: what a later version may add to a SEAL or to a slot of the anchor, by type and length.
+//! Sections, extension fields by type and length that a later version may add to a SEAL or to a slot of the anchor.
 
 use crate::bytes::{is_blank, put, u32_at};
 use crate::{FRAME_ALIGN, FrameFault};
@@ -43,9 +43,9 @@ pub fn encode_section(out: &mut [u8], kind: u32, body: &[u8]) {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section<'a> {
-    /// What is in it. A reader passes over types that it does not know.
+    /// The type of the body. A reader skips types that it does not know.
     pub kind: u32,
-    /// What it says.
+    /// The bytes of the body.
     pub body: &'a [u8],
 }
 

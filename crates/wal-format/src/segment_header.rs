@@ -26,7 +26,7 @@ const LENGTH: u32 = 80;
 const MAX_LENGTH: u32 = 4096;
 const MAGIC: [u8; 8] = *b"WALSEG\r\n";
 
-/// Who a log is: random, drawn once, in every file of the log.
+/// The identity of a log: random, drawn once, in every file of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogId(pub [u8; 16]);
 
@@ -36,7 +36,7 @@ impl fmt::Display for LogId {
     }
 }
 
-/// What the first bytes of a segment file say; header A at 0 and header B at 4096 say the same.
+/// The header of a segment file; header A at 0 and header B at 4096 are equal.
 ///
 /// ```text
 ///       0        1        2        3        4        5        6        7
@@ -66,7 +66,7 @@ pub struct SegmentHeader {
     pub fresh: bool,
     /// Feature bits that a reader may pass over. This version sets none, and does not append to a segment that has any.
     pub features: u16,
-    /// When the header was written, in nanoseconds since 1970. No promise about what is durable rests on it.
+    /// When the header was written, in nanoseconds since 1970. Durability never depends on it.
     pub created_unix_ns: u64,
 }
 

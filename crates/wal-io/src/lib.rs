@@ -1,6 +1,6 @@
-//! The one seam to the operating system: everything that this log does to the world goes through
-//! [`Directory`] and [`File`], so that a test can make each of it fail, lose it in a power cut, or
-//! put it on a disk that exists only in memory.
+//! The file system interface of the log, as the virtual file system of SQLite and the `Env` of RocksDB: all its effects go
+//! through [`Directory`] and [`File`], so that a test can make any call fail, lose it in a power cut, or run on a
+//! simulated disk in memory.
 //!
 //! Contract of every implementation, and the only thing that the code above may rely on:
 //!
@@ -29,7 +29,7 @@ pub mod sim;
 pub use disk::{Disk, is_out_of_descriptors};
 pub use mapping::{ForkMark, Mapping};
 
-/// What stands behind a name in a directory.
+/// The type of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileKind {
     /// An ordinary file.
@@ -76,8 +76,7 @@ pub enum Residency {
     /// The cache was dropped, and no probed place of the file was in it any more: what is read next is
     /// on the device.
     Dropped,
-    /// Some of the file is still cached, because another process maps it or the file system has no
-    /// device behind it.
+    /// Some of the file is still cached, because another process maps it or the file system has no device, as tmpfs.
     Resident,
     /// The system does not tell.
     Unknown,
@@ -113,7 +112,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// Creates an empty file for reading and writing.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken, by whatever; or what the system reports.
+    /// `AlreadyExists` when the name is taken; or what the system reports.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
 
     /// Gives a file another name, which must be free.
@@ -128,7 +127,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// What the system reports.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes all names durable that were created, renamed and removed before.
+    /// Fsyncs the directory: makes every earlier create, rename and remove durable.
     ///
     /// # Errors
     /// What the system reports.
@@ -138,7 +137,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// every other handle of this one. The lock ends with the returned value, or with the process.
     ///
     /// # Errors
-    /// `WouldBlock` at once when somebody else holds it; or what the system reports.
+    /// `WouldBlock` at once when another handle holds it; or what the system reports.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
 
     /// Locks the directory itself, as [`Directory::lock`] locks a file. It has no name that could be exchanged, so this
@@ -178,7 +177,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
         None
     }
 
-    /// A number that nobody could have foreseen: it names one life of one file.
+    /// An unpredictable random number: it names one life of one file.
     fn salt(&self) -> u64;
 
     /// Nanoseconds since 1970. It may stand still, and be set back or forward: what is durable and where the
@@ -240,14 +239,14 @@ pub trait File: Send + Sync + fmt::Debug {
     /// What the system reports.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Reserves space for the first `len` bytes and makes the file at least that long.
+    /// Preallocates space for the first `len` bytes (`fallocate`) and makes the file at least that long.
     ///
     /// # Errors
     /// `Unsupported` where the file system cannot reserve, or a sandbox does not let it; or what the system reports,
     /// `Interrupted` included.
     fn allocate(&self, len: u64) -> io::Result<()>;
 
-    /// Makes the bytes and the length durable: `fdatasync` on Linux, `F_FULLFSYNC` on macOS,
+    /// Fsyncs the file: makes its bytes and its length durable, with `fdatasync` on Linux, `F_FULLFSYNC` on macOS,
     /// `FlushFileBuffers` on Windows.
     ///
     /// # Errors
@@ -261,26 +260,25 @@ pub trait File: Send + Sync + fmt::Debug {
     /// What the system reports.
     fn drop_cache(&self) -> io::Result<Residency>;
 
-    /// Maps the first `len` bytes for reading. The caller has checked that the file is that long and
-    /// that nobody writes there.
+    /// Maps the first `len` bytes for reading (`mmap`). The caller has checked that the file is that long and that these
+    /// bytes are not written any more.
     ///
     /// # Errors
     /// What the system reports.
     fn map(&self, len: usize) -> io::Result<Mapping>;
 
-    /// Locks the file for this handle, together with others who do the same: nobody who keeps to the
-    /// locks uses it again for something else. The lock ends with the handle, or with the process.
-    /// Handles of one process are as strange to each other as those of two. A lock neither hinders
-    /// nor needs a read or a write.
+    /// Takes a shared lock for this handle (`flock`): while a reader has one, no writer recycles the file. The lock ends with
+    /// the handle, or with the process. Two handles of one process are as separate as those of two processes. A lock
+    /// neither blocks nor needs a read or a write.
     ///
     /// # Errors
-    /// `WouldBlock` at once when somebody has it alone. `Unsupported` where files cannot be locked in
+    /// `WouldBlock` at once when another handle has an exclusive lock. `Unsupported` where files cannot be locked in
     /// this way; then [`File::try_lock`] says so too. Or what the system reports.
     fn try_lock_shared(&self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Locks the file for this handle alone, which must be open for writing. The lock ends with the handle.
+    /// Takes an exclusive lock for this handle, which must be open for writing. The lock ends with the handle.
     ///
     /// # Errors
     /// `WouldBlock` at once when another handle has a lock on it; otherwise as
@@ -290,7 +288,7 @@ pub trait File: Send + Sync + fmt::Debug {
     }
 }
 
-/// A held lock; dropping it gives it up.
+/// A held lock; dropping it releases it.
 pub trait Lock: Send + Sync + fmt::Debug {
     /// Which file is locked; `None` where the system does not tell.
     fn id(&self) -> Option<FileId> {

@@ -1,7 +1,7 @@
 //! Read-only memory mappings, and memory that a fork finds empty: the only unsafe code of the shipped crates.
 //!
 //! Invariant: a mapping of a file is never writable, never longer than its file was when it was made, and
-//! covers only bytes that nobody writes any more (the log maps segments whose end a LINK in a later
+//! covers only bytes that are not written any more (the log maps segments whose end a LINK in a later
 //! segment has fixed, and locks their files against being used again).
 
 use std::fmt;
@@ -31,7 +31,7 @@ impl Mapping {
         // LINK. Its file becomes another segment only in `pool_file.rs`, under an exclusive lock, and
         // `volume.rs` keeps a shared lock on it for as long as it keeps the mapping, in this process as in
         // any other. Where files cannot be locked no file is used again. Another process is kept from
-        // writing by the exclusive lock on LOCK, and whoever goes around the lock is outside the
+        // writing by the exclusive lock on LOCK, and a program that ignores the lock is outside the
         // contract (`docs/durability.md`). Every byte read is checked before it is believed, so even
         // then the outcome is a reported corruption. The length was checked by the caller against
         // the length of the file, so no page lies wholly beyond its end.
@@ -111,8 +111,8 @@ fn wiped_on_fork() -> io::Result<memmap2::MmapMut> {
     let mut page = memmap2::MmapMut::map_anon(1)?;
     page[0] = MADE_HERE;
     let (start, len) = (page.as_mut_ptr().cast(), page.len());
-    // SAFETY: the range is the mapping that was just made, whole, and nobody has a reference into it. The advice
-    // changes nothing in this process; in a child of it the byte, which nobody writes again, reads as zero.
+    // SAFETY: the range is the mapping that was just made, whole, and there is no reference into it yet. The advice
+    // changes nothing in this process; in a forked child the byte, which is never written again, reads as zero.
     unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxWipeOnFork)? };
     Ok(page)
 }

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
-use wal_testing::random::Random;
+use wal::sim::Random;
 
+use crate::setup::lines::fill_line;
 use crate::setup::program::{Policy, Program};
 use crate::setup::scratch::scratch;
 
@@ -186,7 +187,7 @@ impl Lines {
         for number in first..next {
             let start = chunk.len();
             chunk.resize(start + self.bytes, 0);
-            Random::of(0, number).fill_line(&mut chunk[start..]);
+            fill_line(&mut Random::of(0, number), &mut chunk[start..]);
             chunk.push(b'\n');
         }
         next

@@ -9,7 +9,7 @@ const LIMIT_SECONDS: u32 = 20;
 
 /// A forked child that runs.
 #[derive(Debug)]
-#[must_use = "nobody knows how it went before it was waited for"]
+#[must_use = "only a wait tells whether the child succeeded"]
 pub struct Child(libc::pid_t);
 
 /// Forks, and runs `act` in the child, which ends when `act` does: without destructors, and without a return
@@ -28,7 +28,7 @@ pub fn in_child(act: impl FnOnce()) -> Child {
     // SAFETY: no pointer is handed over.
     unsafe { libc::alarm(LIMIT_SECONDS) };
     let failed = catch_unwind(AssertUnwindSafe(act)).is_err();
-    // SAFETY: ends this process at once, which is a copy that nobody else relies on.
+    // SAFETY: ends this process at once; it is a copy, and the parent runs on.
     unsafe { libc::_exit(i32::from(failed)) }
 }
 

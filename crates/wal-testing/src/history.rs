@@ -1,7 +1,7 @@
-//! What everybody called and was told, and when: the oracle.
+//! The history of a log: what threads called, what they were told, and when. Tests check a log that was read against it.
 //!
-//! Nobody knows the order of the calls but the log; but each call began and ended at a known time, and each
-//! entry has bytes of its own. So of whatever is shown it can be said:
+//! Only the log knows the order of the calls. But each call began and ended at a known moment, and each entry has bytes of
+//! its own:
 //!
 //! ```text
 //!  append     ├────────┤ told number 7, durable
@@ -38,7 +38,7 @@ struct Call {
     failed: bool,
 }
 
-/// One truncation: what is kept is in front of `Cut`, or from `Purge` on.
+/// One truncation.
 #[derive(Clone, Copy, Debug)]
 struct Truncation {
     drops: Drops,
@@ -57,11 +57,11 @@ struct Held {
 }
 
 /// What a truncation drops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drops {
-    /// What is in front of this entry.
+    /// Every entry before this one.
     Before(u64),
-    /// This entry, and what is behind it.
+    /// This entry, and every entry after it.
     From(u64),
 }
 
@@ -73,38 +73,38 @@ struct Told {
     holds: Vec<Held>,
 }
 
-/// What is known. Its lock is held for a moment, and no thread is switched under it.
+/// All calls of all threads, and what they were told. No thread is switched while its lock is held.
 #[derive(Debug, Default)]
 pub struct History(Mutex<Told>);
 
-/// A log as it is shown, from this number on.
-#[derive(Debug)]
+/// What a reader read of a log: the number of its first entry, and the payloads from there on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// The first number.
+    /// The number of the first entry.
     pub first: u64,
-    /// From there on.
+    /// The payloads, in order.
     pub payloads: Vec<Vec<u8>>,
 }
 
-/// How something cannot be.
+/// Which rule the log broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
-    /// What was promised is not there.
+    /// A promised entry is missing.
     Lost,
-    /// What was dropped is there.
+    /// A dropped entry is there.
     Back,
-    /// The log begins where it should not.
+    /// The log begins at a wrong number.
     Beginning,
-    /// It is not what was appended, in its order.
+    /// An entry was never appended, or stands at a wrong number.
     Order,
 }
 
-/// What cannot be, by all that is known.
+/// How what was read contradicts the history.
 #[derive(Clone, Debug)]
 pub struct Wrong {
-    /// In a word.
+    /// Which rule was broken.
     pub breach: Breach,
-    /// In all words.
+    /// How, for people.
     pub how: String,
 }
 
@@ -120,14 +120,14 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// When something was looked at: it is as it was at a moment between these.
+/// When the log was read: it was as read at some moment between these.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Not earlier.
     pub from: Moment,
     /// Not later.
     pub to: Moment,
-    /// What was promised up to here must be there.
+    /// Entries of which this was promised must be there.
     pub needs: Durability,
 }
 
@@ -158,7 +158,7 @@ impl History {
         self.promised(call, promise);
     }
 
-    /// A follower of what is durable was handed this out.
+    /// A follower of durable entries was given this one.
     ///
     /// # Errors
     /// It was never appended there.
@@ -210,7 +210,7 @@ impl History {
         (truncation.drops, truncation.done) = (drops, Some(now));
     }
 
-    /// Somebody is about to hold what begins here.
+    /// A hold on all entries from this one on begins; returns its place.
     pub fn begin_hold(&self, sequence: u64) -> usize {
         let mut told = self.told();
         told.holds.push(Held { sequence, from: None, until: None });
@@ -229,7 +229,7 @@ impl History {
         self.told().holds[hold].until = Some(now);
     }
 
-    /// Holds what is shown against all of it.
+    /// Checks what was read against all calls.
     ///
     /// # Errors
     /// What cannot be.
@@ -242,7 +242,7 @@ impl History {
         })
     }
 
-    /// Holds one entry that was read against it.
+    /// Checks one entry that was read.
     ///
     /// # Errors
     /// It was never appended there.
@@ -262,7 +262,7 @@ impl History {
 }
 
 impl Call {
-    /// From the first time on that somebody knew.
+    /// The first number that was told counts; later ones must be equal.
     fn tell(&mut self, first: u64, now: Moment) {
         let (known, _) = *self.told.get_or_insert((first, now));
         assert_eq!(known, first, "one entry has one number");
@@ -325,14 +325,14 @@ impl Told {
             if !whole && !self.may_be_cut_at(sequence, look) {
                 return Err(Wrong::new(
                     Breach::Order,
-                    format!("the batch in front of entry {sequence} is not whole"),
+                    format!("the batch before entry {sequence} is not whole"),
                 ));
             }
             before = Some((call, place));
         }
         let torn = before.is_some_and(|(last, at)| at + 1 < self.calls[last].payloads.len());
         if torn && !self.may_be_cut_at(next, look) {
-            return Err(Wrong::new(Breach::Order, format!("the batch in front of {next} ends early")));
+            return Err(Wrong::new(Breach::Order, format!("the batch before {next} ends early")));
         }
         self.check_needed(shown, look)
     }

@@ -1,14 +1,14 @@
-//! An allocator that counts, by thread: for tests that say "this thread allocates nothing here". A fork of
-//! the process. An oracle of what several threads were told. And random numbers that a seed gives again.
+//! What tests need and shipped crates may not have: an allocator that counts by thread, a fork of the process, a
+//! wrapper for the seam, and a history of what several threads called and were told.
 //!
-//! The only unsafe code outside of `wal-io/src/mapping.rs`, and part of nothing that is shipped.
+//! Holds the only unsafe code outside of `wal-io/src/mapping.rs`.
 
 #![allow(unsafe_code, reason = "neither a global allocator nor a fork can be had without")]
 
 #[cfg(unix)]
 pub mod fork;
+mod forward;
 pub mod history;
-pub mod random;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

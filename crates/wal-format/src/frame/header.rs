@@ -1,4 +1,4 @@
-//! The header of a frame: what one write put into a segment.
+//! The header of a frame, the record of one write in a segment.
 
 use crate::bytes::{is_blank, put, u32_at, u64_at};
 use crate::{ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, Life, Sequence};

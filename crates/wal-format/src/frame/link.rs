@@ -1,5 +1,5 @@
-//! LINK frames: where the log before a segment ended. Rollover, reopening and every kind of cut are
-//! this one statement.
+//! LINK frames, the first record of each segment: where the log before it ended. Rollover, reopen and truncation all state
+//! it this way.
 
 use crate::bytes::{is_blank, put, u64_at};
 use crate::{
@@ -12,7 +12,7 @@ pub const LINK_BODY_BYTES: usize = 40;
 /// Bytes of the whole frame.
 pub const LINK_FRAME_BYTES: usize = FRAME_HEADER_BYTES + LINK_BODY_BYTES;
 
-/// Why a segment was begun.
+/// Why a new segment was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkReason {
     /// The first segment of a log.
@@ -25,7 +25,7 @@ pub enum LinkReason {
     /// What stood after the stated end was torn by a crash or by a failed write, and is no part of
     /// the log.
     Torn,
-    /// A suffix was dropped on request.
+    /// The end of the log was truncated on request.
     Truncate,
     /// The log was emptied, and begins anew at another number. Reserved for a later version.
     Reset,
@@ -80,7 +80,7 @@ pub struct Predecessor {
     pub seal_offset: Option<u64>,
 }
 
-/// What a LINK says.
+/// The first frame of a segment: where the log before the segment ended, and why it was begun.
 ///
 /// ```text
 ///       0        1        2        3        4        5        6        7

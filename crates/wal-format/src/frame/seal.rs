@@ -1,4 +1,4 @@
-//! SEAL frames: the end of a segment, or of the log when it was closed; with a sparse index of what came before.
+//! SEAL frames, the footer of a segment or of a log that was closed, with a sparse index of the frames before.
 
 use crate::bytes::{is_blank, put, u32_at, u64_at};
 use crate::{
@@ -13,7 +13,7 @@ pub const INDEX_SPACING_BYTES: u64 = 64 << 10;
 /// Bytes of an index point.
 pub const INDEX_POINT_BYTES: usize = 24;
 
-/// What a SEAL ends.
+/// Whether a SEAL ends a segment or a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SealKind {
     /// The segment, at a rollover: no frame follows in it.

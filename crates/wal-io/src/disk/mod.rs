@@ -89,7 +89,7 @@ impl Disk {
         let disk = Disk::open(&path)?;
         // Also when it existed: the process that made it may have died before it got here.
         match path.parent().map_or(Ok(()), sync_directory) {
-            // The parent belongs to somebody else, who then also made the directory.
+            // This user may not open the parent. Then another user created the directory.
             Err(error) if existed && error.kind() == io::ErrorKind::PermissionDenied => Ok(disk),
             synced => synced.map(|()| disk),
         }
@@ -410,7 +410,7 @@ fn probe(file: &fs::File, len: u64) -> Residency {
     let page_bytes = rustix::param::page_size() as u64;
     let mut found = Residency::Unknown;
     let mut probed_page = None;
-    // From the end backwards: what is read ahead lies behind the probe.
+    // Backward from the end: readahead reads bytes after the probe.
     for offset in [len.saturating_sub(1), len / 2, FIRST_FRAME, 0] {
         let page = offset / page_bytes;
         if probed_page.is_some_and(|before| before <= page) {
@@ -428,7 +428,7 @@ fn probe(file: &fs::File, len: u64) -> Residency {
     found
 }
 
-/// Behind both headers.
+/// The offset after both headers.
 #[cfg(target_os = "linux")]
 const FIRST_FRAME: u64 = 8192;
 

@@ -460,7 +460,7 @@ impl CrashImages {
                     _ if random.eighths(6) => item.versions() - 1,
                     _ => random.below(item.versions()),
                 });
-                let seed = random.next();
+                let seed = random.next_u64();
                 pick.spoil =
                     if matches!(part, Part::Torn) { Spoil::Torn(seed) } else { Spoil::Garbage(seed) };
                 pick

@@ -86,7 +86,7 @@ impl From<Failure> for io::Error {
     }
 }
 
-/// What a failing sync leaves behind. Lengths stay pending in every case: they belong to the file
+/// What a failing sync leaves. Lengths stay pending in every case: they belong to the file
 /// system's journal, not to the pages that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyncLoss {

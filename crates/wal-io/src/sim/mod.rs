@@ -1,5 +1,5 @@
-//! A disk that exists only in memory, loses power on request and tells the truth about it: for crash
-//! tests of this log, and of engines that stand on it.
+//! A simulated disk in memory for crash tests, of this log and of engines built on it: it loses power at any operation,
+//! tears writes, loses what no fsync covered, and fails any call.
 //!
 //! [`SimDisk`] is a [`Directory`], so a log opens on it as on a real one. It keeps three things apart
 //! that a real machine keeps apart: what the process sees, what the device holds for certain, and what
@@ -77,6 +77,7 @@ mod state;
 
 pub use crash::{CrashImages, CrashModel, Pick};
 pub use fault::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times, is_crash};
+pub use random::Random;
 pub use state::Calls;
 
 use crash::{Origin, Pending};
@@ -479,7 +480,7 @@ impl Directory for SimDisk {
         self.state().next_now_unix_ns()
     }
 
-    /// Moves the clock of the disk and lets other threads run; nobody sleeps.
+    /// Moves the clock of the disk and lets other threads run; it does not sleep.
     fn wait(&self, pause: Duration) {
         self.state().pass_time(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX));
         std::thread::yield_now();

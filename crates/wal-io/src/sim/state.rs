@@ -1,4 +1,4 @@
-//! Everything that a simulated disk knows, behind one lock.
+//! The state of a simulated disk, under one lock.
 //!
 //! Invariant: a name change that is pending is in `cached` already. It reaches `durable` when the
 //! directory is synced; until then a power cut may take it or leave it.
@@ -500,10 +500,10 @@ impl State {
     }
 
     pub(super) fn next_salt(&mut self) -> u64 {
-        self.salts.next()
+        self.salts.next_u64()
     }
 
-    /// A clock that moves a microsecond each time somebody looks at it.
+    /// A clock that moves a microsecond with each call.
     pub(super) fn next_now_unix_ns(&mut self) -> u64 {
         self.now_unix_ns += 1_000;
         self.now_unix_ns

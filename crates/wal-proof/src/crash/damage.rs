@@ -1,43 +1,49 @@
-//! Damages every frame of a quiescent log, one at a time, and compares the log's judgement with that of
-//! the classifier in `oracle/disk.rs`: damage to an attested frame must be reported; damage to a frame that
-//! nothing attests may look like a torn tail.
+//! Damages every frame of a quiescent log, one at a time: damage to a frame that something else attests as durable
+//! (`oracle/disk_frames.rs`) must be reported; damage to any other frame may look like a torn tail.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{ErrorKind, Options, Salvaged};
 use wal_format::{ANCHOR_FILE, Anchor, FRAME_HEADER_BYTES, FrameKind, LOCK_FILE, SLOT_BYTES};
+use wal_testing::history::Shown;
 
-use crate::oracle::disk::{Found, attested, attested_from_outside, frames};
-use crate::oracle::opens::shown;
-use crate::oracle::world::{Broken, Promise, Shown, World};
+use crate::oracle::check_image::read_log;
+use crate::oracle::disk_frames::{DiskFrame, attested, attested_from_outside, frames};
+use crate::oracle::expected_log::ExpectedLog;
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 use crate::setup::faulty::Faulty;
 
 /// Damages each frame in several ways. Returns how many judgements were compared.
-pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u64) -> Result<u64, Broken> {
+pub(crate) fn every_frame(
+    setup: &Setup,
+    disk: &SimDisk,
+    expected: &ExpectedLog,
+    seed: u64,
+) -> Result<u64, Broken> {
     let rest = disk.power_cut_keeping_everything();
     let frames = frames(&rest);
-    let undamaged = setup.open(&rest.kill()).and_then(|wal| shown(&wal));
+    let undamaged = setup.open(&rest.kill()).and_then(|wal| read_log(&wal));
     let undamaged = undamaged
         .map_err(|error| Broken::new(Promise::CrashNeverCorrupts, format!("before any damage: {error}")))?;
     let whole = undamaged.payloads.len();
-    let mut checks = one_slot_is_enough(setup, &rest, world, &undamaged)?;
+    let mut checks = one_slot_is_enough(setup, &rest, expected, &undamaged)?;
     // A log that acknowledges too early is to be caught by what it loses.
-    if setup.policy.waits() && !world.wrote_ahead && setup.faulty != Faulty::AcknowledgesBeforeSync {
+    if setup.policy.waits() && !expected.wrote_ahead && setup.faulty != Faulty::AcknowledgesBeforeSync {
         checks += synced_is_stated(&frames)?;
     }
     for (index, frame) in frames.iter().enumerate() {
-        // An open for writing has shown these, and made sure of them.
+        // An open for writing has shown these entries, and synced them.
         let shown = match frame.kind {
-            FrameKind::Link => frame.segment <= world.linked_at_open(),
-            FrameKind::Data => frame.first + frame.entries <= world.shown_at_open(),
+            FrameKind::Link => frame.segment <= expected.linked_at_open(),
+            FrameKind::Data => frame.first + frame.entries <= expected.shown_at_open(),
             FrameKind::Seal | FrameKind::Extension(_) => false,
         };
         let attested = shown || attested(&rest, &frames, index);
-        let random = usize::try_from(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).unwrap_or(0) + index;
-        let bit = frame.start * 8 + random % ((frame.end - frame.start) * 8);
+        let mut random = Random::of(seed, index as u64);
+        let bit = frame.start * 8 + random.below((frame.end - frame.start) * 8);
         for way in ["header zeroed", "a bit flipped", "zeroed"] {
             let damaged = rest.kill();
             damaged.damage(&frame.file, |bytes| match way {
@@ -46,20 +52,20 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
                 _ => bytes[frame.start..frame.end].fill(0),
             });
             let what = format!("{:?} frame at {} of {}, {way}", frame.kind, frame.start, frame.file);
-            // Of what is not part of the log any more, nothing need be said.
+            // Damage to a frame that is no part of the log any more need not be reported.
             let must = (attested && frame.kept).then_some(frame);
-            judge(setup, &damaged, world, whole, must, &what)?;
+            judge(setup, &damaged, expected, whole, must, &what)?;
             checks += 1;
         }
     }
     for frame in frames.iter().filter(|frame| frame.kind == FrameKind::Link) {
         let one_header = rest.kill();
         one_header.damage(&frame.file, |bytes| bytes[..SLOT_BYTES].fill(0));
-        judge(setup, &one_header, world, whole, None, "first header zeroed")?;
+        judge(setup, &one_header, expected, whole, None, "first header zeroed")?;
         let lost = rest.kill();
         lost.delete(&frame.file);
         let must = attested_from_outside(&rest, &frames, frame).then_some(frame);
-        judge(setup, &lost, world, whole, must, &format!("{} deleted", frame.file))?;
+        judge(setup, &lost, expected, whole, must, &format!("{} deleted", frame.file))?;
         checks += 2;
     }
     Ok(checks)
@@ -70,12 +76,12 @@ pub(crate) fn every_frame(setup: &Setup, disk: &SimDisk, world: &World, seed: u6
 fn one_slot_is_enough(
     setup: &Setup,
     disk: &SimDisk,
-    world: &World,
+    expected: &ExpectedLog,
     undamaged: &Shown,
 ) -> Result<u64, Broken> {
     let slots = disk.contents(ANCHOR_FILE).unwrap_or_default();
     let valid = slots.chunks(SLOT_BYTES).filter(|slot| Anchor::decode(slot).is_ok()).count();
-    if valid < 2 || !world.is_settled() {
+    if valid < 2 || !expected.is_settled() {
         return Ok(0);
     }
     for slot in 0..2 {
@@ -86,7 +92,7 @@ fn one_slot_is_enough(
             bytes[start..end].fill(0);
         });
         let broken = |how| Broken::new(Promise::TruncationIsOldOrNew, format!("without slot {slot} {how}"));
-        let found = setup.open(&damaged).and_then(|wal| shown(&wal));
+        let found = setup.open(&damaged).and_then(|wal| read_log(&wal));
         let found = found.map_err(|error| broken(format!("the log is refused: {error}")))?;
         if found != *undamaged {
             return Err(broken(format!("it begins at {}, not {}", found.first, undamaged.first)));
@@ -97,7 +103,7 @@ fn one_slot_is_enough(
 
 /// When each append was synced before the next, each frame states that the one before it is durable: a
 /// durable point that never moves would leave nothing to tell damage by.
-fn synced_is_stated(frames: &[Found]) -> Result<u64, Broken> {
+fn synced_is_stated(frames: &[DiskFrame]) -> Result<u64, Broken> {
     let mut checks = 0;
     for pair in frames.windows(2) {
         let [before, after] = pair else { continue };
@@ -121,9 +127,9 @@ fn synced_is_stated(frames: &[Found]) -> Result<u64, Broken> {
 fn judge(
     setup: &Setup,
     disk: &SimDisk,
-    world: &World,
+    expected: &ExpectedLog,
     whole: usize,
-    must: Option<&Found>,
+    must: Option<&DiskFrame>,
     what: &str,
 ) -> Result<(), Broken> {
     let broken = |how: String| Broken::new(Promise::DamageIsReported, format!("{what}: {how}"));
@@ -153,7 +159,7 @@ fn judge(
             Err(error) => failure = Some(error),
         }
     }
-    if !world.could_show(&Shown { first: wal.first(), payloads: good.clone() }) {
+    if !expected.could_show(&Shown { first: wal.first(), payloads: good.clone() }) {
         return Err(broken("wrong bytes are shown".into()));
     }
     match (failure, must) {
@@ -170,7 +176,7 @@ fn judge(
 }
 
 /// Whether an error names entries of the frame as lost; or says that none is, and all of them can be read.
-fn names_the_frame(disk: &SimDisk, error: &wal::Error, frame: &Found) -> Result<(), String> {
+fn names_the_frame(disk: &SimDisk, error: &wal::Error, frame: &DiskFrame) -> Result<(), String> {
     let damage = error.damage().ok_or_else(|| format!("{error:?} does not say where"))?;
     let Some(lost) = damage.sequences else { return Ok(()) };
     let (first, end) = (lost.first.unwrap_or(0), lost.end.unwrap_or(u64::MAX));

@@ -1,26 +1,23 @@
 //! Crash enumeration on the simulated disk.
 //!
-//! Scripts of operations on tiny segments; the power cut at every disk operation; every image that the
-//! cut may leave opened and held against an oracle; the next life cut in the middle of its recovery;
-//! damage to every frame at the end. Then the same with logs that are wrong on purpose, each of which
-//! must be caught.
+//! It runs scripts of operations on tiny segments and cuts the power at every disk operation. It opens every image that
+//! the cut may leave and checks it against the oracle, cuts the recovery of some of them again, and damages every frame
+//! at the end. Then it does the same with logs that are wrong on purpose: each must be caught.
 
+mod coverage;
 mod damage;
 mod explore;
-mod goes_on;
-mod ledger;
 mod life;
-mod replay;
+mod reproducer;
 mod script;
 
 use std::time::Instant;
 
-use wal::sim::CrashModel;
-use wal_testing::random::Draw;
+use wal::sim::{CrashModel, Random};
 
+use crate::crash::coverage::Coverage;
 use crate::crash::explore::{Checked, Explorer, Violation};
-use crate::crash::ledger::Ledger;
-use crate::crash::replay::Trail;
+use crate::crash::reproducer::Reproducer;
 use crate::crash::script::{Operation, Script};
 use crate::setup::cores::on_all_cores;
 use crate::setup::faulty::Faulty;
@@ -60,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     }
     let begun = Instant::now();
     match every_policy(arguments) {
-        Ok(ledger) => ledger.print(),
+        Ok(coverage) => coverage.print(),
         Err(violation) => {
             report(&violation);
             return false;
@@ -70,18 +67,18 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     arguments.skip_faulty || every_wrong_log_is_caught(arguments)
 }
 
-/// Each setup by itself; what each of them finds depends on nothing else. The setups of one policy share
-/// no image, because the settings of a segment are written in it.
-fn every_policy(arguments: &Arguments) -> Result<Ledger, Box<Violation>> {
+/// Runs each setup by itself. The setups of one policy share no image, because the settings of a segment are written in
+/// it.
+fn every_policy(arguments: &Arguments) -> Result<Coverage, Box<Violation>> {
     let policies = Policy::ALL.len() as u64;
     let states = arguments.states_per_policy.unwrap_or(arguments.states.div_ceil(policies));
     let all: Vec<_> = setups(Faulty::Nothing).into_iter().enumerate().collect();
     let outcomes = on_all_cores(all.clone(), |(index, setup)| {
         let sharers = all.iter().filter(|(_, other)| other.policy == setup.policy).count() as u64;
-        let mut ledger = Ledger::default();
-        enumerate(arguments, &[(index, setup)], states.div_ceil(sharers), &mut ledger).map(|()| ledger)
+        let mut coverage = Coverage::default();
+        enumerate(arguments, &[(index, setup)], states.div_ceil(sharers), &mut coverage).map(|()| coverage)
     });
-    let mut all = Ledger::default();
+    let mut all = Coverage::default();
     for outcome in outcomes {
         all.add(outcome?);
     }
@@ -89,20 +86,20 @@ fn every_policy(arguments: &Arguments) -> Result<Ledger, Box<Violation>> {
 }
 
 fn replay(tuple: &str) -> bool {
-    let trail: Trail = match tuple.parse() {
-        Ok(trail) => trail,
+    let reproducer: Reproducer = match tuple.parse() {
+        Ok(reproducer) => reproducer,
         Err(error) => {
             eprintln!("not a tuple of this enumeration: {error}");
             return false;
         }
     };
-    let Some(&setup) = setups(Faulty::Nothing).get(trail.setup) else {
-        eprintln!("there is no setup {}", trail.setup);
+    let Some(&setup) = setups(Faulty::Nothing).get(reproducer.setup) else {
+        eprintln!("there is no setup {}", reproducer.setup);
         return false;
     };
-    let mut ledger = Ledger::default();
-    let mut explorer = Explorer::new(setup, trail.seed, trail.setup, &mut ledger);
-    match explorer.replay(&trail) {
+    let mut coverage = Coverage::default();
+    let mut explorer = Explorer::new(setup, reproducer.seed, reproducer.setup, &mut coverage);
+    match explorer.replay(&reproducer) {
         Ok(()) => {
             println!("every promise was kept");
             true
@@ -120,17 +117,17 @@ fn every_wrong_log_is_caught(arguments: &Arguments) -> bool {
     let wanted = arguments.wrong_log.as_deref().unwrap_or_default();
     let all = Faulty::all().into_iter().filter(|faulty| faulty.to_string().contains(wanted)).collect();
     let caught = on_all_cores(all, |faulty| {
-        let mut ledger = Ledger::default();
+        let mut coverage = Coverage::default();
         let setups: Vec<_> = setups(faulty).into_iter().enumerate().collect();
         // It is wrong under every policy, so it counts what it sees under all of them.
         let per_policy = arguments.faulty_states.div_ceil(Policy::ALL.len() as u64);
-        let caught = enumerate(arguments, &setups, per_policy, &mut ledger);
+        let caught = enumerate(arguments, &setups, per_policy, &mut coverage);
         match &caught {
             Err(violation) => println!(
                 "  caught after {:>6} states  {faulty}: {:?}: {} ({})",
-                violation.states, violation.broken.promise, violation.broken.how, violation.trail
+                violation.states, violation.broken.promise, violation.broken.how, violation.reproducer
             ),
-            Ok(()) => println!("  NOT CAUGHT in {:>6} states  {faulty}", ledger.all_states()),
+            Ok(()) => println!("  NOT CAUGHT in {:>6} states  {faulty}", coverage.all_states()),
         }
         caught.is_err()
     });
@@ -141,7 +138,7 @@ fn every_wrong_log_is_caught(arguments: &Arguments) -> bool {
 fn report(violation: &Violation) {
     println!("BROKEN after {} states: {}", violation.states, violation.broken.promise.words());
     println!("  {}", violation.broken.how);
-    println!("  replay with --replay '{}'", violation.trail);
+    println!("  replay with --replay '{}'", violation.reproducer);
 }
 
 const THOROUGH: CrashModel = CrashModel { exhaustive_up_to: 64, random: 16, tearing: 4, garbage: 4 };
@@ -153,21 +150,21 @@ const EXCHANGES: [&str; 3] = ["ayk", "aq", "az"];
 /// Scripts that counterexamples needed, first: what was caught once is caught early. Then several writers
 /// in one group that is written, synced, failed, dropped and forgotten. Then files that become segments again, and
 /// exchanges among them.
-const DIRECTED: [&str; 81] = [
+const DIRECTED: [&str; 84] = [
     "aca", "acas", "acaca", "acacas", "aka", "akaka", "acaka", "acwa", "acfa", "acta", "acha", "acea",
     "acra", "dcdcd", "acaeca", "maca", "awa", "wsa", "awas", "ra", "rab", "wwa", "awsba", "rwr", "cwawb",
     "mva", "mw", "mwmv", "mf", "amfa", "mk", "mx", "mc", "mlk", "mdk", "mrmv", "mwda", "llmla", "mmmmmd",
     "abmsx", "aata", "bta", "rrta", "rrrtas", "mta", "tmv", "aatat", "rrtra", "aah", "rrh", "rrrha", "mhv",
-    "rrhta", "aaua", "rruas", "rrtk", "wau", "mtmtv", "rrhtas", "bthb", "rrukta", "rrrhrr", "rrrhrrhr",
-    "rrrhrwa", "rrrhkrr", "rrrhrkrr", "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr", "rrrhrmv", "krra", "wkw",
-    "fwa", "zrra", "rrqr", "wq", "tqa", "ryrk", "rrrhyrr", "aqay",
+    "rrhta", "aaua", "rruas", "rrtk", "wau", "bua", "aauaau", "bubu", "mtmtv", "rrhtas", "bthb", "rrukta",
+    "rrrhrr", "rrrhrrhr", "rrrhrwa", "rrrhkrr", "rrrhrkrr", "rrrhfr", "rrrtrr", "rrrhgr", "rrrhcrr",
+    "rrrhrmv", "krra", "wkw", "fwa", "zrra", "rrqr", "wq", "tqa", "ryrk", "rrrhyrr", "aqay",
 ];
 
 fn enumerate(
     arguments: &Arguments,
     setups: &[(usize, Setup)],
     states_per_policy: u64,
-    ledger: &mut Ledger,
+    coverage: &mut Coverage,
 ) -> Result<(), Box<Violation>> {
     let mut checked = Checked::new();
     let mut counter = 0;
@@ -190,11 +187,11 @@ fn enumerate(
     for (script, model) in all {
         let mut all_done = true;
         for &(index, setup) in setups {
-            if ledger.states(setup.policy) >= states_per_policy {
+            if coverage.states(setup.policy) >= states_per_policy {
                 continue;
             }
             all_done = false;
-            let mut explorer = Explorer::new(setup, arguments.seed, index, ledger);
+            let mut explorer = Explorer::new(setup, arguments.seed, index, coverage);
             (explorer.checked, explorer.counter) = (checked, counter);
             let explored = explorer.script(&script, model);
             (checked, counter) = (explorer.checked, explorer.counter);
@@ -207,27 +204,27 @@ fn enumerate(
     Ok(())
 }
 
-/// Behind one script in so many a long life is tried, so that no budget is too small for a few.
+/// After so many scripts a long life is tried, so that even a small budget has a few.
 const LONG_LIVES: u64 = 32;
 
 /// A log that lives long: segment after segment is filled, dropped and found again. For what a file that is
 /// used again, or made of others, may still hold.
 fn long_script(seed: u64, number: u64) -> Script {
-    let mut draw = Draw::of(seed, number);
-    let length = 12 + draw.below(9);
-    Script((0..length).map(|_| Operation::LONG_LIVED[draw.below(Operation::LONG_LIVED.len())]).collect())
+    let mut random = Random::of(seed, number);
+    let length = 12 + random.below(9);
+    Script((0..length).map(|_| Operation::LONG_LIVED[random.below(Operation::LONG_LIVED.len())]).collect())
 }
 
 fn random_script(seed: u64, number: u64) -> Script {
-    let mut draw = Draw::of(seed, number);
-    let length = 4 + draw.below(5);
-    Script((0..length).map(|_| Operation::SCRIPTED[draw.below(Operation::SCRIPTED.len())]).collect())
+    let mut random = Random::of(seed, number);
+    let length = 4 + random.below(5);
+    Script((0..length).map(|_| Operation::SCRIPTED[random.below(Operation::SCRIPTED.len())]).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crash::goes_on::GoesOn;
+    use crate::crash::coverage::Reopening;
 
     fn small(states: u64) -> Arguments {
         let faulty_states = if cfg!(zoo) { 400_000 } else { 3000 };
@@ -245,10 +242,10 @@ mod tests {
     #[test]
     fn every_promise_is_kept_in_every_state_of_a_short_enumeration() {
         let outcome = every_policy(&small(5000));
-        assert!(outcome.as_ref().is_ok_and(|ledger| ledger.all_states() >= 5000), "{outcome:?}");
-        let gone_on = |seen| outcome.as_ref().map_or(0, |ledger| ledger.gone_on(seen));
+        assert!(outcome.as_ref().is_ok_and(|coverage| coverage.all_states() >= 5000), "{outcome:?}");
+        let reopened = |seen| outcome.as_ref().map_or(0, |coverage| coverage.reopened(seen));
         assert!(
-            GoesOn::ALL.into_iter().all(|seen| gone_on(seen) > 0),
+            Reopening::ALL.into_iter().all(|seen| reopened(seen) > 0),
             "power cuts in every step of going on"
         );
     }

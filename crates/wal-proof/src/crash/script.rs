@@ -24,7 +24,7 @@ pub(crate) enum Operation {
     FailWrite,
     /// An entry larger than a segment.
     Giant,
-    /// Three entries are submitted, as by three writers who meet in one group. Nobody waits yet.
+    /// Three entries are submitted, as by three writers who meet in one group, and not waited for.
     Submit,
     /// Waits for everything that was submitted.
     Wait,
@@ -48,7 +48,7 @@ pub(crate) enum Operation {
     Replace,
     /// The directory is moved away; then an entry that needs a new segment.
     Displace,
-    /// Opening, in front of everything else. Not part of scripts.
+    /// The open before everything else. Not part of scripts.
     Open,
 }
 

@@ -9,19 +9,18 @@
 //!                        no shorter than what was acknowledged
 //! ```
 //!
-//! What a round shows is the truth for all later ones: it may never change, and the next round's writer
-//! goes on behind it. A kill takes nothing from the page cache, so this holds under every policy.
+//! The entries that a round shows may never change, and the next round's writer appends after them. A kill takes nothing from the page cache, so this holds under every policy.
 
-mod lines;
 mod round;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use wal_format::{FIRST_FRAME_OFFSET, Link, LinkReason, SegmentHeader};
-use wal_testing::random::Random;
 
 use self::round::{Round, Truth};
+use wal::sim::Random;
+
 use crate::setup::program::{Policy, Program};
 use crate::setup::scratch::scratch;
 
@@ -47,7 +46,7 @@ pub(crate) struct Arguments {
 
 impl Policy {
     /// Up to how many numbers a writer may live: about as long under either policy.
-    fn most_acks(self) -> u64 {
+    fn most_acks(self) -> usize {
         match self {
             Policy::None | Policy::Periodic => 600,
             Policy::Immediate | Policy::Grouped => 60,
@@ -66,7 +65,7 @@ const MOST_FILES: u64 = 2;
 
 /// What was done and seen.
 #[derive(Debug, Default)]
-struct Ledger {
+struct Totals {
     rounds: u64,
     logs: u64,
     acks: u64,
@@ -87,9 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 fn prove(arguments: &Arguments) -> Result<(), String> {
     let program = Program::find(arguments.wal.as_deref())?;
     let scratch = scratch(arguments.dir.as_deref())?;
-    let mut ledger = Ledger::default();
-    let held = kill_all(arguments, &program, &scratch.path, &mut ledger);
-    let Ledger { rounds, logs, acks, entries, torn, most_files } = ledger;
+    let mut totals = Totals::default();
+    let held = kill_all(arguments, &program, &scratch.path, &mut totals);
+    let Totals { rounds, logs, acks, entries, torn, most_files } = totals;
     let (seed, policy) = (arguments.seed, arguments.sync.name());
     println!("kill loop, seed {seed}, sync {policy}");
     println!("  rounds killed     {rounds}");
@@ -105,7 +104,7 @@ fn prove(arguments: &Arguments) -> Result<(), String> {
     held.map_err(|violation| {
         let (logs, again) = (scratch.keep(), rounds + 1);
         format!(
-            "behind {rounds} good rounds: {violation}\nthe logs are kept in {}\n\
+            "after {rounds} good rounds: {violation}\nthe logs are kept in {}\n\
              again: wal-proof kill --seed {seed} --rounds {again} --sync {policy}",
             logs.display()
         )
@@ -118,7 +117,7 @@ fn kill_all(
     arguments: &Arguments,
     program: &Program,
     scratch: &Path,
-    ledger: &mut Ledger,
+    totals: &mut Totals,
 ) -> Result<(), String> {
     let Arguments { rounds, seed, sync, .. } = *arguments;
     for first in (0..rounds).step_by(usize::try_from(ROUNDS_A_LOG).unwrap_or(usize::MAX)) {
@@ -138,30 +137,30 @@ fn kill_all(
                 seed,
                 number,
                 sync,
-                segment_kib: if is_roomy { ROOMY_KIB } else { 12 + random.below(53) },
-                acks_to_live: 1 + random.below(sync.most_acks()),
-                grace_micros: random.below(2000),
+                segment_kib: if is_roomy { ROOMY_KIB } else { 12 + random.below(53) as u64 },
+                acks_to_live: 1 + random.below(sync.most_acks()) as u64,
+                grace_micros: random.below(2000) as u64,
             };
             let killed = round.run()?;
             let torn = program.verify(&directory)?;
             let found = truth.take_in(program, &directory, &killed)?;
-            ledger.rounds += 1;
-            ledger.acks += killed.acked;
-            ledger.entries += found;
+            totals.rounds += 1;
+            totals.acks += killed.acked;
+            totals.entries += found;
             torn_tails += u64::from(torn);
         }
-        ledger.torn += torn_tails;
+        totals.torn += torn_tails;
         // One open and close without a kill, then everything once more.
         program.close(&directory)?;
         truth.compare_all(program, &directory)?;
-        ledger.logs += 1;
+        totals.logs += 1;
         let files = files_left(&directory)?;
         if files > torn_tails + MOST_FILES {
             return Err(format!(
                 "{files} segments were begun before the one before was full, with {torn_tails} torn tails"
             ));
         }
-        ledger.most_files = ledger.most_files.max(files.saturating_sub(torn_tails));
+        totals.most_files = totals.most_files.max(files.saturating_sub(torn_tails));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout};
 use std::thread;
 use std::time::Duration;
 
-use super::lines::make_line;
+use crate::setup::lines::make_line;
 use crate::setup::program::{Policy, Program};
 
 /// One writer, from its start to its death.
@@ -157,7 +157,7 @@ impl Truth {
     ) -> Result<u64, String> {
         let held: u64 = self.rounds.iter().map(|(_, lines)| lines).sum();
         if killed.first != held {
-            return Err(format!("the writer went on at entry {} behind {held} entries", killed.first));
+            return Err(format!("the writer went on at entry {} after {held} entries", killed.first));
         }
         let Killed { round, acked, sent, .. } = *killed;
         let found = self.compare(program, directory, round, sent)?;

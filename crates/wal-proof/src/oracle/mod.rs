@@ -1,6 +1,7 @@
-//! What a log promises, what callers were told of it, and what a disk says by itself: against this the proofs hold what
-//! a log shows.
+//! The test oracle: what callers were told, what must therefore survive, and what the bytes on a disk say by themselves.
+//! None of it shares code with the log's recovery.
 
-pub(crate) mod disk;
-pub(crate) mod opens;
-pub(crate) mod world;
+pub(crate) mod check_image;
+pub(crate) mod disk_frames;
+pub(crate) mod expected_log;
+pub(crate) mod promise;

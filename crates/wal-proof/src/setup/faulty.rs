@@ -25,8 +25,7 @@ pub(crate) enum Faulty {
     SyncsOneCallLate,
     /// A read error is taken for the end of the file.
     ReadErrorIsTheEnd,
-    /// Names are looked up by the path of the directory, whatever that leads to; only syncs go to the one that was
-    /// opened.
+    /// Names are looked up by the path of the directory; only syncs go to the directory that was opened.
     GoesByPath,
     /// A rule is not kept.
     #[cfg(zoo)]
@@ -47,7 +46,7 @@ impl Faulty {
         ];
         #[cfg(zoo)]
         all.extend(
-            // Without the precaution nothing is wrong, so the logs that are right are tried without it.
+            // A precaution: without it nothing is wrong, and the correct logs are tried without it.
             wal::Rule::ALL
                 .into_iter()
                 .filter(|&rule| rule != wal::Rule::AnchorPerSegment)
@@ -70,7 +69,8 @@ impl Faulty {
         }
     }
 
-    /// What is wrong, and whether the anchor lags behind, as it may when somebody else writes it.
+    /// Switches off the rule that is broken. With `anchor_lags` the anchor is written only where a rule asks for it, as
+    /// when the thread that writes it is slow.
     #[cfg(zoo)]
     pub(crate) fn options(self, options: Options, anchor_lags: bool) -> Options {
         let mut rules = wal::Rules::default();
@@ -103,7 +103,7 @@ impl fmt::Display for Faulty {
 /// A file whose sync is still to happen.
 type Late = Arc<Mutex<Option<Arc<dyn File>>>>;
 
-/// Lets a sync happen that was put off. How it goes, nobody is told.
+/// Runs a sync that was put off; its result is dropped.
 fn catch_up(late: &Late) {
     let file = late.lock().unwrap_or_else(PoisonError::into_inner).take();
     file.map_or(Ok(()), |file| file.sync()).ok();
@@ -112,7 +112,7 @@ fn catch_up(late: &Late) {
 #[derive(Debug)]
 struct Wrapped {
     directory: Arc<dyn Directory>,
-    /// What the path leads to once the directory was moved away.
+    /// What the path leads to after the directory was moved away.
     at_path: Arc<dyn Directory>,
     faulty: Faulty,
     late: Late,
@@ -134,9 +134,19 @@ impl Wrapped {
 }
 
 impl Directory for Wrapped {
-    fn path(&self) -> &Path {
-        self.directory.path()
+    wal_testing::forward! { directory:
+        fn path(&self) -> &Path;
+        fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
+        fn lock_directory(&self) -> io::Result<Box<dyn Lock>>;
+        fn is_at_path(&self) -> io::Result<bool>;
+        fn free_bytes(&self) -> io::Result<Option<u64>>;
+        fn max_open_files(&self) -> Option<u64>;
+        fn salt(&self) -> u64;
+        fn now_unix_ns(&self) -> u64;
+        fn monotonic_ns(&self) -> u64;
+        fn wait(&self, pause: Duration);
     }
+
     fn list(&self) -> io::Result<Vec<Listed>> {
         self.place().list()
     }
@@ -159,38 +169,9 @@ impl Directory for Wrapped {
         catch_up(&self.late);
         if self.faulty == Faulty::NeverSyncsDirectory { Ok(()) } else { self.directory.sync() }
     }
-    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        self.directory.lock(name)
-    }
-    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
-        self.directory.lock_directory()
-    }
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
         // A log that goes by the path does not ask which files it leads to.
         if self.is_elsewhere() { Ok(None) } else { self.directory.id_of(name) }
-    }
-    fn is_at_path(&self) -> io::Result<bool> {
-        self.directory.is_at_path()
-    }
-    fn free_bytes(&self) -> io::Result<Option<u64>> {
-        self.directory.free_bytes()
-    }
-
-    fn max_open_files(&self) -> Option<u64> {
-        self.directory.max_open_files()
-    }
-    fn salt(&self) -> u64 {
-        self.directory.salt()
-    }
-    fn now_unix_ns(&self) -> u64 {
-        self.directory.now_unix_ns()
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.directory.monotonic_ns()
-    }
-    fn wait(&self, pause: Duration) {
-        self.directory.wait(pause);
     }
 }
 
@@ -202,12 +183,16 @@ struct WrappedFile {
 }
 
 impl File for WrappedFile {
-    fn id(&self) -> io::Result<Option<FileId>> {
-        self.file.id()
+    wal_testing::forward! { file:
+        fn id(&self) -> io::Result<Option<FileId>>;
+        fn names(&self) -> io::Result<u64>;
+        fn len(&self) -> io::Result<u64>;
+        fn drop_cache(&self) -> io::Result<Residency>;
+        fn map(&self, len: usize) -> io::Result<Mapping>;
+        fn try_lock_shared(&self) -> io::Result<()>;
+        fn try_lock(&self) -> io::Result<()>;
     }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let read = self.file.read_at(buffer, offset);
         if self.faulty == Faulty::ReadErrorIsTheEnd { Ok(read.unwrap_or(0)) } else { read }
@@ -234,17 +219,5 @@ impl File for WrappedFile {
             }
             _ => self.file.sync(),
         }
-    }
-    fn drop_cache(&self) -> io::Result<Residency> {
-        self.file.drop_cache()
-    }
-    fn map(&self, len: usize) -> io::Result<Mapping> {
-        self.file.map(len)
-    }
-    fn try_lock_shared(&self) -> io::Result<()> {
-        self.file.try_lock_shared()
-    }
-    fn try_lock(&self) -> io::Result<()> {
-        self.file.try_lock()
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod cores;
 pub(crate) mod faulty;
+pub(crate) mod lines;
 pub(crate) mod paced;
 pub(crate) mod policy;
 pub(crate) mod program;

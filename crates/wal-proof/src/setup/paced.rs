@@ -1,4 +1,4 @@
-//! A directory whose writes and syncs take time, so that threads meet in a group, behind a sync and at a
+//! A slow directory: its writes and syncs take random time, so that threads meet in a group, after a sync and at a
 //! rollover, as they do on a disk. In memory every call would be over before another thread comes.
 
 use std::io;
@@ -8,19 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use wal::Directory;
+use wal::sim::Random;
 use wal_segment::io::{Access, File, FileId, Listed, Lock, Mapping, Residency};
 
-use wal_testing::random::Draw;
-
-/// Lets a random time pass in front of, or behind, every call that changes something.
+/// Lets a random time pass before and after each call that changes something.
 #[derive(Clone, Debug)]
-struct Pace(Arc<Mutex<Draw>>);
+struct Pace(Arc<Mutex<Random>>);
 
 impl Pace {
     fn pass<T>(&self, call: impl FnOnce() -> T) -> T {
         let (before, after) = {
-            let mut draw = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (draw.below(8), draw.below(8))
+            let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (random.below(8), random.below(8))
         };
         pause(before);
         let outcome = call();
@@ -38,7 +37,7 @@ fn pause(length: usize) {
     }
 }
 
-/// A directory that takes its time.
+/// A slow directory.
 #[derive(Debug)]
 pub(crate) struct Paced {
     directory: Arc<dyn Directory>,
@@ -47,7 +46,7 @@ pub(crate) struct Paced {
 
 impl Paced {
     pub(crate) fn new(directory: Arc<dyn Directory>, seed: u64) -> Paced {
-        Paced { directory, pace: Pace(Arc::new(Mutex::new(Draw::new(seed)))) }
+        Paced { directory, pace: Pace(Arc::new(Mutex::new(Random::new(seed)))) }
     }
 
     fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
@@ -56,12 +55,21 @@ impl Paced {
 }
 
 impl Directory for Paced {
-    fn path(&self) -> &Path {
-        self.directory.path()
+    wal_testing::forward! { directory:
+        fn path(&self) -> &Path;
+        fn list(&self) -> io::Result<Vec<Listed>>;
+        fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
+        fn lock_directory(&self) -> io::Result<Box<dyn Lock>>;
+        fn id_of(&self, name: &str) -> io::Result<Option<FileId>>;
+        fn is_at_path(&self) -> io::Result<bool>;
+        fn free_bytes(&self) -> io::Result<Option<u64>>;
+        fn max_open_files(&self) -> Option<u64>;
+        fn salt(&self) -> u64;
+        fn now_unix_ns(&self) -> u64;
+        fn monotonic_ns(&self) -> u64;
+        fn wait(&self, pause: Duration);
     }
-    fn list(&self) -> io::Result<Vec<Listed>> {
-        self.directory.list()
-    }
+
     fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn File>> {
         self.directory.open(name, access).map(|file| self.file(file))
     }
@@ -77,38 +85,6 @@ impl Directory for Paced {
     fn sync(&self) -> io::Result<()> {
         self.pace.pass(|| self.directory.sync())
     }
-    fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
-        self.directory.lock(name)
-    }
-    fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
-        self.directory.lock_directory()
-    }
-    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
-        self.directory.id_of(name)
-    }
-    fn is_at_path(&self) -> io::Result<bool> {
-        self.directory.is_at_path()
-    }
-    fn free_bytes(&self) -> io::Result<Option<u64>> {
-        self.directory.free_bytes()
-    }
-
-    fn max_open_files(&self) -> Option<u64> {
-        self.directory.max_open_files()
-    }
-    fn salt(&self) -> u64 {
-        self.directory.salt()
-    }
-    fn now_unix_ns(&self) -> u64 {
-        self.directory.now_unix_ns()
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.directory.monotonic_ns()
-    }
-    fn wait(&self, pause: Duration) {
-        self.directory.wait(pause);
-    }
 }
 
 #[derive(Debug)]
@@ -118,15 +94,17 @@ struct PacedFile {
 }
 
 impl File for PacedFile {
-    fn id(&self) -> io::Result<Option<FileId>> {
-        self.file.id()
+    wal_testing::forward! { file:
+        fn id(&self) -> io::Result<Option<FileId>>;
+        fn names(&self) -> io::Result<u64>;
+        fn len(&self) -> io::Result<u64>;
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+        fn drop_cache(&self) -> io::Result<Residency>;
+        fn map(&self, len: usize) -> io::Result<Mapping>;
+        fn try_lock_shared(&self) -> io::Result<()>;
+        fn try_lock(&self) -> io::Result<()>;
     }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, offset)
-    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.pace.pass(|| self.file.write_at(bytes, offset))
     }
@@ -138,17 +116,5 @@ impl File for PacedFile {
     }
     fn sync(&self) -> io::Result<()> {
         self.pace.pass(|| self.file.sync())
-    }
-    fn drop_cache(&self) -> io::Result<Residency> {
-        self.file.drop_cache()
-    }
-    fn map(&self, len: usize) -> io::Result<Mapping> {
-        self.file.map(len)
-    }
-    fn try_lock_shared(&self) -> io::Result<()> {
-        self.file.try_lock_shared()
-    }
-    fn try_lock(&self) -> io::Result<()> {
-        self.file.try_lock()
     }
 }

@@ -1,14 +1,15 @@
 //! What threads called, and what they were told: the oracle of a log that several of them wrote.
 //!
-//! Nobody knows the order of the calls but the log. So a kill at the moment of the cut is looked at first:
-//! its order must be explained by the calls, each at the number that its caller was told. That order is
-//! what every power cut at that moment is held against.
+//! Only the log knows the order of the calls. So the image of a kill at the moment of the cut is read first: the calls must
+//! explain its order, each at the number that its caller was told. Every power cut at that moment is checked against that
+//! order.
 
 use std::collections::HashMap;
 
 use wal::{Commit, Durability};
 
-use crate::oracle::world::{Broken, Group, Promise, World};
+use crate::oracle::expected_log::{ExpectedLog, Group};
+use crate::oracle::promise::{Broken, Promise};
 
 /// One append, batch or submitted entry.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Somebody was told that this is true of everything in front of what they do now.
+    /// A later call promised this for every call before it.
     pub(crate) fn promise(&mut self, durability: Durability) {
         let failed = self.commit.as_ref().is_some_and(|commit| matches!(commit.outcome(), Some(Err(_))));
         if self.first.is_some() && !failed {
@@ -40,7 +41,7 @@ impl Call {
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) made: Vec<Call>,
-    /// The most that the durable watermark has shown to anybody.
+    /// The highest durable watermark that a thread has seen.
     pub(crate) durable: u64,
 }
 
@@ -50,20 +51,20 @@ impl Calls {
         self.durable = self.durable.max(other.durable);
     }
 
-    /// Entries that somebody was told survive a power cut.
+    /// How many entries a caller was told are durable.
     pub(crate) fn durable_entries(&self) -> u64 {
         let durable = |call: &&Call| call.promised == Durability::Durable && call.first.is_some();
         let told = self.made.iter().filter(durable).map(Call::end).max();
         told.unwrap_or(0).max(self.durable)
     }
 
-    /// Holds what is there after a kill against what was told; from then on it is the order of the log.
-    pub(crate) fn explain(&self, shown: &[Vec<u8>]) -> Result<World, Broken> {
-        let mut world = World::default();
+    /// Checks the log after a kill against what callers were told, and returns it as the expected log.
+    pub(crate) fn explain(&self, shown: &[Vec<u8>]) -> Result<ExpectedLog, Broken> {
+        let mut expected = ExpectedLog::default();
         for group in self.groups(shown)? {
-            world.begin(group.clone());
+            expected.begin(group.clone());
         }
-        world.wrote(shown.len() as u64)?;
+        expected.wrote(shown.len() as u64)?;
         for call in &self.made {
             let kept = call.promised > Durability::Buffered && call.first.is_some();
             if kept && call.end() > shown.len() as u64 {
@@ -79,8 +80,8 @@ impl Calls {
             let how = format!("{} are durable, of {}", self.durable_entries(), shown.len());
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
         }
-        world.acknowledge(self.durable_entries());
-        Ok(world)
+        expected.acknowledge(self.durable_entries());
+        Ok(expected)
     }
 
     /// The groups in the order of the log: each one whole, once, and at its number.

@@ -5,11 +5,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{Commit, Durability, Error, Wal};
-use wal_testing::random::Draw;
 
-use crate::oracle::world::{Broken, Group, Promise, payload};
+use crate::oracle::expected_log::{Group, payload};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 use crate::setup::paced::Paced;
 use crate::threads::calls::{Call, Calls};
@@ -29,17 +29,17 @@ pub(crate) struct Life {
     pub(crate) calls: Calls,
     /// Disk operations, from the end of the open.
     pub(crate) operations: u64,
-    /// The power was cut under the writers, and not behind them.
+    /// The power was cut while the writers ran, not after them.
     pub(crate) cut_short: bool,
 }
 
-/// Lives on a fresh disk, up to this operation behind the open if it comes that far. A life that does not
-/// end breaks a promise; its threads are left behind.
+/// Runs the writers on a fresh disk, up to this operation after the open if they come that far. Writers that do not end
+/// break a promise; their threads are abandoned.
 pub(crate) fn live(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<Life, Broken> {
     in_time(move || write_until_the_cut(setup, seed, cut_at))
 }
 
-/// Lives on a thread that can be left behind.
+/// Runs a life on a thread that can be abandoned.
 pub(crate) fn in_time<T: Send + 'static>(
     live: impl FnOnce() -> Result<T, Broken> + Send + 'static,
 ) -> Result<T, Broken> {
@@ -73,14 +73,14 @@ fn write_until_the_cut(setup: Setup, seed: u64, cut_at: Option<u64>) -> Result<L
                 disk: disk.clone(),
                 setup,
                 number,
-                draw: Draw::of(seed, number + 1),
+                random: Random::of(seed, number + 1),
                 calls: Calls::default(),
             };
             thread::spawn(move || writer.write())
         })
         .collect();
     let mut calls = Calls::default();
-    // All come back before anybody is judged.
+    // All threads end before a result is looked at.
     let outcomes: Vec<_> = writers.into_iter().map(thread::JoinHandle::join).collect();
     for outcome in outcomes {
         calls.add(outcome.map_err(|_| Broken::new(Promise::NoPanic, "a writer panicked"))??);
@@ -109,7 +109,7 @@ struct Writer {
     disk: SimDisk,
     setup: Setup,
     number: u64,
-    draw: Draw,
+    random: Random,
     calls: Calls,
 }
 
@@ -133,7 +133,7 @@ impl Writer {
 
     fn act(&mut self, turn: u64) -> Result<(), Error> {
         let promise = self.setup.policy.promise();
-        match self.draw.below(16) {
+        match self.random.below(16) {
             0..=4 => self.append(turn, promise),
             5..=6 => self.append(turn, Durability::Durable),
             7..=8 => self.batch(turn),
@@ -154,7 +154,7 @@ impl Writer {
 
     fn payload(&mut self, turn: u64, place: u64) -> Vec<u8> {
         // A few of the largest fill a segment.
-        let bytes = [24, 40, 130, 600, 1500, 3000][self.draw.below(6)];
+        let bytes = [24, 40, 130, 600, 1500, 3000][self.random.below(6)];
         payload((self.number + 1) << 32 | turn << 8 | place, bytes)
     }
 
@@ -177,7 +177,7 @@ impl Writer {
     }
 
     fn batch(&mut self, turn: u64) -> Result<(), Error> {
-        let entries = 2 + self.draw.below(3) as u64;
+        let entries = 2 + self.random.below(3) as u64;
         let group: Group = (0..entries).map(|place| self.payload(turn, place)).collect();
         let place = self.begin(group.clone());
         let numbers = self.wal.append_batch(&group)?;
@@ -198,7 +198,7 @@ impl Writer {
     /// Waits, or looks in again and again.
     fn wait(&mut self, place: usize) -> Result<(), Error> {
         let Some(commit) = self.calls.made[place].commit.take() else { return Ok(()) };
-        let outcome = if self.draw.below(2) == 0 { commit.wait() } else { wait_in_steps(&commit) };
+        let outcome = if self.random.below(2) == 0 { commit.wait() } else { wait_in_steps(&commit) };
         outcome?;
         let call = &mut self.calls.made[place];
         call.promised = call.promised.max(self.setup.policy.promise());

@@ -1,19 +1,19 @@
 //! A log of which both ends are dropped, that is rolled, read and followed, all at once, closed and opened again, until
 //! the power is cut.
 //!
-//! What was dropped is not there after a kill, so no order can be read off an image that would explain all the
-//! others. Each image by itself is held against what everybody was told, and when.
+//! Dropped entries are not there after a kill, so no single image tells the order of all of them. Each image by itself is
+//! checked against what the threads were told, and when.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread;
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{Durability, Error, ErrorKind, Options, Wal};
-use wal_testing::history::{Breach, Drops, History, Look, Wrong};
-use wal_testing::random::Draw;
+use wal_testing::history::{Breach, Drops, History, Look, Shown, Wrong};
 
-use crate::oracle::world::{After, Broken, Oracle, Promise, Shown, payload};
+use crate::oracle::expected_log::{Crash, Oracle, payload};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 use crate::setup::paced::Paced;
 use crate::threads::life::in_time;
@@ -140,7 +140,7 @@ fn live_once(
             history: Arc::clone(history),
             setup,
             number,
-            draw: Draw::of(seed, number),
+            random: Random::of(seed, number),
             seen: Seen::default(),
         };
         if role == Role::Follow {
@@ -150,7 +150,7 @@ fn live_once(
             threads.push(thread::spawn(move || actor.act(role)));
         }
     }
-    // All come back before anybody is judged.
+    // All threads end before a result is looked at.
     let mut outcomes: Vec<_> = threads.into_iter().map(thread::JoinHandle::join).collect();
     let mut seen = Seen { recycled: wal.stats().recycled_segments, ..Seen::default() };
     // That ends the followers.
@@ -226,7 +226,7 @@ struct Actor {
     history: Arc<History>,
     setup: Setup,
     number: u64,
-    draw: Draw,
+    random: Random,
     seen: Seen,
 }
 
@@ -252,14 +252,14 @@ impl Actor {
 
     fn group(&mut self, turn: u64, entries: u64) -> Vec<Vec<u8>> {
         let number = self.number + 1;
-        let bytes = |draw: &mut Draw| [24, 130, 600, 1500, 3000][draw.below(5)];
-        (0..entries).map(|place| payload(number << 32 | turn << 8 | place, bytes(&mut self.draw))).collect()
+        let bytes = |random: &mut Random| [24, 130, 600, 1500, 3000][random.below(5)];
+        (0..entries).map(|place| payload(number << 32 | turn << 8 | place, bytes(&mut self.random))).collect()
     }
 
     fn write(&mut self, wal: &Wal, turn: u64) -> Result<(), Error> {
         let promise = self.setup.policy.promise();
         let before = self.history.now();
-        match self.draw.below(10) {
+        match self.random.below(10) {
             8 => {
                 wal.flush()?;
                 self.history.promised_before(before, Durability::Written);
@@ -296,7 +296,7 @@ impl Actor {
 
     fn drop_some(&mut self, wal: &Wal) -> Result<(), Error> {
         let (first, next) = (wal.first(), wal.written());
-        let drops = match self.draw.below(6) {
+        let drops = match self.random.below(6) {
             0..=1 => {
                 let before = self.history.now();
                 wal.roll()?;
@@ -324,7 +324,7 @@ impl Actor {
             Err(error) => return Ok(Err(error)),
         };
         let look = Look { from, to: self.history.now(), needs: Durability::Written };
-        let backward = self.draw.below(2) == 0;
+        let backward = self.random.below(2) == 0;
         let read: Result<Vec<_>, Error> = if backward { entries.rev().collect() } else { entries.collect() };
         let mut read = match read {
             Ok(read) => read,
@@ -336,7 +336,7 @@ impl Actor {
         let Some(first) = read.first().map(wal::Entry::sequence) else { return Ok(Ok(())) };
         self.seen.read += read.len() as u64;
         let payloads = read.iter().map(|entry| entry.payload().to_vec()).collect();
-        let shown = wal_testing::history::Shown { first, payloads };
+        let shown = Shown { first, payloads };
         self.history.check("a reader", &shown, look).map_err(broken)?;
         Ok(Ok(()))
     }
@@ -374,22 +374,21 @@ fn broken(wrong: Wrong) -> Broken {
     Broken::new(promise, wrong.how)
 }
 
-/// What an image may show, by what everybody was told up to the cut.
-pub(crate) struct Testimony<'a> {
+/// The history of all threads up to the cut, as the oracle for images.
+pub(crate) struct HistoryAtCut<'a> {
     pub(crate) history: &'a History,
     /// When all of them were back.
     pub(crate) at: u64,
 }
 
-impl Oracle for Testimony<'_> {
+impl Oracle for HistoryAtCut<'_> {
     fn first(&self) -> u64 {
         0
     }
 
-    fn check(&self, shown: &Shown, after: After) -> Result<(), Broken> {
-        let needs = if after == After::Kill { Durability::Written } else { Durability::Durable };
+    fn check(&self, shown: &Shown, after: Crash) -> Result<(), Broken> {
+        let needs = if after == Crash::Kill { Durability::Written } else { Durability::Durable };
         let look = Look { from: self.at, to: self.at, needs };
-        let shown = wal_testing::history::Shown { first: shown.first, payloads: shown.payloads.clone() };
-        self.history.check(&format!("after {after:?}"), &shown, look).map_err(broken)
+        self.history.check(&format!("after {after:?}"), shown, look).map_err(broken)
     }
 }

@@ -1,11 +1,12 @@
-//! Appending, and what is promised of it: single entries, batches, what is submitted; flushing, syncing.
+//! Append, submit, flush and sync, and what each of them promises.
 
 use std::ops::Range;
 
 use wal::{Commit, Durability, Error, ErrorKind};
 
 use super::{Life, Stepped, Told, failed, lone};
-use crate::oracle::world::{Broken, Group, Promise};
+use crate::oracle::expected_log::Group;
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::{PERIOD_ENTRIES, Policy};
 
 impl Life<'_> {
@@ -16,11 +17,11 @@ impl Life<'_> {
 
     pub(super) fn try_append(&mut self, sizes: &[usize], asked: Durability) -> Told {
         let group: Group = match sizes {
-            // The same bytes under the same number in every life: what an earlier one left behind fits.
-            [bytes] => vec![self.world.payload_by_number(*bytes)],
-            _ => sizes.iter().map(|&bytes| self.world.payload(bytes)).collect(),
+            // The same bytes under the same number in every life, so that frames which an earlier life left fit.
+            [bytes] => vec![self.expected.payload_by_number(*bytes)],
+            _ => sizes.iter().map(|&bytes| self.expected.payload(bytes)).collect(),
         };
-        self.world.begin(group.clone());
+        self.expected.begin(group.clone());
         let appended = match group.as_slice() {
             [payload] if asked == self.setup.policy.promise() => self.wal().append(payload).map(lone),
             [payload] => self.wal().append_with(payload, asked).map(lone),
@@ -39,10 +40,10 @@ impl Life<'_> {
     }
 
     pub(super) fn try_submit(&mut self) -> Told {
-        self.world.wrote_ahead = true;
+        self.expected.wrote_ahead = true;
         for bytes in [24, 40, 130] {
-            let payload = self.world.payload_by_number(bytes);
-            self.world.begin(vec![payload.clone()]);
+            let payload = self.expected.payload_by_number(bytes);
+            self.expected.begin(vec![payload.clone()]);
             let numbered = match self.wal().submit(&payload) {
                 Ok(commit) => {
                     let numbers = commit.sequences();
@@ -59,7 +60,7 @@ impl Life<'_> {
     }
 
     pub(super) fn try_wait(&mut self) -> Told {
-        // All are waited for, also behind one that failed.
+        // All are waited for, even after one that failed.
         let told = self
             .submitted
             .iter()
@@ -72,10 +73,10 @@ impl Life<'_> {
     }
 
     pub(super) fn try_flush(&mut self) -> Told {
-        self.world.wrote_ahead = true;
+        self.expected.wrote_ahead = true;
         let told = self.wal().flush();
         self.settle(false)?;
-        let (written, entries) = (self.wal().written(), self.world.entries());
+        let (written, entries) = (self.wal().written(), self.expected.entries());
         if told.is_ok() && written != entries {
             let how = format!("after a flush {written} entries are written, not {entries}");
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
@@ -87,17 +88,17 @@ impl Life<'_> {
         let told = self.wal().sync();
         self.settle(false)?;
         if told.is_ok() {
-            let (durable, entries) = (self.wal().durable(), self.world.entries());
+            let (durable, entries) = (self.wal().durable(), self.expected.entries());
             if durable != entries {
                 let how = format!("after a sync {durable} entries are durable, not {entries}");
                 return Err(Broken::new(Promise::AcknowledgedIsThere, how));
             }
-            self.world.acknowledge(entries);
+            self.expected.acknowledge(entries);
         }
         Ok(told)
     }
 
-    /// What is there is durable then; a rollover by hand is a sync to whoever looks from outside.
+    /// A rollover by hand makes all entries durable, as a sync does.
     pub(super) fn try_end_segment(&mut self) -> Told {
         match self.wal().roll() {
             Ok(()) => self.try_sync(),
@@ -114,8 +115,8 @@ impl Life<'_> {
         let error = match result {
             Ok(numbers) => {
                 self.settle(true)?;
-                if numbers.end != self.world.entries() {
-                    let how = format!("numbers {numbers:?}, of {}", self.world.entries());
+                if numbers.end != self.expected.entries() {
+                    let how = format!("numbers {numbers:?}, of {}", self.expected.entries());
                     return Err(Broken::new(Promise::LogIsAPrefix, how));
                 }
                 self.promised(numbers.end, asked)?;
@@ -126,7 +127,7 @@ impl Life<'_> {
         if self.disk.crashed() {
             // What had failed before may have failed because of the fault, or because of the cut.
             if self.faulted && self.submitted.iter().any(|commit| failed(commit).is_some()) {
-                self.world.doubt_last();
+                self.expected.doubt_last();
                 return Ok(Err(error));
             }
         } else if error.kind() == ErrorKind::TooLarge || self.setup.policy == Policy::Buffered {
@@ -136,11 +137,11 @@ impl Life<'_> {
                 return Err(Broken::new(Promise::LogIsAPrefix, how));
             }
             if error.kind() != ErrorKind::Poisoned {
-                self.world.refuse();
+                self.expected.refuse();
             }
         } else if error.kind() != ErrorKind::Poisoned {
-            self.world.wrote(self.wal().written())?;
-            self.world.take_back(false);
+            self.expected.wrote(self.wal().written())?;
+            self.expected.take_back(false);
         }
         self.settle(false)?;
         Ok(Err(error))

@@ -5,13 +5,13 @@ use wal::ErrorKind;
 use wal_format::{ANCHOR_FILE, LOCK_FILE, SegmentName};
 
 use super::{Life, Step, Stepped, Told};
-use crate::oracle::world::{Broken, Promise};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::Policy;
 
 impl Life<'_> {
     /// A cleaner removes `LOCK`, or a restore replaces it, and another writer comes.
     pub(super) fn second_writer(&mut self) -> Stepped {
-        if self.draw.below(2) == 0 {
+        if self.random.below(2) == 0 {
             self.disk.delete(LOCK_FILE);
         } else {
             self.disk.replace(LOCK_FILE);
@@ -26,7 +26,7 @@ impl Life<'_> {
         }
     }
 
-    /// A restore puts copies in the place of files of the log. What is appended from then on has no name: the next entry
+    /// A restore puts copies in the place of files of the log. Appends from then on go to files without a name: the next entry
     /// that needs a new segment is refused for good, and what was acknowledged before is in the copies.
     pub(super) fn replace(&mut self) -> Stepped {
         if self.wal().stats().segments == 0 {
@@ -38,7 +38,7 @@ impl Life<'_> {
         }
         let names = self.disk.names();
         let is_segment = |name: &&String| SegmentName::parse(name).is_some();
-        let replaced: Vec<&String> = match self.draw.below(3) {
+        let replaced: Vec<&String> = match self.random.below(3) {
             0 => names.iter().filter(|name| *name == ANCHOR_FILE).collect(),
             1 => names.iter().filter(is_segment).collect(),
             _ => names.iter().collect(),

@@ -4,21 +4,21 @@ use wal::ErrorKind;
 use wal::sim::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times};
 
 use super::{Life, Step, Stepped};
-use crate::oracle::world::{Broken, Promise};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::policy::Policy;
 
-/// All of a write: that it failed, no checksum tells.
+/// All of a write: no checksum shows that it failed.
 const EVERYTHING: usize = 5000;
 
 impl Life<'_> {
-    /// A sync fails and the machine goes on: the caller is told, nobody is told anything good after that,
-    /// and the next open reads what the device has.
+    /// A sync fails and the machine goes on: the call fails, every later call fails too, and the next open reads what the
+    /// device has.
     pub(super) fn fail_sync(&mut self) -> Stepped {
         let lost = FaultEffect::SyncLoss(self.loss());
-        let nth = self.draw.below(3);
+        let nth = self.random.below(3);
         self.arm(CallKind::SyncFile, nth, lost);
         // What the cache held and the device did not may be gone from here on.
-        self.world.power_cut();
+        self.expected.power_cut();
         let mut failed = None;
         for attempt in 0..8 {
             let told = match attempt % 4 {
@@ -42,9 +42,9 @@ impl Life<'_> {
     }
 
     pub(super) fn fail_write(&mut self) -> Stepped {
-        let stored = [0, 8, 31, 32, 40, 64, 100, EVERYTHING, EVERYTHING, EVERYTHING][self.draw.below(10)];
+        let stored = [0, 8, 31, 32, 40, 64, 100, EVERYTHING, EVERYTHING, EVERYTHING][self.random.below(10)];
         let effect = FaultEffect::PartialThenError(stored, Failure::Kind(std::io::ErrorKind::StorageFull));
-        let nth = self.draw.below(2);
+        let nth = self.random.below(2);
         self.arm(CallKind::Write, nth, effect);
         let mut told = self.try_append(&[90], self.setup.policy.promise())?;
         if told.is_ok() && self.setup.policy == Policy::Buffered {
@@ -64,17 +64,17 @@ impl Life<'_> {
     /// sync fails: then it may be poisoned, and the next open sees which.
     pub(super) fn fail_truncate(&mut self) -> Stepped {
         let truncation = match self.cut() {
-            Some(cut) if self.draw.below(2) == 0 => cut,
+            Some(cut) if self.random.below(2) == 0 => cut,
             _ => self.new_beginning(),
         };
-        let syncs = self.draw.below(7) < 3;
-        let nth = self.draw.below(4);
+        let syncs = self.random.below(7) < 3;
+        let nth = self.random.below(4);
         if syncs {
             let lost = FaultEffect::SyncLoss(self.loss());
             self.arm(CallKind::SyncFile, nth, lost);
-            self.world.power_cut();
+            self.expected.power_cut();
         } else {
-            let stored = [0, 40, 64, 100, EVERYTHING][self.draw.below(5)];
+            let stored = [0, 40, 64, 100, EVERYTHING, EVERYTHING, EVERYTHING][self.random.below(7)];
             let error = Failure::Kind(std::io::ErrorKind::StorageFull);
             self.arm(CallKind::Write, nth, FaultEffect::PartialThenError(stored, error));
         }
@@ -93,7 +93,7 @@ impl Life<'_> {
 
     pub(super) fn loss(&mut self) -> SyncLoss {
         let losses = [SyncLoss::CacheNewDiskOld, SyncLoss::PartWritten, SyncLoss::CacheReverted];
-        losses[self.draw.below(3)]
+        losses[self.random.below(3)]
     }
 
     pub(super) fn arm(&mut self, call: CallKind, nth: usize, with: FaultEffect) {

@@ -1,8 +1,8 @@
-//! One life of a log on a simulated disk: runs a script until it ends or the power is cut, and tells the
-//! oracle everything that a caller was told.
+//! One life of a log on a simulated disk: runs a script until it ends or the power is cut, and tells the oracle what
+//! callers were told.
 //!
-//! The log runs without threads, so everything happens in the call that asks for it and happens again.
-//! What was submitted gathers in one frame, as with several writers who meet, until somebody needs it.
+//! The log runs without threads, so a life repeats exactly. Submitted entries gather in one frame, as with several
+//! writers who meet, until a call needs them.
 
 mod append;
 mod exchange;
@@ -10,15 +10,14 @@ mod fail;
 mod restart;
 mod truncate;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use wal::sim::SimDisk;
+use wal::sim::{Random, SimDisk};
 use wal::{Commit, Durability, Error, ErrorKind, Wal};
-use wal_testing::random::Draw;
 
 use crate::crash::script::{Operation, Script};
-use crate::oracle::world::{After, Broken, Promise, World};
+use crate::oracle::expected_log::{Crash, ExpectedLog};
+use crate::oracle::promise::{Broken, Promise};
 use crate::setup::Setup;
 
 /// How a life ended.
@@ -37,8 +36,8 @@ const MOST_OPERATIONS: u64 = 400;
 pub(crate) fn live(
     setup: &Setup,
     disk: &SimDisk,
-    world: &mut World,
-    after: After,
+    expected: &mut ExpectedLog,
+    after: Crash,
     script: &Script,
     cut_at: Option<u64>,
 ) -> Result<End, Broken> {
@@ -46,8 +45,9 @@ pub(crate) fn live(
         disk.crash_at(cut_at);
     }
     let doing = Operation::Open;
-    let draw = draw(setup, script, disk.operations());
-    let mut life = Life { setup, disk, world, draw, wal: None, submitted: Vec::new(), faulted: false, doing };
+    let random = choices(setup, script, disk.operations());
+    let mut life =
+        Life { setup, disk, expected, random, wal: None, submitted: Vec::new(), faulted: false, doing };
     let mut step = life.open(after)?;
     for &operation in &script.0 {
         if step == Step::Cut {
@@ -69,19 +69,22 @@ pub(crate) fn live(
     }
 }
 
-/// Choices for a life that runs this script.
-fn draw(setup: &Setup, script: &Script, operations: u64) -> Draw {
-    let mut hasher = DefaultHasher::new();
-    (setup.policy, setup.segment_bytes, setup.anchor_lags, setup.first, script, operations).hash(&mut hasher);
-    Draw::new(hasher.finish())
+/// Decides what the operations of this script do where they have a choice. It depends on what a reproducer names and on
+/// nothing else, so that a reproducer runs the same life again.
+fn choices(setup: &Setup, script: &Script, operations: u64) -> Random {
+    let numbers =
+        [setup.policy as u64, setup.segment_bytes, u64::from(setup.anchor_lags), setup.first, operations];
+    let letters = script.to_string();
+    let all = numbers.into_iter().chain(letters.bytes().map(u64::from));
+    all.fold(Random::new(0), |mut random, one| Random::of(random.next_u64(), one))
 }
 
 struct Life<'a> {
     setup: &'a Setup,
     disk: &'a SimDisk,
-    world: &'a mut World,
-    /// What an operation does where it may do this or that: the same when the same life is run again.
-    draw: Draw,
+    expected: &'a mut ExpectedLog,
+    /// Decides what an operation does where it has a choice.
+    random: Random,
     wal: Option<Wal>,
     /// What was submitted and is not known to have come to an end.
     submitted: Vec<Commit>,
@@ -158,7 +161,7 @@ impl Life<'_> {
         match told {
             Ok(()) => Ok(Step::Done),
             Err(_) if self.disk.crashed() => Ok(Step::Cut),
-            // A fault that an earlier operation left behind, on its way through.
+            // Because of a fault that an earlier operation armed.
             Err(error) if error.kind() == ErrorKind::Poisoned => self.restart(),
             Err(_) => Ok(Step::Done),
         }
@@ -168,14 +171,14 @@ impl Life<'_> {
         self.wal.as_ref().expect("the log is open between operations")
     }
 
-    /// Tells the oracle what callers can know by now. With `last_joined` the group that was begun last has
-    /// its numbers, whatever became of those in front of it.
+    /// Tells the oracle what callers know by now. With `last_joined` the group that was begun last has its numbers, whether
+    /// or not the groups before it failed.
     fn settle(&mut self, last_joined: bool) -> Result<(), Broken> {
         if !self.disk.crashed() {
             self.settle_failed(last_joined)?;
         }
         let (written, durable) = (self.wal().written(), self.wal().durable());
-        self.world.wrote(written)?;
+        self.expected.wrote(written)?;
         self.promised(durable, Durability::Durable)?;
         for commit in std::mem::take(&mut self.submitted) {
             match commit.outcome() {
@@ -187,7 +190,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// A failed write takes back everything that is numbered behind it.
+    /// A failed write takes back the numbers of all entries from its first one on.
     fn settle_failed(&mut self, last_joined: bool) -> Result<(), Broken> {
         let passing = |kind| !matches!(kind, ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Truncated);
         let Some(first) = self.submitted.iter().find(|commit| failed(commit).is_some_and(passing)) else {
@@ -195,26 +198,26 @@ impl Life<'_> {
         };
         let first = first.sequence();
         if self.submitted.iter().any(|commit| commit.sequence() >= first && failed(commit).is_none()) {
-            let how = format!("entry {first} failed, and one behind it did not");
+            let how = format!("entry {first} failed, and one after it did not");
             return Err(Broken::new(Promise::LogIsAPrefix, how));
         }
         // Where an append has failed with them, they are taken back already.
-        if first < self.world.entries() {
-            self.world.wrote(first)?;
-            self.world.take_back(last_joined);
+        if first < self.expected.entries() {
+            self.expected.wrote(first)?;
+            self.expected.take_back(last_joined);
         }
         Ok(())
     }
 
-    /// This is true of everything in front of `entries`, a caller was told.
+    /// A caller was told that this is true of the first `entries` entries.
     fn promised(&mut self, entries: u64, promise: Durability) -> Result<(), Broken> {
-        let written = self.world.written_entries();
+        let written = self.expected.written_entries();
         if promise > Durability::Buffered && entries > written {
             let how = format!("{entries} entries are {promise:?}, and {written} are written");
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
         }
         if promise == Durability::Durable {
-            self.world.acknowledge(entries);
+            self.expected.acknowledge(entries);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How a state came about: everything that is needed to get there again, as text.
+//! How a state came about, as text that `wal-proof crash --replay` runs again.
 //!
 //! `1:0:ab@17[1.0.2] / as@3!` reads: seed 1, setup 0; append and batch, the power cut at disk operation
 //! 17 keeping version 1 of the first pending item, nothing of the second and version 2 of the third;
@@ -23,16 +23,16 @@ pub(crate) struct Stage {
     pub(crate) killed: bool,
 }
 
-/// The lives that led to a state.
+/// The lives and crashes that led to a state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Trail {
+pub(crate) struct Reproducer {
     pub(crate) seed: u64,
     /// Which of the setups.
     pub(crate) setup: usize,
     pub(crate) stages: Vec<Stage>,
 }
 
-impl fmt::Display for Trail {
+impl fmt::Display for Reproducer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:", self.seed, self.setup)?;
         for (index, stage) in self.stages.iter().enumerate() {
@@ -52,10 +52,10 @@ impl fmt::Display for Trail {
     }
 }
 
-impl FromStr for Trail {
+impl FromStr for Reproducer {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Trail, String> {
+    fn from_str(text: &str) -> Result<Reproducer, String> {
         let stage = |text: &str| -> Result<Stage, String> {
             let (text, killed) = text.strip_suffix('!').map_or((text, false), |text| (text, true));
             let (head, pick) = match text.split_once('[') {
@@ -81,7 +81,7 @@ impl FromStr for Trail {
         let (seed, setup) = (number("seed")?, number("setup")?);
         let stages = parts.next().ok_or("no stages")?.split(" / ").map(stage).collect::<Result<_, _>>()?;
         let setup = usize::try_from(setup).map_err(|error| error.to_string())?;
-        Ok(Trail { seed, setup, stages })
+        Ok(Reproducer { seed, setup, stages })
     }
 }
 
@@ -92,10 +92,13 @@ mod tests {
     #[test]
     fn a_trail_reads_back() {
         for text in ["1:0:ab@17[1.0.2] / as@3!", "7:3:rr@22[0.1 garbage 99]", "1:1:f"] {
-            assert_eq!(text.parse::<Trail>().map(|trail| trail.to_string()), Ok(text.to_string()));
+            assert_eq!(
+                text.parse::<Reproducer>().map(|reproducer| reproducer.to_string()),
+                Ok(text.to_string())
+            );
         }
         for nonsense in ["", "1:0", "x:0:a", "1:0:?", "1:0:a@x", "1:0:a@1[1"] {
-            assert!(nonsense.parse::<Trail>().is_err(), "{nonsense:?}");
+            assert!(nonsense.parse::<Reproducer>().is_err(), "{nonsense:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a disk says of its log, by a classifier that knows the format and shares no code with recovery.
+//! The frames on a disk, and which of them must be durable, by a second reader that shares no code with recovery.
 //!
 //! A frame is *attested* when something else on the disk says that it was durable: a later frame of its
 //! segment whose durable point lies after it, the LINK of a later segment, or the anchor.
@@ -11,7 +11,7 @@ use wal_format::{
 
 /// A frame as the classifier found it.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct DiskFrame {
     pub(crate) file: String,
     pub(crate) segment: u64,
     pub(crate) start: usize,
@@ -25,10 +25,11 @@ pub(crate) struct Found {
 }
 
 /// All frames of all segments that hold the log, by walking headers.
-pub(crate) fn frames(disk: &SimDisk) -> Vec<Found> {
-    let (begins, held) = held_segments(disk);
+pub(crate) fn frames(disk: &SimDisk) -> Vec<DiskFrame> {
+    let (begins, segments) = log_segments(disk);
     let first = begins.map_or(0, |anchor| anchor.first.value());
-    let mut found: Vec<Found> = held.iter().filter_map(|held| frames_of(disk, held)).flatten().collect();
+    let mut found: Vec<DiskFrame> =
+        segments.iter().filter_map(|segments| frames_of(disk, segments)).flatten().collect();
     for frame in &mut found {
         frame.kept &= frame.kind != FrameKind::Data || frame.first >= first;
     }
@@ -36,8 +37,8 @@ pub(crate) fn frames(disk: &SimDisk) -> Vec<Found> {
 }
 
 /// The frames of one segment.
-pub(crate) fn frames_of(disk: &SimDisk, held: &Held) -> Option<Vec<Found>> {
-    let Held { file, end } = held;
+pub(crate) fn frames_of(disk: &SimDisk, segments: &LogSegment) -> Option<Vec<DiskFrame>> {
+    let LogSegment { file, end } = segments;
     let (number, bytes) = (SegmentName::parse(file)?, disk.contents(file)?);
     let header = SegmentHeader::decode(&bytes).ok()?;
     let mut found = Vec::new();
@@ -48,14 +49,14 @@ pub(crate) fn frames_of(disk: &SimDisk, held: &Held) -> Option<Vec<Found>> {
         let follows = previous.is_none_or(|chain| chain == frame.previous)
             && next.is_none_or(|next| next == frame.first.value());
         let frame_end = start + usize::try_from(frame.layout(header.checksum).end).unwrap_or(usize::MAX);
-        // Frames behind the end that the next LINK states are void.
+        // Frames after the end that the next LINK states are void.
         let void = end.is_some_and(|(offset, _)| frame_end as u64 > offset);
         if !follows || void || frame_end > bytes.len() {
             break;
         }
         let entries = u64::from(frame.entries);
         let end_number = frame.first.value() + entries;
-        found.push(Found {
+        found.push(DiskFrame {
             file: file.clone(),
             segment: number.value(),
             start,
@@ -74,28 +75,28 @@ pub(crate) fn frames_of(disk: &SimDisk, held: &Held) -> Option<Vec<Found>> {
 }
 
 /// A segment that holds a part of the log, and where the next one says that it ends: offset and next number.
-pub(crate) struct Held {
+pub(crate) struct LogSegment {
     pub(crate) file: String,
     pub(crate) end: Option<(u64, u64)>,
 }
 
 /// From the highest LINK back to the first segment that the anchor names, oldest first.
-pub(crate) fn held_segments(disk: &SimDisk) -> (Option<Anchor>, Vec<Held>) {
+pub(crate) fn log_segments(disk: &SimDisk) -> (Option<Anchor>, Vec<LogSegment>) {
     let anchors = disk.contents(ANCHOR_FILE).unwrap_or_default();
     let anchors = anchors.chunks(SLOT_BYTES).filter_map(|slot| Anchor::decode(slot).ok());
     let newest = anchors.max_by_key(|anchor| anchor.generation);
     let first_segment = newest.map_or(0, |anchor| anchor.first_segment.value());
-    let mut held = Vec::new();
+    let mut segments = Vec::new();
     let (mut number, mut end) = (highest_link(disk), None);
     while let Some(segment) = SegmentNumber::new(number).filter(|_| number >= first_segment) {
         let file = SegmentName::of(segment).as_str().to_owned();
         let Some(link) = disk.contents(&file).and_then(|bytes| link_of(&bytes)) else { break };
-        held.push(Held { file, end });
+        segments.push(LogSegment { file, end });
         let Some(predecessor) = link.predecessor else { break };
         (number, end) = (predecessor.segment.value(), Some((predecessor.end_offset, link.next.value())));
     }
-    held.reverse();
-    (newest, held)
+    segments.reverse();
+    (newest, segments)
 }
 
 /// The highest segment with a LINK.
@@ -115,7 +116,7 @@ fn link_of(bytes: &[u8]) -> Option<Link> {
 }
 
 /// Whether something else on the disk says that the frame was durable.
-pub(crate) fn attested(disk: &SimDisk, frames: &[Found], index: usize) -> bool {
+pub(crate) fn attested(disk: &SimDisk, frames: &[DiskFrame], index: usize) -> bool {
     let frame = &frames[index];
     let by_later_frame = frames.iter().any(|other| {
         other.segment == frame.segment && other.start > frame.start && other.durable >= frame.end as u64
@@ -124,7 +125,7 @@ pub(crate) fn attested(disk: &SimDisk, frames: &[Found], index: usize) -> bool {
 }
 
 /// Whether another file says so.
-pub(crate) fn attested_from_outside(disk: &SimDisk, frames: &[Found], frame: &Found) -> bool {
+pub(crate) fn attested_from_outside(disk: &SimDisk, frames: &[DiskFrame], frame: &DiskFrame) -> bool {
     let by_link = frames.iter().any(|other| other.segment > frame.segment);
     let by_anchor = disk.contents(ANCHOR_FILE).is_some_and(|bytes| {
         bytes.chunks(SLOT_BYTES).filter_map(|slot| Anchor::decode(slot).ok()).any(|anchor| {

@@ -1,10 +1,10 @@
 //! Lines that can be made again at any time from a few numbers.
 
-use wal_testing::random::Random;
+use wal::sim::Random;
 
-/// Replaces `line` with line `number` of `round`, without its end: its numbers, then bytes that depend
-/// on them. Most lines are short, some are longer than a small segment, and a few take so long to write
-/// that a kill may come in the middle.
+/// Replaces `line` with line `number` of `round`, without its end: its numbers, then bytes that depend on them. Most
+/// lines are short, some are longer than a small segment, and a few take so long to write that a kill may come in the
+/// middle.
 pub(crate) fn make_line(line: &mut Vec<u8>, seed: u64, round: u64, number: u64) {
     let mut random = Random::of(seed ^ round.rotate_left(32), number);
     let longest = match random.below(256) {
@@ -13,12 +13,18 @@ pub(crate) fn make_line(line: &mut Vec<u8>, seed: u64, round: u64, number: u64) 
         8..64 => 4 << 10,
         _ => 200,
     };
-    let filler = usize::try_from(random.below(longest)).expect("a few MiB fit in memory");
+    let filler = random.below(longest);
     line.clear();
     line.extend(format!("{seed}-{round}-{number} ").as_bytes());
     let named = line.len();
     line.resize(named + filler, 0);
-    random.fill_line(&mut line[named..]);
+    fill_line(&mut random, &mut line[named..]);
+}
+
+/// Fills a part of a line with any bytes but line ends: each has the bit that a newline lacks.
+pub(crate) fn fill_line(random: &mut Random, part: &mut [u8]) {
+    random.fill(part);
+    part.iter_mut().for_each(|byte| *byte |= 0x20);
 }
 
 #[cfg(test)]
