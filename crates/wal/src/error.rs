@@ -1,76 +1,76 @@
-//! The one error type of the facade: what happened, and what the caller can do about it.
+//! The error type of this crate: the message tells what happened, the kind what the caller can do.
 
 use std::fmt;
 use std::time::Duration;
 
 use wal_segment::{Damage, DamageKind};
 
-/// A failure of the log. Cheap to clone.
+/// An error of the log: a message with the place, and an [`ErrorKind`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     cause: Cause,
 }
 
-/// What a caller can do about an error.
+/// The kind of an [`Error`]: what the caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The operating system refused; what was asked for did not happen.
+    /// The operating system returned an error; the operation did not happen.
     Io,
-    /// There is no space left, or a quota is used up, or the bound that the options set. The log stays readable and
-    /// takes appends again once there is space: truncate it, or make room.
+    /// The disk is full, a quota is used up, or the log has reached the size limit of its options. It stays readable and
+    /// accepts appends again once there is space: truncate it, or free disk space.
     NoSpace,
-    /// Acknowledged bytes are damaged. Nothing on disk was changed: [`Options::open_salvage`](crate::Options::open_salvage)
+    /// Acknowledged bytes are damaged. Nothing on disk was changed. [`Options::open_salvage`](crate::Options::open_salvage)
     /// reads what verifies.
     Corrupt,
-    /// A segment is not there. Nothing on disk was changed.
+    /// A segment file is missing. Nothing on disk was changed.
     Missing,
-    /// The log was written by a later version, or with a checksum kind that this build lacks: use a build that has it.
+    /// The log has a later format version, or a checksum kind that this build lacks: use a build that supports it.
     Unsupported,
-    /// The entry or batch is larger than the options allow; nothing was written.
+    /// The entry or batch exceeds the limit of the options; nothing was written.
     TooLarge,
-    /// Another writer has the log open: wait until it is gone, or open a view, which needs no lock.
+    /// Another writer has the log open: wait until it closes, or open a view, which needs no lock.
     Locked,
     /// There is no log in the directory.
     NoLog,
     /// There is a log in the directory, and [`OpenMode::CreateNew`](crate::OpenMode::CreateNew) asks for a new one.
     /// Nothing was changed.
     Exists,
-    /// The numbers asked for are not in the log, or not any more: its front was dropped. Begin at
+    /// The log does not contain the sequence numbers, or no longer: the oldest entries were dropped. Begin at
     /// [`Wal::first`](crate::Wal::first).
     OutOfRange,
-    /// The end of the log was cut off, by a truncation: the entry was dropped before it was what was asked for, or
-    /// after it was read. Another one gets its number: undo what was done with it. A failed write does the same to a
-    /// wait for a watermark ([`Reached`](crate::Reached)), and to a reader of a [`View`](crate::View).
+    /// A truncation dropped the entry, before it was written or durable, or after it was read. Another entry gets its
+    /// number: undo what was done with it. A failed write has the same effect on a wait for a watermark
+    /// ([`Reached`](crate::Reached)) and on a reader of a [`View`](crate::View).
     Truncated,
-    /// A sync failed, now or earlier, a thread panicked inside the log, or another program removed or replaced a file
-    /// that the log had open. Nothing is known about what is on the disk, and nothing more is accepted: drop the log and
-    /// open it again.
+    /// An fsync failed, now or earlier, a thread panicked inside the log, or another program removed or replaced a file
+    /// that the log had open. What is on the disk is unknown, and the log accepts nothing more: drop it and open it
+    /// again.
     Poisoned,
-    /// The log was opened by another process, of which this one is a fork. Nothing was written: open the log in
-    /// this process, once the other one has closed it.
+    /// The log was opened by the process that this one was forked from. Nothing was written: open the log in this
+    /// process once the other one has closed it.
     Forked,
-    /// The log was closed, or its last handle was dropped before what was asked for was true.
+    /// The log was closed, or its last handle was dropped, before the operation completed.
     Closed,
-    /// As much is in flight as the options allow, and the caller did not want to wait longer; nothing was
-    /// appended.
-    Backpressure,
-    /// The next entry gets another number than the caller expected, as [`Error::next_sequence`] tells; nothing
+    /// The bytes in flight have reached the limit of the options, and the caller did not want to wait longer; nothing
     /// was appended.
+    Backpressure,
+    /// The next entry gets another sequence number than the caller expected: [`Error::next_sequence`]. Nothing was
+    /// appended.
     Conflict,
-    /// The log ends in front of what the caller knows to have been acknowledged, as [`Error::next_sequence`]
-    /// tells: an older state of the directory, or its end is lost. Nothing on disk was changed.
+    /// The log ends before an entry that the caller knows to be acknowledged, at [`Error::next_sequence`]. The directory
+    /// is in an older state, or its end is lost. Nothing on disk was changed.
     RolledBack,
-    /// The directory that a copy was to go to is not empty. Nothing was changed: name another one.
+    /// The target directory of a copy is not empty. Nothing was changed: name another one.
     NotEmpty,
-    /// A hold kept more than the options allow, and the log went on without it: what it kept is
-    /// gone. Take another one, where the log begins now.
+    /// The hold kept more than the options allow and was invalidated: entries that it kept are dropped. Take another
+    /// hold where the log begins now.
     Overrun,
-    /// A close has not ended within its limit. It goes on, and the log stays locked until it has ended;
-    /// [`Error::durable_end`] tells what is durable.
+    /// A close did not finish within its limit. It goes on, and the log stays locked until it has finished.
+    /// [`Error::durable_end`] returns what is durable.
     TimedOut,
-    /// An option has a value that cannot work; nothing was opened. The message names it.
+    /// An option has an invalid value, which the message names; nothing was opened.
     InvalidOptions,
 }
 
@@ -83,13 +83,13 @@ enum Cause {
 }
 
 impl Error {
-    /// What the caller can do about it.
+    /// The kind of the error: what the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Where the log is damaged, when it is.
+    /// Where the log is damaged, for the error of a damaged log.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         match &self.cause {
@@ -98,8 +98,8 @@ impl Error {
         }
     }
 
-    /// The number of the next entry that was found, where another one was expected: for
-    /// [`ErrorKind::Conflict`] and [`ErrorKind::RolledBack`].
+    /// The next sequence number of the log, for [`ErrorKind::Conflict`] and [`ErrorKind::RolledBack`]; `None` for
+    /// every other kind.
     #[must_use]
     pub fn next_sequence(&self) -> Option<u64> {
         match &self.cause {
@@ -109,7 +109,8 @@ impl Error {
         }
     }
 
-    /// Everything before this number is durable: for [`ErrorKind::TimedOut`]; `None` for every other kind.
+    /// The end of the durable log, for [`ErrorKind::TimedOut`]: every entry before this number is durable. `None` for
+    /// every other kind.
     #[must_use]
     pub fn durable_end(&self) -> Option<u64> {
         match &self.cause {
@@ -145,8 +146,8 @@ impl From<wal_sync::Error<Error>> for Error {
             wal_sync::Error::Truncated { from } => {
                 Error::new(ErrorKind::Truncated, format!("a truncation dropped the entries from {from} on"))
             }
-            // The kind of the failed write is for its appender, who can make room or stop. A caller that waits for
-            // the entry can do what it does after a truncation.
+            // The appender gets the kind of the failed write. A caller that waits for the entry can only do what it
+            // does after a truncation.
             failed @ wal_sync::Error::WriteFailed { .. } => {
                 Error::new(ErrorKind::Truncated, failed.to_string())
             }
@@ -154,7 +155,7 @@ impl From<wal_sync::Error<Error>> for Error {
                 Error { kind: ErrorKind::Conflict, cause: Cause::Conflict { expected, next } }
             }
             wal_sync::Error::Backpressure => {
-                Error::new(ErrorKind::Backpressure, "as much is in flight as max_in_flight_bytes allows")
+                Error::new(ErrorKind::Backpressure, "the bytes in flight have reached max_in_flight_bytes")
             }
         }
     }

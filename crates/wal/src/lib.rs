@@ -17,42 +17,48 @@
 //! # }
 //! ```
 //!
-//! # What survives
+//! # Durability guarantees
 //!
 //! | | process killed | power lost | disk damaged |
 //! |---|---|---|---|
-//! | an append that returned, or a [`Commit`] that was waited for, under [`SyncPolicy::Grouped`] or [`SyncPolicy::Immediate`] | yes | yes | reported, never passed over |
-//! | the same under [`SyncPolicy::Periodic`] or [`SyncPolicy::None`] | yes | once [`Wal::durable`] has passed it | as far as it was durable: reported |
-//! | everything before a [`Wal::sync`] or [`Wal::close`] that returned | yes | yes | reported, never passed over |
+//! | an append that returned, or a [`Commit`] that was waited for, under [`SyncPolicy::Grouped`] or [`SyncPolicy::Immediate`] | survives | survives | reported, never skipped |
+//! | the same under [`SyncPolicy::Periodic`] or [`SyncPolicy::None`] | survives | survives once [`Wal::durable`] has passed it | reported as far as it was durable |
+//! | everything before a [`Wal::sync`] or [`Wal::close`] that returned | survives | survives | reported, never skipped |
 //!
-//! After any crash the log is a prefix of what was appended, batches whole or absent. The assumptions
+//! After any crash the log is a prefix of what was appended; a batch is whole or absent. The assumptions
 //! about the disk, and what one machine cannot know, are in `docs/durability.md`.
 //!
-//! # Numbers
+//! # Sequence numbers
 //!
-//! Entries are numbered from 0, or from [`Options::first_sequence`]. [`Wal::written`] and [`Wal::durable`] are the number of the *next* entry
-//! that is not yet written or durable, and ranges exclude their end, as ranges in Rust do.
+//! Entries have consecutive log sequence numbers, from 0 or from [`Options::first_sequence`]. [`Wal::written`] and
+//! [`Wal::durable`] return the number of the *next* entry, the first one that is not yet written or durable. Ranges
+//! exclude their end, as in Rust.
 //!
-//! [`Wal::truncate_before`] drops the front of the log and [`Wal::truncate_after`] its end; each is whole or
-//! nothing after a crash. Numbers behind a cut are given again. [`Wal::append_at`] appends under the number that the
-//! caller expects, or not at all.
+//! # Truncation and retention
 //!
-//! [`Wal::hold`] keeps the front from being dropped, [`Options::retain_bytes`] and the others drop it without being
-//! asked once the application has called [`Wal::start_retention`], [`Options::max_log_bytes`] bounds it all.
+//! [`Wal::truncate_before`] drops the oldest entries, [`Wal::truncate_after`] the newest; each is atomic
+//! across a crash. Numbers dropped at the end are assigned again. [`Wal::append_at`] appends only if the next
+//! number is the one that the caller expects.
 //!
-//! [`Wal::follow`] reads on as the log grows, and [`View::follow`] does so beside a writer in another process.
+//! Retention ([`Options::retain_bytes`] and its siblings) drops the oldest segments once the application has called
+//! [`Wal::start_retention`]. [`Wal::hold`] keeps what a consumer still needs. [`Options::max_log_bytes`] bounds the
+//! whole log.
 //!
-//! # How it stands
+//! # Reading as the log grows
 //!
-//! [`Wal::stats`] counts, and [`Wal::health`] answers a probe, also while a disk hangs. What to set and what to watch
-//! is in `docs/operations.md`.
+//! [`Wal::follow`] tails the log in the writer's process, [`View::follow`] in another one.
 //!
-//! # When something is wrong with the directory
+//! # Monitoring
 //!
-//! [`Options::open`] refuses a damaged log and changes nothing; its documentation lists the cases. [`View::losses`] says how
-//! much is lost; [`Options::open_salvage`] reads what verifies.
-//! [`Options::open_expecting`] refuses one that is older than the caller knows it to be. [`Wal::copy_to`] makes a copy
-//! to go back to, while the log is written.
+//! [`Wal::stats`] returns counters. [`Wal::health`] answers a health probe, even while the disk hangs. What to set and
+//! what to watch is in `docs/operations.md`.
+//!
+//! # Damage and backups
+//!
+//! [`Options::open`] fails on a damaged log and changes nothing; its documentation lists the cases. [`View::losses`]
+//! reports how much is lost, [`Options::open_salvage`] reads every entry that still verifies.
+//! [`Options::open_expecting`] fails on a log that is older than the caller knows it to be. [`Wal::copy_to`] makes a
+//! backup while the log is written.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]

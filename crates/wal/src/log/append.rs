@@ -1,21 +1,20 @@
-//! Appending: one entry or a batch, at once or with a [`Commit`], also under a number that the caller expects.
+//! Appending an entry or a batch: blocking, with a [`Commit`], or at an expected sequence number.
 //!
 //! ```text
 //!  append(payload)
-//!    digest                      outside any lock
-//!    join the open frame         under the lock of the group commit: number, copy
-//!    lead, or wait               one write and one sync for all who joined
+//!    checksum                    outside any lock
+//!    append to the open group    under the group-commit lock: assign the number, copy
+//!    lead, or wait               one write and one sync for the whole group
 //! ```
 //!
-//! Under an expected number nothing is appended twice:
+//! At an expected number nothing is appended twice:
 //!
 //! ```text
-//!  writer A   append_at(7) ─▶ 7                         of two who expect the same number,
+//!  writer A   append_at(7) ─▶ 7                         of two writers that expect the same number,
 //!  writer B   append_at(7) ─▶ Conflict, next is 8       at most one appends
 //! ```
 //!
-//! Invariant: the comparison and the giving of the number are one step, under the lock in which all numbers
-//! are given.
+//! Invariant: the number is compared and assigned in one step, under the lock that assigns all numbers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,30 +34,30 @@ use crate::options::Options;
 /// A batch is one frame.
 const MAX_BATCH_ENTRIES: u64 = MAX_FRAME_ENTRIES as u64;
 
-/// Batches up to here need no allocation.
+/// Batches of up to this many entries need no allocation.
 const SMALL_BATCH: usize = 64;
 
 impl Wal {
-    /// Appends an entry and returns its number, when the policy's promise holds for it.
+    /// Appends an entry, waits until it is as durable as the sync policy guarantees, and returns its sequence number.
+    /// Concurrent appends share one write and one fsync (group commit).
     ///
     /// # Errors
     /// - [`ErrorKind::TooLarge`]: nothing was written.
-    /// - [`ErrorKind::NoSpace`], [`ErrorKind::Io`]: the entry is not part of the log, its number is used
-    ///   again, and the log takes further appends. If the log is closed, or the process dies, before it
-    ///   takes one, the entry may be found by the next open all the same. (In a
-    ///   [buffered](Options::buffered) log it is what had gathered before that cannot be written; that
-    ///   stays, and the next call tries again.)
-    /// - [`ErrorKind::Poisoned`]: a sync failed. The entry may or may not be found after the next open.
+    /// - [`ErrorKind::NoSpace`], [`ErrorKind::Io`]: the entry is not in the log, its number is assigned
+    ///   again, and the log accepts further appends. If the log is closed or the process dies before it
+    ///   accepts one, the next open may still find the entry. (In a [buffered](Options::buffered) log the
+    ///   error is that of writing the entries buffered before; they stay, and the next call tries again.)
+    /// - [`ErrorKind::Poisoned`]: a sync failed. The next open may or may not find the entry.
     /// - [`ErrorKind::Truncated`]: [`Wal::truncate_after`] dropped the entry before it was durable.
     /// - [`ErrorKind::Closed`], [`ErrorKind::Forked`]: nothing was written.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
         self.append_with(payload, self.core().commits.promise())
     }
 
-    /// Appends an entry and returns its number, when this is true of it, whatever the policy.
+    /// Appends an entry, waits until it has this durability, whatever the sync policy, and returns its sequence number.
     ///
-    /// In a [buffered](Options::buffered) log an error says that this is not true yet: the entry may
-    /// have gathered, and become part of the log later.
+    /// In a [buffered](Options::buffered) log an error means that the entry does not have it yet: it may
+    /// be buffered, and become part of the log later.
     ///
     /// # Errors
     /// As [`Wal::append`].
@@ -68,11 +67,11 @@ impl Wal {
         self.append_frame(None, batch, self.at_least(durability), fill)
     }
 
-    /// Appends entries of which a crash leaves all or none, and returns their numbers, when the policy's
-    /// promise holds for them. An empty batch writes nothing.
+    /// Appends a batch atomically: after a crash all of its entries are in the log or none. Returns their sequence
+    /// numbers, once the batch is as durable as the sync policy guarantees. An empty batch writes nothing.
     ///
     /// # Errors
-    /// As [`Wal::append`], for all of them together.
+    /// As [`Wal::append`], for the batch as a whole.
     pub fn append_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Range<u64>, Error> {
         let asked = self.core().commits.promise();
         self.with_batch(payloads.as_ref(), |batch, fill| {
@@ -82,19 +81,20 @@ impl Wal {
         .unwrap_or_else(|| self.nothing())
     }
 
-    /// Appends an entry and returns when it is numbered. What the policy promises is true once the [`Commit`] says so.
+    /// Appends an entry without waiting for its fsync: returns once it has a sequence number. Wait for the [`Commit`] to
+    /// get the durability that the sync policy guarantees.
     ///
-    /// A call may write to the disk: at most one frame, and it may begin one segment for that, with the syncs that this
-    /// takes. It waits while as much is in flight as
-    /// [`max_in_flight_bytes`](Options::max_in_flight_bytes) allows.
+    /// The call may write to the disk: at most one frame, with a rollover and its syncs if the segment is full. It
+    /// waits (back-pressure) while the bytes in flight have reached
+    /// [`max_in_flight_bytes`](Options::max_in_flight_bytes).
     ///
     /// # Errors
-    /// As [`Wal::append`], for what is known at once.
+    /// As [`Wal::append`], for failures that are known at once; the [`Commit`] returns the others.
     pub fn submit(&self, payload: &[u8]) -> Result<Commit, Error> {
         self.submit_with(payload, self.core().commits.promise())
     }
 
-    /// As [`Wal::submit`], with a promise of its own.
+    /// As [`Wal::submit`], for this durability instead of the sync policy's.
     ///
     /// # Errors
     /// As [`Wal::submit`].
@@ -102,18 +102,18 @@ impl Wal {
         self.submit_one(payload, durability, Patience::Endless)
     }
 
-    /// As [`Wal::submit`], and never waits for room; as there, a call may write one frame and begin one segment, so it is not
-    /// for a thread that must never wait for the disk. Without [`Options::background`] threads another call has to make
-    /// room: one that waits, for room or for a commit, or [`Wal::sync`].
+    /// As [`Wal::submit`], but fails with [`ErrorKind::Backpressure`] instead of waiting. It may still write one frame and
+    /// begin one segment, so it is not for a thread that must never wait for the disk. Without [`Options::background`]
+    /// threads another call has to write what is in flight: a submit or a commit that waits, or [`Wal::sync`].
     ///
     /// # Errors
-    /// As [`Wal::submit`]; [`ErrorKind::Backpressure`] when too much is in flight, or while the log is being truncated,
-    /// and then nothing was appended.
+    /// As [`Wal::submit`]; [`ErrorKind::Backpressure`] when too many bytes are in flight, or while the log is being
+    /// truncated, and then nothing was appended.
     pub fn try_submit(&self, payload: &[u8]) -> Result<Commit, Error> {
         self.submit_one(payload, self.core().commits.promise(), Patience::None)
     }
 
-    /// As [`Wal::submit`], and waits for room for at most `limit`; else as [`Wal::try_submit`].
+    /// As [`Wal::try_submit`], but waits for back-pressure to end for at most `limit`.
     ///
     /// # Errors
     /// As [`Wal::try_submit`].
@@ -122,7 +122,7 @@ impl Wal {
         self.submit_one(payload, self.core().commits.promise(), patience)
     }
 
-    /// As [`Wal::submit`], for entries of which a crash leaves all or none.
+    /// As [`Wal::submit`], for an atomic batch: after a crash all of its entries are in the log or none.
     ///
     /// # Errors
     /// As [`Wal::submit`]; [`ErrorKind::InvalidOptions`] for an empty batch.
@@ -134,18 +134,17 @@ impl Wal {
         .unwrap_or_else(|| Err(Error::new(ErrorKind::InvalidOptions, "a batch to submit has no entry")))
     }
 
-    /// Appends an entry if it gets the `expected` number, and returns that, when the policy's promise holds for
-    /// it. For writers that must not both append, and for one who does not know whether an earlier try has
-    /// appended.
+    /// Appends an entry only if its sequence number is `expected` (compare-and-append); otherwise as [`Wal::append`]. For
+    /// writers of which only one may append, and for a writer that does not know whether an earlier try succeeded.
     ///
-    /// On [`ErrorKind::Conflict`], [`Error::next_sequence`] is the number that comes next. If it is beyond
-    /// `expected`, that number was given: to this entry by an earlier try, or to another one. It may still be in
-    /// flight, so that its write can fail: [`Wal::sync`] decides that, and then [`Wal::read`] shows it, or says
-    /// [`ErrorKind::OutOfRange`], and the number is free again. If it is in front of `expected`, an entry that the
-    /// caller knows of is not there: its write has failed, a truncation dropped it, or it is yet to come.
+    /// On [`ErrorKind::Conflict`], [`Error::next_sequence`] is the next number of the log. If it is greater than
+    /// `expected`, the number was already assigned: to this entry by an earlier try, or to another one. That entry may
+    /// still be in flight, and its write can fail. Call [`Wal::sync`] to decide; then [`Wal::read`] returns the entry, or
+    /// fails with [`ErrorKind::OutOfRange`] and the number is free again. If it is less than `expected`, an entry that
+    /// the caller knows of is not there: its write failed, a truncation dropped it, or it is not appended yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`]: nothing was appended. Else as [`Wal::append`]: a number whose write has failed is
+    /// [`ErrorKind::Conflict`]: nothing was appended. Otherwise as [`Wal::append`]: a number whose write failed is
     /// the next one again.
     pub fn append_at(&self, expected: u64, payload: &[u8]) -> Result<u64, Error> {
         let (batch, digest) = self.measure(payload)?;
@@ -153,11 +152,11 @@ impl Wal {
         self.append_frame(Some(expected), batch, self.core().commits.promise(), fill)
     }
 
-    /// As [`Wal::append_at`], for entries of which a crash leaves all or none: appends them if the first one
-    /// gets the `expected` number. An empty batch appends nothing, and says whether that number is next.
+    /// As [`Wal::append_at`], for an atomic batch whose first entry gets the `expected` number. An empty batch appends
+    /// nothing, and fails with [`ErrorKind::Conflict`] if that number is not next.
     ///
     /// # Errors
-    /// As [`Wal::append_at`], for all of them together.
+    /// As [`Wal::append_at`], for the batch as a whole.
     pub fn append_batch_at<P: AsRef<[u8]>>(
         &self,
         expected: u64,
@@ -174,12 +173,12 @@ impl Wal {
         })
     }
 
-    /// As [`Wal::append_at`], and returns when the entry is numbered: the next one can be submitted under
-    /// the next number before this one is written. If this one's write then fails, so do those behind it. Waits for
-    /// room as [`Wal::submit`] does.
+    /// As [`Wal::append_at`], without waiting for the fsync: the next entry can be submitted at the next number before
+    /// this one is written. If the write of this one fails, so do the later ones. Waits under back-pressure as
+    /// [`Wal::submit`] does.
     ///
     /// # Errors
-    /// As [`Wal::append_at`], for what is known at once.
+    /// As [`Wal::append_at`], for failures that are known at once.
     pub fn submit_at(&self, expected: u64, payload: &[u8]) -> Result<Commit, Error> {
         let (batch, digest) = self.measure(payload)?;
         let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
@@ -227,12 +226,12 @@ impl Wal {
         Ok(Commit::new(submitted?, batch.entries, driver, core.owner().clone()))
     }
 
-    /// Without a buffer nothing is less than written.
+    /// Raises the durability to written, unless the log is buffered.
     pub(crate) fn at_least(&self, durability: Durability) -> Durability {
         durability.max(self.core().commits.promise().min(Durability::Written))
     }
 
-    /// What an empty batch appends.
+    /// The empty range that an empty batch returns.
     fn nothing(&self) -> Result<Range<u64>, Error> {
         self.core().commits.check()?;
         let next = self.core().commits.next();
@@ -246,7 +245,7 @@ impl Wal {
         Ok((batch, self.handle.checksum.digest(payload)))
     }
 
-    /// Checks and digests a batch, outside any lock, and goes on with it; `None` when it is empty.
+    /// Checks a batch, computes its checksums outside any lock, and calls `act` with it; `None` when it is empty.
     pub(crate) fn with_batch<P: AsRef<[u8]>, T>(
         &self,
         payloads: &[P],
@@ -269,7 +268,7 @@ impl Wal {
         digested: &mut [(&'a [u8], u64)],
         act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuilder)) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        // Each payload is asked for its bytes once: they are counted, digested and written as one.
+        // `as_ref` is called once a payload, so that the bytes counted, digested and written are the same.
         let count = payloads.len() as u64;
         let mut payload_bytes = 0;
         for (place, payload) in digested.iter_mut().zip(payloads) {

@@ -1,4 +1,4 @@
-//! `Wal`: closing a log whose disk may hang.
+//! A close with a timeout, for a log whose disk may hang.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use wal_sync::primitives::{Condvar, Mutex, now, spawn};
 use crate::error::{Error, ErrorKind};
 use crate::log::Wal;
 
-/// How the close ended, once it has.
+/// The result of the close, once it has finished.
 struct Outcome {
     closed: Mutex<Option<Result<(), Error>>>,
     told: Condvar,
@@ -17,20 +17,20 @@ struct Outcome {
 impl Wal {
     /// Closes the log as [`Wal::close`] does, but waits for at most `limit`.
     ///
-    /// The close runs on a thread of its own. A system call that hangs cannot be interrupted: that thread keeps the log
-    /// locked until the call returns or the process ends. Called from a callback of the log this always times out, because
+    /// The close runs on a thread of its own. A system call that hangs cannot be interrupted: the thread keeps the log
+    /// locked until the call returns or the process ends. Within a callback of the log this always times out, because
     /// the close waits for that callback.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`] when the limit has passed: everything before [`Error::durable_end`] is durable, and more may
-    /// become so. [`ErrorKind::Io`] when no thread can be started; then the log ends as when its last handle is dropped. Otherwise as
-    /// [`Wal::close`].
+    /// become so. [`ErrorKind::Io`] when the thread cannot be started; then this handle is dropped without a close.
+    /// Otherwise as [`Wal::close`].
     pub fn close_timeout(self, limit: Duration) -> Result<(), Error> {
         let core = Arc::clone(self.core());
         let outcome = Arc::new(Outcome { closed: Mutex::new(None), told: Condvar::new() });
         let shared = Arc::clone(&outcome);
         let begun = now();
-        // The handle goes with it, so that it is never dropped here: that waits for the system, too.
+        // The thread takes the handle: dropping the last one here would wait for the disk, too.
         let closing = move || {
             let closed = self.close();
             *shared.closed.lock_whole() = Some(closed);

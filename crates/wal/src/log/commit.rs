@@ -1,4 +1,4 @@
-//! Entries that were submitted, and watermarks that somebody waits for.
+//! Waiting: a [`Commit`] for submitted entries, a [`Reached`] for a watermark.
 
 use std::fmt;
 use std::future::Future;
@@ -15,20 +15,20 @@ use crate::engine::Core;
 use crate::engine::fork::Owner;
 use crate::error::Error;
 
-/// Entries that are numbered, and not yet what was asked for. To be waited for, by blocking or by
-/// `await`; no runtime is needed.
+/// The pending commit of submitted entries, to be waited for by blocking or by `await`; no runtime is needed. It is
+/// done when the entries have the durability that was asked for.
 ///
-/// Dropping it changes nothing: the entries stay where they are, and nobody is told how it went. It keeps
-/// neither the log open nor its lock. When the log ends first, it says [`Closed`](crate::ErrorKind::Closed).
+/// Dropping it does not cancel the entries; their outcome is then not reported. It keeps neither the log open nor its
+/// lock. When the log ends first, it fails with [`Closed`](crate::ErrorKind::Closed).
 ///
-/// A task's waker is called by the thread that wrote or synced, often one of the log's, under no lock. It may
-/// append, submit and wait for what it submits; as long as it runs, others lead and sync for themselves, and
-/// commits that no thread waits for stand still. One that waits for a [`Reached`] may wait for ever.
-#[must_use = "nothing is promised before it was waited for"]
+/// The thread that wrote or synced, often one of the log's, calls the task's waker, under no lock. The waker may
+/// append, submit, and wait for what it submits. While it runs, other callers lead and sync for themselves, and
+/// commits that no thread waits for make no progress. A waker that waits for a [`Reached`] may wait for ever.
+#[must_use = "nothing is guaranteed before it was waited for"]
 pub struct Commit {
     ticket: Ticket<Error>,
     entries: u64,
-    /// Where no thread does it, whoever waits writes and syncs.
+    /// Without background threads: the waiting caller writes and syncs through this.
     core: Option<Arc<Core>>,
     owner: Owner,
 }
@@ -38,20 +38,20 @@ impl Commit {
         Commit { ticket, entries, core, owner }
     }
 
-    /// The number of the first entry. If the commit fails, another entry gets it.
+    /// The sequence number of the first entry. If the commit fails, another entry gets it.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.ticket.first()
     }
 
-    /// The numbers of all its entries.
+    /// The sequence numbers of all its entries.
     #[must_use]
     pub fn sequences(&self) -> Range<u64> {
         self.ticket.first()..self.ticket.first() + self.entries
     }
 
-    /// Blocks until what was asked for is true, and returns the number of the first entry. What was true once
-    /// stays so, also when a truncation drops the entry later.
+    /// Blocks until the entries have the durability that was asked for, and returns the number of the first one. An
+    /// outcome is final, also when a truncation drops the entries later.
     ///
     /// # Errors
     /// As [`Wal::append`](crate::Wal::append).
@@ -64,7 +64,7 @@ impl Commit {
         self.wait_until(Some(limit))
     }
 
-    /// How it went, if that is known.
+    /// The outcome, without waiting; `None` while the commit is pending.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<u64, Error>> {
         let outcome = self.ticket.outcome()?;
@@ -112,11 +112,11 @@ impl fmt::Debug for Commit {
     }
 }
 
-/// Waits until a watermark has passed an entry, by blocking or by `await`. It asks for no write and no
-/// sync: another call, or the policy, has to. Dropping it gives up.
+/// A wait until an entry is written or durable, by blocking or by `await`. It triggers no write and no sync: another
+/// call, or the sync policy, has to. Dropping it cancels the wait.
 ///
-/// It is `Ok` for the entry that has the number when this is made, or that is the first to get it. When that entry is
-/// truncated, or its write fails, the wait ends with an error, also when another entry got the number since.
+/// It waits for the entry that has the number when this is created, or else for the first one to get it. When that entry
+/// is truncated or its write fails, the wait fails, even if another entry has got the number since.
 #[must_use = "nothing is known before it was waited for"]
 pub struct Reached {
     core: Arc<Core>,
@@ -133,11 +133,10 @@ impl Reached {
     ///
     /// # Errors
     /// [`Poisoned`](crate::ErrorKind::Poisoned) or [`Closed`](crate::ErrorKind::Closed) when it never will;
-    /// [`Truncated`](crate::ErrorKind::Truncated) when a truncation dropped the entry meanwhile, or its write
-    /// failed: another entry gets the number. It is `Truncated` whatever the write failed with, which its appender
-    /// is told: here there is nothing to do but to forget the entry. A number that no entry had when the write
-    /// failed is waited for on; and a [buffered](crate::Options::buffered) entry keeps its number and is
-    /// waited for until a later call has written it.
+    /// [`Truncated`](crate::ErrorKind::Truncated) when a truncation dropped the entry, or its write failed: another
+    /// entry gets the number. It is `Truncated` whatever the write failed with; only the appender gets that error. A
+    /// failed write does not end the wait for a number that no entry had yet, nor for a
+    /// [buffered](crate::Options::buffered) entry, which keeps its number until a later call writes it.
     pub fn wait(mut self) -> Result<(), Error> {
         self.core.owner().check()?;
         let reached = block_on(|context| self.core.commits.poll_watch(&mut self.watch, context), None);

@@ -1,4 +1,4 @@
-//! A copy of a log, also while it is written.
+//! Online backup: copying a log while it is written.
 
 use std::path::Path;
 
@@ -11,23 +11,23 @@ use crate::options::directory::made;
 use crate::view::View;
 
 impl Wal {
-    /// Copies the log into a directory that is empty, or not there and whose parent is: everything that is written
-    /// now, and so at least everything that is durable now. Appends go on meanwhile, and so do truncations: files that
-    /// they drop stay until the copy is made.
+    /// Makes an online backup: copies all entries written at the time of the call into the directory `path`, which must
+    /// be empty or absent; its parent must exist. Appends and truncations go on meanwhile; files that a truncation drops
+    /// stay until the copy is finished.
     ///
-    /// The copy is durable when this returns, and opens like a log whose process was killed. Every byte was checked on
-    /// the way. It has the id of this log, and the same numbers: it is a replica or a backup. When both are appended
-    /// to they are two logs with one name, whose files must not be mixed. It may have entries that were written and
-    /// not durable here, and that a loss of power takes away here alone.
+    /// The copy is durable when this returns, every byte of it was verified, and it opens like a log whose process was
+    /// killed. It has the id and the sequence numbers of this log. If both are appended to, they are different logs with
+    /// one id, and their files must not be mixed. The copy may have entries that were written and not yet durable in
+    /// this log, and that only this log loses in a power loss.
     ///
-    /// Takes the time to read the log twice and to write it once, and a buffer of 1 MiB.
+    /// Costs reading the log twice and writing it once, and a buffer of 1 MiB.
     ///
     /// # Errors
     /// [`ErrorKind::NotEmpty`] and [`ErrorKind::Locked`] for the target, and then nothing in it was changed;
     /// [`ErrorKind::NoSpace`] and [`ErrorKind::Io`] with the file, in either directory; [`ErrorKind::Corrupt`] and
-    /// [`ErrorKind::Missing`] when this log is damaged; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`]. What was made
-    /// is removed, but for the directory and a file `LOCK`. If the process dies on the way, what is left is no
-    /// log, or refused by every open; it never opens as a shorter one.
+    /// [`ErrorKind::Missing`] when this log is damaged; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`]. After an error the
+    /// copied files are removed; the directory and a file `LOCK` may stay. If the process dies during the copy, every open
+    /// of the target fails: it never opens as a shorter log.
     ///
     /// [`ErrorKind::NotEmpty`]: crate::ErrorKind::NotEmpty
     /// [`ErrorKind::Locked`]: crate::ErrorKind::Locked
@@ -38,12 +38,12 @@ impl Wal {
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
     /// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport, Error> {
-        // A log that is over makes no directory.
+        // A closed log creates no directory.
         self.core().commits.check()?;
         self.copy_into(made(path.as_ref())?.as_ref())
     }
 
-    /// As [`Wal::copy_to`], into any directory behind the seam.
+    /// As [`Wal::copy_to`], into a [`Directory`].
     ///
     /// # Errors
     /// As [`Wal::copy_to`].
@@ -54,8 +54,8 @@ impl Wal {
 }
 
 impl View {
-    /// Copies the log as this view shows it. As [`Wal::copy_to`], but nothing keeps a writer from removing files that
-    /// it truncates: then this is [`ErrorKind::Missing`], and a new view can be copied. A log that is damaged is not
+    /// Copies the log as this view shows it, as [`Wal::copy_to`]. But a writer may remove files by a truncation meanwhile:
+    /// then this fails with [`ErrorKind::Missing`], and a new view can be copied. A damaged log is not
     /// copied; [`Options::open_salvage`](crate::Options::open_salvage) reads it.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl View {
         self.copy_into(made(path.as_ref())?.as_ref())
     }
 
-    /// As [`View::copy_to`], into any directory behind the seam.
+    /// As [`View::copy_to`], into a [`Directory`].
     ///
     /// # Errors
     /// As [`View::copy_to`].

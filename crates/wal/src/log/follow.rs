@@ -1,18 +1,18 @@
-//! Reading that goes on as the log grows, beside its writer in the same process.
+//! A consumer that tails the log in the writer's process.
 //!
 //! ```text
 //!              next          limit
 //!  0 ─────────┬┴─────────────┴┬──────────────
-//!  handed out │ there already │ waited for: woken by the write or the sync
+//!  returned   │ available     │ waited for: woken by the write or the sync
 //!             └─ cursor ──────┘
-//!  look: watermark ─▶ snapshot ─▶ still no cut? ─▶ limit
+//!  look: watermark ─▶ snapshot ─▶ no cut since? ─▶ limit
 //! ```
 //!
-//! Invariant: what is handed out was in front of the watermark when it was looked at, and the log had not been
-//! cut in front of it. Numbers come one by one, without a hole and without a repetition.
+//! Invariant: an entry is returned only if it was before the watermark at the last look, and no truncation had
+//! dropped it by then. Sequence numbers are consecutive, without gaps or repetitions.
 //!
-//! A look holds a snapshot, and so its lease, for as long as it takes to open a segment. PoolFile is
-//! `wal-sync`'s: whoever moves the watermark, cuts the log or ends it wakes those who watch.
+//! A look holds a snapshot, and so its lease, only while it opens a segment. The thread that moves the watermark,
+//! truncates the log or ends it wakes the waiting followers, in `wal-sync`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -33,11 +33,10 @@ use crate::read::counted::Tally;
 use crate::read::entry::Entry;
 
 impl Wal {
-    /// Reads the entries from `first` on, and goes on as the log grows: those that are durable, so that none of
-    /// them is taken back by a crash. To see those that are only written, ask for
-    /// [`follow_with`](Wal::follow_with) and [`Mark::Written`].
+    /// Tails the log: a consumer that returns the durable entries from `first` on, and waits for new ones. No crash takes
+    /// them back. [`follow_with`](Wal::follow_with) and [`Mark::Written`] also return entries that are only written.
     ///
-    /// `first` may be the number of the next entry: then the follower begins with what comes.
+    /// `first` may be the number of the next entry: then the follower begins with the next append.
     ///
     /// # Errors
     /// As [`Wal::read_from`].
@@ -45,8 +44,8 @@ impl Wal {
         self.follow_with(first, Mark::Durable)
     }
 
-    /// As [`Wal::follow`], up to this watermark. What is [`Mark::Written`] and not durable may be gone after
-    /// the next crash of the machine, and other entries get its numbers.
+    /// As [`Wal::follow`], up to this watermark. Entries that are [`Mark::Written`] and not durable may be lost in a
+    /// crash of the machine, and other entries then get their numbers.
     ///
     /// # Errors
     /// As [`Wal::read_from`].
@@ -55,39 +54,39 @@ impl Wal {
     }
 }
 
-/// Entries in order, from one on, as they become durable or are written. Made by [`Wal::follow`] and
-/// [`Wal::follow_with`].
+/// A consumer that tails the log: it returns entries in order as they become durable, or written. Created by
+/// [`Wal::follow`] and [`Wal::follow_with`].
 ///
-/// It asks for no write and no sync: somebody else, or the policy, has to. A task's waker is called by the thread
-/// that wrote or synced, under no lock, as a [`Commit`](crate::Commit)'s is.
+/// It triggers no write and no sync: an appender, or the sync policy, has to. The thread that wrote or synced calls a
+/// task's waker, under no lock, as for a [`Commit`](crate::Commit).
 ///
-/// As an iterator it waits for the next entry. It ends, with `None`, when the log was closed, or its last
-/// handle dropped, and everything in front of the watermark was handed out. It keeps neither the log open nor
-/// its lock. After an error it has ended, too:
+/// As an iterator it blocks until the next entry. It ends with `None` once the log was closed, or its last
+/// handle dropped, and every entry before the watermark was returned. It keeps neither the log open nor
+/// its lock. It also ends after an error:
 ///
-/// - [`Truncated`](crate::ErrorKind::Truncated): [`Wal::truncate_after`] dropped entries in front of the one that comes
-///   next: some that were handed out, or were asked for, are no part of the log any more. A cut further on is no
-///   error: the follower goes on behind it.
-/// - [`OutOfRange`](crate::ErrorKind::OutOfRange): [`Wal::truncate_before`] dropped entries that were not handed out
-///   yet. Whoever can do without them follows again, from [`Wal::first`] on.
-/// - [`Poisoned`](crate::ErrorKind::Poisoned): a sync failed. What was durable, or written, before was handed out.
-/// - what a reader reports, when bytes are damaged or cannot be read.
+/// - [`Truncated`](crate::ErrorKind::Truncated): [`Wal::truncate_after`] dropped entries before the next one, so that some
+///   that were returned, or skipped by `first`, are no longer in the log. A truncation at or after the next entry is
+///   no error: the follower goes on with the new entries.
+/// - [`OutOfRange`](crate::ErrorKind::OutOfRange): [`Wal::truncate_before`] dropped entries that were not returned
+///   yet. A consumer that does not need them follows again from [`Wal::first`].
+/// - [`Poisoned`](crate::ErrorKind::Poisoned): a sync failed. Entries durable, or written, before it were returned.
+/// - the error of reading an entry that is damaged or unreadable.
 ///
-/// Each entry is checked against its checksum. In a closed segment that is mapped nothing is copied and
-/// nothing allocated for an entry; at the end of the log each stretch is read once, up to 256 KiB at a time. It
-/// holds one segment open, the one that it is in, and no file that a truncation has dropped behind it. A wait
-/// costs an allocation, and the thread that writes or syncs a wake-up of those who wait.
+/// Every entry is verified against its checksum. From a sealed segment that is memory-mapped an entry is neither copied
+/// nor allocated; at the end of the log each stretch is read once, up to 256 KiB at a time. The follower
+/// holds open the one segment that it reads, and no file of earlier entries that a truncation dropped. A wait
+/// costs one allocation, and a wake-up by the thread that writes or syncs.
 pub struct Follower {
     core: Arc<Core>,
     mark: Mark,
-    /// The number of the entry that comes next.
+    /// The number of the next entry to return.
     next: Sequence,
-    /// What is in front of this can be handed out.
+    /// Entries before this can be returned.
     limit: Sequence,
-    /// How often the log had been cut at the last look.
+    /// The number of truncations at the last look.
     cuts: u64,
     cursor: Cursor,
-    /// What is waited for.
+    /// The wait for the watermark, while one is pending.
     watch: Option<Watch>,
     tally: Tally,
     ended: bool,
@@ -96,7 +95,7 @@ pub struct Follower {
 /// The next entry, or why there is none.
 enum Step {
     Entry(Entry),
-    /// There is none yet; wait until the watermark has passed this.
+    /// There is none yet; wait until the watermark has passed this number.
     Wait(u64),
     End,
 }
@@ -121,26 +120,26 @@ impl Follower {
         })
     }
 
-    /// The number of the entry that comes next.
+    /// The consumer's position: the sequence number of the next entry that it returns.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.next.value()
     }
 
-    /// Which entries it sees.
+    /// The watermark up to which it reads: durable or written.
     #[must_use]
     pub fn mark(&self) -> Mark {
         self.mark
     }
 
-    /// The number of the next entry that is not durable yet: of those handed out by a follower of what is
-    /// written, the ones in front of it survive a power cut.
+    /// The end of the durable log, as [`Wal::durable`]. A follower of written entries learns from it which of those that
+    /// it returned survive a power loss.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.core.commits.durable()
     }
 
-    /// The next entry, if it is there: [`Poll::Pending`] when there is none yet, `Ready(None)` at the end.
+    /// Returns the next entry without waiting: [`Poll::Pending`] when there is none yet, `Ready(None)` at the end.
     pub fn try_next(&mut self) -> Poll<Option<Result<Entry, Error>>> {
         match self.advance() {
             Ok(item) => Poll::Ready(item),
@@ -148,13 +147,13 @@ impl Follower {
         }
     }
 
-    /// The next entry, waited for for at most `limit`: [`Poll::Pending`] when that has passed.
+    /// Waits for the next entry for at most `limit`: [`Poll::Pending`] when that has passed.
     pub fn next_timeout(&mut self, limit: Duration) -> Poll<Option<Result<Entry, Error>>> {
         self.wait(Some(limit)).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The next entry, for whoever awaits it; no runtime is needed. Dropping the future loses nothing: the
-    /// entry is handed out by the next call.
+    /// Waits for the next entry asynchronously; no runtime is needed. It is cancel-safe: after the future is dropped, the
+    /// next call returns the entry.
     ///
     /// # Errors
     /// As the iterator's.
@@ -162,7 +161,7 @@ impl Follower {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As [`Follower::next_entry`], for a stream: when it is pending, the waker is called once there is more.
+    /// As [`Follower::next_entry`], to implement a stream: after `Pending` the waker is called once there is more.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Entry, Error>>> {
         loop {
             let sequence = match self.advance() {
@@ -176,21 +175,21 @@ impl Follower {
             let watch = self.watch.get_or_insert_with(|| Watch::since(mark, sequence, cuts));
             match self.core.commits.poll_watch(watch, context) {
                 Poll::Pending => return Poll::Pending,
-                // Whatever it was: the next look tells.
+                // The next `advance` finds out what happened.
                 Poll::Ready(_) => self.give_up_watch(),
             }
         }
     }
 
     fn wait(&mut self, limit: Option<Duration>) -> Option<Option<Result<Entry, Error>>> {
-        // Mostly there is one, and then nothing is allocated to sleep on.
+        // The common case: an entry is available, and no allocation is needed to sleep on.
         if let Ok(item) = self.advance() {
             return Some(item);
         }
         block_on(|context| self.poll_next(context), limit)
     }
 
-    /// What there is without waiting; or the number for which a watermark is to be watched.
+    /// Returns the next item without waiting, or fails with the number that the watermark has to pass first.
     fn advance(&mut self) -> Result<Option<Result<Entry, Error>>, u64> {
         if self.ended {
             return Ok(None);
@@ -223,7 +222,7 @@ impl Follower {
             let standing = self.core.commits.standing(self.mark, self.cuts);
             let snapshot = self.core.commits.target().snapshot();
             if self.core.commits.cuts() != standing.cuts {
-                // The snapshot may hold other entries than those that the watermark counts.
+                // A truncation came between the two: the snapshot may hold other entries than the watermark counts.
                 continue;
             }
             if let Some(over) = self.look(&snapshot, standing)? {
@@ -232,9 +231,9 @@ impl Follower {
         }
     }
 
-    /// Moves the limit to where the log is now; tells what to do when nothing lies in front of it.
+    /// Moves the limit to the end of the log; returns the step to take when no entry is before it.
     fn look(&mut self, snapshot: &Snapshot, standing: Standing<Error>) -> Result<Option<Step>, Error> {
-        // In the middle of a cut the snapshot is the first to fall back.
+        // During a truncation the snapshot falls back first.
         let cut_from = standing.cut_from.unwrap_or(u64::MAX).min(snapshot.next().value());
         if cut_from < self.next.value() {
             return Err(wal_sync::Error::Truncated { from: cut_from }.into());
@@ -251,7 +250,7 @@ impl Follower {
         }
         self.cursor.rest(snapshot);
         match standing.over {
-            // What the watermark has passed is being cut off, and that is what is waited for.
+            // A truncation is dropping entries that the watermark has passed: wait for it to finish.
             None if position > self.next => Ok(Some(Step::Wait(u64::MAX))),
             None => Ok(Some(Step::Wait(self.next.value()))),
             Some(wal_sync::Error::Closed) => Ok(Some(Step::End)),
@@ -269,7 +268,7 @@ impl Follower {
 impl Iterator for Follower {
     type Item = Result<Entry, Error>;
 
-    /// Waits for the next entry; `None` when there will be none.
+    /// Blocks until the next entry; `None` when the log has ended.
     fn next(&mut self) -> Option<Result<Entry, Error>> {
         self.wait(None).expect("without a limit there is an item, or the end")
     }

@@ -1,4 +1,4 @@
-//! Holds: what somebody still needs is not dropped.
+//! Holds: they keep the entries that a consumer still needs, like PostgreSQL's replication slots.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,17 +9,16 @@ use crate::error::{Error, ErrorKind};
 use crate::log::Wal;
 
 impl Wal {
-    /// Keeps the entry `sequence` and everything behind it from being dropped at the front, by
-    /// [`Wal::truncate_before`] and by retention, until the [`Hold`] is dropped or moved. It is kept in memory, for
-    /// this open of the log: after a restart the application takes it again, and then calls
-    /// [`Wal::start_retention`], before which retention drops nothing.
+    /// Keeps the entry `sequence` and every later one for a consumer: neither [`Wal::truncate_before`] nor retention drops
+    /// them until the [`Hold`] is dropped or advanced. A hold exists in memory only. After a restart the application
+    /// takes it again and then calls [`Wal::start_retention`], before which retention drops nothing.
     ///
-    /// The name is for people: [`Stats`](crate::Stats::lowest_hold) shows it. Several holds may have the same.
-    /// A hold does not keep [`Wal::truncate_after`] from cutting the log in front of it; then it keeps what gets
-    /// its number later.
+    /// The name is for monitoring: [`Stats`](crate::Stats::lowest_hold) shows it. Names need not be unique.
+    /// A hold does not stop [`Wal::truncate_after`] from dropping its entry; then it keeps the entry that gets
+    /// the number later.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] when the entry is gone already, or about to go, and when `sequence` is beyond the
+    /// [`ErrorKind::OutOfRange`] when the entry is dropped already or about to be, and when `sequence` is after the
     /// next entry; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn hold(&self, name: &str, sequence: u64) -> Result<Hold, Error> {
         let core = self.core();
@@ -42,14 +41,14 @@ fn refuse_beyond(core: &Core, name: &str, sequence: u64) -> Result<(), Error> {
     Err(Error::new(ErrorKind::OutOfRange, message))
 }
 
-/// Keeps entries from being dropped at the front of the log, as long as it lives. It keeps neither the log
-/// open nor its lock.
+/// A consumer's hold on the log, like a replication slot: as long as it lives, its entry and every later one are kept. It
+/// keeps neither the log open nor its lock.
 ///
-/// With [`Options::hold_limit_bytes`](crate::Options::hold_limit_bytes) a hold that keeps too much is overrun once
-/// entries that it kept are dropped: it keeps nothing any more. A drop that fails overruns none. Its owner is told by [`Hold::advance`] and [`Hold::overrun`]; one that does neither
-/// for long has a thread in [`Hold::wait_overrun`]. That is less than a callback: nobody's code runs
-/// where the front is dropped.
-#[must_use = "what it keeps may be dropped when it is"]
+/// With [`Options::hold_limit_bytes`](crate::Options::hold_limit_bytes) a hold that keeps too much is invalidated when
+/// entries that it kept are dropped: it keeps nothing any more. A truncation that fails invalidates none. The consumer
+/// learns of it from [`Hold::advance`] and [`Hold::overrun`], or from a thread in [`Hold::wait_overrun`]. There is no
+/// callback, so that no application code runs where entries are dropped.
+#[must_use = "dropping the hold lets the log drop the entries that it keeps"]
 pub struct Hold {
     core: Arc<Core>,
     id: u64,
@@ -57,29 +56,31 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// What it is called.
+    /// The name that it was taken with.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The first entry that it keeps, or kept until it was overrun.
+    /// The sequence number of the first entry that it keeps, or kept until it was invalidated.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.core.keeper.held(self.id).0
     }
 
-    /// Whether it kept so much that the log went on without it.
+    /// Whether it was invalidated, because it kept more than
+    /// [`hold_limit_bytes`](crate::Options::hold_limit_bytes).
     #[must_use]
     pub fn overrun(&self) -> bool {
         self.core.keeper.held(self.id).1
     }
 
-    /// Lets go of what is in front of `sequence`. A number that it has passed already changes nothing.
+    /// Moves the hold forward to `sequence`, so that the entries before it can be dropped. It never moves back: a lower
+    /// number changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Overrun`] when it was overrun: entries that it kept are gone.
-    /// [`ErrorKind::OutOfRange`] when `sequence` is beyond the next entry; [`ErrorKind::Poisoned`],
+    /// [`ErrorKind::Overrun`] when the hold was invalidated: entries that it kept are dropped.
+    /// [`ErrorKind::OutOfRange`] when `sequence` is after the next entry; [`ErrorKind::Poisoned`],
     /// [`ErrorKind::Closed`].
     pub fn advance(&self, sequence: u64) -> Result<(), Error> {
         if self.overrun() {
@@ -90,10 +91,10 @@ impl Hold {
         if self.core.keeper.advance(self.id, sequence) { Ok(()) } else { Err(self.was_overrun()) }
     }
 
-    /// Blocks until it is overrun, and returns `true`; `false` when `limit` has passed before.
+    /// Blocks until the hold is invalidated and returns `true`; returns `false` after `limit`.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] when the log ended before.
+    /// [`ErrorKind::Closed`] when the log ends first.
     pub fn wait_overrun(&self, limit: Duration) -> Result<bool, Error> {
         self.core.keeper.until_overrun(self.id, limit)
     }

@@ -1,5 +1,5 @@
-//! What an application calls: a log that is open, and what is done with it. A handle is cheap to clone; what handles share is
-//! in `engine/`, what they wait for in `wal-sync`.
+//! [`Wal`], the open log, and its methods. The state that handles share is in `engine/`, the group commit that they wait
+//! for in `wal-sync`.
 
 mod append;
 mod close;
@@ -30,25 +30,25 @@ use crate::report::health::Health;
 use crate::report::prometheus::Metrics;
 use crate::report::stats::Stats;
 
-/// An open log: a handle of it, cheap to clone and to send. All are equal, and may be used by any number
-/// of threads without a lock around them.
+/// A handle of an open write-ahead log, cheap to clone and to send. All handles are equal, and any number of threads
+/// may use them without a lock around them.
 ///
-/// The log is open until [`Wal::close`], whoever calls that, or until the last handle is dropped. Then the
-/// lock is given up. Dropping the last one without a close is like a kill of the process: what was
-/// submitted is handed to the operating system, nothing is synced, nothing is lost that was promised, and
-/// the next open looks for the end of the log. It waits for a write or sync that is in flight.
+/// The log stays open and locked until [`Wal::close`] on any handle, or until the last handle is dropped. Dropping the
+/// last handle without a close is like a kill of the process: submitted entries are handed to the operating system,
+/// nothing is synced, no durability guarantee is broken, and the next open has to look for the end of the log. The drop
+/// waits for a write or sync that is in flight.
 #[derive(Clone)]
 pub struct Wal {
     handle: Arc<Handle>,
 }
 
-/// Ends the log with the last handle.
+/// Ends the log when the last handle is dropped.
 struct Handle {
     core: Arc<Core>,
     checksum: ChecksumKind,
     max_entry_bytes: u64,
     max_batch_bytes: u64,
-    /// The largest batch with its rows for which the cap has room, if there is a cap.
+    /// The largest batch, with its table rows, that fits under `max_log_bytes`, if that is set.
     most_batch_bytes: Option<u64>,
 }
 
@@ -69,12 +69,12 @@ impl Wal {
         Ok(Wal { handle: Arc::new(handle) })
     }
 
-    /// Makes everything durable that was appended or submitted before, whatever the policy.
+    /// Writes and fsyncs everything that was appended or submitted before, whatever the sync policy.
     ///
     /// # Errors
-    /// [`ErrorKind::Poisoned`] when a sync failed, now or earlier; there is no second try.
-    /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of it was dropped meanwhile. What had gathered
-    /// in a [buffered](Options::buffered) log and cannot be written is an error, too.
+    /// [`ErrorKind::Poisoned`] when a sync failed, now or earlier; it is never tried again.
+    /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of the entries were dropped meanwhile. In a
+    /// [buffered](Options::buffered) log, the error of writing the buffered entries.
     pub fn sync(&self) -> Result<(), Error> {
         self.core().owner().check()?;
         let synced = self.core().commits.sync();
@@ -82,7 +82,7 @@ impl Wal {
         synced.map_err(Error::from)
     }
 
-    /// Hands everything to the operating system that was appended or submitted before.
+    /// Writes everything that was appended or submitted before to the operating system, without an fsync.
     ///
     /// # Errors
     /// As [`Wal::sync`].
@@ -93,37 +93,37 @@ impl Wal {
         flushed.map_err(Error::from)
     }
 
-    /// Ends the segment that is being written, as when it is full: the next append begins another. For whoever
-    /// wants to copy, archive or drop what there is by whole files. Everything that was appended or submitted
-    /// before is durable when this returns. When the last segment has no entry, or has ended already, nothing
-    /// is done.
+    /// Seals the active segment, as a rollover does, so that the next append begins a new one: to copy, archive or drop
+    /// whole files. Everything that was appended or submitted before is durable when this returns. Does nothing when the
+    /// last segment is empty or already sealed.
     ///
-    /// Takes a sync; the append behind it prepares its segment itself if none is prepared yet. Space that
-    /// was reserved in the file is given back.
+    /// Costs a sync. The next append creates its segment itself if none is prepared yet. Space preallocated in the
+    /// sealed file is given back.
     ///
     /// # Errors
-    /// What kept the segment from being ended, as on a full disk: the log stays whole. When the SEAL could not be written
-    /// it goes on in another segment, after a cut; when the anchor could not, in the same one. [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed;
-    /// [`Closed`](crate::ErrorKind::Closed).
+    /// The error that kept the segment from being sealed, as on a full disk: the log stays whole. When the SEAL could not
+    /// be written, the log goes on in another segment, after a cut; when the anchor could not, in the same one.
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed; [`Closed`](crate::ErrorKind::Closed).
     pub fn roll(&self) -> Result<(), Error> {
         let rolled = self.core().roll();
         self.core().call_back();
         rolled
     }
 
-    /// The number of the next entry that the operating system does not have yet.
+    /// The end of the written log: the sequence number of the next entry that the operating system does not have yet.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.core().commits.written()
     }
 
-    /// The number of the next entry that is not durable yet. Entries in front of it survive a power cut.
+    /// The end of the durable log: the sequence number of the next entry that is not durable yet. Every entry before it
+    /// survives a power loss.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.core().commits.durable()
     }
 
-    /// Waits until the operating system has this entry, which need not exist yet.
+    /// Waits until this entry, which need not exist yet, is written to the operating system.
     pub fn until_written(&self, sequence: u64) -> Reached {
         Reached::new(Arc::clone(self.core()), Mark::Written, sequence)
     }
@@ -133,62 +133,61 @@ impl Wal {
         Reached::new(Arc::clone(self.core()), Mark::Durable, sequence)
     }
 
-    /// The number of the first entry that is kept.
+    /// The start of the log: the sequence number of the oldest entry that is kept.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.core().commits.target().first()
     }
 
-    /// The number of the last entry that is written; `None` in an empty log.
+    /// The sequence number of the last written entry; `None` in an empty log.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
         (!self.is_empty()).then(|| self.written() - 1)
     }
 
-    /// Whether there is no entry that is written.
+    /// Whether the log has no written entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.written() == self.first()
     }
 
-    /// Which log this is: drawn at random when it was made, and kept by copies of it. An application that supply it beside its
-    /// own state notices a directory with another log.
+    /// The identity of the log: drawn at random when it was created, and the same in its copies. An application that
+    /// stores it beside its own state notices a directory with another log.
     #[must_use]
     pub fn id(&self) -> LogId {
         self.recovery().log.expect("an open for writing has an anchor")
     }
 
-    /// What the open found.
+    /// The report of the crash recovery that the open performed.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
         &self.core().recovery
     }
 
-    /// The options that are in force, to be shown: what was left to the log is filled in. `buffered_bytes` alone
-    /// stays absent when nothing gathers. They have no callbacks.
+    /// The options in force, for display, with every default filled in. Only `buffered_bytes` is absent when
+    /// the log is not buffered. They have no callbacks.
     #[cfg(feature = "config")]
     pub fn options(&self) -> &Options {
         &self.core().options
     }
 
-    /// What the log has done since it was opened, and how it stands. Costs microseconds and allocates.
+    /// Counters since the open, and the current state of the log. Costs microseconds and allocates.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core().stats()
     }
 
-    /// Whether the log can do its work. For a probe: costs a few microseconds, makes no call to the file system, and waits
-    /// for no write and no sync, so it also answers while one of them hangs; any thread may ask, and a log that was closed
-    /// answers, too.
+    /// Whether the log can do its work, for a health probe. Costs a few microseconds, makes no file system call, and waits
+    /// for no write or sync, so it returns while one of them hangs. Any thread may call it, also after a close.
     ///
-    /// A write that hangs shows when it was asked for twice, far enough apart: ask about once a second.
+    /// A hanging write shows only in the second of two calls far enough apart: probe about once a second.
     #[must_use]
     pub fn health(&self) -> Health {
         self.core().health()
     }
 
-    /// The same numbers as a collector for a Prometheus registry. It keeps neither the log open nor its
-    /// lock; of a log that was closed it shows the last numbers.
+    /// [`Wal::stats`] as a collector for a Prometheus registry. It keeps neither the log open nor its lock; after a close
+    /// it shows the last values.
     #[cfg(feature = "prometheus")]
     #[must_use]
     pub fn metrics(&self) -> Metrics {
@@ -196,16 +195,15 @@ impl Wal {
         Metrics::new(self.core().library.directory().path(), Arc::new(move || core.stats()))
     }
 
-    /// Makes everything durable, marks the end so that the next open is quick, and gives up the lock. A log to which nothing
-    /// was appended since its open stays as it is. The last segment keeps its length.
+    /// Closes the log cleanly: makes everything durable, marks the end so that the next open is quick, and gives up the
+    /// lock. A log to which nothing was appended since its open is left unchanged. The last segment keeps its length.
     ///
-    /// This closes the log for all handles: appends that have begun are finished first, later calls get
-    /// [`ErrorKind::Closed`], and so does a second close. Readers go on with what they have.
+    /// This closes the log for all handles: appends that have begun finish first, later calls fail with
+    /// [`ErrorKind::Closed`], and so does a second close. Readers keep what they have.
     ///
     /// # Errors
-    /// What failed. [`ErrorKind::Poisoned`] means that entries which were not durable may be lost; any
-    /// other error leaves everything durable and costs the next open some time. The log is closed all the
-    /// same.
+    /// The log is closed also after an error. [`ErrorKind::Poisoned`] means that entries which were not durable may be
+    /// lost; after any other error everything is durable, and the next open takes longer.
     pub fn close(self) -> Result<(), Error> {
         self.core().close()
     }

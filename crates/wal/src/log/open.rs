@@ -1,4 +1,4 @@
-//! Opening a log: for appending, no older than the caller knows it to be, or for reading.
+//! Opening a log: for appending, with a check that it is not an older state, or read-only.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,34 +17,33 @@ use crate::report::counters::Meters;
 use crate::view::View;
 
 impl Options {
-    /// Opens the log in `path` for appending.
+    /// Opens the log in the directory `path` for appending, after crash recovery.
     ///
-    /// It refuses a damaged log, and changes nothing in it, when
+    /// It fails on a damaged log, and changes nothing in it, when
     /// - no slot of `ANCHOR` can be read, though there are segments;
     /// - a segment is missing, or ends before the place that the next one states, or neither copy of its header, or its first
     ///   frame, can be read;
-    /// - a frame of the last segment does not verify that something states to be durable;
+    /// - a frame of the last segment that is recorded as durable does not verify;
     /// - a frame follows a SEAL that ended the segment, or the SEAL of the close that `ANCHOR` states: as in a copy that
     ///   was made file by file, with an older `ANCHOR`.
     ///
-    /// It does not read the entries of earlier segments, nor those of a log that was closed: damage to them is reported when
+    /// It does not read the entries of earlier segments, nor those of a cleanly closed log: damage to them is reported when
     /// they are read, and by [`View::verify`].
     ///
-    /// The directory is created if it is not there, its parents are not, unless [`Options::open_mode`] says otherwise.
-    /// What is found is in [`Wal::recovery`]; everything in it is durable when this returns.
+    /// A missing directory is created, without its parents, unless [`Options::open_mode`] says otherwise.
+    /// [`Wal::recovery`] reports what was found; all of it is durable when this returns.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOptions`]; [`ErrorKind::NoLog`] and [`ErrorKind::Exists`] as [`Options::open_mode`] says;
-    /// [`ErrorKind::Locked`] at once when another writer has the log;
-    /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when acknowledged entries are not all there, and
-    /// then nothing was changed; [`ErrorKind::Unsupported`]; [`ErrorKind::Io`]. Never needs free space,
-    /// but for a new log.
+    /// [`ErrorKind::Locked`], without waiting, when another writer has the log open;
+    /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when acknowledged entries are damaged or missing, and
+    /// then nothing was changed; [`ErrorKind::Unsupported`]; [`ErrorKind::Io`]. Only a new log needs free space.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Wal, Error> {
         self.check()?;
         self.open_in(self.directory(path.as_ref(), true)?)
     }
 
-    /// Opens the log in any directory behind the seam, for example a simulated one.
+    /// As [`Options::open`], through a [`Directory`], for example a simulated one.
     ///
     /// # Errors
     /// As [`Options::open`].
@@ -53,19 +52,19 @@ impl Options {
         Wal::open(self, directory, 0)
     }
 
-    /// Looks at the log in `path` for reading: without its lock, beside a writer or on read-only media,
-    /// and without changing a byte. Shows the log as it is at this moment.
+    /// Opens the log in the directory `path` read-only: without its lock, beside a writer or on read-only media,
+    /// and without changing a byte. The view shows the log as it is at this moment.
     ///
     /// # Errors
-    /// [`ErrorKind::NoLog`], [`ErrorKind::Unsupported`], [`ErrorKind::Io`]. Damage is no error here:
-    /// what is good in front of it can be read, and a reader that comes to it is told.
+    /// [`ErrorKind::NoLog`], [`ErrorKind::Unsupported`], [`ErrorKind::Io`]. Damage is no error here: the entries before
+    /// it can be read, and a reader that reaches it fails.
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<View, Error> {
         self.check()?;
         let path = path.as_ref();
         self.open_read_only_in(existing(path)?)
     }
 
-    /// Looks at the log in any directory behind the seam.
+    /// As [`Options::open_read_only`], through a [`Directory`].
     ///
     /// # Errors
     /// As [`Options::open_read_only`].
@@ -75,20 +74,21 @@ impl Options {
         View::look(Arc::new(Library::new(directory, segments, Arc::new(Meters::new()))))
     }
 
-    /// As [`Options::open`], for a caller who knows that everything in front of `sequence` was acknowledged:
-    /// what [`Wal::durable`] had returned, or the number behind the last acknowledged entry, kept somewhere else.
-    /// Opens the log if its next number is at least that. An older state of the directory, restored from a backup
-    /// or by a snapshot of the volume, is consistent in itself, and so is an empty directory where a volume was not
-    /// mounted: [`Options::open`] cannot tell, and this can. It also notices when entries that only the last sync
-    /// had covered were damaged, which look like a torn tail.
+    /// As [`Options::open`], but fails on a log that ends before `sequence`, to detect a restored backup or lost
+    /// acknowledged entries. `sequence` is the next number after the last acknowledged entry, stored outside the log: a
+    /// value that [`Wal::durable`] returned.
     ///
-    /// It cannot tell a log with other entries under the same numbers. With 0 it is [`Options::open`]. A log that
-    /// is to be made begins with [`first_sequence`](Options::first_sequence), which is its next number too.
+    /// An older state of the directory, from a backup or a volume snapshot, is consistent in itself, and so is the empty
+    /// directory of a volume that is not mounted: [`Options::open`] cannot detect either. This also detects damage to
+    /// entries that only the last sync covered, which looks like a torn write.
+    ///
+    /// It does not detect a log with other entries under the same numbers. With 0 it equals [`Options::open`]. The next
+    /// number of a log to be created is [`first_sequence`](Options::first_sequence).
     ///
     /// # Errors
-    /// [`ErrorKind::RolledBack`] when the log ends before, and [`Error::next_sequence`] tells where;
-    /// [`ErrorKind::NoLog`] when there is none. Then nothing was changed, but that a directory which is there may
-    /// have got a file `LOCK`. Else as [`Options::open`]; damage is told first.
+    /// [`ErrorKind::RolledBack`] when the log ends before `sequence`; [`Error::next_sequence`] returns where.
+    /// [`ErrorKind::NoLog`] when there is none. In both cases nothing was changed, except that an existing directory may
+    /// have got a file `LOCK`. Otherwise as [`Options::open`]; damage is reported first.
     pub fn open_expecting(&self, path: impl AsRef<Path>, sequence: u64) -> Result<Wal, Error> {
         self.check()?;
         let path = path.as_ref();
@@ -97,7 +97,7 @@ impl Options {
         self.open_expecting_in(directory, sequence)
     }
 
-    /// As [`Options::open_expecting`], in any directory behind the seam.
+    /// As [`Options::open_expecting`], through a [`Directory`].
     ///
     /// # Errors
     /// As [`Options::open_expecting`].

@@ -1,4 +1,4 @@
-//! `Wal`: one entry by its number, and ranges.
+//! Reading one entry, or a range of entries, by sequence number.
 
 use std::ops::RangeBounds;
 
@@ -10,28 +10,28 @@ use crate::read::entries::Entries;
 use crate::read::entry::Entry;
 
 impl Wal {
-    /// The entry with this number, if it is written, found without reading what lies in front of it. In a
-    /// closed segment that is mapped nothing is copied and nothing allocated.
+    /// Reads the entry with this sequence number, without scanning the entries before it. From a sealed segment that is
+    /// memory-mapped it copies and allocates nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] when the log does not hold it, or only in memory yet;
+    /// [`ErrorKind::OutOfRange`] when the log does not contain the entry, or has not written it yet;
     /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when it is damaged; [`ErrorKind::Poisoned`],
     /// [`ErrorKind::Closed`].
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
         self.core().library.read(&self.snapshot()?, sequence)
     }
 
-    /// The entries from `first` on, as the log is now: those that are written.
+    /// Iterates over the entries from `first` to the end of the log, those that are written at the time of the call.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] when `first` is in front of the first entry that is kept, or beyond the
+    /// [`ErrorKind::OutOfRange`] when `first` is before the first entry that is kept, or after the
     /// next one; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn read_from(&self, first: u64) -> Result<Entries, Error> {
         Entries::from(&self.core().library, self.snapshot()?, first)
     }
 
-    /// The entries whose numbers lie in `range`, as far as there are any now; backwards with
-    /// [`rev`](Iterator::rev).
+    /// Iterates over the written entries whose numbers lie in `range`; backwards with [`rev`](Iterator::rev). Numbers
+    /// that the log does not contain are skipped.
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].

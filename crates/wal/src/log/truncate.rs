@@ -1,4 +1,4 @@
-//! Dropping the front of the log, by hand or by retention, and its end.
+//! Truncation: dropping the oldest entries, by call or by retention, and the newest.
 
 use wal_format::Sequence;
 
@@ -8,26 +8,24 @@ use crate::log::Wal;
 use crate::report::event::note;
 
 impl Wal {
-    /// Drops every entry in front of `first`, which becomes the first one: for entries that a snapshot or a
-    /// checkpoint covers. With the number of the next entry the log is emptied, and its numbers go on.
+    /// Drops every entry before `first`, because a checkpoint or snapshot covers them. With the number of the next entry
+    /// this empties the log; its numbers go on.
     ///
-    /// The new beginning is exact, also within a segment, and durable when this returns: an older one never
-    /// comes back. What is in front of it is made durable before, if it is not. Segments that are not
-    /// needed any more are removed then, or wait to be [used again](crate::Options::recycle); the files that a
-    /// reader of this process may still come to linger, until a later rollover, truncation, close or open. Appends
-    /// wait meanwhile for two syncs of the anchor.
+    /// The new log start is exact, also within a segment, and durable when this returns. Entries before it that are not
+    /// durable yet are made durable first. Obsolete segments are then removed, or [recycled](crate::Options::recycle).
+    /// Deletion of files that a reader of this process may still need stays pending until a later rollover, truncation,
+    /// close or open. Appends wait for two syncs of the anchor.
     ///
-    /// A `first` that is gone already is no error, and changes nothing.
+    /// A `first` that is dropped already is no error, and changes nothing.
     ///
-    /// Returns the number of the first entry that is kept now. It is less than `first` when a
-    /// [hold](Wal::hold) keeps more: then the log begins with the first entry of the lowest one, as
-    /// [`Stats::lowest_hold`](crate::Stats::lowest_hold) tells.
+    /// Returns the number of the first entry that is kept. It is less than `first` when a [hold](Wal::hold) keeps more:
+    /// then the log begins at the lowest hold, [`Stats::lowest_hold`](crate::Stats::lowest_hold).
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] when `first` is beyond the next entry; or beyond those that are written, while
-    /// others [wait for room](crate::WhenFull::Wait). After any other error but
-    /// [`ErrorKind::Poisoned`] the log begins where it did and goes on; after a crash it may begin at `first`
-    /// all the same, until the anchor was written again, as by a close.
+    /// [`ErrorKind::OutOfRange`] when `first` is after the next entry, or after the written entries while
+    /// later ones [wait for space](crate::WhenFull::Wait). After any other error but
+    /// [`ErrorKind::Poisoned`] the log start is unchanged and the log goes on; but until the anchor is written again, as
+    /// by a close, a crash may move the log start to `first`.
     ///
     /// [`ErrorKind::OutOfRange`]: crate::ErrorKind::OutOfRange
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
@@ -46,27 +44,26 @@ impl Wal {
         dropped.map(|()| kept)
     }
 
-    /// Drops every entry behind `last`, which stays and becomes the last one: for a follower whose leader does
-    /// not agree with the rest. The next entry gets the number behind it.
+    /// Drops every entry after `last`, as a replica does with a suffix that its leader does not have. The next entry gets
+    /// the number `last + 1`.
     ///
-    /// This is durable when it returns, and what it dropped never comes back. It takes effect as a whole:
-    /// after a crash on the way the log is as before, or ends with `last`. A batch is cut in two when `last` is
-    /// inside it. Everything in front of the cut is made durable before. [`Wal::written`] and [`Wal::durable`]
-    /// fall back. Whoever waits for an entry behind the cut, by an append, a [`Commit`](crate::Commit), a
-    /// [`Wal::sync`] or for a watermark, gets [`ErrorKind::Truncated`]; what was submitted there and not
-    /// written never is. Readers keep the log that they have. Takes the time to read the frame headers of
-    /// one segment.
+    /// The truncation is durable when this returns, and atomic: after a crash during the call the log is unchanged or
+    /// ends with `last`. It splits a batch when `last` is inside it. The entries that stay are made durable first.
+    /// [`Wal::written`] and [`Wal::durable`] fall back. A caller that waits for a dropped entry, in an append, a
+    /// [`Commit`](crate::Commit), a [`Wal::sync`] or for a watermark, fails with [`ErrorKind::Truncated`]; dropped entries
+    /// that were submitted and not yet written are never written. Open readers still see the old log. Costs reading the
+    /// frame headers of one segment.
     ///
-    /// When `last` is the last entry, or beyond it, this does nothing, and makes nothing durable. But if
-    /// `last` is the last entry, and the last write failed, the failed entry is in doubt until this returns, and
-    /// gone for good then.
+    /// When `last` is the last entry, or after it, this does nothing, and makes nothing durable. One exception: if `last`
+    /// is the last entry and the last write failed, a crash could have kept the failed entry until now; this drops it for
+    /// good.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`] when `last` is in front of the first entry that is kept: at least one stays.
-    /// When the last step fails, which is to write the anchor, the log is cut, as [`Wal::written`] tells, and
-    /// the next append does that step first. After any other error but [`ErrorKind::Poisoned`] the log is as
-    /// before, and goes on. If not even the rest of a failed write could be removed, a crash may leave it cut
-    /// all the same, until an append was accepted.
+    /// [`ErrorKind::OutOfRange`] when `last` is before the first entry that is kept: at least one stays.
+    /// When only the last step fails, writing the anchor, the log is truncated, as [`Wal::written`] shows, and
+    /// the next append repeats that step first. After any other error but [`ErrorKind::Poisoned`] the log is unchanged
+    /// and goes on. If not even the rest of a failed write could be removed, a crash before the next accepted append
+    /// may still truncate it.
     ///
     /// [`ErrorKind::OutOfRange`]: crate::ErrorKind::OutOfRange
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
@@ -84,18 +81,18 @@ impl Wal {
         dropped
     }
 
-    /// Starts retention: from now on the oldest segments are dropped that
+    /// Starts retention: from now on the log drops its oldest segments by
     /// [`retain_bytes`](crate::Options::retain_bytes), [`retain_entries`](crate::Options::retain_entries) and
-    /// [`retain_age`](crate::Options::retain_age) let go. Until this is called they drop nothing, also not under
-    /// [`max_log_bytes`](crate::Options::max_log_bytes); [`Wal::truncate_before`] does not depend on it.
+    /// [`retain_age`](crate::Options::retain_age). Until this is called they drop nothing, not even under
+    /// [`max_log_bytes`](crate::Options::max_log_bytes). [`Wal::truncate_before`] does not depend on it.
     ///
-    /// Call it after every open, once each [`Wal::hold`] is taken that has to be there. Holds are kept in memory, so
+    /// Call it after every open, once every consumer's [`Wal::hold`] is taken. Holds exist in memory only, so
     /// after a restart the log does not know which entries consumers still need.
     ///
     /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
-    /// returns at once, and a thread drops what is to be dropped. Without them this call does, and later calls that
-    /// append, sync or truncate do. An error of a drop is counted in
-    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors) in either case.
+    /// returns at once, and a thread drops segments. Without them this call drops them, and later calls that
+    /// append, sync or truncate do. Either way errors are counted in
+    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors).
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed), [`Poisoned`](crate::ErrorKind::Poisoned) and [`Forked`](crate::ErrorKind::Forked).
@@ -108,7 +105,7 @@ impl Wal {
         Ok(())
     }
 
-    /// What is not urgent, once others may go on.
+    /// Work that is not urgent, done after appends may go on.
     fn tidy(&self) {
         self.core().tidy();
         self.core().call_back();
