@@ -1,4 +1,4 @@
-//! What lies in the directory: names and kinds, nothing opened yet.
+//! Lists the directory: names and kinds. Nothing is opened yet.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use crate::io::{Directory, FileKind};
 /// The names in a log's directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
-    /// Whatever has the name of a segment, by number.
+    /// Everything with the name of a segment, by number.
     pub(crate) segments: BTreeMap<SegmentNumber, FileKind>,
-    /// What has the name of the anchor.
+    /// What kind of file has the anchor's name.
     pub(crate) anchor: Option<FileKind>,
-    /// Files that wait to become segments, by place. No decision looks at them.
+    /// Pool files, by place. No decision of recovery looks at them.
     pub(crate) pool: Vec<PoolName>,
-    /// How many names are none of ours. They are left alone.
+    /// How many other names there are. The log leaves them alone.
     pub(crate) ignored: usize,
 }
 
@@ -48,7 +48,7 @@ impl Catalog {
     }
 }
 
-/// The path of a segment, for messages.
+/// The path of a segment, for error messages.
 pub(crate) fn segment_path(directory: &dyn Directory, number: SegmentNumber) -> PathBuf {
     directory.path().join(SegmentName::of(number).as_str())
 }

@@ -11,9 +11,10 @@ use wal_format::{
 
 use crate::error::{Damage, DamageKind, Error, Operation};
 use crate::files::anchor::AnchorFile;
-use crate::files::held::{WatchedFile, WatchedNames, WriterLock};
 use crate::files::named::{remove, sync_directory};
 use crate::files::names::Catalog;
+use crate::files::watched::{WatchedFile, WatchedNames};
+use crate::files::writer_lock::WriterLock;
 use crate::io::Directory;
 use crate::recovery::decide::Verdict;
 use crate::recovery::obsolete::{leftovers, remove_obsolete};

@@ -6,7 +6,7 @@
 use wal_format::Anchor;
 
 use crate::error::Error;
-use crate::files::held::WatchedFile;
+use crate::files::watched::WatchedFile;
 use crate::io::Directory;
 use crate::spares::spare::{Order, Spare};
 

@@ -14,8 +14,8 @@ use wal_format::{
 };
 
 use crate::error::Error;
-use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
+use crate::files::watched::WatchedFile;
 use crate::io::{Access, Directory};
 use crate::rules::{Rule, Rules};
 use crate::segment::head::Head;
@@ -59,7 +59,7 @@ impl Order {
 #[derive(Debug)]
 pub struct Spare {
     pub(crate) file: Named,
-    pub(crate) held: WatchedFile,
+    pub(crate) watched: WatchedFile,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
     /// Something is written up to here: zeros, or what an earlier segment has left.
@@ -83,7 +83,7 @@ impl Spare {
     ) -> Result<Spare, Error> {
         let (index, seal) = index_room(capacity);
         Ok(Spare {
-            held: WatchedFile::new(file.clone())?,
+            watched: WatchedFile::new(file.clone())?,
             file,
             header,
             capacity,
@@ -129,7 +129,7 @@ impl Spare {
     /// # Errors
     /// [`Error::Exchanged`]; what the system reports. The file stays a prepared segment, which the next open gives up.
     pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
-        self.held.check(directory)?;
+        self.watched.check(directory)?;
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
     }
 }

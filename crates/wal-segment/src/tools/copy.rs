@@ -22,9 +22,9 @@ use wal_format::{
 
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::files::anchor::{self, AnchorFile, Slots};
-use crate::files::held::WriterLock;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
+use crate::files::writer_lock::WriterLock;
 use crate::io::{Access, Directory};
 use crate::recovery::open::{LOOKS, PAUSE, has_vanished};
 use crate::rules::Rules;

@@ -6,8 +6,8 @@ use wal_format::{DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Segme
 
 use super::Settings;
 use crate::error::Error;
-use crate::files::held::WatchedFile;
 use crate::files::named::Named;
+use crate::files::watched::WatchedFile;
 use crate::rules::{Rule, Rules};
 use crate::segment::head::Linked;
 use crate::segment::index::Index;
@@ -18,7 +18,7 @@ use crate::spares::spare::{Spare, index_room};
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(super) file: Named,
-    pub(super) held: WatchedFile,
+    pub(super) watched: WatchedFile,
     pub(super) header: SegmentHeader,
     /// How long its file is, in bytes.
     pub(super) file_bytes: u64,
@@ -38,11 +38,11 @@ pub(crate) struct OpenSegment {
 impl OpenSegment {
     /// A spare that takes frames from now on, begun then; and the room that came with it for the log's spans.
     pub(super) fn begin(spare: Spare, begun_unix_ns: u64) -> (OpenSegment, Arc<Vec<Span>>) {
-        let Spare { file, held, header, capacity, index, seal, spans, .. } = spare;
+        let Spare { file, watched, header, capacity, index, seal, spans, .. } = spare;
         let index = Index::new(begun_unix_ns, index);
         let open = OpenSegment {
             file,
-            held,
+            watched,
             header,
             file_bytes: capacity,
             capacity,
@@ -78,7 +78,7 @@ impl OpenSegment {
         index.go_on(gathered);
         Ok(OpenSegment {
             file: last.file.clone(),
-            held: WatchedFile::new(last.file.clone())?,
+            watched: WatchedFile::new(last.file.clone())?,
             header: last.header,
             file_bytes,
             capacity,

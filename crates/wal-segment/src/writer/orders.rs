@@ -93,7 +93,7 @@ impl Writer {
             Some(spare) => spare,
             None => spares.spare(order)?,
         };
-        match spare.held.check(spares.directory()) {
+        match spare.watched.check(spares.directory()) {
             _ if !self.rules.keeps(Rule::NamesChecked) => Ok(spare),
             // Nothing stands on it yet: another one is made.
             Err(Error::Exchanged { .. }) => spares.spare(order),

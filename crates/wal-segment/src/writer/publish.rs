@@ -17,8 +17,8 @@ use super::open_segment::OpenSegment;
 use super::segments::{Dropped, point, predecessor};
 use super::{Detached, Rolled, State, Writer, sync_once};
 use crate::error::Error;
-use crate::files::held::WatchedFile;
 use crate::files::named::{remove, sync_directory};
+use crate::files::watched::WatchedFile;
 use crate::io::Directory;
 use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
@@ -90,7 +90,7 @@ impl Writer {
                 self.orders.spare_refused = !error.is_out_of_space();
                 self.rest_in_doubt |= !is_alone;
                 if kept.is_some() && self.rules.keeps(Rule::FailedLinkVoided) {
-                    self.void(segment, &open.held, spares.directory());
+                    self.void(segment, &open.watched, spares.directory());
                 }
                 return Err(error);
             }
@@ -102,7 +102,7 @@ impl Writer {
             self.shrink.forget_from(kept.last().map(|span| span.life.segment));
             self.segments.cut(kept)
         });
-        spares.entered(open.held.clone());
+        spares.entered(open.watched.clone());
         let from = self.segments.last_number();
         self.rolled = Some(Rolled { from, to: segment, first: start.next, cut: reason.is_cut() });
         self.enter(open, start, room);
