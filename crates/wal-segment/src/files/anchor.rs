@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_differ_when_they_are_read_agree_behind_the_next_write() {
+    fn slots_that_differ_when_they_are_read_agree_after_the_next_write() {
         let disk = SimDisk::new(3);
         let mut file = made(&disk);
         next_sync_fails(&disk, 1);

@@ -5,10 +5,10 @@
 //! through them. So the writer checks the names before each new segment and each write of the anchor:
 //!
 //! ```text
-//!  path ──▶ the directory         elsewhere: the log goes on in the directory that it opened, and reports that
-//!  LOCK ──▶ the locked file       elsewhere: another writer may be at work   (only where the directory cannot be locked)
-//!  ANCHOR ▶ the anchor            elsewhere: what it states is lost
-//!  last segment ▶ its file        elsewhere: what was written to it is lost
+//!  path ──▶ the directory     elsewhere: the log goes on in the directory that it opened, and says so
+//!  LOCK ──▶ the locked file   elsewhere: another writer may be at work   (only where the directory cannot be locked)
+//!  ANCHOR ▶ the anchor        elsewhere: what it states is lost
+//!  last segment ▶ its file    elsewhere: what was written to it is lost
 //! ```
 //!
 //! In the last three cases the log accepts nothing more.

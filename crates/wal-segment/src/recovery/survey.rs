@@ -29,7 +29,7 @@ use crate::rules::{Rule, Rules};
 use crate::salvage;
 use crate::segment::head::{Linked, Site};
 use crate::segment::index::Index;
-use crate::segment::locate::end_behind;
+use crate::segment::locate::end_after;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
 
@@ -353,7 +353,7 @@ fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(
         if cut <= span.start.next {
             survey.spans.pop();
         } else if let Some(last) = survey.spans.last_mut() {
-            (last.end, last.cut_inside, last.seal_offset) = (end_behind(directory, &span, kept)?, true, None);
+            (last.end, last.cut_inside, last.seal_offset) = (end_after(directory, &span, kept)?, true, None);
         }
         survey.next = cut.max(survey.first);
         survey.durable = survey.durable.min(survey.next);

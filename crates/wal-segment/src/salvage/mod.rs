@@ -243,12 +243,12 @@ impl<'d> Salvage<'d> {
             && end.is_cut
         {
             let inside = named > Some(end.next);
-            self.set_aside_behind(source, end, inside, segment.link.map(|link| link.next));
+            self.set_aside_after(source, end, inside, segment.link.map(|link| link.next));
         }
     }
 
     /// Tells whether anything genuine lies behind a cut, also inside the last frame.
-    fn set_aside_behind(&mut self, source: &CopyFile, end: End, inside: bool, first: Option<Sequence>) {
+    fn set_aside_after(&mut self, source: &CopyFile, end: End, inside: bool, first: Option<Sequence>) {
         let scan = source.scan(self.directory.get(), first, source.file_bytes);
         let behind = scan.and_then(|mut scan| scan.has_frame_from(end.offset));
         if inside || matches!(behind, Ok(true)) {

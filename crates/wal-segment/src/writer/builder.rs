@@ -108,7 +108,7 @@ impl FrameBuilder {
     }
 
     /// The same behind a LINK, as one range of bytes.
-    pub(crate) fn encode_behind(
+    pub(crate) fn encode_after_link(
         &mut self,
         link: &[u8; LINK_FRAME_BYTES],
         header: FrameHeader,
@@ -200,7 +200,7 @@ mod tests {
                     }
                     let frame_bytes = buffer.frame_bytes();
                     let link = [9; LINK_FRAME_BYTES];
-                    let (behind, chain) = buffer.encode_behind(&link, header(), LIFE, FIRST_FRAME_OFFSET);
+                    let (behind, chain) = buffer.encode_after_link(&link, header(), LIFE, FIRST_FRAME_OFFSET);
                     assert_eq!(&behind[..LINK_FRAME_BYTES], &link);
                     assert_eq!(payloads(&behind[LINK_FRAME_BYTES..], checksum), pushed);
                     // The same frame again, as after a write that failed.

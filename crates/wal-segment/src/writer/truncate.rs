@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::io::Directory;
 use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
-use crate::segment::locate::end_behind;
+use crate::segment::locate::end_after;
 use crate::segment::span::Span;
 use crate::spares::source::SpareSource;
 
@@ -124,7 +124,7 @@ impl Writer {
         let mut kept = spans[..=holds_last].to_vec();
         if let Some(span) = kept.last_mut() {
             *span = self.segments.span(span.life.segment).unwrap_or(*span);
-            let cut = end_behind(directory, span, last)?;
+            let cut = end_after(directory, span, last)?;
             span.seal_offset = span.seal_offset.filter(|&seal_offset| seal_offset < cut.offset);
             (span.end, span.cut_inside) = (cut, true);
         }
