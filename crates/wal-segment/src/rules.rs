@@ -121,7 +121,6 @@ impl Rule {
 /// The rules in force: all of them, in ordinary builds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules {
-    /// A bit for each rule that is switched off.
     #[cfg(zoo)]
     off: u64,
 }

@@ -17,7 +17,6 @@ use crate::files::watched::WatchedFile;
 use crate::io::{Access, Directory, FileKind};
 use crate::rules::{Rule, Rules};
 
-/// Both slots as read from the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     slots: [Result<Anchor, HeaderFault>; SLOTS],
@@ -57,7 +56,6 @@ impl Slots {
         Some(Anchor { seal_offset: newest.seal_offset.filter(|_| is_certain), ..newest })
     }
 
-    /// Why no slot is valid.
     pub(crate) fn fault(&self) -> HeaderFault {
         self.slots[0].err().or(self.slots[1].err()).unwrap_or(HeaderFault::Blank)
     }
@@ -163,7 +161,6 @@ impl AnchorFile {
         })
     }
 
-    /// Continues an anchor file that was read.
     pub(crate) fn resume(
         file: Named,
         slots: &Slots,
@@ -198,7 +195,6 @@ impl AnchorFile {
         self.proven
     }
 
-    /// The anchor that was written last.
     pub(crate) fn last(&self) -> &Anchor {
         &self.last
     }

@@ -13,7 +13,6 @@ const MAX_INTERRUPTIONS: u32 = 64;
 /// When the disk has no room for a reservation, this fraction of it is tried next.
 const RESERVED_PART: u64 = 4;
 
-/// An open file and its path.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     pub(crate) file: Arc<dyn File>,
@@ -99,39 +98,32 @@ impl Named {
         }
     }
 
-    /// Maps the first `bytes` bytes for reading.
     pub(crate) fn map(&self, bytes: u64) -> Result<Mapping, Error> {
         let bytes = usize::try_from(bytes).map_err(|_| ErrorKind::OutOfMemory.into());
         let mapped = bytes.and_then(|bytes| self.file.map(bytes));
         mapped.place(Operation::Map, || self.path.to_path_buf(), None)
     }
 
-    /// Takes the exclusive lock on the file, or fails at once.
     pub(crate) fn try_lock(&self) -> Result<(), Error> {
         self.file.try_lock().place(Operation::Lock, || self.path.to_path_buf(), None)
     }
 
-    /// Takes the shared lock of readers on the file, or fails at once.
     pub(crate) fn try_lock_shared(&self) -> Result<(), Error> {
         self.file.try_lock_shared().place(Operation::Lock, || self.path.to_path_buf(), None)
     }
 
-    /// How many hard links the file has.
     pub(crate) fn names(&self) -> Result<u64, Error> {
         self.file.names().place(Operation::Read, || self.path.to_path_buf(), None)
     }
 
-    /// Drops the file's pages from the page cache.
     pub(crate) fn drop_cache(&self) -> Result<Residency, Error> {
         self.file.drop_cache().place(Operation::DropCache, || self.path.to_path_buf(), None)
     }
 
-    /// The identity of the file; `None` where the system does not tell.
     pub(crate) fn id(&self) -> Result<Option<FileId>, Error> {
         self.file.id().place(Operation::Read, || self.path.to_path_buf(), None)
     }
 
-    /// Damage in this file at `offset`.
     pub(crate) fn damage(&self, offset: u64, sequences: Option<Lost>, kind: DamageKind) -> Damage {
         Damage { file: self.path.to_path_buf(), offset, sequences, kind }
     }
@@ -143,7 +135,6 @@ impl Named {
     }
 }
 
-/// Removes a name from the directory.
 pub(crate) fn remove(directory: &dyn Directory, name: &str) -> Result<(), Error> {
     directory.remove(name).place(Operation::Remove, || directory.path().join(name), None)
 }
@@ -153,7 +144,6 @@ pub(crate) fn rename(directory: &dyn Directory, from: &str, to: &str) -> Result<
     directory.rename(from, to).place(Operation::Rename, || directory.path().join(from), None)
 }
 
-/// Syncs the directory itself.
 pub(crate) fn sync_directory(directory: &dyn Directory) -> Result<(), Error> {
     directory.sync().place(Operation::SyncDirectory, || directory.path().to_path_buf(), None)
 }

@@ -8,12 +8,10 @@ use wal_format::{ANCHOR_FILE, LOCK_FILE, PoolName, SegmentName, SegmentNumber};
 use crate::error::{Error, Operation, Place};
 use crate::io::{Directory, FileKind};
 
-/// The names in a log's directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     /// Everything with the name of a segment, by number.
     pub(crate) segments: BTreeMap<SegmentNumber, FileKind>,
-    /// What kind of file has the anchor's name.
     pub(crate) anchor: Option<FileKind>,
     /// Pool files, by place. No decision of recovery looks at them.
     pub(crate) pool: Vec<PoolName>,
@@ -22,7 +20,6 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Whether there is neither an anchor nor a segment.
     pub(crate) fn is_empty(&self) -> bool {
         self.anchor.is_none() && self.segments.is_empty()
     }
@@ -48,7 +45,6 @@ impl Catalog {
     }
 }
 
-/// The path of a segment, for error messages.
 pub(crate) fn segment_path(directory: &dyn Directory, number: SegmentNumber) -> PathBuf {
     directory.path().join(SegmentName::of(number).as_str())
 }

@@ -37,7 +37,6 @@ impl WatchedFile {
         Ok(WatchedFile { file, id })
     }
 
-    /// Fails when the name leads to another file.
     pub(crate) fn check(&self, directory: &dyn Directory) -> Result<(), Error> {
         match (self.id, self.file.path.file_name().and_then(OsStr::to_str)) {
             (Some(id), Some(name)) => leads_to(directory, name, id),
@@ -53,7 +52,6 @@ pub struct WatchedNames {
     lock: Option<FileId>,
     /// `None` while the anchor is made anew, and after that has failed.
     anchor: Option<WatchedFile>,
-    /// The last segment, once there is one.
     last: Option<WatchedFile>,
     /// How often the anchor or the last segment was replaced.
     changes: u64,

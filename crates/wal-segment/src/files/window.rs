@@ -25,7 +25,6 @@ const BLOCK_BYTES: usize = 4 << 10;
 const _: () = assert!((WINDOW_BYTES as u64).is_multiple_of(FRAME_ALIGN));
 
 impl Window {
-    /// A window on the first `limit` bytes of `file`.
     pub(crate) fn new(file: &Named, limit: u64) -> Window {
         Window { file: file.clone(), limit, start: 0, bytes: Vec::new(), tolerant: false, hole: None }
     }
@@ -40,7 +39,6 @@ impl Window {
         self.hole.take()
     }
 
-    /// The offset at which the window's file ends.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }

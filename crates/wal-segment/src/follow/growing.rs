@@ -25,13 +25,11 @@ use crate::segment::head::Linked;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
 
-/// The last segment, as far as its frames are known.
 #[derive(Debug)]
 pub(crate) struct Growing {
     linked: Arc<Linked>,
     pub(crate) tip: Tip,
     pub(crate) seal_offset: Option<u64>,
-    /// Offset of the last known frame, once it is known.
     last_offset: Option<u64>,
     ahead_bytes: u64,
     /// Up to which offset its frames and the anchor state it to be durable, and the number there.
@@ -44,7 +42,6 @@ const LEAST_AHEAD_BYTES: u64 = 4 << 10;
 const MOST_AHEAD_BYTES: u64 = 1 << 20;
 
 impl Growing {
-    /// A segment whose frames are known up to `tip`.
     pub(crate) fn new(linked: Arc<Linked>, tip: Tip, seal_offset: Option<u64>) -> Growing {
         // Its LINK implies that everything before it is durable; its known frames may only be written.
         let durable = (linked.start.offset, linked.start.next);

@@ -40,16 +40,13 @@ use crate::segment::span::Span;
 pub struct Tailer {
     log: Option<LogId>,
     snapshot: Snapshot,
-    /// The last segment, once it was read.
     growing: Option<Growing>,
     durable: Sequence,
-    /// Whether only durable entries are wanted.
     durable_only: bool,
     /// Known frames have gone since the last call of [`Tailer::take_rewound`].
     rewound: bool,
 }
 
-/// The result of reading the names and LINKs.
 enum Seen {
     /// The last segment is the known one.
     Same,
@@ -151,7 +148,6 @@ impl Tailer {
         }
     }
 
-    /// The life of the segment that holds an entry, as far as is known.
     fn life_of(&self, sequence: Sequence) -> Option<Life> {
         let span = self.snapshot.span(self.snapshot.find(sequence))?;
         (sequence < span.end.next).then_some(span.life)
@@ -345,7 +341,6 @@ pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequ
     }
 }
 
-/// The present anchor; the inner error when it is missing or invalid.
 fn anchor_of(directory: &dyn Directory) -> Result<Result<Anchor, Error>, Error> {
     let file = match Named::open(directory, ANCHOR_FILE, Access::Read) {
         Err(error) if has_vanished(&error) => {

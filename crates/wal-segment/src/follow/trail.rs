@@ -24,9 +24,7 @@ use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
-/// Segments that the reader does not know.
 struct Newer {
-    /// Latest first.
     segments: Vec<Arc<Linked>>,
     /// The index of the known span right before them.
     joined: Option<usize>,
@@ -129,7 +127,6 @@ fn newer(
     }
 }
 
-/// The segment before `current`, as its LINK names it.
 fn step_back(
     site: Site<'_>,
     current: &Linked,
@@ -164,7 +161,6 @@ pub(crate) fn linked(
     Ok(found.map_err(|(offset, kind)| damaged(site.directory, number, offset, lost, kind)))
 }
 
-/// The error for a missing segment.
 pub(crate) fn missing(directory: &dyn Directory, number: SegmentNumber, lost: Lost) -> Error {
     damaged(directory, number, 0, lost, DamageKind::Missing)
 }

@@ -28,14 +28,12 @@ use crate::segment::span::{Span, Tip};
 /// How much of an unmapped segment is read at a time, in bytes: a stretch, and the end of its last frame.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// One span being read from its end.
 pub(crate) struct Backward {
     frames: Frames,
     /// Points from a pass over the headers, where the segment has no index.
     own_points: Vec<IndexPoint>,
     /// How many stretches were not begun yet.
     stretches: usize,
-    /// The end of those stretches.
     until: Edge,
     /// Whether the next stretch is walked to its end, or only to the wanted entry.
     whole: bool,

@@ -31,7 +31,6 @@ pub struct Entries {
     wants_damage: bool,
     span_index: usize,
     reading: Option<Forward>,
-    /// The span that is read backward, and its index.
     backward: Option<(usize, Backward)>,
     done: bool,
 }
@@ -50,7 +49,6 @@ impl Entries {
         Entries { segments, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
     }
 
-    /// The next entry; `None` at the end of the snapshot or of the range.
     fn advance(&mut self) -> Result<Option<Entry>, Error> {
         loop {
             if self.wanted.is_empty() {
@@ -76,7 +74,6 @@ impl Entries {
         }
     }
 
-    /// The last entry; `None` at the start of the range.
     fn retreat(&mut self) -> Result<Option<Entry>, Error> {
         self.end()?;
         // A reader that names an end does not ask what follows it.
@@ -110,7 +107,6 @@ impl Entries {
         Ok(None)
     }
 
-    /// The error to return when entry `next` could not be read.
     fn explained(&self, next: Sequence, error: Error) -> Error {
         explain(self.segments.directory(), &self.snapshot, next, error)
     }

@@ -13,7 +13,6 @@ use crate::segment::span::{Span, Tip};
 /// How much of an unmapped segment is read at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// One span being read.
 pub(crate) struct Forward {
     frames: Frames,
     tip: Tip,
@@ -46,7 +45,6 @@ impl Forward {
         (self.tip, self.last_first) = (tip, None);
     }
 
-    /// The span that is read.
     pub(crate) fn span(&self) -> &Span {
         &self.frames.span
     }

@@ -17,7 +17,6 @@ use crate::segment::frame::{Checked, Frame};
 use crate::segment::span::Span;
 use crate::segment::walk::{self, Stop};
 
-/// The frames of a span, by offset.
 pub(crate) struct Frames {
     pub(crate) span: Span,
     pub(crate) reader: Arc<SegmentReader>,
@@ -38,7 +37,6 @@ impl Frames {
         Ok(Frames { span, reader, source, chunk_bytes })
     }
 
-    /// Moves the end of the same segment.
     pub(crate) fn extend(&mut self, span: Span) {
         debug_assert_eq!(span.life, self.span.life, "another life has other frames");
         self.source.set_limit(span.end.offset);
@@ -115,7 +113,6 @@ pub(crate) struct OpenFrame {
     table_at: usize,
     payloads_start: usize,
     payloads_end: usize,
-    /// Rows that were not returned yet.
     next_row: u32,
     end_row: u32,
     /// Offset of the frame in its file, for error messages.
@@ -143,7 +140,6 @@ impl OpenFrame {
         }
     }
 
-    /// The next entry at or beyond `from`.
     pub(crate) fn next(&mut self, from: Sequence) -> Handed {
         while self.next_row < self.end_row {
             let (index, row) = (self.next_row, self.row(self.next_row));

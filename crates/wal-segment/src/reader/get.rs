@@ -87,7 +87,6 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     Ok(Some(Entry { sequence, bytes, start, end: start + in_memory(payload_bytes)? }))
 }
 
-/// The entry as an iterator that begins there would find it, or its error.
 fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let found = Forward::begin(segments, span, sequence)?.next(segments, sequence)?;
     found.filter(|entry| entry.sequence == sequence).ok_or_else(|| {

@@ -42,7 +42,6 @@ const NEAR_FRAMES: u64 = 8;
 const SCAN_FRAMES: u64 = 2;
 const MIN_SCAN_BYTES: u64 = 4 << 10;
 const MAX_SCAN_BYTES: u64 = 64 << 10;
-/// How many guesses are made before the rest is walked.
 const GUESSES: u32 = 16;
 
 /// The start of the frame that holds the number, or of the last whole frame before it. Earlier frames are not

@@ -25,7 +25,6 @@ use crate::segment::span::{Span, Tip};
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) spans: Vec<Span>,
-    /// The reason in the LINK of the oldest one.
     pub(crate) oldest_reason: LinkReason,
     /// Where the chain broke, if it does not reach the first segment.
     pub(crate) broken: Option<Damage>,
@@ -131,7 +130,6 @@ pub(crate) fn trace_below(
     Ok(None)
 }
 
-/// The span of a segment of which only the LINK is known.
 pub(crate) fn open_span(linked: &Linked) -> Span {
     Span {
         life: linked.header.life,

@@ -88,7 +88,6 @@ pub(crate) enum Reach {
     Reached,
 }
 
-/// The verdict on a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Verdict {
     /// There is no log yet.
@@ -107,7 +106,6 @@ pub(crate) enum Verdict {
     Refused(Refusal),
 }
 
-/// Why a log is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Refusal {
     /// There are segments, but no anchor.
@@ -122,7 +120,6 @@ pub(crate) enum Refusal {
     Damaged,
 }
 
-/// The verdict on an observation.
 pub(crate) fn decide(seen: &Observation) -> Verdict {
     use {
         AboveSeen as Above, AnchorSeen as Anchor, BehindSeen as Behind, ChainSeen as Chain, StopSeen as Stop,
@@ -192,7 +189,6 @@ mod tests {
         all
     }
 
-    /// The names of the values, in the order of the table's columns.
     fn names(seen: &Observation) -> [String; 6] {
         fn name(value: impl Debug) -> String {
             format!("{value:?}")

@@ -16,13 +16,11 @@ use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 /// What was found at and after the end of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {
-    /// The furthest durable point that a genuine frame states.
     pub(crate) durable_offset: Option<u64>,
     /// The end of the last genuine frame, or of the file if that comes first.
     pub(crate) genuine_end: Option<u64>,
     /// The first number in the first credible frame after the start.
     pub(crate) resumes_at: Option<Sequence>,
-    /// Whether any byte is not zero.
     pub(crate) written: bool,
 }
 

@@ -17,7 +17,6 @@ pub(crate) struct LastSegment {
     pub(crate) evidence: Evidence,
     /// The furthest durable point that the anchor or a frame after the end states, as an offset.
     pub(crate) durable_offset: u64,
-    /// Whether the anchor states that the log was closed at this end.
     pub(crate) stated_close: bool,
 }
 
@@ -94,7 +93,6 @@ impl LastSegment {
 
 const FURTHER_WALKS: u32 = 3;
 
-/// What the `bytes` bytes after the end prove.
 fn evidence_after(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
     let Linked { file, header, file_bytes, .. } = last;
     let limit = tip.offset.saturating_add(bytes).min(*file_bytes);

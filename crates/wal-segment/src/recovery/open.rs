@@ -169,7 +169,6 @@ fn pool(directory: &dyn Directory, catalog: &Catalog, rules: Rules) -> Vec<PoolN
     pool
 }
 
-/// Takes the lock of the log and surveys it.
 fn locked(directory: &dyn Directory, wanted: OpenRequest) -> Result<(WriterLock, Survey), Error> {
     if wanted.mode == OpenMode::MustExist && Catalog::read(directory)?.is_empty() {
         return Err(Error::NoLog { directory: directory.path().to_path_buf() });

@@ -11,7 +11,6 @@ use crate::files::named::Named;
 use crate::io::{Access, Residency};
 use crate::rules::{Rule, Rules};
 
-/// The purpose of a survey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To append, under the lock: only what is on the device counts.
@@ -30,7 +29,6 @@ pub(crate) struct Settling {
     rewritten_bytes: Cell<u64>,
 }
 
-/// How many bytes are written again at a time.
 const REWRITE_BYTES: u64 = 1 << 20;
 
 impl Settling {
@@ -38,17 +36,14 @@ impl Settling {
         Settling { purpose, rules, worst: Cell::new(Residency::Dropped), rewritten_bytes: Cell::new(0) }
     }
 
-    /// The purpose of the survey.
     pub(crate) fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// The rules in force.
     pub(crate) fn rules(&self) -> Rules {
         self.rules
     }
 
-    /// How files are opened for this purpose.
     pub(crate) fn access(&self) -> Access {
         match self.purpose {
             Purpose::Write => Access::ReadWrite,
@@ -56,7 +51,6 @@ impl Settling {
         }
     }
 
-    /// The worst answer of the system about its page cache.
     pub(crate) fn residency(&self) -> Residency {
         match self.purpose {
             Purpose::Write => self.worst.get(),
@@ -64,7 +58,6 @@ impl Settling {
         }
     }
 
-    /// Syncs the file and drops its page cache, if the survey is for writing.
     pub(crate) fn settle(&self, file: &Named) -> Result<(), Error> {
         if self.purpose != Purpose::Write || !self.rules.keeps(Rule::OpenDropsCache) {
             return Ok(());
@@ -100,7 +93,6 @@ impl Settling {
         file.sync()
     }
 
-    /// How many bytes were written again.
     pub(crate) fn rewritten_bytes(&self) -> u64 {
         self.rewritten_bytes.get()
     }

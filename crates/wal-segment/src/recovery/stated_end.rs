@@ -24,7 +24,6 @@ use crate::segment::span::{Span, Tip, may_cut_inside};
 #[derive(Debug)]
 pub(crate) struct Contradicted {
     pub(crate) damage: Damage,
-    /// Where the frames of that segment end.
     pub(crate) end: Tip,
 }
 

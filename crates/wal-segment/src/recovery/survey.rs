@@ -32,11 +32,9 @@ use crate::segment::locate::end_after;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
 
-/// The result of a survey.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) verdict: Verdict,
-    /// What is wrong, if the verdict is a refusal.
     pub(crate) damage: Option<Damage>,
     pub(crate) catalog: Catalog,
     pub(crate) anchor: Option<Anchored>,
@@ -44,11 +42,8 @@ pub(crate) struct Survey {
     pub(crate) spans: Vec<Span>,
     /// Closed segments whose files are longer than the log needs.
     pub(crate) oversized: Vec<SegmentNumber>,
-    /// The highest linked segment.
     pub(crate) last: Option<Arc<Linked>>,
-    /// The first entry that is kept.
     pub(crate) first: Sequence,
-    /// The number of the next entry.
     pub(crate) next: Sequence,
     /// The number of the first entry that nothing states to be durable. All entries before it are durable.
     pub(crate) durable: Sequence,
@@ -59,18 +54,14 @@ pub(crate) struct Survey {
     /// Whether a SEAL in the last segment has an invalid index, as far as it was read: a warning only,
     /// because an index can be rebuilt.
     pub(crate) bad_index: bool,
-    /// Whether the log ends at the close that the anchor states.
     pub(crate) closed: bool,
     /// The index points of the last segment since its last valid SEAL.
     pub(crate) index: Index,
-    /// The worst answer of the system about its page cache.
     pub(crate) residency: Residency,
-    /// How many bytes were written again because the cache could not be dropped.
     pub(crate) rewritten_bytes: u64,
 }
 
 impl Survey {
-    /// A log that begins at `first` and holds nothing.
     fn empty(first: Sequence) -> Survey {
         Survey {
             verdict: Verdict::Empty,
@@ -99,7 +90,6 @@ impl Survey {
     }
 }
 
-/// The anchor as read.
 #[derive(Debug)]
 pub(crate) struct Anchored {
     pub(crate) file: Named,
@@ -107,7 +97,6 @@ pub(crate) struct Anchored {
     pub(crate) newest: Anchor,
 }
 
-/// Surveys the log in `directory`.
 pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) -> Result<Survey, Error> {
     let settling = Settling::new(purpose, rules);
 
@@ -287,7 +276,6 @@ fn begin_at(directory: &dyn Directory, anchor: &Anchor, mut chain: Chain, survey
     chain
 }
 
-/// Records what the last segment showed.
 fn record(
     end: &mut LastSegment,
     anchor: &Anchor,

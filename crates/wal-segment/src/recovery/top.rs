@@ -14,7 +14,6 @@ use crate::recovery::settle::Settling;
 use crate::rules::{Rule, Rules};
 use crate::segment::head::{Inspected, Linked, Site, inspect};
 
-/// The highest linked segment, and the files above it.
 pub(crate) struct Top {
     pub(crate) last: Option<Arc<Linked>>,
     pub(crate) above: Vec<(SegmentNumber, Inspected)>,

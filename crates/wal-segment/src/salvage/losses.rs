@@ -25,7 +25,6 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// The losses of a log without damage.
     pub(crate) fn none(readable: u64) -> Losses {
         Losses { readable, lost: 0, between: None, at_least: false }
     }
@@ -94,13 +93,10 @@ pub(crate) fn all_losses(
     Ok((damages, losses))
 }
 
-/// The gaps that a salvage found.
 struct Gaps {
-    /// The first gaps, up to the bound.
     gaps: Vec<Gap>,
     last: Option<Gap>,
     losses: Losses,
-    /// The files that entries were searched in.
     files: Vec<PathBuf>,
     /// The number after the last entry that was read or is known to have been there.
     next: Option<u64>,
@@ -131,7 +127,6 @@ impl Gaps {
         gaps
     }
 
-    /// The damage, with the entries that are lost at its place.
     fn refine(&self, damage: Damage) -> Damage {
         if matches!(damage.kind, DamageKind::WrongNumber { .. } | DamageKind::Contradiction(_)) {
             // These files verify; they contradict each other.

@@ -75,7 +75,6 @@ pub struct Salvage<'d> {
     summary: SalvageSummary,
 }
 
-/// A directory, for as long as it is read.
 enum Handle<'d> {
     Shared(Arc<dyn Directory>),
     Borrowed(&'d dyn Directory),
@@ -96,7 +95,6 @@ struct Reading {
     copies: Vec<SegmentCopy>,
 }
 
-/// A file, and the next entry in it.
 struct SegmentCopy {
     source: CopyFile,
     /// `None` when the file could not be opened, or has ended.
@@ -151,7 +149,6 @@ impl<'d> Salvage<'d> {
         &self.summary
     }
 
-    /// Reads until an item is ready; returns whether there may be more.
     fn advance(&mut self) -> bool {
         let Some(mut reading) = self.open.take() else {
             let Some(segment) = self.segments.pop_front() else { return self.finish() };
@@ -278,7 +275,6 @@ impl<'d> Salvage<'d> {
         !self.ready.is_empty()
     }
 
-    /// Adds a gap before `sequence`, if that is not the next one.
     fn skip_to(&mut self, sequence: Sequence, place: (PathBuf, Fault)) {
         let next = self.next.unwrap_or(sequence);
         if next < sequence {

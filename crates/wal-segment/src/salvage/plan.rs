@@ -54,27 +54,22 @@ pub(super) struct Segment {
     pub(super) certain: bool,
 }
 
-/// An end that a LINK states.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub(super) offset: u64,
     pub(super) next: Sequence,
-    /// The segment with that LINK.
     pub(super) by: SegmentNumber,
     /// Whether it says that something after the end is no part of the log.
     pub(super) is_cut: bool,
 }
 
-/// The log according to the heads of its files.
 pub(super) struct Plan {
     /// Oldest first.
     pub(super) segments: Vec<Segment>,
-    /// The anchor, if it is readable and this log's.
     pub(super) anchor: Option<Anchor>,
     pub(super) summary: SalvageSummary,
 }
 
-/// Reads the names, the anchor and the heads.
 pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
     let catalog = Catalog::read(directory)?;
     let mut summary = SalvageSummary { ignored_names: catalog.ignored, ..SalvageSummary::default() };
@@ -289,7 +284,6 @@ fn one_life(sources: Vec<CopyFile>, anchor: Option<&Anchor>, summary: &mut Salva
     ours
 }
 
-/// The number in the first genuine frame of a segment without a LINK.
 fn first_number(directory: &dyn Directory, sources: &[CopyFile]) -> Result<Option<Sequence>, Error> {
     let mut first: Option<Sequence> = None;
     for source in sources {
@@ -301,7 +295,6 @@ fn first_number(directory: &dyn Directory, sources: &[CopyFile]) -> Result<Optio
 }
 
 impl CopyFile {
-    /// Opens the file to scan it.
     pub(super) fn scan(
         &self,
         directory: &dyn Directory,

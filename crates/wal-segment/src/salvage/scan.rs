@@ -23,7 +23,6 @@ use crate::segment::check::FrameCheck;
 use crate::segment::frame::{Checked, Frame};
 use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
-/// An entry that verifies.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) sequence: Sequence,
@@ -39,12 +38,10 @@ pub(super) struct Fault {
     pub(super) kind: DamageKind,
 }
 
-/// A segment file that is being scanned.
 pub(super) struct Scan {
     life: Life,
     check: FrameCheck,
     limit: u64,
-    /// The end of the last frame that was read.
     tip: u64,
     /// The number of the next frame if nothing is lost, and the offset that it counts from.
     expected: Option<(Sequence, u64)>,
@@ -54,7 +51,6 @@ pub(super) struct Scan {
     reaches: Option<Sequence>,
 }
 
-/// A frame whose table is valid.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     header: FrameHeader,
@@ -87,7 +83,6 @@ impl Scan {
         }
     }
 
-    /// The next entry at or beyond `from` that verifies; `None` at the end.
     pub(super) fn next(&mut self, from: Sequence) -> Result<Option<Verified>, Error> {
         loop {
             if self.frame.is_none() && !self.open_frame()? {
@@ -103,7 +98,6 @@ impl Scan {
         }
     }
 
-    /// Takes the fault since the last call.
     pub(super) fn take_fault(&mut self) -> Option<Fault> {
         let hole = self.check.frames_window.take_hole();
         let hole = [hole, self.check.payload_window.take_hole()].into_iter().flatten().min();
@@ -112,7 +106,6 @@ impl Scan {
         Some(hole.map_or(fault, |offset| Fault { offset, kind: DamageKind::Unreadable }))
     }
 
-    /// The number after the last entry that a genuine header has named so far.
     pub(super) fn reaches(&self) -> Option<Sequence> {
         self.reaches
     }
@@ -195,7 +188,6 @@ impl Scan {
         Ok(payload.map(|payload| Verified { sequence, payload, whole: frame.whole }))
     }
 
-    /// The payload of a row, if it matches.
     fn payload(&mut self, offset: u64, row: TableEntry) -> Result<Option<Vec<u8>>, Error> {
         let mut payload = Vec::new();
         let mut digest = Digest::new(self.check.checksum);

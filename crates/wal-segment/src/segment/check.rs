@@ -10,7 +10,6 @@ use crate::files::window::Window;
 use crate::segment::frame::{Checked, Frame};
 use crate::segment::index::SealSeen;
 
-/// The bytes of one segment, and how its payloads are checked.
 pub(crate) struct FrameCheck {
     pub(crate) checksum: ChecksumKind,
     pub(crate) frames_window: Window,
@@ -122,7 +121,6 @@ impl FrameCheck {
         }))
     }
 
-    /// Checks the body of an extension frame.
     pub(crate) fn check_body(&mut self, frame: &Frame) -> Checked<()> {
         let body_offset = frame.offset + FRAME_HEADER_BYTES as u64;
         let crc = self.crc(body_offset, frame.header.payload_bytes as usize)?;
@@ -145,5 +143,4 @@ impl FrameCheck {
     }
 }
 
-/// How many rows of an entry table are checked at a time.
 const TABLE_PIECE_ROWS: usize = 4096;

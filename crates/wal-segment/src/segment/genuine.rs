@@ -60,7 +60,6 @@ pub(crate) fn fits_after(frame: &Frame, expected: Sequence, from: u64) -> bool {
     frame.header.first >= expected && frame.header.first.distance_from(expected) <= most
 }
 
-/// Offset of the kind in a frame header.
 const KIND_BYTE: usize = 15;
 const PIECE_BYTES: usize = 64 << 10;
 /// Frames begin at multiples of this many bytes.

@@ -53,18 +53,15 @@ impl Inspected {
     }
 }
 
-/// A segment with a valid LINK.
 #[derive(Clone, Debug)]
 pub(crate) struct Linked {
     pub(crate) file: Named,
     pub(crate) file_bytes: u64,
     pub(crate) header: SegmentHeader,
     pub(crate) link: Link,
-    /// The end of the LINK.
     pub(crate) start: Tip,
 }
 
-/// A file without a LINK.
 #[derive(Clone, Debug)]
 pub(crate) struct Unlinked {
     pub(crate) file: Named,
@@ -119,7 +116,6 @@ impl Head {
         [(0, self.headers[0]), (HEADER_COPY_OFFSET, self.headers[1])]
     }
 
-    /// The valid copies of the header.
     pub(crate) fn valid(&self) -> impl Iterator<Item = &SegmentHeader> {
         self.headers.iter().flatten()
     }
@@ -130,7 +126,6 @@ impl Head {
     }
 }
 
-/// The length of a head.
 pub(crate) const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
 const COPY: usize = 4096;
 

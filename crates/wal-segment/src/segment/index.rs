@@ -12,23 +12,19 @@
 
 use wal_format::{INDEX_SPACING_BYTES, IndexPoint, Sequence};
 
-/// A SEAL that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SealSeen {
     /// Its first offset, and the one after its last byte.
     pub(crate) offset: u64,
     pub(crate) end: u64,
-    /// Whether no frame may follow it.
     pub(crate) is_final: bool,
     /// Whether its index is valid. An invalid one only makes reads slower.
     pub(crate) index_is_good: bool,
     /// The last SEAL before it that has points.
     pub(crate) previous: Option<u64>,
-    /// Its last point, if it has any.
     pub(crate) last_point: Option<IndexPoint>,
 }
 
-/// The index as collected so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     /// The last SEAL with points.

@@ -13,7 +13,6 @@ pub struct Snapshot {
     spans: Arc<Vec<Span>>,
     first: Sequence,
     end: Tip,
-    /// Offset of the last SEAL in the last segment, if there is one.
     seal_offset: Option<u64>,
     /// Segments below this one are closed: the writer never writes there again.
     closed_below: Option<SegmentNumber>,
@@ -109,7 +108,6 @@ impl Snapshot {
         Some(if is_last { Span { end: self.end, seal_offset: self.seal_offset, ..span } } else { span })
     }
 
-    /// The index of the span with this life.
     pub(crate) fn find_life(&self, life: Life) -> Option<usize> {
         let index = self.spans.partition_point(|span| span.life.segment < life.segment);
         (self.spans.get(index)?.life == life).then_some(index)
@@ -120,7 +118,6 @@ impl Snapshot {
         self.spans.partition_point(|span| span.start.next < sequence).saturating_sub(1)
     }
 
-    /// The span that holds `sequence`, or the last one.
     pub(crate) fn find(&self, sequence: Sequence) -> usize {
         self.spans.partition_point(|span| span.start.next <= sequence).saturating_sub(1)
     }

@@ -33,22 +33,16 @@ pub(crate) struct Walked {
     pub(crate) last_first: Sequence,
     /// Why the walk ended: after a final SEAL, or because of what stands at the tip.
     pub(crate) stop: Stop,
-    /// The last SEAL that the walk passed, or the final one.
     pub(crate) seal: Option<SealSeen>,
-    /// How many SEALs have an invalid index.
     pub(crate) bad_indexes: u64,
     /// The index points since the last valid SEAL.
     pub(crate) index: Index,
-    /// The furthest durable point that any of the frames states, as an offset.
     pub(crate) stated_durable: u64,
-    /// How many DATA frames the walk passed.
     pub(crate) frames: u64,
 }
 
-/// Why a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The last frame was a final SEAL.
     Sealed,
     /// What stands at the tip is not the next frame.
     Fault(FrameFault),

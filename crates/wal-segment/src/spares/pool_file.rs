@@ -231,7 +231,6 @@ impl PoolFile {
         Err(linked).place(Operation::Rename, || file.path.to_path_buf(), None)
     }
 
-    /// Makes the file as long as ordered, if possible, and returns its length.
     fn fit(&self, file: &Named, order: Order) -> Result<u64, Error> {
         let found_bytes = file.length()?;
         match found_bytes.cmp(&order.bytes) {

@@ -31,7 +31,6 @@ pub struct Order {
     /// The least length, in bytes.
     pub(crate) needed_bytes: u64,
     pub(crate) checksum: ChecksumKind,
-    /// How many segments the log has now.
     pub(crate) spans: usize,
     /// Whether so many small syncs are expected that zeroing pays.
     pub(crate) zeroed: bool,
@@ -195,7 +194,6 @@ fn fill(
     Ok((header, capacity))
 }
 
-/// The header of a segment that is prepared now.
 pub(crate) fn header(directory: &dyn Directory, order: Order, life: Life, fresh: bool) -> SegmentHeader {
     SegmentHeader {
         log: order.log,

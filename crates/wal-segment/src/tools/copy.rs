@@ -149,7 +149,6 @@ fn anchor_of(source: &dyn Directory) -> Result<(Anchor, Vec<u8>), Error> {
     unreachable!("the loop ends by itself after the last look")
 }
 
-/// Copies the part of the log in a segment, and syncs it.
 fn copy_span(from: &Named, to: &Named, span: &Span) -> Result<(), Error> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut offset = 0;

@@ -53,7 +53,6 @@ pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
     verify_once(directory)
 }
 
-/// How often a verification starts when entries are dropped meanwhile.
 const VERIFICATIONS: u32 = 4;
 
 fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {

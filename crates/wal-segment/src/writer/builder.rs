@@ -159,7 +159,6 @@ fn front_bytes(row_bytes: usize) -> usize {
     LINK_FRAME_BYTES + FRAME_HEADER_BYTES + row_bytes
 }
 
-/// The longest padding of a frame.
 const PADDING_BYTES: usize = 8;
 
 #[cfg(test)]

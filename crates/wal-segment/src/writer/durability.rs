@@ -12,7 +12,6 @@ use crate::spares::source::SpareSource;
 /// Up to where the log is durable, and what the anchor still has to say.
 #[derive(Debug)]
 pub(super) struct Durability {
-    /// The furthest point that a sync has covered.
     pub(super) point: Option<DurablePoint>,
     /// A sync was handed out and not reported yet. Until then no other sync runs: if the first of two syncs
     /// fails, the second may wrongly succeed.
@@ -53,13 +52,11 @@ impl Durability {
 }
 
 impl Writer {
-    /// Whether the LINK of the last segment is durable.
     pub(super) fn is_linked(&self) -> bool {
         let last = self.segments.last_number();
         last.is_some() && self.durability.point.map(|point| point.segment) == last
     }
 
-    /// Whether more is durable than this anchor says.
     pub(crate) fn is_ahead_of(&self, anchor: &Anchor) -> bool {
         self.anchor_now().durable != anchor.durable
     }

@@ -86,7 +86,6 @@ pub struct Writer {
     rolled: Option<Rolled>,
     shrink: Shrink,
     obsolete: Obsolete,
-    /// The cap on the files of the log, in bytes.
     most_bytes: Option<u64>,
     _lock: WriterLock,
 }
@@ -145,21 +144,16 @@ impl SyncJob {
     }
 }
 
-/// The result of an open, to start the writer with.
 pub(crate) struct Start {
     pub(crate) lock: WriterLock,
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
-    /// The anchor as read.
     pub(crate) anchor: Anchor,
-    /// Whether the log ends at the close that the anchor states.
     pub(crate) closed: bool,
     pub(crate) spans: Vec<Span>,
-    /// Closed segments whose files may be longer than the log needs.
     pub(crate) oversized: Vec<SegmentNumber>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
-    /// The reason for the LINK of the next segment.
     pub(crate) reason: LinkReason,
     /// The time in the last LINK or index point, in nanoseconds since 1970.
     pub(crate) latest_unix_ns: u64,
@@ -398,7 +392,6 @@ impl Writer {
         sealed.map(|_| ()).and(anchored)
     }
 
-    /// Syncs everything that was appended.
     fn sync_all(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         if let Some(job) = self.sync_job()? {
             job.run().map_err(|error| self.poison(error))?;

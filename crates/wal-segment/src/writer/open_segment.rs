@@ -14,13 +14,11 @@ use crate::segment::index::Index;
 use crate::segment::span::{Span, Tip};
 use crate::spares::spare::{Spare, index_room};
 
-/// The segment that takes frames.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(super) file: Named,
     pub(super) watched: WatchedFile,
     pub(super) header: SegmentHeader,
-    /// The length of its file, in bytes.
     pub(super) file_bytes: u64,
     /// The offset at which it is full, in bytes.
     pub(super) capacity: u64,
@@ -29,7 +27,6 @@ pub(crate) struct OpenSegment {
     /// Has capacity for a SEAL with all of them.
     pub(super) seal: Vec<u8>,
     pub(super) unsynced: bool,
-    /// How many syncs of this segment succeeded.
     pub(super) syncs: u64,
     /// Where an open found its end; `None` if this process began the segment.
     pub(super) found_end: Option<u64>,

@@ -19,7 +19,6 @@ const ORDERED_AT: u64 = 2;
 /// What was ordered, and the spare in hand.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    /// The last segment that was ordered.
     pub(super) ordered: Option<SegmentNumber>,
     /// The last segment in which the writer asked for a spare from a pool file.
     pub(super) asked: Option<SegmentNumber>,

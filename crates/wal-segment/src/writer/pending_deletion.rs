@@ -12,7 +12,6 @@ use crate::segment::snapshot::Lease;
 /// Obsolete segments. A reader of this process with an older snapshot may still open their files.
 #[derive(Debug, Default)]
 pub(super) struct Obsolete {
-    /// The lease for new snapshots.
     lease: Option<Arc<Lease>>,
     /// Oldest first. While a reader holds the lease of an entry, it may also need the later ones.
     pending_deletion: VecDeque<(Weak<Lease>, Vec<SegmentNumber>, u64)>,
@@ -28,7 +27,6 @@ pub struct PendingDeletion {
 }
 
 impl Obsolete {
-    /// No obsolete segments, and a lease for snapshots.
     pub(super) fn new() -> Obsolete {
         Obsolete { lease: Some(Arc::new(Lease)), pending_deletion: VecDeque::new() }
     }

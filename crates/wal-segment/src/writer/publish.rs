@@ -28,7 +28,6 @@ use crate::spares::source::SpareSource;
 use crate::spares::spare::Spare;
 use crate::writer::builder::FrameBuilder;
 
-/// A switch to another segment.
 pub(super) struct Switch<'a> {
     pub(super) reason: LinkReason,
     pub(super) spare: Spare,
@@ -183,7 +182,6 @@ impl Writer {
     }
 }
 
-/// The end of the LINK, where the frames of a segment begin.
 fn after_link(encoded: &[u8; LINK_FRAME_BYTES], next: Sequence) -> Tip {
     let chain = encoded.first_chunk().map(FrameHeader::chain_value).expect("a LINK begins with a header");
     Tip { offset: Link::end_offset(), chain, next }

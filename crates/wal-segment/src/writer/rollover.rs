@@ -122,7 +122,6 @@ impl Writer {
         wanted.then(|| self.now_unix_ns(directory))
     }
 
-    /// Checks the names before a segment is begun.
     pub(super) fn check_names(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         spares.check_names().map_err(|error| self.poison_if_exchanged(error))
     }

@@ -13,16 +13,13 @@ use crate::segment::span::{Span, Tip};
 pub(super) struct Segments {
     /// All spans; `end` and `seal_offset` replace those of the last one.
     pub(super) spans: Arc<Vec<Span>>,
-    /// The end of the log.
     pub(super) end: Tip,
-    /// Offset of the last SEAL in the last segment.
     pub(super) seal_offset: Option<u64>,
     /// The first entry that is kept, and the segment that holds it or will hold it.
     pub(super) first: Sequence,
     pub(super) first_segment: SegmentNumber,
 }
 
-/// Obsolete segments.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     pub(super) segments: Vec<SegmentNumber>,
@@ -38,22 +35,18 @@ impl Dropped {
 }
 
 impl Segments {
-    /// The last span, with the present end of the log.
     pub(super) fn last(&self) -> Option<Span> {
         self.spans.last().map(|span| Span { end: self.end, seal_offset: self.seal_offset, ..*span })
     }
 
-    /// The number of the last segment.
     pub(super) fn last_number(&self) -> Option<SegmentNumber> {
         self.spans.last().map(|span| span.life.segment)
     }
 
-    /// The number of the next segment.
     pub(super) fn next_number(&self) -> Result<SegmentNumber, Error> {
         self.last_number().map_or(Ok(self.first_segment), |last| last.next().ok_or(Error::OutOfNumbers))
     }
 
-    /// The end of the log as a segment and an offset.
     pub(super) fn end_point(&self) -> Option<DurablePoint> {
         self.last_number().map(|segment| point(segment, self.end))
     }
@@ -64,12 +57,10 @@ impl Segments {
         if at + 1 == self.spans.len() { self.last() } else { Some(self.spans[at]) }
     }
 
-    /// How many entries the last segment holds.
     pub(super) fn entries_of_last(&self) -> u64 {
         self.last().map_or(0, |span| span.entries())
     }
 
-    /// The sum of the file lengths, in bytes.
     pub(super) fn file_bytes(&self) -> u64 {
         file_bytes(&self.spans)
     }
@@ -114,12 +105,10 @@ impl Segments {
     }
 }
 
-/// What a LINK states of the segment before it.
 pub(super) fn predecessor(span: Span) -> Predecessor {
     Predecessor { segment: span.life.segment, end_offset: span.end.offset, seal_offset: span.seal_offset }
 }
 
-/// A segment and an offset in it.
 pub(super) fn point(segment: SegmentNumber, tip: Tip) -> DurablePoint {
     DurablePoint { segment, offset: tip.offset, next: tip.next }
 }

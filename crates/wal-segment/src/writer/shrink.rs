@@ -35,7 +35,6 @@ pub(super) struct Shrink {
 }
 
 impl Shrink {
-    /// The oversized segments that an open found.
     pub(super) fn new(oversized: Vec<SegmentNumber>) -> Shrink {
         Shrink { oversized, begun: false, shortened: None }
     }
@@ -60,7 +59,6 @@ impl Shrink {
         self.shortened = Some(Shrinkable { segment: span.life.segment, end_offset: span.end.offset });
     }
 
-    /// The length of this segment's file, if it is the one that was shortened.
     pub(super) fn take_shortened(&mut self, segment: Option<SegmentNumber>) -> Option<u64> {
         self.shortened
             .take()

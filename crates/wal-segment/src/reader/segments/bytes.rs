@@ -28,7 +28,6 @@ pub(crate) enum Backing {
     File(Named),
 }
 
-/// A mapping, and the handle with the lock on its file.
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) mapping: Mapping,
@@ -68,7 +67,6 @@ impl Source {
         &self.backing
     }
 
-    /// Moves the limit.
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
     }
@@ -122,7 +120,6 @@ impl Source {
         }
     }
 
-    /// The read buffer, for another source.
     pub(crate) fn into_chunk(self) -> Chunk {
         self.chunk
     }
