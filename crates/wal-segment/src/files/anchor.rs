@@ -248,7 +248,6 @@ fn beginning(anchor: &Anchor) -> (Sequence, SegmentNumber) {
     (anchor.first, anchor.first_segment)
 }
 
-/// Opens the anchor file if there is one. Anything but a regular file is damage.
 pub(crate) fn open(
     directory: &dyn Directory,
     kind: Option<FileKind>,
@@ -293,7 +292,6 @@ mod tests {
             .unwrap()
     }
 
-    /// The first entry that each slot states.
     fn firsts(disk: &SimDisk) -> [u64; 2] {
         let file = Named::open(disk, ANCHOR_FILE, Access::Read).unwrap();
         Slots::read(&file).unwrap().slots.map(|slot| slot.unwrap().first.value())

@@ -34,7 +34,6 @@ impl Window {
         Window { tolerant: true, ..Window::new(file, limit) }
     }
 
-    /// Returns the offset of the first block that could not be read since the last call.
     pub(crate) fn take_hole(&mut self) -> Option<u64> {
         self.hole.take()
     }

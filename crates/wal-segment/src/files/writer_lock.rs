@@ -17,8 +17,8 @@ pub(crate) struct WriterLock {
 }
 
 impl WriterLock {
-    /// Takes both locks, or none.
     /// Takes both locks, or neither.
+    ///
     /// # Errors
     /// [`Error::Locked`] at once when another writer has either; what the system reports.
     pub(crate) fn take(directory: &dyn Directory, rules: Rules) -> Result<WriterLock, Error> {

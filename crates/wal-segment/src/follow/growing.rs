@@ -120,7 +120,6 @@ impl Growing {
         self.linked.file.path.to_path_buf()
     }
 
-    /// Where the frame after the known end claims to end; `None` if no frame follows.
     fn next_frame(&self) -> Result<Option<u64>, Error> {
         let Linked { file, header, .. } = self.linked.as_ref();
         let found = Frame::read(file, header.life, header.checksum, self.tip.offset)?;

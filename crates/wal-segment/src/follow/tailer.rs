@@ -48,7 +48,6 @@ pub struct Tailer {
 }
 
 enum Seen {
-    /// The last segment is the known one.
     Same,
     /// The way to the last segment has been found anew.
     Moved,

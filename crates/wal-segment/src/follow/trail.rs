@@ -146,7 +146,6 @@ fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
     contradicted(before, &span).map(|found| found.damage)
 }
 
-/// The segment with this number, which was the last one.
 pub(crate) fn linked(
     site: Site<'_>,
     number: SegmentNumber,

@@ -50,7 +50,6 @@ struct Edge {
     offset: u64,
     /// The chain value of the frame before it, if known.
     chain: Option<u32>,
-    /// The number of the first entry after it.
     next: Sequence,
 }
 
@@ -90,7 +89,6 @@ impl Backward {
         if self.own_points.is_empty() { &self.frames.reader.points } else { &self.own_points }
     }
 
-    /// The last entry before `before` that was not returned yet; `None` at the start of the span.
     pub(crate) fn next_back(
         &mut self,
         segments: &dyn SegmentSource,
@@ -139,7 +137,6 @@ impl Backward {
         Err(self.frames.damaged(segments, offset, lost, DamageKind::Frame(fault)))
     }
 
-    /// Finds the frames of the stretch before the last one; returns whether there is one.
     fn begin_stretch(&mut self, segments: &dyn SegmentSource, before: Sequence) -> Result<bool, Error> {
         while let Some(stretch) = self.stretches.checked_sub(1) {
             self.stretches = stretch;

@@ -76,7 +76,6 @@ impl Forward {
         self.frames.damaged(segments, offset, lost, kind)
     }
 
-    /// The next entry at or beyond `from`; `None` at the end of the span.
     pub(crate) fn next(
         &mut self,
         segments: &dyn SegmentSource,

@@ -115,11 +115,9 @@ pub(crate) struct OpenFrame {
     payloads_end: usize,
     next_row: u32,
     end_row: u32,
-    /// Offset of the frame in its file, for error messages.
     pub(crate) offset: u64,
 }
 
-/// The next entry, or the number of a damaged one.
 type Handed = Result<Option<Entry>, (Sequence, FrameFault)>;
 
 impl OpenFrame {
@@ -153,7 +151,6 @@ impl OpenFrame {
         Ok(None)
     }
 
-    /// The last entry before `before` that was not returned yet.
     pub(crate) fn next_back(&mut self, before: Sequence) -> Handed {
         while self.next_row < self.end_row {
             self.end_row -= 1;

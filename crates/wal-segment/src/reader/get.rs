@@ -55,7 +55,6 @@ fn find_in(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Resu
     found?.map_or_else(|| walk(segments, span, sequence), Ok)
 }
 
-/// The entry in this frame; `None` when its table or payload is damaged.
 fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Option<Entry>, Error> {
     let (offset, header) = (found.offset, &found.header);
     let checksum = frames.span.checksum;

@@ -12,12 +12,10 @@
 //! ```
 //!
 //! This is interpolation search (Perl, Itai, Avni: "Interpolation search, a log log n search", 1978) over
-//! frames of any length. A frame that the search jumps to identifies itself: the checksum of its header is
-//! masked with this life of the segment and this offset, so neither an older life nor a copy of a frame
-//! inside a payload is accepted, and the header states its numbers. Before a segment's end no place holds two
-//! genuine frames of one life (an open appends only where it found none), so such a frame is part of the log.
-//! A payload may contain a valid header, by chance or because an attacker tried often enough; so the frame
-//! after it must name it, too.
+//! frames of any length. A frame with a [genuine](crate::segment::genuine) header identifies itself and states
+//! its numbers. Before a segment's end no place holds two genuine frames of one life (an open appends only
+//! where it found none), so such a frame is part of the log. A payload may contain a valid header, by chance
+//! or because an attacker tried often enough; so the frame after it must name it, too.
 //!
 //! Frames that the search skips are not checked: readers of those frames report damage in them. Where the
 //! next frame is damaged, the search goes on at the first whole one after it.
@@ -120,7 +118,6 @@ fn share(offsets: Range<u64>, part: u64, whole: u64) -> u64 {
     offsets.start + u64::try_from(bytes).unwrap_or(0)
 }
 
-/// The DATA frame at `offset`, if its first entry has this number.
 fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<Frame>, Error> {
     let found = frames.find(offset)?.ok();
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
@@ -204,7 +201,6 @@ fn is_followed(frames: &mut Frames, found: &Frame) -> Result<bool, Error> {
     Ok(next.is_ok_and(|next| tip.advance(&next).is_ok()))
 }
 
-/// The first place in `offsets` with a genuine header whose first number is in `numbers`.
 fn header_in(
     frames: &mut Frames,
     offsets: &Range<u64>,

@@ -13,7 +13,6 @@ use crate::files::named::Named;
 use crate::files::window::Window;
 use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
-/// What was found at and after the end of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {
     pub(crate) durable_offset: Option<u64>,
@@ -26,10 +25,10 @@ pub(crate) struct Evidence {
 
 /// Tries every place from `from_offset` to `limit` where a frame could begin.
 ///
-/// A frame is credible when the checksum of its header matches this life at this offset, its durable point is
-/// inside the segment, and its number, if one is expected, lies between `expected` and what fits in between
-/// (an entry takes at least 8 bytes). A frame that does not end before `limit` shows that something was
-/// written here, but its statement does not count.
+/// A frame is credible when its header is genuine, its durable point is inside the segment, and its number, if
+/// one is expected, lies between `expected` and what fits in between (an entry takes at least 8 bytes). A
+/// frame that does not end before `limit` shows that something was written here, but its statement does not
+/// count.
 pub(crate) fn search(
     file: &Named,
     header: &SegmentHeader,

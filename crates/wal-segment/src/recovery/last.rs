@@ -123,7 +123,6 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
     Ok(Some(walked))
 }
 
-/// The SEAL at this offset, checked by a walk that begins at it.
 fn seal_at(last: &Linked, offset: u64) -> Result<Option<Walked>, Error> {
     let Linked { file, header, .. } = last;
     let Ok(seal) = Frame::read(file, header.life, header.checksum, offset)? else { return Ok(None) };

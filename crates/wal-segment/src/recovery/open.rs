@@ -181,7 +181,6 @@ fn locked(directory: &dyn Directory, wanted: OpenRequest) -> Result<(WriterLock,
     Ok((lock, survey))
 }
 
-/// Checks that the log is whole and what the caller asked for. A new log gets its first number.
 fn accepted(directory: &dyn Directory, survey: Survey, wanted: OpenRequest) -> Result<Survey, Error> {
     if let Some(damage) = survey.damage {
         return Err(Error::Damaged(losses_at(directory, damage)));
@@ -202,7 +201,6 @@ fn accepted(directory: &dyn Directory, survey: Survey, wanted: OpenRequest) -> R
     Ok(survey)
 }
 
-/// The settings for the next segments: those of the request, or else the anchor's.
 fn settings(survey: &Survey, wanted: OpenRequest) -> Settings {
     let known = survey.anchor.as_ref().map(|anchored| anchored.newest);
     let segment_bytes = wanted.segment_bytes.or(known.map(|anchor| anchor.next_segment_bytes));
@@ -214,7 +212,6 @@ fn settings(survey: &Survey, wanted: OpenRequest) -> Settings {
     }
 }
 
-/// The reason in the LINK of the next segment; `None` where the log is refused.
 fn begun_because(verdict: Verdict) -> Option<LinkReason> {
     match verdict {
         Verdict::New | Verdict::Empty => Some(LinkReason::Genesis),
@@ -241,7 +238,6 @@ fn takes_frames(last: &Linked, lock: &WriterLock, settings: Settings) -> bool {
     lock.is_certain() && last.header.checksum == settings.checksum && last.header.features == 0
 }
 
-/// Refuses a log that ends before an acknowledged entry, before anything is changed.
 fn refuse_older(directory: &dyn Directory, survey: &Survey, at_least: u64) -> Result<(), Error> {
     let next = survey.next;
     if next.value() >= at_least {

@@ -75,7 +75,6 @@ impl Settling {
         self.purpose == Purpose::Write && self.worst.get() != Residency::Dropped
     }
 
-    /// Writes the bytes from `from` to `to` again as they are read, and syncs them.
     pub(crate) fn rewrite(&self, file: &Named, from: u64, to: u64) -> Result<(), Error> {
         let mut buffer = Vec::new();
         let mut offset = from;

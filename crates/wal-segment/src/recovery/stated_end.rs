@@ -7,9 +7,9 @@
 //!                   └ its header is genuine, ends here, and has that chain value: then n must be its number
 //! ```
 //!
-//! Invariant: only a genuine header is evidence. Its checksum matches this life at its offset, its frame ends
-//! where the LINK says, and its chain value is the one that the LINK repeats. Without such a header (damaged,
-//! unreadable or too far away) this module reports nothing: readers find the damage.
+//! Invariant: only a genuine header is evidence, whose frame ends where the LINK says with the chain value
+//! that the LINK repeats. Without one (damaged, unreadable or too far away) this module reports nothing:
+//! readers find the damage.
 
 use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link};
 

@@ -4,9 +4,9 @@
 //! anchor ─→ names ─→ highest LINK ─→ chain ─→ walk of the last segment ─→ evidence ─→ verdict
 //! ```
 //!
-//! After a failed fsync the page cache shows bytes that the device does not have. So an open for writing
-//! first syncs every file that is not proven durable and drops its cache: from the highest file downwards,
-//! until it has read a valid LINK. That LINK was written only after everything before it had been synced.
+//! An open for writing first [settles](crate::recovery::settle) every file that is not proven durable: from
+//! the highest one downwards, until it has read a valid LINK. That LINK was written only after everything
+//! before it had been synced.
 
 use std::mem;
 use std::sync::Arc;
@@ -84,7 +84,6 @@ impl Survey {
         }
     }
 
-    /// The same for a log that is to be created with `first` as its first number.
     pub(crate) fn beginning_at(self, first: Sequence) -> Survey {
         Survey { first, next: first, durable: first, ..self }
     }
@@ -351,7 +350,6 @@ fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(
     Ok(())
 }
 
-/// Keeps what can be read before a break in the chain.
 fn read_below(
     site: Site<'_>,
     last: &Linked,

@@ -39,7 +39,6 @@ impl Top {
         Ok(Top { last: None, above })
     }
 
-    /// The number that a prepared segment would have.
     fn spare_number(&self, anchor: &Anchor) -> Option<SegmentNumber> {
         match &self.last {
             None => Some(anchor.first_segment),

@@ -187,7 +187,6 @@ impl<'d> Salvage<'d> {
         ends && !is_of(segment)
     }
 
-    /// Enters a segment: missing entries before it are a gap.
     fn begin(&mut self, segment: &Segment) {
         let Some(start) = segment.start else { return };
         let source = &segment.sources[0];
@@ -255,7 +254,6 @@ impl<'d> Salvage<'d> {
         }
     }
 
-    /// All segments are read. The anchor may know of more entries.
     fn finish(&mut self) -> bool {
         let Some((durable, segment)) = self.durable.take() else { return false };
         let path = segment.map(|segment| segment_path(self.directory.get(), segment));
@@ -350,7 +348,6 @@ impl SegmentCopy {
         SegmentCopy { source: source.clone(), scan, found: None, fault, reaches: None }
     }
 
-    /// Moves to the next entry at or beyond `from`.
     fn advance(&mut self, from: Sequence) {
         if self.found.as_ref().is_some_and(|found| found.sequence >= from) {
             return;

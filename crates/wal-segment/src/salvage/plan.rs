@@ -26,7 +26,6 @@ use crate::io::{Access, Directory, FileKind};
 use crate::rules::Rules;
 use crate::segment::head::{HEAD_BYTES, Head};
 
-/// A file and how to read it.
 #[derive(Clone, Debug)]
 pub(super) struct CopyFile {
     pub(super) name: SegmentName,
@@ -64,7 +63,6 @@ pub(super) struct End {
 }
 
 pub(super) struct Plan {
-    /// Oldest first.
     pub(super) segments: Vec<Segment>,
     pub(super) anchor: Option<Anchor>,
     pub(super) summary: SalvageSummary,

@@ -5,9 +5,7 @@
 //!        ▲ walk ───────────────▶ ▲ search ─────▶ ▲ walk
 //! ```
 //!
-//! After a damaged frame, each place is tried until a header is genuine: its checksum is masked with this
-//! life, this segment and this offset, so neither an earlier life of the file nor a frame inside a payload is
-//! accepted.
+//! After a damaged frame, each place is tried until a header is genuine (see `segment/genuine.rs`).
 
 use std::ops::ControlFlow;
 
@@ -110,19 +108,16 @@ impl Scan {
         self.reaches
     }
 
-    /// The number in the first genuine frame, wherever it stands.
     pub(super) fn first_number(&mut self) -> Result<Option<Sequence>, Error> {
         let at = self.search(self.tip)?;
         Ok(self.frame_at(at)?.ok().map(|frame| frame.header.first))
     }
 
-    /// Whether a genuine frame stands at or after `offset`.
     pub(super) fn has_frame_from(&mut self, offset: u64) -> Result<bool, Error> {
         let Some(place) = offset.checked_next_multiple_of(FRAME_ALIGN) else { return Ok(false) };
         Ok(self.search(place)? < self.limit)
     }
 
-    /// Moves to the next DATA frame with a valid table; returns whether there is one.
     fn open_frame(&mut self) -> Result<bool, Error> {
         while self.tip < self.limit {
             let offset = self.tip;
@@ -163,7 +158,6 @@ impl Scan {
         Ok(false)
     }
 
-    /// Takes the next row of the open frame: its entry, if it is asked for and verifies.
     fn take_row(&mut self, frame: Open, from: Sequence) -> Result<Option<Verified>, Error> {
         let row_bytes = TableEntry::bytes(self.check.checksum);
         let row_at = frame.offset + (FRAME_HEADER_BYTES + frame.row as usize * row_bytes) as u64;
@@ -203,7 +197,6 @@ impl Scan {
         Ok((digest.finish() == row.digest).then_some(payload))
     }
 
-    /// The frame at `offset`, if its header is genuine and its number is possible there.
     fn frame_at(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
         let decoded = Frame::decode(bytes, self.life, self.check.checksum, offset);
@@ -211,7 +204,6 @@ impl Scan {
         Ok(decoded.and_then(|frame| is_possible(&frame, expected).then_some(frame).ok_or(FrameFault::Order)))
     }
 
-    /// The next place at or after `from` where a frame begins; the limit when there is none.
     fn search(&mut self, from: u64) -> Result<u64, Error> {
         let (life, checksum, expected) = (self.life, self.check.checksum, self.expected);
         let found = for_each_piece(&mut self.check.frames_window, from, |bytes, offset| {
@@ -230,7 +222,6 @@ impl Scan {
     }
 }
 
-/// Whether the number of the frame is possible at its place, as far as is known.
 fn is_possible(frame: &Frame, expected: Option<(Sequence, u64)>) -> bool {
     expected.is_none_or(|(expected, since)| fits_after(frame, expected, since))
 }

@@ -127,7 +127,6 @@ impl FrameCheck {
         Ok(if crc == Some(frame.header.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
     }
 
-    /// The CRC-32 of a range, piece by piece; `None` when the file ends inside it.
     fn crc(&mut self, mut offset: u64, mut left: usize) -> Result<Option<u32>, Error> {
         let mut crc = Digest::new(ChecksumKind::Crc32);
         while left > 0 {

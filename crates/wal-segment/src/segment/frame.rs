@@ -29,7 +29,6 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Decodes the header at the start of `bytes`, which begin at `offset` of the file.
     pub(crate) fn decode(
         bytes: &[u8],
         life: Life,

@@ -75,7 +75,6 @@ pub(crate) struct Unlinked {
 }
 
 impl Unlinked {
-    /// What is wrong with the file if it should have been linked.
     pub(crate) fn damage(&self) -> (u64, DamageKind) {
         if self.headers.is_empty() {
             (0, DamageKind::Header(self.header_fault))
@@ -111,7 +110,6 @@ impl Head {
         Head { headers, first_frame, first_frame_bytes }
     }
 
-    /// Both copies of the header, each with its offset.
     pub(crate) fn copies(&self) -> [(u64, Result<SegmentHeader, HeaderFault>); 2] {
         [(0, self.headers[0]), (HEADER_COPY_OFFSET, self.headers[1])]
     }
@@ -120,7 +118,6 @@ impl Head {
         self.headers.iter().flatten()
     }
 
-    /// The LINK and its chain value, if the first frame is a LINK of this life.
     pub(crate) fn link(&self, life: Life) -> Result<(Link, u32), FrameFault> {
         Link::decode(&self.first_frame[..self.first_frame_bytes], life)
     }

@@ -27,9 +27,7 @@ pub(crate) struct SealSeen {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    /// The last SEAL with points.
     pub(crate) previous: Option<u64>,
-    /// The points since that SEAL.
     pub(crate) points: Vec<IndexPoint>,
     /// The last point, here or in the SEAL at `previous`.
     pub(crate) last: Option<IndexPoint>,
@@ -53,7 +51,6 @@ impl Index {
         (self.previous, self.last) = (gathered.previous, gathered.last);
     }
 
-    /// Whether a frame at this offset gets a point.
     pub(crate) fn wants(&self, offset: u64) -> bool {
         let stretch = |offset: u64| offset / INDEX_SPACING_BYTES;
         self.last.is_none_or(|last| stretch(last.offset) < stretch(offset))

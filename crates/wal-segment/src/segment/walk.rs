@@ -23,10 +23,8 @@ use crate::segment::frame::{Checked, Frame};
 use crate::segment::index::{Index, SealSeen};
 use crate::segment::span::Tip;
 
-/// Where a walk ended, and what it saw.
 #[derive(Clone, Debug)]
 pub(crate) struct Walked {
-    /// The end of the last valid frame.
     pub(crate) tip: Tip,
     /// Offset and first number of that frame; those of the start when there was none.
     pub(crate) last_offset: u64,
@@ -111,7 +109,6 @@ struct Walk {
 }
 
 impl Walk {
-    /// Checks the frame at the tip and moves the tip to its end.
     fn step(&mut self) -> Checked<()> {
         let offset = self.walked.tip.offset;
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;

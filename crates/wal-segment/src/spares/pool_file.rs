@@ -33,7 +33,6 @@ pub struct PoolFile {
     bytes: u64,
     /// Up to here the space is written, and not only reserved.
     written_bytes: u64,
-    /// It never held anything but zeros.
     fresh: bool,
     /// A power cut may bring back the name that it had before.
     renamed: bool,

@@ -26,7 +26,6 @@ use crate::segment::span::Span;
 pub struct Order {
     pub(crate) log: LogId,
     pub(crate) number: SegmentNumber,
-    /// The wanted length, in bytes.
     pub(crate) bytes: u64,
     /// The least length, in bytes.
     pub(crate) needed_bytes: u64,

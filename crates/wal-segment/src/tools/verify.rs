@@ -124,7 +124,6 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
     Err(Error::Damaged(file.damage(offset, Some(lost), kind)))
 }
 
-/// Checks both copies of the header, of which an open needs only one.
 fn check_head(span: &Span, file: &Named) -> Result<(), Error> {
     for (offset, header) in Head::read(file)?.copies() {
         let damaged = |kind| {

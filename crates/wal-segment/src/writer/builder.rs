@@ -20,7 +20,6 @@ use wal_format::{
 #[derive(Debug)]
 pub struct FrameBuilder {
     checksum: ChecksumKind,
-    /// The front, then the payloads.
     bytes: Vec<u8>,
     front_bytes: usize,
     rows: Vec<u8>,
@@ -99,7 +98,6 @@ impl FrameBuilder {
         FrameLayout::of(self.checksum, self.entries(), self.payload_bytes() as u64).end
     }
 
-    /// Encodes the frame; returns its bytes and its chain value.
     pub(crate) fn encode(&mut self, header: FrameHeader, life: Life, offset: u64) -> (&[u8], u32) {
         self.make_front();
         let start = self.front_bytes - self.rows.len() - FRAME_HEADER_BYTES;

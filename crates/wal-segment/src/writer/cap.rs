@@ -87,7 +87,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Fails if ending the open segment for a frame of this size would exceed the cap.
     pub(super) fn refuse_above_cap_once_sealed(&self, frame_bytes: u64) -> Result<(), Error> {
         let end_offset = self.segments.end.offset + self.room_for_seal().map_or(0, seal_frame_bytes);
         let freed_bytes =
@@ -110,7 +109,6 @@ impl Writer {
         }
     }
 
-    /// Why the cap does not allow this segment to a log of `log_bytes`; `None` if it does.
     pub(super) fn cap_reached(&self, log_bytes: u64, order: Order) -> Option<CapReached> {
         let most_bytes = self.most_bytes?;
         let wanted_bytes = order.bytes;

@@ -40,7 +40,6 @@ impl Durability {
         }
     }
 
-    /// Notes that a sync covered everything up to `point`; returns whether that is further than before.
     pub(super) fn advance(&mut self, point: DurablePoint, rules: Rules) -> bool {
         let reached = |point: DurablePoint| (point.segment, point.offset);
         let moves = self.point.is_none_or(|durable| reached(durable) < reached(point));

@@ -88,7 +88,6 @@ impl OpenSegment {
         })
     }
 
-    /// Whether nothing was appended since an open found this end.
     pub(super) fn is_as_found(&self, end: Tip) -> bool {
         self.found_end == Some(end.offset)
     }

@@ -16,7 +16,6 @@ const SEGMENT_GROWTH: u64 = 4;
 /// The next segment is ordered when this one is half full: in time, and not at all for a small log.
 const ORDERED_AT: u64 = 2;
 
-/// What was ordered, and the spare in hand.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     pub(super) ordered: Option<SegmentNumber>,
@@ -28,7 +27,6 @@ pub(super) struct Orders {
     pub(super) kept: Option<Spare>,
 }
 
-/// How long a segment must be to hold a frame of this size, in bytes.
 pub(super) fn needed_bytes(frame_bytes: u64) -> u64 {
     Link::end_offset() + frame_bytes + seal_frame_bytes(2)
 }

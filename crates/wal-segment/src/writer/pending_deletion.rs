@@ -35,7 +35,6 @@ impl Obsolete {
         self.lease.clone()
     }
 
-    /// Adds segments that new snapshots do not have.
     pub(super) fn add(&mut self, dropped: Dropped) {
         let Dropped { segments, bytes } = dropped;
         if segments.is_empty() {

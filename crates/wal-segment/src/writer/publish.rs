@@ -126,7 +126,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the LINK and the first frame with one write. Returns the new end of the log.
     fn write_first(
         &self,
         open: &mut OpenSegment,

@@ -116,7 +116,6 @@ impl Writer {
         self.latest_unix_ns
     }
 
-    /// The time for the index point of the next frame; `None` when it gets no point.
     pub(super) fn point_unix_ns(&mut self, directory: &dyn Directory) -> Option<u64> {
         let wanted = matches!(&self.state, State::Open(open) if open.index.wants(self.segments.end.offset));
         wanted.then(|| self.now_unix_ns(directory))

@@ -23,7 +23,6 @@ pub(super) struct Segments {
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     pub(super) segments: Vec<SegmentNumber>,
-    /// The sum of their file lengths, in bytes.
     pub(super) bytes: u64,
 }
 

@@ -23,7 +23,6 @@ pub struct Shrinkable {
     pub(super) end_offset: u64,
 }
 
-/// Which files are longer than the log needs.
 #[derive(Debug)]
 pub(super) struct Shrink {
     /// Segments whose files may be too long once they are closed.
@@ -54,7 +53,6 @@ impl Shrink {
         self.oversized.retain(|&oversized| segment.is_none_or(|segment| oversized < segment));
     }
 
-    /// Notes that the file of the last segment was shortened to the end of the log in it.
     pub(super) fn set_shortened(&mut self, span: Span) {
         self.shortened = Some(Shrinkable { segment: span.life.segment, end_offset: span.end.offset });
     }

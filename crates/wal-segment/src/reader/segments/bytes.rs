@@ -42,7 +42,6 @@ impl Deref for Mapped {
     }
 }
 
-/// The bytes of a segment before a limit.
 pub(crate) struct Source {
     backing: Backing,
     limit: u64,
