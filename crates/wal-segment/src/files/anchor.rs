@@ -20,16 +20,13 @@ use crate::rules::{Rule, Rules};
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     slots: [Result<Anchor, HeaderFault>; SLOTS],
-    /// The sections of the newer slot.
     pub(crate) sections: Vec<u8>,
 }
 
 impl Slots {
-    /// No anchor file.
     pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS], sections: Vec::new() };
 
-    /// Reads both slots. A slot of a later version is an error, because its writer may rely on what this
-    /// build does not know.
+    /// Fails on a slot of a later version: its writer may rely on what this build does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
         let mut bytes = [0; SLOT_BYTES * SLOTS];
         let read = file.read_at(&mut bytes, 0)?;

@@ -37,13 +37,12 @@ impl Named {
         self.file.len().place(Operation::Read, || self.path.to_path_buf(), None)
     }
 
-    /// Reads into `bytes` and returns how many bytes it read: fewer than asked only at the end of the file.
+    /// Reads up to `bytes.len()` bytes; fewer only at the end of the file. Returns how many.
     pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<usize, Error> {
         self.file.read_at(bytes, offset).place(Operation::Read, || self.path.to_path_buf(), Some(offset))
     }
 
-    /// Writes all of `bytes`. Continues short writes and retries interrupted ones, up to
-    /// [`MAX_INTERRUPTIONS`] times.
+    /// Writes all of `bytes`: continues short writes, and retries interrupted ones up to a limit.
     pub(crate) fn write_all(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
         let mut done = 0;
         let mut interruptions = 0;
@@ -70,8 +69,7 @@ impl Named {
         self.file.set_len(bytes).place(Operation::Resize, || self.path.to_path_buf(), Some(bytes))
     }
 
-    /// Reserves `bytes` of disk space. Where the file system cannot, or signals keep interrupting it, only
-    /// sets the length.
+    /// Reserves disk space; only sets the length where the file system cannot, or signals keep interrupting.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), Error> {
         for _ in 0..=MAX_INTERRUPTIONS {
             match self.file.allocate(bytes) {
@@ -83,7 +81,7 @@ impl Named {
         if self.length()? < bytes { self.resize(bytes) } else { Ok(()) }
     }
 
-    /// Reserves `wanted` bytes, or less where the disk is full, but at least `least`. Returns how many.
+    /// Reserves `wanted` bytes, or on a full disk less, but at least `least`. Returns how many.
     pub(crate) fn reserve_what_fits(&self, wanted: u64, least: u64) -> Result<u64, Error> {
         let found_bytes = self.length()?;
         let mut bytes = wanted;
@@ -139,7 +137,7 @@ pub(crate) fn remove(directory: &dyn Directory, name: &str) -> Result<(), Error>
     directory.remove(name).place(Operation::Remove, || directory.path().join(name), None)
 }
 
-/// Renames a file to a name that is free.
+/// The new name must be free.
 pub(crate) fn rename(directory: &dyn Directory, from: &str, to: &str) -> Result<(), Error> {
     directory.rename(from, to).place(Operation::Rename, || directory.path().join(from), None)
 }

@@ -53,7 +53,6 @@ pub struct WatchedNames {
     /// `None` while the anchor is made anew, and after that has failed.
     anchor: Option<WatchedFile>,
     last: Option<WatchedFile>,
-    /// How often the anchor or the last segment was replaced.
     changes: u64,
     rules: Rules,
 }

@@ -7,7 +7,6 @@ use crate::files::named::Named;
 
 const WINDOW_BYTES: usize = 256 << 10;
 
-/// The bytes of `file` before `limit`, a piece at a time.
 pub(crate) struct Window {
     file: Named,
     limit: u64,
@@ -19,7 +18,6 @@ pub(crate) struct Window {
     hole: Option<u64>,
 }
 
-/// A tolerant window skips unreadable bytes in blocks of this size.
 const BLOCK_BYTES: usize = 4 << 10;
 
 const _: () = assert!((WINDOW_BYTES as u64).is_multiple_of(FRAME_ALIGN));

@@ -42,7 +42,7 @@ impl WriterLock {
         }
     }
 
-    /// Whether the directory itself is locked, so that a new `LOCK` file lets no second writer in.
+    /// Whether the directory itself is locked, so that a new `LOCK` lets no second writer in.
     pub(crate) fn covers_directory(&self) -> bool {
         self.directory.is_some()
     }

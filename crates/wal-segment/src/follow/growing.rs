@@ -53,7 +53,7 @@ impl Growing {
         self.linked.header.life
     }
 
-    /// All entries before this number are durable according to the LINK, the walked frames and the anchor.
+    /// The number after the entries that the LINK, the walked frames and the anchor state to be durable.
     pub(crate) fn durable(&self) -> Sequence {
         self.durable.1
     }
@@ -108,7 +108,6 @@ impl Growing {
         Ok(!found.is_ok_and(|frame| frame.chain == self.tip.chain))
     }
 
-    /// Starts again after the LINK. What was durable stays so.
     pub(crate) fn rewind(&mut self) {
         let durable = self.durable;
         let linked = Arc::clone(&self.linked);

@@ -43,13 +43,11 @@ pub struct Tailer {
     growing: Option<Growing>,
     durable: Sequence,
     durable_only: bool,
-    /// Known frames have gone since the last call of [`Tailer::take_rewound`].
     rewound: bool,
 }
 
 enum Seen {
     Same,
-    /// The way to the last segment has been found anew.
     Moved,
     /// The files do not fit together. They may be changing; the error holds if they stay so.
     Unsteady(Error),
@@ -168,7 +166,7 @@ impl Tailer {
         Ok(())
     }
 
-    /// Walks on in the last segment; returns whether new frames came or known ones have gone.
+    /// Returns whether new frames came or known ones have gone.
     fn walk_on(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
         let Some(growing) = &mut self.growing else { return Ok(false) };
         if !growing.walk_on()? {

@@ -83,7 +83,6 @@ pub(crate) fn trail(
     }
 }
 
-/// The segments from the last one back to a known one, or to the beginning of the log.
 fn newer(
     site: Site<'_>,
     last: &Arc<Linked>,
@@ -140,7 +139,6 @@ fn step_back(
     }
 }
 
-/// What is wrong with the LINK of `after`, compared with the frames of the segment that it names.
 fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
     let span = stated_span(&after.link, open_span(before));
     contradicted(before, &span).map(|found| found.damage)

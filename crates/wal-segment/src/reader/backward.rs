@@ -25,14 +25,13 @@ use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};
 use crate::segment::span::{Span, Tip};
 
-/// How much of an unmapped segment is read at a time, in bytes: a stretch, and the end of its last frame.
+/// Read size of an unmapped segment: a stretch, and the end of its last frame.
 const CHUNK_BYTES: usize = 128 << 10;
 
 pub(crate) struct Backward {
     frames: Frames,
     /// Points from a pass over the headers, where the segment has no index.
     own_points: Vec<IndexPoint>,
-    /// How many stretches were not begun yet.
     stretches: usize,
     until: Edge,
     /// Whether the next stretch is walked to its end, or only to the wanted entry.
@@ -44,7 +43,6 @@ pub(crate) struct Backward {
     frame: Option<OpenFrame>,
 }
 
-/// The boundary between two stretches.
 #[derive(Clone, Copy, Debug)]
 struct Edge {
     offset: u64,
@@ -211,8 +209,7 @@ impl Backward {
         Err(self.frames.damaged(segments, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 
-    /// The tip after a frame, if that is the frame that must stand at `tip`; and whether frames may follow
-    /// it.
+    /// The tip after `frame`, if that must stand at `tip`; and whether frames may follow it.
     fn follows(&mut self, frame: &Frame, tip: Tip) -> Checked<(Tip, bool)> {
         let after = match tip.advance(frame) {
             Ok(after) if after.offset <= self.until.offset => after,

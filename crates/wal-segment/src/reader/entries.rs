@@ -27,7 +27,6 @@ pub struct Entries {
     segments: Arc<dyn SegmentSource>,
     snapshot: Snapshot,
     wanted: Range<Sequence>,
-    /// Whether damage after the end of the snapshot is to be reported.
     wants_damage: bool,
     span_index: usize,
     reading: Option<Forward>,

@@ -10,7 +10,6 @@ use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};
 
-/// How much of an unmapped segment is read at a time, in bytes.
 const CHUNK_BYTES: usize = 256 << 10;
 
 pub(crate) struct Forward {
@@ -101,7 +100,7 @@ impl Forward {
         }
     }
 
-    /// Moves the tip after the next DATA frame, whose entries come next; returns whether there is one.
+    /// Moves past the next DATA frame, whose entries come next; returns whether there is one.
     fn open_frame(&mut self, segments: &dyn SegmentSource) -> Result<bool, Error> {
         loop {
             let Tip { offset, chain, next } = self.tip;

@@ -43,7 +43,7 @@ impl Frames {
         self.span = span;
     }
 
-    /// The frame at `offset`, by its header alone.
+    /// Checks the header alone.
     pub(crate) fn find(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
         let decoded = Frame::decode(bytes, self.span.life, self.span.checksum, offset);
@@ -104,7 +104,6 @@ impl Frames {
     }
 }
 
-/// A frame whose entries are being returned, from either end.
 pub(crate) struct OpenFrame {
     bytes: Bytes,
     checksum: ChecksumKind,
@@ -121,7 +120,7 @@ pub(crate) struct OpenFrame {
 type Handed = Result<Option<Entry>, (Sequence, FrameFault)>;
 
 impl OpenFrame {
-    /// A frame at `at` of `bytes` that [`DataFrame::decode`] has checked, so that its lengths add up.
+    /// [`DataFrame::decode`] must have checked the frame, so that its lengths add up.
     fn new(bytes: Bytes, at: usize, header: &FrameHeader, checksum: ChecksumKind, offset: u64) -> OpenFrame {
         let table_at = at + FRAME_HEADER_BYTES;
         let payloads_start = table_at + header.entries as usize * TableEntry::bytes(checksum);

@@ -31,7 +31,6 @@ use crate::segment::frame::Frame;
 use crate::segment::genuine::genuine;
 use crate::segment::span::{Span, Tip};
 
-/// How much of an unmapped segment is read at a time, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 8 << 10;
 /// A target that is probably this many frames away or fewer is reached frame by frame: scanning for the next
 /// header costs as much. With frames of 8 KiB and more that covers a whole stretch.
@@ -42,8 +41,7 @@ const MIN_SCAN_BYTES: u64 = 4 << 10;
 const MAX_SCAN_BYTES: u64 = 64 << 10;
 const GUESSES: u32 = 16;
 
-/// The start of the frame that holds the number, or of the last whole frame before it. Earlier frames are not
-/// read.
+/// The tip before the frame that [`search`] finds.
 pub(crate) fn place(
     segments: &dyn SegmentSource,
     span: Span,
@@ -138,7 +136,7 @@ fn following(
     Ok(found.filter(|found| found.header.first <= sequence))
 }
 
-/// The next DATA frame after `tip` in the chain. SEALs of a close and extension frames may stand before it.
+/// The next DATA frame in the chain, after SEALs of a close and extension frames.
 fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Frame>, Error> {
     while let Ok(frame) = frames.find(tip.offset)?
         && let Ok(after) = tip.advance(&frame)

@@ -21,12 +21,11 @@ use crate::recovery::stated_end::{Contradicted, contradicted, stated_span};
 use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::span::{Span, Tip};
 
-/// The segments of a log, oldest first. The end of the last one is not known yet: it equals its start.
+/// The segments of a log, oldest first. The end of the last one is still its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) spans: Vec<Span>,
     pub(crate) oldest_reason: LinkReason,
-    /// Where the chain broke, if it does not reach the first segment.
     pub(crate) broken: Option<Damage>,
     /// If a LINK contradicts the frames before it: the segment of those frames, and where they end.
     pub(crate) sound: Option<(Arc<Linked>, Tip)>,
@@ -77,7 +76,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
     Ok(chain)
 }
 
-/// One step back: the segment that the LINK of `current` names, or why there is no such segment.
+/// The segment that the LINK of `current` names.
 pub(crate) fn before(
     site: Site<'_>,
     current: &Linked,

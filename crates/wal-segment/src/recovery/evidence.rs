@@ -18,7 +18,7 @@ pub(crate) struct Evidence {
     pub(crate) durable_offset: Option<u64>,
     /// The end of the last genuine frame, or of the file if that comes first.
     pub(crate) genuine_end: Option<u64>,
-    /// The first number in the first credible frame after the start.
+    /// The first number after the start, in a credible frame.
     pub(crate) resumes_at: Option<Sequence>,
     pub(crate) written: bool,
 }

@@ -11,7 +11,6 @@ use crate::segment::head::Linked;
 use crate::segment::span::Tip;
 use crate::segment::walk::{self, Stop, Walked};
 
-/// Where the frames of the highest linked segment end, and what lies after them.
 pub(crate) struct LastSegment {
     pub(crate) walked: Walked,
     pub(crate) evidence: Evidence,
@@ -139,8 +138,7 @@ pub(crate) fn number_at(last: &Linked, offset: u64) -> Result<Sequence, Error> {
     number_between(last, last.start.offset, last.start.next, offset)
 }
 
-/// The number of the first entry at or after `until`, counted from a frame at `offset` whose first entry is
-/// `number`.
+/// The same, from a frame at `offset` whose first entry is `number`.
 pub(crate) fn number_between(
     last: &Linked,
     offset: u64,

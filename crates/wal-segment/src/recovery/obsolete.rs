@@ -18,8 +18,7 @@ pub fn remove_obsolete(directory: &dyn Directory, segments: &[SegmentNumber]) {
     }
 }
 
-/// The obsolete segments below the last one. A file that is unreadable, or not known to be this log's, is
-/// left alone.
+/// Leaves out files that are unreadable or not known to be this log's.
 pub(crate) fn obsolete_segments(site: Site<'_>, spans: &[Span]) -> Vec<SegmentNumber> {
     let Some(last) = spans.last() else { return Vec::new() };
     let is_obsolete = |&number: &SegmentNumber| {

@@ -21,7 +21,6 @@ pub(crate) enum Purpose {
     Verify,
 }
 
-/// Settles files, and remembers the worst answer about the page cache.
 pub(crate) struct Settling {
     purpose: Purpose,
     rules: Rules,
@@ -70,7 +69,7 @@ impl Settling {
         Ok(())
     }
 
-    /// Whether what was read may be in the page cache alone and must be written again.
+    /// Whether the page cache may hold the only copy of what was read, which must be written again.
     pub(crate) fn is_uncertain(&self) -> bool {
         self.purpose == Purpose::Write && self.worst.get() != Residency::Dropped
     }

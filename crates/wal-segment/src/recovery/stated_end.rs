@@ -27,7 +27,6 @@ pub(crate) struct Contradicted {
     pub(crate) end: Tip,
 }
 
-/// The span of a segment with the end that the LINK of the next one states.
 pub(crate) fn stated_span(link: &Link, unended: Span) -> Span {
     let (end_offset, seal_offset) = link.predecessor.map_or((unended.start.offset, None), |predecessor| {
         (predecessor.end_offset, predecessor.seal_offset)

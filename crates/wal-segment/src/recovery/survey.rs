@@ -45,14 +45,12 @@ pub(crate) struct Survey {
     pub(crate) last: Option<Arc<Linked>>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
-    /// The number of the first entry that nothing states to be durable. All entries before it are durable.
+    /// The number after the last durable entry.
     pub(crate) durable: Sequence,
     /// The furthest durable offset in the last segment that a frame or the anchor states.
     stated_durable: u64,
-    /// Bytes of this life after the end of the log, which are dropped.
     pub(crate) dropped_bytes: u64,
-    /// Whether a SEAL in the last segment has an invalid index, as far as it was read: a warning only,
-    /// because an index can be rebuilt.
+    /// Whether an index in the last segment is invalid: a warning only, because it can be rebuilt.
     pub(crate) bad_index: bool,
     pub(crate) closed: bool,
     /// The index points of the last segment since its last valid SEAL.
@@ -255,7 +253,6 @@ fn judge(site: Site<'_>, top: &Top, settling: &Settling) -> Result<Survey, Error
     Ok(survey)
 }
 
-/// Finds the first entry, and checks the start of the chain against the anchor.
 fn begin_at(directory: &dyn Directory, anchor: &Anchor, mut chain: Chain, survey: &mut Survey) -> Chain {
     let oldest = chain.spans[0];
     if chain.broken.is_none() && oldest.start.next > anchor.first {
@@ -313,8 +310,8 @@ fn record(
     survey.stated_durable = end.durable_offset.max(end.walked.stated_durable).min(tip.offset);
 }
 
-/// The number of the first entry that nothing states to be durable. Reads frames only where neither the end
-/// nor the anchor gives the number.
+/// The number after the last entry that a frame or the anchor states to be durable. Reads frames only where
+/// neither the end nor the anchor gives it.
 fn stated_durable(survey: &Survey, anchor: &Anchor) -> Result<Sequence, Error> {
     let (Some(last), Some(span)) = (&survey.last, survey.spans.last()) else { return Ok(survey.next) };
     if span.life != last.header.life {

@@ -46,7 +46,7 @@ impl Top {
         }
     }
 
-    /// Judges the files above the highest linked segment: there may be one prepared segment and nothing else.
+    /// One prepared segment may lie above the highest linked one, and nothing else.
     pub(crate) fn judge_above(
         &self,
         directory: &dyn Directory,
@@ -117,7 +117,6 @@ impl Top {
     }
 }
 
-/// Compares the anchor with the highest linked segment.
 pub(crate) fn anchor_beside(anchor: &Anchor, last: Option<&Linked>) -> AnchorSeen {
     let last = last.map(|last| last.header.life);
     match (anchor.active, last) {

@@ -57,10 +57,9 @@ impl fmt::Display for Losses {
     }
 }
 
-/// At most this many places are reported.
 const MOST_PLACES: usize = 1000;
 
-/// The damage, with the lost entries at its place, by what verifies in its file.
+/// Adds to the damage the entries that are lost at its place, by what verifies in its file.
 pub(crate) fn losses_at(directory: &dyn Directory, damage: Damage) -> Damage {
     let only = Some(damage.file.clone());
     match Salvage::begin_in(Handle::Borrowed(directory), only) {
@@ -69,7 +68,7 @@ pub(crate) fn losses_at(directory: &dyn Directory, damage: Damage) -> Damage {
     }
 }
 
-/// All damage of a log, at the known places and wherever else entries are lost, and the losses in all.
+/// All damage: at the known places and wherever else entries are lost; and the losses in all.
 pub(crate) fn all_losses(
     directory: &dyn Directory,
     known: Vec<Damage>,
@@ -98,7 +97,6 @@ struct Gaps {
     last: Option<Gap>,
     losses: Losses,
     files: Vec<PathBuf>,
-    /// The number after the last entry that was read or is known to have been there.
     next: Option<u64>,
 }
 

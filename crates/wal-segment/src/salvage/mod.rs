@@ -69,7 +69,6 @@ pub struct Salvage<'d> {
     next: Option<Sequence>,
     /// The number after the last durable entry according to the anchor, and the segment of that entry.
     durable: Option<(Sequence, Option<SegmentNumber>)>,
-    /// The fault at the end of the last segment.
     broken: Option<(PathBuf, Fault)>,
     ready: VecDeque<Salvaged>,
     summary: SalvageSummary,
@@ -89,7 +88,6 @@ impl Handle<'_> {
     }
 }
 
-/// A segment that is being read: one file, or several copies side by side.
 struct Reading {
     segment: Segment,
     copies: Vec<SegmentCopy>,

@@ -37,7 +37,7 @@ pub(super) struct CopyFile {
     link: Option<Link>,
 }
 
-/// A segment of the log: one file, or several copies of it.
+/// One file, or several copies of it.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) sources: Vec<CopyFile>,
@@ -202,7 +202,7 @@ fn whose(sources: &[CopyFile], anchor: Option<&Anchor>) -> Option<LogId> {
         .map(|(log, _)| log)
 }
 
-/// The segments of the log, highest first, each with its end.
+/// Highest segment first, each with its end.
 fn bounded(
     directory: &dyn Directory,
     by_number: BTreeMap<SegmentNumber, Vec<CopyFile>>,

@@ -25,7 +25,6 @@ use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 pub(super) struct Verified {
     pub(super) sequence: Sequence,
     pub(super) payload: Vec<u8>,
-    /// Whether its whole frame verifies too.
     pub(super) whole: bool,
 }
 
@@ -45,7 +44,6 @@ pub(super) struct Scan {
     expected: Option<(Sequence, u64)>,
     frame: Option<Open>,
     fault: Option<Fault>,
-    /// The number after the last entry that a genuine header has named, readable or not.
     reaches: Option<Sequence>,
 }
 

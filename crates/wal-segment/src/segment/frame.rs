@@ -21,7 +21,6 @@ pub(crate) type Checked<T> = Result<Result<T, FrameFault>, Error>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
-    /// The chain value of this frame, which the next frame repeats.
     pub(crate) chain: u32,
     /// Its first offset in the file, and the one after its last byte.
     pub(crate) offset: u64,

@@ -22,8 +22,7 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Opens the file of this segment for reading and judges its head; `None` when the directory has no such
-    /// name.
+    /// `None` when the directory has no such name.
     pub(crate) fn inspect(&self, number: SegmentNumber) -> Result<Option<Inspected>, Error> {
         let Some(&kind) = self.catalog.segments.get(&number) else { return Ok(None) };
         inspect(self.anchor.log, number, kind, |name| Named::open(self.directory, name, Access::Read))
@@ -31,7 +30,6 @@ impl Site<'_> {
     }
 }
 
-/// What a segment file turned out to be.
 #[derive(Clone, Debug)]
 pub(crate) enum Inspected {
     /// A header and a LINK of one life: a segment of the log.
@@ -68,7 +66,6 @@ pub(crate) struct Unlinked {
     pub(crate) file_bytes: u64,
     /// Its valid headers: none, one, or two of different lives after a crash between the two writes.
     pub(crate) headers: Vec<SegmentHeader>,
-    /// Why there is no valid header, if there is none.
     pub(crate) header_fault: HeaderFault,
     /// Why there is no LINK of the lives in the headers.
     pub(crate) link_fault: FrameFault,
@@ -99,7 +96,6 @@ impl Head {
         Ok(Head::decode(&bytes[..read]))
     }
 
-    /// Decodes the first bytes of a file, up to [`HEAD_BYTES`].
     pub(crate) fn decode(bytes: &[u8]) -> Head {
         let from = |at: usize| bytes.get(at..).unwrap_or_default();
         let headers = [0, COPY].map(|at| SegmentHeader::decode(from(at)));

@@ -20,7 +20,6 @@ pub(crate) struct SealSeen {
     pub(crate) is_final: bool,
     /// Whether its index is valid. An invalid one only makes reads slower.
     pub(crate) index_is_good: bool,
-    /// The last SEAL before it that has points.
     pub(crate) previous: Option<u64>,
     pub(crate) last_point: Option<IndexPoint>,
 }

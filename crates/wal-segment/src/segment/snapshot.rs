@@ -46,7 +46,6 @@ impl Snapshot {
         Snapshot { end, seal_offset, ..self.clone() }
     }
 
-    /// Whether the writer of this process keeps the files for this snapshot.
     pub(crate) fn is_leased(&self) -> bool {
         self.lease.is_some()
     }

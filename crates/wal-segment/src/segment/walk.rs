@@ -42,7 +42,6 @@ pub(crate) struct Walked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     Sealed,
-    /// What stands at the tip is not the next frame.
     Fault(FrameFault),
 }
 

@@ -31,7 +31,6 @@ use crate::spares::spare::{Order, Spare, header, salt_of, write_heads, zero};
 pub struct PoolFile {
     name: PoolName,
     bytes: u64,
-    /// Up to here the space is written, and not only reserved.
     written_bytes: u64,
     fresh: bool,
     /// A power cut may bring back the name that it had before.
@@ -220,7 +219,7 @@ impl PoolFile {
         Spare::new(unlocked, header, capacity, self.written_bytes, order.spans)
     }
 
-    /// Fails for a file with another hard link: a backup must not be overwritten.
+    /// A hard link may be a backup, which must not be overwritten.
     fn refuse_linked(&self, file: &Named) -> Result<(), Error> {
         let names = file.names()?;
         if names <= 1 {

@@ -27,7 +27,6 @@ pub struct Order {
     pub(crate) log: LogId,
     pub(crate) number: SegmentNumber,
     pub(crate) bytes: u64,
-    /// The least length, in bytes.
     pub(crate) needed_bytes: u64,
     pub(crate) checksum: ChecksumKind,
     pub(crate) spans: usize,
@@ -61,9 +60,7 @@ pub struct Spare {
     pub(crate) capacity: u64,
     /// Up to here the space is written: with zeros, or with the data of an earlier segment.
     zeroed_bytes: u64,
-    /// Capacity for an index point for each stretch.
     pub(crate) index: Vec<IndexPoint>,
-    /// Capacity for the SEAL with all of them.
     pub(crate) seal: Vec<u8>,
     /// Capacity for the log's spans and this one.
     pub(crate) spans: Arc<Vec<Span>>,
@@ -132,7 +129,6 @@ impl Spare {
     }
 }
 
-/// Memory for the index of a segment of this size, and for its SEAL.
 pub(crate) fn index_room(segment_bytes: u64) -> (Vec<IndexPoint>, Vec<u8>) {
     let points = usize::try_from(segment_bytes / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
     let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
@@ -205,7 +201,6 @@ pub(crate) fn header(directory: &dyn Directory, order: Order, life: Life, fresh:
     }
 }
 
-/// Writes both headers, and zeros between them and the first frame.
 pub(crate) fn write_heads(file: &Named, header: &SegmentHeader) -> Result<(), Error> {
     let encoded = header.encode();
     let mut head = [0; HEAD_BYTES];
@@ -218,7 +213,7 @@ const HEAD_BYTES: usize = 8192;
 const COPY: usize = 4096;
 const _: () = assert!(HEAD_BYTES as u64 == FIRST_FRAME_OFFSET && COPY as u64 == HEADER_COPY_OFFSET);
 
-/// Writes zeros over the stretch after `done_bytes`, at most up to `end_bytes`, and syncs them.
+/// Writes and syncs one stretch of zeros.
 pub(crate) fn zero(file: &Named, done_bytes: &mut u64, end_bytes: u64) -> Result<(), Error> {
     let left = end_bytes.saturating_sub(*done_bytes);
     let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));

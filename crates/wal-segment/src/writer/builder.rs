@@ -28,7 +28,6 @@ pub struct FrameBuilder {
     kept: Kept,
 }
 
-/// The capacity that the buffer keeps between frames.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     front_bytes: usize,
@@ -152,7 +151,6 @@ impl FrameBuilder {
     }
 }
 
-/// The longest LINK, header and table for this many bytes of rows.
 fn front_bytes(row_bytes: usize) -> usize {
     LINK_FRAME_BYTES + FRAME_HEADER_BYTES + row_bytes
 }

@@ -95,8 +95,6 @@ impl Writer {
         self.refuse_above_cap(self.log_bytes() - freed_bytes, end_offset, frame_bytes)
     }
 
-    /// Fails if a new segment for a frame of this size would exceed the cap, for a log of `log_bytes` that
-    /// ends at `end_offset`.
     pub(super) fn refuse_above_cap(
         &self,
         log_bytes: u64,

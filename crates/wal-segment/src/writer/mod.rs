@@ -155,9 +155,7 @@ pub(crate) struct Start {
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
     pub(crate) reason: LinkReason,
-    /// The time in the last LINK or index point, in nanoseconds since 1970.
     pub(crate) latest_unix_ns: u64,
-    /// The last segment, if the log goes on in it.
     pub(crate) open: Option<OpenSegment>,
 }
 

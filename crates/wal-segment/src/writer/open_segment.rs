@@ -24,7 +24,6 @@ pub(crate) struct OpenSegment {
     pub(super) capacity: u64,
     /// Has capacity for a point for each stretch.
     pub(super) index: Index,
-    /// Has capacity for a SEAL with all of them.
     pub(super) seal: Vec<u8>,
     pub(super) unsynced: bool,
     pub(super) syncs: u64,
@@ -33,8 +32,7 @@ pub(crate) struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// Turns a spare into the open segment. Also returns the capacity for the list of spans that came with
-    /// it.
+    /// Also returns the memory for the list of spans that came with the spare.
     pub(super) fn begin(spare: Spare, begun_unix_ns: u64) -> (OpenSegment, Arc<Vec<Span>>) {
         let Spare { file, watched, header, capacity, index, seal, spans, .. } = spare;
         let index = Index::new(begun_unix_ns, index);

@@ -63,12 +63,11 @@ impl Writer {
         }
     }
 
-    /// The order for a segment that can take a frame of this size.
     pub(super) fn next_order(&self, frame_bytes: u64) -> Result<Order, Error> {
         self.order_after(self.segments.end.offset, frame_bytes)
     }
 
-    /// The same, if the last segment ends at `end_offset`.
+    /// For a last segment that ends at `end_offset`.
     pub(super) fn order_after(&self, end_offset: u64, frame_bytes: u64) -> Result<Order, Error> {
         let grown = end_offset.saturating_mul(SEGMENT_GROWTH).max(FIRST_SEGMENT_BYTES);
         let needed_bytes = needed_bytes(frame_bytes);
@@ -84,7 +83,6 @@ impl Writer {
         })
     }
 
-    /// Takes the prepared segment, after checking that its name leads to it.
     pub(super) fn take_spare(&mut self, order: Order, spares: &dyn SpareSource) -> Result<Spare, Error> {
         let spare = match self.orders.kept.take().filter(|spare| spare.suits(order)) {
             Some(spare) => spare,

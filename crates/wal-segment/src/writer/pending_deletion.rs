@@ -54,7 +54,6 @@ impl Obsolete {
         })
     }
 
-    /// The segments that no reader of this process can reach any more.
     fn take_free(&mut self) -> Vec<SegmentNumber> {
         let mut free = Vec::new();
         while self.pending_deletion.front().is_some_and(|(lease, ..)| lease.strong_count() == 0) {

@@ -145,7 +145,6 @@ impl Writer {
         Ok(Tip { offset, chain, next })
     }
 
-    /// Makes `open` the last segment, after its LINK was written.
     fn enter(&mut self, open: OpenSegment, start: Tip, room: Arc<Vec<Span>>) {
         let span = Span {
             life: open.header.life,

@@ -83,7 +83,7 @@ impl Writer {
         [open.index.points.len(), 0].into_iter().find(fits)
     }
 
-    /// Writes a SEAL if there is room for it, and returns whether it did. From then on no segment is open.
+    /// Returns whether the file had room for a SEAL. From then on no segment is open.
     pub(super) fn write_seal(&mut self, kind: SealKind) -> Result<bool, Error> {
         let points = self.room_for_seal();
         let State::Open(open) = &mut self.state else { return Ok(false) };
@@ -125,7 +125,6 @@ impl Writer {
         spares.check_names().map_err(|error| self.poison_if_exchanged(error))
     }
 
-    /// Poisons the log after an exchange; returns any other error as it is.
     pub(super) fn poison_if_exchanged(&mut self, error: Error) -> Error {
         if matches!(error, Error::Exchanged { .. }) { self.poison(error) } else { error }
     }

@@ -15,7 +15,6 @@ pub(super) struct Segments {
     pub(super) spans: Arc<Vec<Span>>,
     pub(super) end: Tip,
     pub(super) seal_offset: Option<u64>,
-    /// The first entry that is kept, and the segment that holds it or will hold it.
     pub(super) first: Sequence,
     pub(super) first_segment: SegmentNumber,
 }
@@ -50,7 +49,6 @@ impl Segments {
         self.last_number().map(|segment| point(segment, self.end))
     }
 
-    /// The span of a segment that is part of the log.
     pub(super) fn span(&self, segment: SegmentNumber) -> Option<Span> {
         let at = self.spans.iter().rposition(|span| span.life.segment == segment)?;
         if at + 1 == self.spans.len() { self.last() } else { Some(self.spans[at]) }
@@ -64,7 +62,6 @@ impl Segments {
         file_bytes(&self.spans)
     }
 
-    /// Drops everything before `first`, which lies in the span at index `kept`.
     pub(super) fn drop_before(
         &mut self,
         first: Sequence,

@@ -29,7 +29,6 @@ pub(super) struct Shrink {
     oversized: Vec<SegmentNumber>,
     /// This process has begun to append. One that only reads leaves every file as it is.
     begun: bool,
-    /// The segment that was sealed last, if its file was shortened.
     shortened: Option<Shrinkable>,
 }
 
@@ -38,7 +37,6 @@ impl Shrink {
         Shrink { oversized, begun: false, shortened: None }
     }
 
-    /// Adds a segment that the log has left and whose file may be too long.
     pub(super) fn add(&mut self, segment: SegmentNumber) {
         self.oversized.push(segment);
     }
@@ -127,7 +125,6 @@ pub fn shrink(directory: &dyn Directory, mut shrinkable: Vec<Shrinkable>) -> Vec
     shrinkable
 }
 
-/// One call shrinks at most this many files.
 const AT_A_TIME: usize = 64;
 /// Less than a block frees nothing.
 pub(super) const WORTHWHILE_BYTES: u64 = 4096;

@@ -47,7 +47,7 @@ pub(crate) struct Source {
     limit: u64,
     chunk: Chunk,
     chunk_start: u64,
-    /// How much is read at a time where nothing is mapped, in bytes.
+    /// Read size where nothing is mapped.
     chunk_bytes: usize,
 }
 
@@ -124,7 +124,6 @@ impl Source {
     }
 }
 
-/// Bytes that stay alive while an entry refers to them.
 #[derive(Clone)]
 pub(crate) enum Bytes {
     Mapped(Arc<Mapped>),
