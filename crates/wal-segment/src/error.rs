@@ -19,7 +19,7 @@ pub enum Error {
         operation: Operation,
         /// The file or directory.
         file: PathBuf,
-        /// The offset in the file, in bytes, where the operation has one. Of a reservation: its length.
+        /// The offset in the file, in bytes, if the operation has one; the length that was to be reserved or set.
         offset: Option<u64>,
         /// The system's error.
         source: Arc<io::Error>,
@@ -358,8 +358,8 @@ impl fmt::Display for Error {
         match self {
             Error::Io { operation: Operation::Reserve, file, offset: Some(bytes), source } => write!(
                 f,
-                "cannot reserve {bytes} bytes for {}: {source} (free disk space: a segment takes segment_bytes, or \
-                 less where that does not fit)",
+                "cannot reserve {bytes} bytes for {}: {source} (free disk space: a segment takes segment_bytes, \
+                 or less where that does not fit)",
                 file.display()
             ),
             Error::Io { operation, file, offset, source } => {
@@ -392,7 +392,7 @@ impl fmt::Display for Error {
                 let file = file.display();
                 write!(
                     f,
-                    "{file}: a truncation dropped entry {asked} before it was read: the log begins at {first} now"
+                    "{file}: a truncation dropped entry {asked} before it was read: the log begins at {first}"
                 )
             }
             Error::CutOff { file, from } => {

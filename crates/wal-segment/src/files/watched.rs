@@ -79,8 +79,8 @@ impl WatchedNames {
         self.changes += 1;
     }
 
-    /// Whether these are the names that an earlier copy of them had. The log itself removes a segment's name,
-    /// but only after it has gone on in another one: so a check of older names proves nothing.
+    /// Whether the names are still those in `looked_at`. A check of older names proves nothing: the log
+    /// removes a segment's name itself once it has gone on in another.
     #[must_use]
     pub fn is_current(&self, looked_at: &WatchedNames) -> bool {
         self.changes == looked_at.changes

@@ -25,6 +25,7 @@ use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
 struct Newer {
+    /// Latest first.
     segments: Vec<Arc<Linked>>,
     /// The index of the known span right before them.
     joined: Option<usize>,

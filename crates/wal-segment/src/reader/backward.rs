@@ -32,6 +32,7 @@ pub(crate) struct Backward {
     frames: Frames,
     /// Points from a pass over the headers, where the segment has no index.
     own_points: Vec<IndexPoint>,
+    /// How many stretches were not begun yet.
     stretches: usize,
     until: Edge,
     /// Whether the next stretch is walked to its end, or only to the wanted entry.

@@ -53,8 +53,8 @@ impl Forward {
         self.frames.extend(span);
     }
 
-    /// Whether entry `next` is still ahead. It is not if the reader skipped it because of a cut that turned out
-    /// to be none.
+    /// Whether entry `next` is still ahead. It is not if the reader skipped it because of a cut that turned
+    /// out to be none.
     pub(crate) fn can_reach(&self, next: Sequence) -> bool {
         self.frame.is_some() || self.tip.next <= next
     }

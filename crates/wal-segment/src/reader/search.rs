@@ -12,10 +12,10 @@
 //! ```
 //!
 //! This is interpolation search (Perl, Itai, Avni: "Interpolation search, a log log n search", 1978) over
-//! frames of any length. A frame with a [genuine](crate::segment::genuine) header identifies itself and states
-//! its numbers. Before a segment's end no place holds two genuine frames of one life (an open appends only
-//! where it found none), so such a frame is part of the log. A payload may contain a valid header, by chance
-//! or because an attacker tried often enough; so the frame after it must name it, too.
+//! frames of any length. A frame with a [genuine](crate::segment::genuine) header identifies itself and
+//! states its numbers. Before a segment's end no place holds two genuine frames of one life (an open appends
+//! only where it found none), so such a frame is part of the log. A payload may contain a valid header, by
+//! chance or because an attacker tried often enough; so the frame after it must name it, too.
 //!
 //! Frames that the search skips are not checked: readers of those frames report damage in them. Where the
 //! next frame is damaged, the search goes on at the first whole one after it.

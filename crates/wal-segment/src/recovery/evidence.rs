@@ -20,13 +20,14 @@ pub(crate) struct Evidence {
     pub(crate) genuine_end: Option<u64>,
     /// The first number after the start, in a credible frame.
     pub(crate) resumes_at: Option<Sequence>,
+    /// Whether any byte is not zero.
     pub(crate) written: bool,
 }
 
 /// Tries every place from `from_offset` to `limit` where a frame could begin.
 ///
-/// A frame is credible when its header is genuine, its durable point is inside the segment, and its number, if
-/// one is expected, lies between `expected` and what fits in between (an entry takes at least 8 bytes). A
+/// A frame is credible when its header is genuine, its durable point is inside the segment, and its number,
+/// if one is expected, lies between `expected` and what fits in between (an entry takes at least 8 bytes). A
 /// frame that does not end before `limit` shows that something was written here, but its statement does not
 /// count.
 pub(crate) fn search(

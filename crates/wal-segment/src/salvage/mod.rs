@@ -69,6 +69,7 @@ pub struct Salvage<'d> {
     next: Option<Sequence>,
     /// The number after the last durable entry according to the anchor, and the segment of that entry.
     durable: Option<(Sequence, Option<SegmentNumber>)>,
+    /// The fault at the end of the last segment.
     broken: Option<(PathBuf, Fault)>,
     ready: VecDeque<Salvaged>,
     summary: SalvageSummary,

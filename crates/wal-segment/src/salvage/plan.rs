@@ -63,6 +63,7 @@ pub(super) struct End {
 }
 
 pub(super) struct Plan {
+    /// Oldest first.
     pub(super) segments: Vec<Segment>,
     pub(super) anchor: Option<Anchor>,
     pub(super) summary: SalvageSummary,

@@ -18,6 +18,7 @@ pub(crate) struct FrameCheck {
 }
 
 impl FrameCheck {
+    /// Both windows must be on the same file.
     pub(crate) fn new(checksum: ChecksumKind, frames_window: Window, payload_window: Window) -> FrameCheck {
         FrameCheck { checksum, frames_window, payload_window }
     }

@@ -32,6 +32,7 @@ pub struct PoolFile {
     name: PoolName,
     bytes: u64,
     written_bytes: u64,
+    /// It never held anything but zeros.
     fresh: bool,
     /// A power cut may bring back the name that it had before.
     renamed: bool,

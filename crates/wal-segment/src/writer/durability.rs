@@ -20,6 +20,7 @@ pub(super) struct Durability {
     pub(super) anchor_owed: bool,
     /// The anchor may name a later beginning of the log: a truncation could not write it.
     pub(super) first_in_doubt: bool,
+    /// The last segment for which an anchor was requested.
     pub(super) anchored: Option<SegmentNumber>,
     /// The anchor says, or will say, that the log was closed at its end.
     pub(super) closed: bool,

@@ -15,6 +15,7 @@ pub(super) struct Segments {
     pub(super) spans: Arc<Vec<Span>>,
     pub(super) end: Tip,
     pub(super) seal_offset: Option<u64>,
+    /// The first entry that is kept, and the segment that holds it or will hold it.
     pub(super) first: Sequence,
     pub(super) first_segment: SegmentNumber,
 }

@@ -29,6 +29,7 @@ pub(super) struct Shrink {
     oversized: Vec<SegmentNumber>,
     /// This process has begun to append. One that only reads leaves every file as it is.
     begun: bool,
+    /// The segment that was sealed last, if its file was shortened.
     shortened: Option<Shrinkable>,
 }
 
