@@ -1,4 +1,4 @@
-//! What can go wrong with segment files, as facts: which file, which offset, which entries.
+//! The errors of this crate: which file, which offset, which entries.
 
 use std::fmt;
 use std::io;
@@ -9,28 +9,28 @@ use wal_format::{FrameFault, HeaderFault, SegmentNumber, Sequence};
 
 use crate::io::FileKind;
 
-/// A failure of this layer. Cheap to clone, so that one failed sync can be told to many waiters.
+/// An error of the segment layer. Cheap to clone, so that one failed fsync can be reported to many waiters.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system reported an error.
     Io {
-        /// What was being done.
+        /// What the log was doing.
         operation: Operation,
-        /// To which file or directory.
+        /// The file or directory.
         file: PathBuf,
-        /// Where in the file, if the operation has a place.
+        /// The offset in the file, in bytes, if the operation has one; the length that was to be reserved or set.
         offset: Option<u64>,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// Bytes that the log vouched for are not there any more, or never were.
+    /// Corruption: acknowledged bytes do not verify or are missing, or the files contradict each other.
     Damaged(Damage),
-    /// A file was written by a later version of the format, or with features this build lacks.
+    /// A file was written by a later version of the format, or with features that this build lacks.
     Unsupported {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What it asks for.
+        /// The version or feature that it needs.
         fault: HeaderFault,
     },
     /// Another writer has the log open.
@@ -43,70 +43,72 @@ pub enum Error {
         /// The directory.
         directory: PathBuf,
     },
-    /// There is a log in the directory, where a new one was to be made.
+    /// A new log was to be created, but the directory has one already.
     Exists {
         /// The directory.
         directory: PathBuf,
     },
-    /// A truncation names an entry that the log does not have.
+    /// A truncation names an entry outside of the log.
     OutOfRange {
-        /// The number that was named.
+        /// The number that the caller named.
         asked: Sequence,
         /// The first entry that is kept.
         first: Sequence,
         /// The number of the next entry.
         next: Sequence,
     },
-    /// The log ends in front of what the opener knows to have been acknowledged.
+    /// The log ends before an entry that the caller of the open knows to have been acknowledged.
     RolledBack {
         /// The directory.
         directory: PathBuf,
-        /// Everything in front of this number was acknowledged.
+        /// Everything before this number was acknowledged.
         expected: u64,
         /// The number of the next entry.
         next: Sequence,
     },
-    /// The directory that a copy was to go to holds something already.
+    /// The target directory of a copy is not empty.
     NotEmpty {
         /// The directory.
         directory: PathBuf,
         /// A name in it.
         name: String,
     },
-    /// A truncation has dropped an entry from the front of the log before it was read.
+    /// A truncation dropped the entry from the front of the log before it was read.
     Dropped {
-        /// The file that it was to be read from.
+        /// The file that held it.
         file: PathBuf,
-        /// Its number.
+        /// The number of the entry.
         asked: Sequence,
         /// The first entry that is kept.
         first: Sequence,
     },
-    /// The end of the log was cut off while somebody read it: what was read from there on, or was to be read,
-    /// is no part of it any more.
+    /// The end of the log was cut off while a reader was in it. What it read from there on, or was about to
+    /// read, is no part of the log any more.
     CutOff {
-        /// The file that says so, or that it was to be read from.
+        /// The file that states the cut, or that held the entry.
         file: PathBuf,
-        /// The first number that is gone, or another entry's now.
+        /// The first number that is gone, or that belongs to another entry now.
         from: Sequence,
     },
-    /// All sequence or segment numbers are used up, or the frame does not fit any segment.
+    /// All sequence or segment numbers are used up, or the frame is larger than any segment.
     OutOfNumbers,
-    /// The next segment would take the files of the log above the bound that was set.
+    /// The next segment would exceed the cap on the files of the log.
     CapReached(CapReached),
-    /// Another program has removed or replaced a file that the log has open. What is written to it has no name.
+    /// Another program removed or replaced a file that the log has open: what the log writes there, the next
+    /// open does not find.
     Exchanged {
         /// The file.
         file: PathBuf,
-        /// Nothing has its name.
+        /// True when the name is gone, false when it leads to another file.
         gone: bool,
     },
-    /// An earlier sync failed, so nothing is known about what is on the device; or a file was exchanged under the log.
+    /// An earlier fsync failed, so what is on the device is unknown, or a file was exchanged under the log.
+    /// The log accepts nothing more until it is opened again.
     Poisoned(Arc<Error>),
 }
 
 impl Error {
-    /// Whether the disk, or the user's part of it, is full.
+    /// Whether the disk or the user's quota is full.
     #[must_use]
     pub fn is_out_of_space(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
@@ -114,16 +116,16 @@ impl Error {
     }
 }
 
-/// Why no segment can be begun under the bound on the files of the log.
+/// Why the cap does not allow another segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CapReached {
-    /// The bound, in bytes.
+    /// The cap, in bytes.
     pub most_bytes: u64,
-    /// What the segments take that are on the disk, in bytes.
+    /// The size of all segment files on disk, in bytes.
     pub log_bytes: u64,
-    /// How much of that lingers: dropped, and not removed before a reader is gone, in bytes.
+    /// How much of that is pending deletion: dropped from the log, but still needed by a reader, in bytes.
     pub pending_deletion_bytes: u64,
-    /// What the next segment would take, in bytes.
+    /// The size of the next segment, in bytes.
     pub wanted_bytes: u64,
 }
 
@@ -132,13 +134,13 @@ impl fmt::Display for CapReached {
         let CapReached { most_bytes, log_bytes, pending_deletion_bytes, wanted_bytes } = self;
         write!(f, "the log may take {most_bytes} bytes: its segments take {log_bytes}")?;
         if *pending_deletion_bytes > 0 {
-            write!(f, " ({pending_deletion_bytes} of them linger for readers)")?;
+            write!(f, " ({pending_deletion_bytes} of them pending deletion, until no reader needs them)")?;
         }
         write!(f, ", and the next one would take {wanted_bytes}")
     }
 }
 
-/// What was being done when the system refused.
+/// What the log was doing when the system reported an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -150,7 +152,7 @@ pub enum Operation {
     Create,
     /// Removing a file.
     Remove,
-    /// Giving a file another name.
+    /// Renaming a file.
     Rename,
     /// Reading.
     Read,
@@ -158,11 +160,11 @@ pub enum Operation {
     Write,
     /// Reserving space for a segment.
     Reserve,
-    /// Changing the length.
+    /// Changing the length of a file.
     Resize,
-    /// Syncing a file.
+    /// An fsync of a file.
     Sync,
-    /// Syncing the directory.
+    /// An fsync of the directory.
     SyncDirectory,
     /// Locking.
     Lock,
@@ -193,25 +195,25 @@ impl Operation {
     }
 }
 
-/// Where the log is damaged, and which entries that costs.
+/// Where the log is damaged, and which entries are lost by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file that is damaged or missing.
     pub file: PathBuf,
-    /// Where the first bad byte range begins.
+    /// The offset of the first bad byte range.
     pub offset: u64,
-    /// The entries that are lost there, which may be [none](Lost::is_empty); `None` when it is not known.
+    /// The entries that are lost there, which may be [none](Lost::is_empty); `None` when that is unknown.
     pub sequences: Option<Lost>,
     /// What is wrong.
     pub kind: DamageKind,
 }
 
-/// Entries that cannot be read.
+/// A range of entries that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The first of them; none when they reach back to an unknown one.
+    /// The first lost entry; `None` when the range reaches back to an unknown one.
     pub first: Option<u64>,
-    /// The number behind the last of them; none when nobody knows how many were appended.
+    /// The number after the last lost entry; `None` when it is unknown how many were appended.
     pub end: Option<u64>,
 }
 
@@ -222,7 +224,7 @@ impl Lost {
         self.first.zip(self.end).is_some_and(|(first, end)| end <= first)
     }
 
-    /// Whether an entry may be lost by both.
+    /// Whether both ranges may contain the same entry.
     pub(crate) fn overlaps(&self, other: Lost) -> bool {
         let begins = self.first.max(other.first);
         let ends = [self.end, other.end].into_iter().flatten().min();
@@ -263,47 +265,48 @@ impl fmt::Display for Lost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// A frame that the log vouched for does not verify.
+    /// A frame that was acknowledged does not verify.
     Frame(FrameFault),
-    /// The segment is not there.
+    /// The segment file is missing.
     Missing,
-    /// The device does not give the bytes. Only a salvage goes on behind them.
+    /// The device reports an error for these bytes. Only a salvage reads on after them.
     Unreadable,
-    /// Neither copy of the segment's header can be read.
+    /// Both copies of the segment's header are invalid.
     Header(HeaderFault),
-    /// The first frame of the segment does not verify, though later bytes show that it was durable.
+    /// The LINK, the first frame of the segment, does not verify, though later bytes show that it was
+    /// durable.
     Link(FrameFault),
-    /// The header names another segment than the file's name: a renamed, swapped or copied file.
+    /// The number in the header is not the one in the file's name: the file was renamed, swapped or copied.
     Misnamed {
         /// The number in the header.
         found: SegmentNumber,
     },
     /// The segment belongs to another log.
     OtherLog,
-    /// The segment was prepared anew after the anchor had named it as linked.
+    /// The segment was prepared anew after the anchor named it as linked.
     OtherLife,
-    /// Something that is no regular file has the name of a segment.
+    /// The name of a segment leads to something other than a regular file.
     NotAFile(FileKind),
-    /// The file ends before the end that the next segment states.
+    /// The file ends before the log ends in it.
     EndsEarly {
-        /// Bytes that the file should have at least.
+        /// The length that the file should have at least, in bytes.
         expected: u64,
     },
-    /// The frames of the segment do not end where the next segment says.
+    /// The frames of the segment end at another offset than the next segment, or the anchor, states.
     WrongEnd {
-        /// The end that the next segment states.
+        /// The stated end, as an offset.
         expected: u64,
     },
-    /// The frames of the segment end with another number than the next segment states.
+    /// The frames of the segment end with another sequence number than the next segment states.
     WrongNumber {
-        /// The number behind the last entry of the frame that ends there.
+        /// The number after the last entry of the frame that ends there.
         found: Sequence,
         /// The number that the LINK of the next segment states.
         expected: Sequence,
     },
-    /// No slot of the anchor can be read, though there are segments.
+    /// No slot of the anchor is valid, though there are segments.
     Anchor(HeaderFault),
-    /// Anchor and segments contradict each other.
+    /// The files of the log contradict each other.
     Contradiction(&'static str),
 }
 
@@ -323,7 +326,7 @@ impl fmt::Display for DamageKind {
         match self {
             DamageKind::Frame(fault) => write!(f, "{fault}"),
             DamageKind::Missing => f.write_str("the segment is missing"),
-            DamageKind::Unreadable => f.write_str("the device does not give these bytes"),
+            DamageKind::Unreadable => f.write_str("the device cannot read these bytes"),
             DamageKind::Header(fault) => write!(f, "no readable segment header: {fault}"),
             DamageKind::Link(fault) => write!(f, "the segment's LINK is damaged: {fault}"),
             DamageKind::Misnamed { found } => {
@@ -333,10 +336,10 @@ impl fmt::Display for DamageKind {
             DamageKind::OtherLife => f.write_str("the segment is not the one that the anchor names"),
             DamageKind::NotAFile(kind) => write!(f, "not a regular file but {kind:?}"),
             DamageKind::EndsEarly { expected } => {
-                write!(f, "the file is cut short: {expected} bytes were linked")
+                write!(f, "the file is truncated: the log needs {expected} bytes of it")
             }
             DamageKind::WrongEnd { expected } => {
-                write!(f, "the frames end here, but the next segment says {expected}")
+                write!(f, "the frames end here, but the next segment or the anchor states offset {expected}")
             }
             DamageKind::WrongNumber { found, expected } => write!(
                 f,
@@ -355,8 +358,8 @@ impl fmt::Display for Error {
         match self {
             Error::Io { operation: Operation::Reserve, file, offset: Some(bytes), source } => write!(
                 f,
-                "cannot reserve {bytes} bytes for {}: {source} (a segment takes segment_bytes, and less where there is no \
-                 room for that)",
+                "cannot reserve {bytes} bytes for {}: {source} (free disk space: a segment takes segment_bytes, \
+                 or less where that does not fit)",
                 file.display()
             ),
             Error::Io { operation, file, offset, source } => {
@@ -379,31 +382,33 @@ impl fmt::Display for Error {
             Error::RolledBack { directory, expected, next } => write!(
                 f,
                 "{}: the next entry is {next}, but everything before {expected} was acknowledged: \
-                 an older state of the directory, or the end of the log is lost",
+                 the directory was restored from an older copy, or the end of the log is lost",
                 directory.display()
             ),
             Error::NotEmpty { directory, name } => {
-                write!(f, "{}: not empty: there is {name:?}", directory.display())
+                write!(f, "{}: not empty: {name:?} is there; name a new directory", directory.display())
             }
             Error::Dropped { file, asked, first } => {
                 let file = file.display();
                 write!(
                     f,
-                    "{file}: entry {asked} was dropped by a truncation meanwhile: the log begins at {first}"
+                    "{file}: a truncation dropped entry {asked} before it was read: the log begins at {first}"
                 )
             }
             Error::CutOff { file, from } => {
-                write!(f, "{}: the entries from {from} on were cut off meanwhile", file.display())
+                write!(f, "{}: the entries from {from} on were cut off while they were read", file.display())
             }
             Error::OutOfNumbers => {
                 f.write_str("no number is left for this entry, or no segment can be large enough for it")
             }
-            Error::CapReached(fullness) => fullness.fmt(f),
+            Error::CapReached(reached) => reached.fmt(f),
             Error::Exchanged { file, gone } => {
                 let how = if *gone { "was removed" } else { "was replaced by another file" };
                 write!(f, "{} {how} while the log had it open", file.display())
             }
-            Error::Poisoned(cause) => write!(f, "the log is poisoned by an earlier failure: {cause}"),
+            Error::Poisoned(cause) => {
+                write!(f, "the log is poisoned by an earlier failure, open it again: {cause}")
+            }
         }
     }
 }
@@ -418,7 +423,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Adds to a result of the seam what was being done, to what, and where.
+/// Adds to an I/O error what the log was doing, to which file, and at which offset.
 pub(crate) trait Place<T> {
     fn place(
         self,

@@ -1,8 +1,8 @@
-//! Segment files of a write-ahead log: creation, rollover, recovery, reading.
+//! The segment files of a write-ahead log: append, rollover, crash recovery, reading.
 //!
-//! This crate owns the files, and reaches them through one seam ([`io`]). It never decides *when*
-//! to sync for the sake of durability; it syncs only where the order of the files asks for it. It uses
-//! no threads and no locks but the one on the directory.
+//! This crate owns the files and reaches them through one seam, [`io`]. It does not decide when an entry
+//! becomes durable: the caller runs the fsyncs. It syncs by itself only where the order of the files requires
+//! it. It starts no thread and takes no lock but the writer's lock on the directory.
 //!
 //! ```text
 //!  open ──▶ recovery: files · segment ──▶ decide ──▶ verdict
@@ -10,8 +10,8 @@
 //!  writer ──▶ spares            reader ◀── follow            salvage · tools
 //! ```
 //!
-//! - [`open()`] decides what the log is and returns the one [`Writer`].
-//! - [`look`] does the same without the lock and without changing anything, for readers.
+//! - [`open()`] runs crash recovery and returns the one [`Writer`].
+//! - [`look`] opens the log read-only: without the lock, without changing anything.
 //! - [`Entries`] reads a [`Snapshot`] forward and backward, [`find()`] a single entry of it.
 
 #![forbid(unsafe_code)]
@@ -31,7 +31,7 @@ mod writer;
 
 pub use error::{CapReached, Damage, DamageKind, Error, Lost, Operation};
 pub use files::anchor::AnchorFile;
-pub use files::held::{WatchedFile, WatchedNames};
+pub use files::watched::{WatchedFile, WatchedNames};
 pub use follow::tailer::Tailer;
 pub use reader::cursor::Cursor;
 pub use reader::entries::Entries;

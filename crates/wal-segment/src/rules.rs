@@ -1,17 +1,18 @@
-//! The rules of order, by name. Each was asked for by a counterexample; `docs/recovery.md` tells it.
+//! The rules of order that crash safety depends on, by name. `docs/recovery.md` tells each one's
+//! counterexample.
 //!
-//! Where the code keeps a rule it says so: `if rules.keeps(Rule::LinkAfterSync) { … }`. In ordinary
-//! builds every rule is kept and the question costs nothing. A build with `--cfg zoo` can switch one
-//! off, and the crash enumeration must then find what goes wrong.
+//! The code names a rule where it keeps it: `if rules.keeps(Rule::LinkAfterSync) { … }`. Ordinary builds keep
+//! every rule, at no cost. A build with `--cfg zoo` can switch one off, and the crash enumeration must then
+//! find the resulting fault.
 
 /// A rule of order, or a judgement of recovery, that a test can switch off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// A LINK is written only after a sync of its predecessor returned.
     LinkAfterSync,
-    /// A cut's LINK is written alone and synced before anything behind it is accepted.
+    /// A cut's LINK is written alone and synced before anything after it is accepted.
     CutSynced,
-    /// After a cut's LINK the anchor is synced, before anything behind it is accepted.
+    /// After a cut's LINK the anchor is synced, before anything after it is accepted.
     CutAnchored,
     /// The segment after next is prepared only once the LINK of the next is durable.
     SpareAfterLink,
@@ -27,13 +28,13 @@ pub enum Rule {
     OpenSyncsDirectory,
     /// An open for writing syncs and drops the cache of what is not proven durable.
     OpenDropsCache,
-    /// An open writes the anchor when more is durable than that says.
+    /// An open writes the anchor when more is durable than the anchor says.
     OpenAnchors,
-    /// An open goes on in the last segment only where nothing that this life wrote stands after its end.
+    /// An open appends to the last segment only where nothing that this life wrote stands after its end.
     NothingAfterEnd,
-    /// The file of a segment that an open may go on in is never made shorter, nor longer.
+    /// The length of a segment file that an open may append to never changes.
     LengthStays,
-    /// After a final SEAL no open goes on.
+    /// An open never appends to a segment with a final SEAL.
     FinalSealEnds,
     /// Before anything is written after the SEAL of a close, the anchor says that the log is open.
     OpenBeforeWritten,
@@ -47,38 +48,39 @@ pub enum Rule {
     DamageIsNotTorn,
     /// The durable point moves when a sync covered more.
     DurableMoves,
-    /// After a failed write the log goes on behind a cut, never at the same place.
+    /// After a failed write the log continues after a cut, never at the same offset.
     FailedWriteCuts,
-    /// A truncation whose LINK could not be written leaves a file that is made anew before anything is accepted.
+    /// A truncation whose LINK could not be written leaves a file that is made anew before anything is
+    /// accepted.
     FailedLinkVoided,
-    /// What is in front of a new first entry is durable before the anchor names that.
+    /// What is before a new first entry is durable before the anchor names that entry.
     DroppedIsDurable,
-    /// A new first entry is in both slots of the anchor before what it leaves behind is removed.
+    /// A new first entry is in both slots of the anchor before the segments before it are removed.
     FirstInBothSlots,
-    /// A segment is removed only once a synced anchor and a synced LINK do without it.
+    /// A segment is removed only once a synced anchor and a synced LINK no longer need it.
     AnchorBeforeRemove,
-    /// A file that is used again has the headers of its new life before it has the name of a segment.
+    /// A recycled file has the headers of its new life before it has the name of a segment.
     HeadedBeforeNamed,
-    /// And these are durable by then.
+    /// The headers of a recycled file are durable before it has the name of a segment.
     HeadsBeforeName,
-    /// And the salt in them is a new one, whatever the file was before.
+    /// A recycled file gets a new salt, whatever it was before.
     RecycledNewSalt,
-    /// A file that waits and shares its inode with another name is dropped: a rename reached the disk by half.
+    /// A pool file that shares its inode with another name is dropped: a rename reached the disk by half.
     PoolSharesNoFile,
     /// A writer locks the directory itself, which has no name that could be exchanged.
     DirectoryLocked,
-    /// A new segment, and an anchor, are begun only while the names still lead to the files that the log has open.
+    /// A new segment or anchor is begun only while the names still lead to the files that the log has open.
     NamesChecked,
-    /// A failed sync is not tried again.
+    /// A failed fsync is not retried.
     NoSecondSync,
-    /// The anchor follows once a segment. Not a rule of order but a precaution: without it the loss of
-    /// a whole file may go unnoticed, and everything else must hold all the same.
+    /// The anchor is written once for each segment. A precaution rather than a rule of order: without it the
+    /// loss of a whole file may go unnoticed, but everything else must still hold.
     AnchorPerSegment,
 }
 
 #[cfg(zoo)]
 impl Rule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Rule; 33] = [
         Rule::LinkAfterSync,
         Rule::CutSynced,
@@ -116,16 +118,15 @@ impl Rule {
     ];
 }
 
-/// Which rules hold: all, in every ordinary build.
+/// The rules in force: all of them, in ordinary builds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rules {
-    /// A bit for each rule that is switched off.
     #[cfg(zoo)]
     off: u64,
 }
 
 impl Rules {
-    /// These rules but one, to see who notices.
+    /// These rules without one, to see which check notices.
     #[cfg(zoo)]
     #[must_use]
     pub fn without(self, rule: Rule) -> Rules {

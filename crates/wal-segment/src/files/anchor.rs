@@ -1,36 +1,32 @@
-//! The anchor file: two slots, written in turn, each synced before the other is touched.
+//! The anchor file: two slots, written alternately, each synced before the other is touched.
 //!
 //! ```text
 //! 0     slot 0   generation 4, 6, 8 …
 //! 4096  slot 1   generation 5, 7, 9 …
 //! ```
 //!
-//! Invariant: at any moment at least one slot on the device is whole. A slot whose write or sync
-//! failed is the one that is written next.
+//! Invariant: at any moment at least one slot on the device is whole. A slot whose write or sync failed is
+//! written again next.
 
 use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, SLOT_BYTES, SLOTS, SegmentName, SegmentNumber, Sequence};
 
 use crate::error::{Damage, DamageKind, Error};
-use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
+use crate::files::watched::WatchedFile;
 use crate::io::{Access, Directory, FileKind};
 use crate::rules::{Rule, Rules};
 
-/// Both slots as they were read.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     slots: [Result<Anchor, HeaderFault>; SLOTS],
-    /// The sections of the newer one.
     pub(crate) sections: Vec<u8>,
 }
 
 impl Slots {
-    /// No anchor file.
     pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS], sections: Vec::new() };
 
-    /// Reads both slots. What is no regular file is damage; a slot of a later version is unsupported,
-    /// because its writer may rely on what this one does not know.
+    /// Fails on a slot of a later version: its writer may rely on what this build does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
         let mut bytes = [0; SLOT_BYTES * SLOTS];
         let read = file.read_at(&mut bytes, 0)?;
@@ -49,21 +45,20 @@ impl Slots {
         Ok(slots)
     }
 
-    /// The newer of the valid slots. That the log was closed is believed only while the other slot is valid, too:
-    /// otherwise that may be the newer one, damaged, and say that the log was opened again.
+    /// The newer of the valid slots. Its statement that the log was closed counts only while the other slot
+    /// is valid too: a damaged one may be newer and say that the log was opened again.
     pub(crate) fn newest(&self, rules: Rules) -> Option<Anchor> {
         let newest = self.slots.iter().flatten().max_by_key(|anchor| anchor.generation).copied()?;
         let is_certain = self.slots.iter().all(Result::is_ok) || !rules.keeps(Rule::CloseNeedsBothSlots);
         Some(Anchor { seal_offset: newest.seal_offset.filter(|_| is_certain), ..newest })
     }
 
-    /// Why there is no valid slot.
     pub(crate) fn fault(&self) -> HeaderFault {
         self.slots[0].err().or(self.slots[1].err()).unwrap_or(HeaderFault::Blank)
     }
 
-    /// Whether both slots are valid and name the same first entry, so that the loss of either does
-    /// not bring back what was truncated.
+    /// Whether both slots are valid and name the same first entry, so that losing either does not bring back
+    /// truncated entries.
     pub(crate) fn agree_on_first(&self) -> bool {
         match self.slots {
             [Ok(a), Ok(b)] => (a.first, a.first_segment) == (b.first, b.first_segment),
@@ -79,19 +74,19 @@ impl Slots {
 
 /// The anchor file, open for writing.
 ///
-/// What it says only grows: an older state that somebody still carries about is passed over.
+/// What it states only grows: an older anchor that arrives late is ignored.
 #[derive(Debug)]
 pub struct AnchorFile {
     file: Named,
     last: Anchor,
     next_slot: usize,
-    /// What a later version has put into the slots: handed on as it was.
+    /// Sections that a later version put into the slots, kept as they are.
     sections: Vec<u8>,
-    /// Its name is known to be durable: this process made it, or a LINK stands on it.
+    /// Whether its name is known to be durable: this process made it, or a LINK depends on it.
     proven: bool,
-    /// Where the log begins, as both slots say; none while they may differ.
+    /// Where the log begins according to both slots; `None` while they may differ.
     begins: Option<(Sequence, SegmentNumber)>,
-    /// No anchor is written that begins in front of this: what it names may be gone.
+    /// No anchor that begins before this is written: the segments that it names may be gone.
     gone_before: Sequence,
     rules: Rules,
 }
@@ -99,9 +94,9 @@ pub struct AnchorFile {
 impl AnchorFile {
     /// Makes the anchor of a log that has no linked segment: both slots, synced, under a durable name.
     ///
-    /// What an earlier creation has left behind is removed first. Nothing shows that its names are
-    /// durable: a sync of the directory may have failed and left them in the cache alone. The anchor goes
-    /// last, because segments without one are a damaged log; a crash in here leaves a new log.
+    /// First removes the files of an earlier creation: a failed sync of the directory may have left their
+    /// names in the page cache alone. The anchor is removed last, because segments without an anchor are a
+    /// damaged log; a crash during this leaves a new log.
     pub(crate) fn remake(
         directory: &dyn Directory,
         catalog: &Catalog,
@@ -123,10 +118,10 @@ impl AnchorFile {
         Ok(file)
     }
 
-    /// Makes sure of its name before a first LINK stands on it.
+    /// Makes the name of the file durable before the first LINK depends on it.
     ///
     /// # Errors
-    /// What the system reports; it is tried again by the next call.
+    /// What the system reports; the next call tries again.
     pub fn prove(&mut self, directory: &dyn Directory) -> Result<(), Error> {
         if !self.proven {
             let catalog = Catalog::read(directory)?;
@@ -163,7 +158,6 @@ impl AnchorFile {
         })
     }
 
-    /// Goes on with an anchor file that was read.
     pub(crate) fn resume(
         file: Named,
         slots: &Slots,
@@ -183,7 +177,7 @@ impl AnchorFile {
         }
     }
 
-    /// The file that is open.
+    /// The open file, to watch its name.
     ///
     /// # Errors
     /// What the system reports.
@@ -191,27 +185,27 @@ impl AnchorFile {
         WatchedFile::new(self.file.clone())
     }
 
-    /// Whether its name is known to be durable; otherwise the file is made anew before a first LINK stands on it.
+    /// Whether the name is known to be durable; otherwise the file is made anew before the first LINK depends
+    /// on it.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.proven
     }
 
-    /// What was written last.
     pub(crate) fn last(&self) -> &Anchor {
         &self.last
     }
 
-    /// Makes `anchor` durable, unless it says that, or more, already. One that begins elsewhere than the
-    /// last is written to both slots.
+    /// Makes `anchor` durable, unless the file says that or more already. An anchor with another beginning of
+    /// the log is written to both slots.
     ///
     /// # Errors
-    /// What the system reports. The same slot is written again by the next call, so the other one stays
-    /// whole. After a failure of an anchor that begins elsewhere, the log begins there or where it did, until
-    /// the next one is written.
+    /// What the system reports. The next call writes the same slot again, so the other one stays whole. If
+    /// the beginning was to move, the log begins at the old or the new place until the next anchor is
+    /// written.
     pub fn write(&mut self, anchor: Anchor) -> Result<(), Error> {
-        // An anchor that was asked for before a close may state the same offset. Written late, it must not replace the one
-        // that states the close.
+        // An anchor that was requested before a close may state the same offset. Written late, it must not
+        // replace the one that states the close.
         let reached = |anchor: &Anchor| {
             anchor.durable.map(|point| (point.segment, point.offset, anchor.seal_offset.is_some()))
         };
@@ -231,7 +225,7 @@ impl AnchorFile {
         Ok(())
     }
 
-    /// Writes and syncs `anchor` with the next generation into the older slot, whatever it said before.
+    /// Writes and syncs `anchor` with the next generation into the older slot, whatever it says.
     pub(crate) fn rewrite(&mut self, anchor: Anchor) -> Result<(), Error> {
         let generation = self.last.generation.checked_add(1).ok_or(Error::OutOfNumbers)?;
         let anchor = Anchor { generation, ..anchor };
@@ -251,7 +245,6 @@ fn beginning(anchor: &Anchor) -> (Sequence, SegmentNumber) {
     (anchor.first, anchor.first_segment)
 }
 
-/// Opens the anchor file, if there is one that is a regular file.
 pub(crate) fn open(
     directory: &dyn Directory,
     kind: Option<FileKind>,
@@ -296,7 +289,6 @@ mod tests {
             .unwrap()
     }
 
-    /// Where both slots say that the log begins.
     fn firsts(disk: &SimDisk) -> [u64; 2] {
         let file = Named::open(disk, ANCHOR_FILE, Access::Read).unwrap();
         Slots::read(&file).unwrap().slots.map(|slot| slot.unwrap().first.value())
@@ -313,7 +305,7 @@ mod tests {
         let mut file = made(&disk);
         file.write(anchor(5, 1, 9000)).unwrap();
         assert_eq!(firsts(&disk), [5, 5]);
-        // Somebody in the background had it in hand since before the truncation.
+        // The background thread had it queued since before the truncation.
         for late in [anchor(0, 1, 9000), anchor(4, 1, 9000)] {
             file.write(late).unwrap();
             assert_eq!(firsts(&disk), [5, 5]);
@@ -330,7 +322,7 @@ mod tests {
             let mut file = made(&disk);
             next_sync_fails(&disk, nth);
             file.write(anchor(5, 1, 9000)).unwrap_err();
-            // The same as before the failure: it is written all the same.
+            // It equals the anchor before the failure and is written all the same.
             file.write(anchor(0, 1, 9000)).unwrap();
             assert_eq!(firsts(&disk), [0, 0], "sync {nth} failed");
             file.write(anchor(5, 1, 9000)).unwrap();
@@ -339,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_differ_when_they_are_read_agree_behind_the_next_write() {
+    fn slots_that_differ_when_they_are_read_agree_after_the_next_write() {
         let disk = SimDisk::new(3);
         let mut file = made(&disk);
         next_sync_fails(&disk, 1);

@@ -1,4 +1,4 @@
-//! What lies in the directory: names and kinds, nothing opened yet.
+//! Lists the directory: names and kinds. Nothing is opened yet.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,21 +8,18 @@ use wal_format::{ANCHOR_FILE, LOCK_FILE, PoolName, SegmentName, SegmentNumber};
 use crate::error::{Error, Operation, Place};
 use crate::io::{Directory, FileKind};
 
-/// The names in a log's directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
-    /// Whatever has the name of a segment, by number.
+    /// Everything with the name of a segment, by number.
     pub(crate) segments: BTreeMap<SegmentNumber, FileKind>,
-    /// What has the name of the anchor.
     pub(crate) anchor: Option<FileKind>,
-    /// Files that wait to become segments, by place. No decision looks at them.
+    /// Pool files, by place. No decision of recovery looks at them.
     pub(crate) pool: Vec<PoolName>,
-    /// How many names are none of ours. They are left alone.
+    /// How many other names there are. The log leaves them alone.
     pub(crate) ignored: usize,
 }
 
 impl Catalog {
-    /// Whether there is neither an anchor nor a segment.
     pub(crate) fn is_empty(&self) -> bool {
         self.anchor.is_none() && self.segments.is_empty()
     }
@@ -48,7 +45,6 @@ impl Catalog {
     }
 }
 
-/// The path of a segment, for messages.
 pub(crate) fn segment_path(directory: &dyn Directory, number: SegmentNumber) -> PathBuf {
     directory.path().join(SegmentName::of(number).as_str())
 }

@@ -7,46 +7,41 @@ use crate::files::named::Named;
 
 const WINDOW_BYTES: usize = 256 << 10;
 
-/// The bytes of `file` in front of `limit`, a stretch at a time.
 pub(crate) struct Window {
     file: Named,
     limit: u64,
     start: u64,
     bytes: Vec<u8>,
-    /// Reads around what cannot be read, and shows zeros there.
+    /// Whether unreadable blocks read as zeros instead of failing.
     tolerant: bool,
-    /// Where the first bytes are that could not be read.
+    /// The offset of the first unreadable block since the last [`Window::take_hole`].
     hole: Option<u64>,
 }
 
-/// What a device cannot read is read around in pieces of this size.
 const BLOCK_BYTES: usize = 4 << 10;
 
 const _: () = assert!((WINDOW_BYTES as u64).is_multiple_of(FRAME_ALIGN));
 
 impl Window {
-    /// A window on the first `limit` bytes of `file`.
     pub(crate) fn new(file: &Named, limit: u64) -> Window {
         Window { file: file.clone(), limit, start: 0, bytes: Vec::new(), tolerant: false, hole: None }
     }
 
-    /// The same, for whoever wants what can be had: where the device gives an error, there are zeros.
+    /// The same for a salvage: bytes that the device cannot read are zeros.
     pub(crate) fn tolerant(file: &Named, limit: u64) -> Window {
         Window { tolerant: true, ..Window::new(file, limit) }
     }
 
-    /// Where the first bytes are that could not be read since this was asked last.
     pub(crate) fn take_hole(&mut self) -> Option<u64> {
         self.hole.take()
     }
 
-    /// Where the window's file ends.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// At least one and at most `wanted` bytes at `offset`; none at the limit, fewer than wanted only
-    /// there or when `wanted` is beyond the window's size.
+    /// Returns up to `wanted` bytes at `offset`: none at the limit; fewer than wanted only at the end or when
+    /// `wanted` exceeds the window.
     pub(crate) fn bytes_at(&mut self, offset: u64, wanted: usize) -> Result<&[u8], Error> {
         let available = self.limit.saturating_sub(offset);
         let wanted = wanted.min(WINDOW_BYTES).min(usize::try_from(available).unwrap_or(usize::MAX));
@@ -67,7 +62,7 @@ impl Window {
 
     fn fill(&mut self, offset: u64) -> Result<(), Error> {
         let available = usize::try_from(self.limit - offset).unwrap_or(usize::MAX);
-        // Nothing is held until the read has succeeded.
+        // A failed read must leave the buffer empty.
         self.bytes.clear();
         self.bytes.resize(WINDOW_BYTES.min(available), 0);
         let read = self.file.read_at(&mut self.bytes, offset);
@@ -80,7 +75,7 @@ impl Window {
         read.map(|_| ())
     }
 
-    /// A block at a time. Where one cannot be read, zeros stand for it, which no checksum takes for a frame.
+    /// Reads block by block. An unreadable block becomes zeros, which no checksum accepts as a frame.
     fn fill_around_holes(&mut self, offset: u64, available: usize) {
         self.bytes.resize(WINDOW_BYTES.min(available), 0);
         let mut filled = 0;

@@ -1,7 +1,7 @@
-//! The last segment of a log that somebody else writes, as far as its frames are known.
+//! The known part of the last segment of a log that another process writes.
 //!
-//! Frames are walked once, from where the last walk ended: each byte of a frame is checked before the end moves
-//! behind it, so a frame that is being written is not there yet.
+//! Frames are walked once, from the end of the last walk. Each byte of a frame is checked before the end
+//! moves past it, so a frame that is being written does not count yet.
 //!
 //! ```text
 //!  known      │ 16 │ 17 │ 18 │
@@ -9,8 +9,8 @@
 //!  now        │ 16 │ 17'   │ 18' │ …      what stands where 18 began is not its header any more
 //! ```
 //!
-//! A frame that follows names the last known one by its chain value. Where none follows, the header of the last known one is
-//! looked at again: frames that were written and not durable may have gone, and others may stand in their place.
+//! A new frame names the last known one by its chain value. If no frame follows, the header of the last known
+//! one is read again: frames that were written but not durable may be gone, and others may be in their place.
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,28 +25,25 @@ use crate::segment::head::Linked;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
 
-/// The last segment.
 #[derive(Debug)]
 pub(crate) struct Growing {
     linked: Arc<Linked>,
     pub(crate) tip: Tip,
     pub(crate) seal_offset: Option<u64>,
-    /// Where the last known frame begins, once it is known.
     last_offset: Option<u64>,
     ahead_bytes: u64,
-    /// Up to where its frames and the anchor state it to be durable, and the number there.
+    /// Up to which offset its frames and the anchor state it to be durable, and the number there.
     durable: (u64, Sequence),
 }
 
-/// So much behind the next frame is walked with it: little, because mostly nothing is there yet; and twice as much
-/// each time that there was, but not so much that whoever is far behind waits long for an entry.
+/// How far beyond the next frame a walk reads: little, because usually nothing is there yet, and twice as
+/// much after each walk that found more. The maximum bounds how long a reader that lags waits for an entry.
 const LEAST_AHEAD_BYTES: u64 = 4 << 10;
 const MOST_AHEAD_BYTES: u64 = 1 << 20;
 
 impl Growing {
-    /// A segment whose frames are known up to `tip`.
     pub(crate) fn new(linked: Arc<Linked>, tip: Tip, seal_offset: Option<u64>) -> Growing {
-        // Its LINK stands on all that was before. What is known of its frames may be written alone.
+        // Its LINK implies that everything before it is durable; its known frames may only be written.
         let durable = (linked.start.offset, linked.start.next);
         let last_offset = (tip.offset == linked.start.offset).then_some(FIRST_FRAME_OFFSET);
         Growing { linked, tip, seal_offset, last_offset, ahead_bytes: LEAST_AHEAD_BYTES, durable }
@@ -56,14 +53,13 @@ impl Growing {
         self.linked.header.life
     }
 
-    /// Before this number all is stated to be durable, by the LINK, by the frames that were walked here, and by the
-    /// anchor.
+    /// The number after the entries that the LINK, the walked frames and the anchor state to be durable.
     pub(crate) fn durable(&self) -> Sequence {
         self.durable.1
     }
 
-    /// Walks the frames behind the known end; tells whether there were any. Where there are none, this is one
-    /// small read.
+    /// Walks the frames after the known end; returns whether there were any. Where there are none, this is
+    /// one small read.
     pub(crate) fn walk_on(&mut self) -> Result<bool, Error> {
         let Some(frame_end) = self.next_frame()? else { return Ok(false) };
         let file_bytes = self.linked.file.length()?;
@@ -81,14 +77,15 @@ impl Growing {
         self.seal_offset = walked.seal.map_or(self.seal_offset, |seal| Some(seal.offset));
         let stated = walked.stated_durable.min(walked.tip.offset);
         if stated > self.durable.0 {
-            // Mostly the frame states what was durable right before it, and then no header is read again.
+            // Usually the frame states what was durable right before it, and then no header is read again.
             let (offset, number) = if known.0 <= stated { known.max(self.durable) } else { self.durable };
             self.durable = (stated, number_between(&self.linked, offset, number, stated)?);
         }
         Ok(true)
     }
 
-    /// Whether the last known frame has gone. One read of 32 bytes; the first time it may search 1 MiB, or walk the segment.
+    /// Whether the last known frame is gone. One read of 32 bytes; the first time it may search 1 MiB, or
+    /// walk the segment.
     pub(crate) fn is_taken_back(&mut self) -> Result<bool, Error> {
         let Linked { file, header, start, .. } = self.linked.as_ref();
         let known = match self.last_offset {
@@ -97,7 +94,7 @@ impl Growing {
                 let span = Span { end: self.tip, seal_offset: self.seal_offset, ..open_span(&self.linked) };
                 match last_frame(file, &span) {
                     Some(frame) => Some(frame.offset),
-                    // It may be longer than what was looked at.
+                    // The last frame may be longer than the searched part.
                     None => {
                         let walked = walk_linked(&self.linked, *start, self.tip.offset)?;
                         (walked.tip == self.tip).then_some(walked.last_offset)
@@ -111,7 +108,6 @@ impl Growing {
         Ok(!found.is_ok_and(|frame| frame.chain == self.tip.chain))
     }
 
-    /// Starts again after the LINK. What was stated to be durable stays so.
     pub(crate) fn rewind(&mut self) {
         let durable = self.durable;
         let linked = Arc::clone(&self.linked);
@@ -123,15 +119,14 @@ impl Growing {
         self.linked.file.path.to_path_buf()
     }
 
-    /// Where the frame behind the known end claims to end, if there is one that follows.
     fn next_frame(&self) -> Result<Option<u64>, Error> {
         let Linked { file, header, .. } = self.linked.as_ref();
         let found = Frame::read(file, header.life, header.checksum, self.tip.offset)?;
         Ok(found.ok().filter(|frame| self.tip.advance(frame).is_ok()).map(|frame| frame.end))
     }
 
-    /// Holds the known end against what the anchor states of this segment, which was durable before the anchor
-    /// was read: returns the damage when it is not there.
+    /// Checks the known end against the anchor, whose statement was durable before it was read. Returns the
+    /// damage if frames are missing that it names.
     pub(crate) fn hold_against(&mut self, anchor: &Anchor) -> Option<Damage> {
         let life = self.life();
         let point = anchor.durable.filter(|point| point.segment == life.segment)?;

@@ -1,17 +1,18 @@
-//! Looks on at a log that another process writes: without its lock, and without a lease on its files.
+//! Tails a log that another process writes, without its lock and without a lease on its files.
 //!
 //! ```text
-//! look     frames behind the known end of the last segment          mostly: one small read
+//! look     frames after the known end of the last segment           usually: one small read
 //!          anchor ─▶ names ─▶ highest LINK ─▶ back to what is known  where nothing came
 //! ```
 //!
-//! The anchor is read first and the files later: so what it names was there when they are looked at, unless a
-//! truncation has dropped it meanwhile, and then the next anchor says so. A file that has vanished, or has
-//! another life than it had, means that the list of names was old: all is looked at again, a few times.
+//! The anchor is read first and the files later. So what it names was there, unless a truncation has dropped
+//! it meanwhile, and then the next anchor says so. A file that has vanished, or has another life, means that
+//! the list of names was old: then everything is read again, a few times.
 //!
-//! Invariant: what was handed out is a part of the log that is found, or an error says that it is not any more.
-//! A writer that cuts it off publishes a LINK for it, in a segment that was not known, and with a number before the next one.
-//! A failed sync may take frames away without a LINK; then the header of the last known frame is not at its place any more.
+//! Invariant: returned entries are part of the log on disk, or an error says that they no longer are. A
+//! writer that cuts them off publishes a LINK in a new segment, with a number before the next one. A failed
+//! fsync may take frames away without a LINK; then the header of the last known frame is not at its place any
+//! more.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,81 +35,77 @@ use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
-/// A log of another process, from the segment in which reading goes on to its end.
+/// Tails a log of another process, from the segment that the reader is in to the end of the log.
 #[derive(Debug)]
 pub struct Tailer {
     log: Option<LogId>,
     snapshot: Snapshot,
-    /// The last segment, once it was looked at.
     growing: Option<Growing>,
     durable: Sequence,
-    /// Only what is durable is wanted.
     durable_only: bool,
-    /// Frames that were known have gone since the last call of [`Tailer::take_rewound`].
     rewound: bool,
 }
 
-/// What a look at the names and LINKs has found.
 enum Seen {
-    /// The last segment is the one that is known.
     Same,
-    /// The way to the last segment is known anew.
     Moved,
-    /// Something that does not fit. It may be changing; and this is what is wrong if it stays.
+    /// The files do not fit together. They may be changing; the error holds if they stay so.
     Unsteady(Error),
 }
 
-/// How often a look walks on over what is written and not durable, up to 1 MiB at a time: a writer may write as quickly.
+/// How often a look walks over entries that are not durable, up to 1 MiB at a time: the writer may write as
+/// fast.
 const MOST_WALKS: u32 = 32;
 
-/// How often what does not fit is looked at while the anchor stays the same, how often at all, and how long is waited
+/// How often files that do not fit are read while the anchor stays the same, how often at all, and the pause
 /// in between.
 const LOOKS: u32 = 4;
 const MOST_LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Tailer {
-    /// Goes on behind what was found by a [`look`](crate::look).
+    /// Continues after the result of a [`look`](crate::look).
     #[must_use]
     pub fn new(snapshot: Snapshot, durable: Sequence) -> Tailer {
         Tailer { log: None, snapshot, growing: None, durable, durable_only: false, rewound: false }
     }
 
-    /// The same for a reader that wants what is durable alone.
+    /// The same for a reader that wants only durable entries.
     #[must_use]
     pub fn durable_only(self) -> Tailer {
         Tailer { durable_only: true, ..self }
     }
 
-    /// Entries before this number can be handed out, as far as is known.
+    /// Entries before this number can be read, as far as is known.
     #[must_use]
     pub fn limit(&self) -> Sequence {
         if self.durable_only { self.durable() } else { self.snapshot.next() }
     }
 
-    /// Whether frames that were known have gone, and others may stand in their place: what was read of them ahead is void.
+    /// Whether known frames have gone and others may be in their place: entries that were read ahead from
+    /// them are void.
     pub fn take_rewound(&mut self) -> bool {
         std::mem::take(&mut self.rewound)
     }
 
-    /// The log as far as it is known.
+    /// The known log.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// The number of the first entry that nothing on disk states to be durable, as far as was looked.
+    /// The number of the first entry that nothing on disk states to be durable, as far as is known.
     #[must_use]
     pub fn durable(&self) -> Sequence {
         self.durable.min(self.snapshot.next())
     }
 
-    /// Looks for more than is known; tells whether the [limit](Tailer::limit) lies behind `next`, the number behind the
-    /// last entry that was handed out. What was known before may have been cut off behind `next`.
+    /// Looks for new entries. Returns whether the [limit](Tailer::limit) lies after `next`, the number after
+    /// the last entry that was returned. Known entries from `next` on may have been cut off.
     ///
     /// # Errors
-    /// [`Error::Dropped`], [`Error::CutOff`]; [`Error::NoLog`] when the log was removed; damage that stays; what the system
-    /// reports.
+    /// [`Error::Dropped`], [`Error::CutOff`]; [`Error::NoLog`] when the log was removed; damage that stays;
+    /// what the system reports.
     pub fn look(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
         if let Some(damage) = self.snapshot.damage()
             && next >= self.limit()
@@ -118,7 +115,7 @@ impl Tailer {
         self.know_last_segment(directory, next)?;
         for round in 0.. {
             if !self.walk_on(directory, next)? {
-                // What was walked in this look may state nothing: the anchor is read by the next one.
+                // The walked frames may state no durable point: the next look reads the anchor.
                 if round == 0 {
                     self.relink(directory, next, false)?;
                 }
@@ -131,10 +128,10 @@ impl Tailer {
         Ok(self.limit() > next)
     }
 
-    /// Finds out why entry `next` could not be read: `Ok` when it lies elsewhere now, and reading can go on.
+    /// Finds out why entry `next` could not be read: `Ok` when it is elsewhere now and reading can go on.
     ///
     /// # Errors
-    /// As [`Tailer::look`]; `error` with what is lost there, when the log is where it was.
+    /// As [`Tailer::look`]; `error`, with the lost entries, when the log is where it was.
     pub fn explain(&mut self, directory: &dyn Directory, next: Sequence, error: Error) -> Result<(), Error> {
         let Error::Damaged(damage) = &error else { return Err(error) };
         if self.snapshot.damage() == Some(damage) {
@@ -148,13 +145,12 @@ impl Tailer {
         }
     }
 
-    /// The segment that holds an entry, as far as is known.
     fn life_of(&self, sequence: Sequence) -> Option<Life> {
         let span = self.snapshot.span(self.snapshot.find(sequence))?;
         (sequence < span.end.next).then_some(span.life)
     }
 
-    /// The last segment that is known, if its file is there: what is known of it may have been taken back.
+    /// Opens the last known segment, if its file is there: its known frames may have gone.
     fn know_last_segment(&mut self, directory: &dyn Directory, next: Sequence) -> Result<(), Error> {
         let Some(span) = self.snapshot.spans().next_back().filter(|_| self.growing.is_none()) else {
             return Ok(());
@@ -170,7 +166,7 @@ impl Tailer {
         Ok(())
     }
 
-    /// Walks on in the last segment; tells whether it got further, or what is known of it has changed.
+    /// Returns whether new frames came or known ones have gone.
     fn walk_on(&mut self, directory: &dyn Directory, next: Sequence) -> Result<bool, Error> {
         let Some(growing) = &mut self.growing else { return Ok(false) };
         if !growing.walk_on()? {
@@ -180,15 +176,15 @@ impl Tailer {
             self.rewound = true;
             growing.rewind();
             if growing.is_taken_back()? {
-                // The file is another segment now: what became of this one is told by the anchor and the LINKs.
+                // The file is another segment now: anchor and LINKs tell what became of this one.
                 self.growing = None;
                 return Ok(false);
             }
-            // What was durable is there, and what follows it is known anew.
+            // What was durable is still there; read again what follows it.
             let anchor = anchor_of(directory)?;
             while growing.walk_on()? {}
             if next > self.durable {
-                // Unless the anchor vouches for what is not there.
+                // Unless the anchor states that the missing frames were durable.
                 let damage = anchor.ok().and_then(|anchor| growing.hold_against(&anchor));
                 return Err(match damage {
                     Some(damage) => Error::Damaged(losses_at(directory, damage)),
@@ -201,7 +197,7 @@ impl Tailer {
         Ok(true)
     }
 
-    /// Finds the last segment, and the way to it when it is another one than was known, or when it is asked for.
+    /// Finds the last segment, and the way to it if it is a new one or `asked` is set.
     fn relink(&mut self, directory: &dyn Directory, next: Sequence, asked: bool) -> Result<(), Error> {
         let (mut before, mut unchanged) = ((None, 0), 0);
         for look in 1.. {
@@ -212,7 +208,7 @@ impl Tailer {
                     break;
                 }
                 Seen::Unsteady(error) => {
-                    // As long as it changes, a writer drops segments faster than they are looked at, or a program
+                    // While the files change, a writer drops segments faster than they are read, or a program
                     // removes the log.
                     let catalog = Catalog::read(directory)?;
                     let now = (anchor_of(directory)?.ok(), catalog.segments.len());
@@ -262,7 +258,7 @@ impl Tailer {
             }
             return Ok(Seen::Moved);
         }
-        // What the anchor states may have been written since the frames were walked.
+        // The writer may have written what the anchor states since the frames were walked.
         let moved = self.walk_on(directory, next)?;
         let damage = self.growing.as_mut().and_then(|growing| growing.hold_against(&anchor));
         if let Some(growing) = &self.growing {
@@ -274,7 +270,7 @@ impl Tailer {
         })
     }
 
-    /// What is damaged when a segment is not linked any more that was: it may as well have been given up.
+    /// The damage when a segment that was linked no longer is. The writer may also have given it up.
     fn lost_above(
         &self,
         directory: &dyn Directory,
@@ -293,7 +289,7 @@ impl Tailer {
         Ok(top.judge_above(directory, anchor, next, Rules::default())?.1)
     }
 
-    /// No segment is linked: so it was, or everything has vanished.
+    /// No segment is linked: either none ever was, or all have vanished.
     fn without_segments(&self, directory: &dyn Directory) -> Seen {
         match self.snapshot.spans().next_back() {
             None => Seen::Same,
@@ -304,7 +300,7 @@ impl Tailer {
     fn adopt(&mut self, spans: Vec<Span>, last: Arc<Linked>, anchor: &Anchor) {
         let life = last.header.life;
         let was_last = self.snapshot.spans().next_back().is_some_and(|span| span.life == life);
-        // What was durable may have been cut off; but a LINK says that everything before it is durable.
+        // Durable entries may have been cut off; but a LINK implies that everything before it is durable.
         self.durable = if was_last { self.durable.max(last.link.next) } else { last.link.next };
         let growing = match self.growing.take() {
             Some(growing) if growing.life() == life => growing,
@@ -324,8 +320,8 @@ impl Tailer {
     }
 }
 
-/// What is to be told when entry `next` of a snapshot could not be read: the error, with what is lost there; or, of a
-/// snapshot without a lease, that meanwhile the entry was dropped or taken back.
+/// The error to return when entry `next` of a snapshot could not be read: `error` with the lost entries, or,
+/// for a snapshot without a lease, that the entry was dropped or cut off meanwhile.
 pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequence, error: Error) -> Error {
     let Error::Damaged(damage) = &error else { return error };
     if snapshot.damage() == Some(damage) {
@@ -335,14 +331,13 @@ pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequ
         return Error::Damaged(losses_at(directory, damage.clone()));
     }
     let file = damage.file.clone();
-    let mut scout = Tailer::new(snapshot.clone(), Sequence::ZERO);
-    match scout.explain(directory, next, error) {
+    let mut tailer = Tailer::new(snapshot.clone(), Sequence::ZERO);
+    match tailer.explain(directory, next, error) {
         Err(explained) => explained,
         Ok(()) => Error::CutOff { file, from: next },
     }
 }
 
-/// The anchor as it is now; the inner error when it is not there, or cannot be read as one.
 fn anchor_of(directory: &dyn Directory) -> Result<Result<Anchor, Error>, Error> {
     let file = match Named::open(directory, ANCHOR_FILE, Access::Read) {
         Err(error) if has_vanished(&error) => {

@@ -1,14 +1,14 @@
-//! From the last segment of a log back to what a reader knows of it.
+//! From the last segment of a log back to a segment that the reader knows.
 //!
 //! ```text
-//!  known    3 ─ 4 ─ 5          handed out: entries in front of `next`
+//!  known    3 ─ 4 ─ 5          returned: entries before `next`
 //!                   │ ▲
-//!  newer            │ └─ 6 ─ 7     each LINK in between begins at `next` or behind it: nothing was taken back
-//!                   └─── 8         a LINK that begins in front of `next` has cut off what was handed out
+//!  newer            │ └─ 6 ─ 7     each LINK in between begins at `next` or after it: nothing was cut off
+//!                   └─── 8         a LINK that begins before `next` has cut off returned entries
 //! ```
 //!
-//! Where the front was dropped with everything that is known, and the oldest segment that is left does not follow on the last
-//! known one, the LINK of a cut may have gone with it: what was handed out counts as cut off.
+//! If the front was dropped with every known segment, and the oldest one left does not directly follow the
+//! last known one, the LINK of a cut may have gone too: then the returned entries count as cut off.
 
 use std::sync::Arc;
 
@@ -24,16 +24,15 @@ use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
-/// Segments that a reader does not know.
 struct Newer {
     /// Latest first.
     segments: Vec<Arc<Linked>>,
-    /// Which of the spans that it knows is the one before them.
+    /// The index of the known span right before them.
     joined: Option<usize>,
 }
 
-/// What the log holds from the segment of `next` on, oldest segment first; the last one as far as it is known.
-/// The inner error says what does not fit, and may be changing.
+/// The spans of the log from the segment of `next` on, oldest first; the last one as far as it is known. The
+/// inner error says what does not fit, and may be changing.
 ///
 /// # Errors
 /// When files cannot be read.
@@ -60,7 +59,8 @@ pub(crate) fn trail(
         None => Vec::new(),
     };
     if let Some(gone) = joined.filter(|_| segments.is_empty()).and_then(|at| known.span(at + 1)) {
-        // It was given up, and no other has come in its place yet. What it said of the end before it is void.
+        // The segment was given up, and no other has its place yet. What it stated of the end before it is
+        // void.
         if gone.start.next < next {
             let file = segment_path(site.directory, gone.life.segment);
             return Ok(Err(Error::CutOff { file, from: gone.start.next }));
@@ -84,7 +84,6 @@ pub(crate) fn trail(
     }
 }
 
-/// The segments from the last one back to one that is known, or to the beginning.
 fn newer(
     site: Site<'_>,
     last: &Arc<Linked>,
@@ -101,7 +100,7 @@ fn newer(
         }
         let kept = current.link.next;
         if kept < next {
-            // Unless it is a lie: then nothing was cut off.
+            // A false LINK has cut nothing off: check it.
             if let Some(predecessor) = current.link.predecessor
                 && let Ok(before) = step_back(site, &current, predecessor, next)?
                 && let Some(damage) = contradicted_end(&before, &current)
@@ -128,7 +127,6 @@ fn newer(
     }
 }
 
-/// The segment before `current`, as its LINK names it.
 fn step_back(
     site: Site<'_>,
     current: &Linked,
@@ -142,13 +140,11 @@ fn step_back(
     }
 }
 
-/// What is wrong with the LINK of `after`, held against the frames of the segment that it names.
 fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
     let span = stated_span(&after.link, open_span(before));
     contradicted(before, &span).map(|found| found.damage)
 }
 
-/// The segment that was the last one.
 pub(crate) fn linked(
     site: Site<'_>,
     number: SegmentNumber,
@@ -163,7 +159,6 @@ pub(crate) fn linked(
     Ok(found.map_err(|(offset, kind)| damaged(site.directory, number, offset, lost, kind)))
 }
 
-/// A segment that should be there.
 pub(crate) fn missing(directory: &dyn Directory, number: SegmentNumber, lost: Lost) -> Error {
     damaged(directory, number, 0, lost, DamageKind::Missing)
 }

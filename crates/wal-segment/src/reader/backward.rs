@@ -1,4 +1,4 @@
-//! One span backward: a stretch between two index points at a time.
+//! Reads one span backward: one stretch between two index points at a time.
 //!
 //! ```text
 //!            point           point                    end
@@ -9,10 +9,10 @@
 //!             ◀──────
 //! ```
 //!
-//! A frame names the one before it by its chain value, not by its place, so the places of a stretch are
-//! found forward first. Only they are remembered: what is held does not grow with the log, but where damage hides the index. Where there is
-//! no index, one pass over the headers takes its place. Damage ends the iterator, and before that everything after it is
-//! handed out.
+//! A frame names the one before it by chain value, not by offset. So the reader first walks a stretch forward
+//! and notes the offsets of its frames; the memory for them does not grow with the log, except where damage
+//! hides the index. Without an index, one pass over the headers replaces it. Damage ends the iterator, after
+//! everything that follows the damage was returned.
 
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequence};
 
@@ -25,34 +25,30 @@ use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};
 use crate::segment::span::{Span, Tip};
 
-/// How much of an unmapped segment is read at a time: a stretch, and the end of its last frame.
+/// Read size of an unmapped segment: a stretch, and the end of its last frame.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// One span being read from its end.
 pub(crate) struct Backward {
     frames: Frames,
-    /// Made by a pass over the headers, where the volume has none.
+    /// Points from a pass over the headers, where the segment has no index.
     own_points: Vec<IndexPoint>,
-    /// How many stretches have not been begun.
+    /// How many stretches were not begun yet.
     stretches: usize,
-    /// Where those end.
     until: Edge,
-    /// Whether the stretch that is begun next is walked up to there, or only as far as is wanted.
+    /// Whether the next stretch is walked to its end, or only to the wanted entry.
     whole: bool,
-    /// Where the frames begin that were not handed out yet, in order.
+    /// Offsets of the frames that were not returned yet, in order.
     offsets: Vec<u64>,
-    /// What is damaged before the first of them.
+    /// The damage before the first of them.
     broken: Option<Error>,
     frame: Option<OpenFrame>,
 }
 
-/// Where a stretch ends, and the next one begins.
 #[derive(Clone, Copy, Debug)]
 struct Edge {
     offset: u64,
-    /// The chain value of the frame before it, where that is known.
+    /// The chain value of the frame before it, if known.
     chain: Option<u32>,
-    /// The number of the first entry after it.
     next: Sequence,
 }
 
@@ -63,7 +59,7 @@ impl From<Tip> for Edge {
 }
 
 impl Backward {
-    /// The entries of `span` in front of `before`. `whole` asks for a look at what lies behind them, too.
+    /// Reads the entries of `span` before `before`. With `whole`, also checks what follows them.
     pub(crate) fn begin(
         segments: &dyn SegmentSource,
         span: Span,
@@ -71,7 +67,7 @@ impl Backward {
         whole: bool,
     ) -> Result<Backward, Error> {
         let mut frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
-        // Behind the last SEAL there is no index.
+        // There is no index after the last SEAL.
         let indexed = frames.reader.points.last().map_or(span.start.offset, |last| last.offset);
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
@@ -82,8 +78,8 @@ impl Backward {
         let points = backward.points();
         let wanted = if whole { points.len() } else { points.partition_point(|point| point.first < before) };
         backward.stretches = 1 + wanted;
-        if let Some(behind) = backward.points().get(wanted) {
-            backward.until = Edge { offset: behind.offset, chain: None, next: behind.first };
+        if let Some(after) = backward.points().get(wanted) {
+            backward.until = Edge { offset: after.offset, chain: None, next: after.first };
         }
         Ok(backward)
     }
@@ -92,7 +88,6 @@ impl Backward {
         if self.own_points.is_empty() { &self.frames.reader.points } else { &self.own_points }
     }
 
-    /// The last entry in front of `before` that was not handed out; `None` at the start of the span.
     pub(crate) fn next_back(
         &mut self,
         segments: &dyn SegmentSource,
@@ -125,7 +120,7 @@ impl Backward {
         before: Sequence,
     ) -> Result<(), Error> {
         let (lost, fault) = match self.frames.find(offset)? {
-            // Its header was good a moment ago.
+            // Its header was valid a moment ago.
             Err(fault) => (Lost::between(self.until.next, before), fault),
             Ok(found) => match self.frames.check(&found)? {
                 Ok(_) => {
@@ -141,7 +136,6 @@ impl Backward {
         Err(self.frames.damaged(segments, offset, lost, DamageKind::Frame(fault)))
     }
 
-    /// Finds the frames of the stretch in front of the one that was handed out; tells whether there is one.
     fn begin_stretch(&mut self, segments: &dyn SegmentSource, before: Sequence) -> Result<bool, Error> {
         while let Some(stretch) = self.stretches.checked_sub(1) {
             self.stretches = stretch;
@@ -149,8 +143,8 @@ impl Backward {
                 None => self.frames.span.start,
                 Some(point) => match self.frames.find(point.offset)? {
                     Ok(frame) if frame.header.first == point.first => frame.before(),
-                    // Whether the point is wrong or the frame is damaged, the walk from the point in front
-                    // of it finds out.
+                    // Either the point is wrong or the frame is damaged. The walk from the point before it
+                    // finds out.
                     _ => continue,
                 },
             };
@@ -216,21 +210,21 @@ impl Backward {
         Err(self.frames.damaged(segments, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 
-    /// Where the log goes on after a frame, if that is the one that has to stand at `tip`; and whether frames may follow it.
+    /// The tip after `frame`, if that must stand at `tip`; and whether frames may follow it.
     fn follows(&mut self, frame: &Frame, tip: Tip) -> Checked<(Tip, bool)> {
         let after = match tip.advance(frame) {
             Ok(after) if after.offset <= self.until.offset => after,
             _ => return Ok(Err(FrameFault::Order)),
         };
-        // The tables of DATA frames are checked when their entries are wanted.
+        // Tables of DATA frames are checked when their entries are read.
         let checked =
             if frame.header.kind == FrameKind::Data { Ok(true) } else { self.frames.check(frame)? };
         Ok(checked.map(|goes_on| (after, goes_on)))
     }
 }
 
-/// What the index of this span would hold, as far as its frames lead on: what is wrong with them is found
-/// by the walk that begins at the last point.
+/// The index points of this span, as far as its frames can be followed. The walk from the last point reports
+/// what is wrong with the frames.
 fn points(frames: &mut Frames) -> Result<Vec<IndexPoint>, Error> {
     let stretch = |offset: u64| offset / INDEX_SPACING_BYTES;
     let Span { start, end, .. } = frames.span;

@@ -1,4 +1,4 @@
-//! A place in a log that grows: goes on where it is, in the same segment and from one to the next.
+//! A read position in a growing log, within a segment and from one to the next.
 //!
 //! ```text
 //!             handed out      seen now
@@ -7,8 +7,8 @@
 //! segment 4   │ LINK │ DATA                      renew: the number lies there, so it is begun
 //! ```
 //!
-//! Invariant: what is handed out has the number that was asked for. A segment is read from where that number
-//! lies, once; what is appended to it is read where it stands.
+//! Invariant: an entry is returned only under the number that was asked for. A segment is opened once, at
+//! that number; later appends to it are read from where the cursor stands.
 
 use wal_format::{FrameFault, Life, Sequence};
 
@@ -18,23 +18,23 @@ use crate::reader::forward::Forward;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
-/// A place in a log. Holds the segment that it is in open, and no snapshot.
+/// A read position in a log. Keeps its segment open, and no snapshot.
 #[derive(Default)]
 pub struct Cursor {
     reading: Option<Forward>,
 }
 
 impl Cursor {
-    /// Nowhere yet.
+    /// Creates a cursor that has no segment yet.
     #[must_use]
     pub fn new() -> Cursor {
         Cursor::default()
     }
 
-    /// Takes over how the log is now, and moves to the segment that holds `next`.
+    /// Takes over a newer snapshot, and moves to the segment that holds `next`.
     ///
     /// # Errors
-    /// When that segment cannot be opened; damage at the end of one that is left, or passed over.
+    /// When that segment cannot be opened; damage at the end of a segment that is left or passed.
     pub fn renew(
         &mut self,
         segments: &dyn SegmentSource,
@@ -51,7 +51,7 @@ impl Cursor {
                 reading.extend(span);
             }
             _ => {
-                // The one that is left is closed before the next one is opened.
+                // The old segment is closed before the next one is opened.
                 self.pass(segments, snapshot, index, next)?;
                 self.reading = Some(Forward::begin(segments, span, next)?);
             }
@@ -59,8 +59,8 @@ impl Cursor {
         Ok(())
     }
 
-    /// Lets go of the segment, and reads it, and those before the one at `index`, to the ends that the snapshot states:
-    /// nothing more may be in them.
+    /// Closes the segment after reading it, and those before the one at `index`, up to the ends that the
+    /// snapshot states: nothing more may be in them.
     fn pass(
         &mut self,
         segments: &dyn SegmentSource,
@@ -89,7 +89,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Lets go of the segment, unless it is the last one of the snapshot.
+    /// Closes the segment, unless it is the last one of the snapshot.
     pub fn rest(&mut self, snapshot: &Snapshot) {
         let last = snapshot.spans().next_back().map(|span| span.life);
         if self.life() != last {
@@ -97,19 +97,19 @@ impl Cursor {
         }
     }
 
-    /// Lets go of the segment.
+    /// Closes the segment.
     pub fn leave(&mut self) {
         self.reading = None;
     }
 
-    /// The segment that it is in.
+    /// The life of the open segment.
     #[must_use]
     pub fn life(&self) -> Option<Life> {
         self.reading.as_ref().map(|reading| reading.span().life)
     }
 
-    /// The entry with number `next`, which comes behind the one that was handed out last; `None` when the
-    /// segment, as far as it is known, ends in front of it.
+    /// Reads the entry with number `next`, the one after the last that was returned; `None` when the known
+    /// part of the segment ends before it.
     ///
     /// # Errors
     /// Damage; [`Error::Io`].
@@ -124,7 +124,7 @@ impl Cursor {
         if is_there || found.is_none() && next >= span.end.next {
             return Ok(found);
         }
-        // The frames are in order, and their numbers are not those that the log has here.
+        // The frames are in order, but their numbers are not those of the log here.
         let lost = Lost::between(next, span.end.next.max(next));
         Err(reading.damaged(segments, span.end.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }

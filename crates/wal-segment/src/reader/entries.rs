@@ -1,11 +1,10 @@
-//! Entries in order, each checked as it is handed out.
+//! Entries in order, each checked as it is returned.
 //!
-//! Closed segments are read from their mapping, the last one with positional reads up to the end of
-//! the snapshot. An entry holds on to the bytes that it lies in, so nothing is copied and nothing is
-//! allocated for it.
+//! Closed segments are read from their mapping, the last one with positional reads up to the end of the
+//! snapshot. An entry keeps the bytes that it lies in alive, so nothing is copied or allocated for it.
 //!
-//! Invariant: what is handed out is the log of the snapshot, in order, without a hole; where that
-//! cannot be kept the iterator says why, and ends.
+//! Invariant: the iterator returns the entries of the snapshot in order and without a hole; where it cannot,
+//! it returns the reason and ends.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -22,25 +21,24 @@ use crate::reader::forward::Forward;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
-/// The entries of a snapshot that lie in a range, from either end. Ends, at both, after the first error.
+/// An iterator over the entries of a snapshot in a range, from either end. Ends, at both, after the first
+/// error.
 pub struct Entries {
     segments: Arc<dyn SegmentSource>,
     snapshot: Snapshot,
     wanted: Range<Sequence>,
-    /// Whether what is wrong behind the end of the snapshot is to be told.
     wants_damage: bool,
     span_index: usize,
     reading: Option<Forward>,
-    /// The span that is read backward, by its index.
     backward: Option<(usize, Backward)>,
     done: bool,
 }
 
 impl Entries {
-    /// The entries of `snapshot` whose numbers are `wanted`, as far as there are any.
+    /// Iterates over the entries of `snapshot` whose numbers are in `wanted`.
     #[must_use]
     pub fn new(segments: Arc<dyn SegmentSource>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
-        // A range without an end reaches beyond every number; one in which no number lies asks for nothing.
+        // A range without an end reaches beyond every number; an empty range asks for nothing.
         let is_open = wanted.end == Sequence::MAX;
         let reaches = |(from, _)| is_open || from < wanted.end && !wanted.is_empty();
         let wants_damage = snapshot.damaged_from().is_some_and(reaches);
@@ -50,7 +48,6 @@ impl Entries {
         Entries { segments, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
     }
 
-    /// The next entry; `None` at the end of the snapshot or of what is wanted.
     fn advance(&mut self) -> Result<Option<Entry>, Error> {
         loop {
             if self.wanted.is_empty() {
@@ -64,7 +61,7 @@ impl Entries {
             match reading.next(self.segments.as_ref(), self.wanted.start)? {
                 Some(entry) if entry.sequence >= self.wanted.end => return Ok(None),
                 Some(entry) => {
-                    // What lies behind the last one that is wanted is not even looked at.
+                    // Bytes after the last wanted entry are not read.
                     self.wanted.start = entry.sequence.advance(1).unwrap_or(Sequence::MAX);
                     return Ok(Some(entry));
                 }
@@ -76,10 +73,9 @@ impl Entries {
         }
     }
 
-    /// The last entry; `None` at the start of what is wanted.
     fn retreat(&mut self) -> Result<Option<Entry>, Error> {
         self.end()?;
-        // A reader that names an end does not ask what lies behind it.
+        // A reader that names an end does not ask what follows it.
         let whole = self.wanted.end > self.snapshot.next();
         if whole {
             self.wanted.end = self.snapshot.next();
@@ -110,7 +106,6 @@ impl Entries {
         Ok(None)
     }
 
-    /// What to tell when entry `next` could not be read.
     fn explained(&self, next: Sequence, error: Error) -> Error {
         explain(self.segments.directory(), &self.snapshot, next, error)
     }

@@ -6,7 +6,7 @@ use wal_format::Sequence;
 
 use crate::reader::segments::bytes::Bytes;
 
-/// An entry of the log. Cheap to clone; it keeps the bytes that it lies in alive.
+/// An entry of the log. Cheap to clone; keeps the bytes that it lies in alive.
 #[derive(Clone)]
 pub struct Entry {
     pub(crate) sequence: Sequence,
@@ -16,13 +16,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Its number.
+    /// The sequence number of the entry.
     #[must_use]
     pub fn sequence(&self) -> Sequence {
         self.sequence
     }
 
-    /// What was appended.
+    /// The bytes that were appended.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.start..self.end]

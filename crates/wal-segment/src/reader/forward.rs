@@ -1,4 +1,4 @@
-//! One span forward: frame by frame, each checked before its entries are handed out.
+//! Reads one span forward: frame by frame, each checked before its entries are returned.
 
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
 
@@ -10,26 +10,25 @@ use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};
 
-/// How much of an unmapped segment is read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// One span being read.
 pub(crate) struct Forward {
     frames: Frames,
     tip: Tip,
-    /// The first number of the frame that ends at the tip, where it is known: not right after a jump.
+    /// The first number of the frame that ends at the tip; `None` right after a jump.
     last_first: Option<Sequence>,
     frame: Option<OpenFrame>,
 }
 
 impl Forward {
-    /// Begins at the frame that holds `from`, or else at the last whole one before it, without a look at those before that:
-    /// damage there does not keep a reader from what lies after it. Where the search finds none, begins at the index point.
+    /// Begins at the frame that holds `from`, or at the last whole one before it. Earlier frames are not
+    /// read, so damage in them does not keep a reader from what follows. Where the search finds none, begins
+    /// at the index point.
     pub(crate) fn begin(segments: &dyn SegmentSource, span: Span, from: Sequence) -> Result<Forward, Error> {
         let frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
         let mut reading = Forward { frames, tip: span.start, last_first: Some(span.start.next), frame: None };
         let is_inside = span.start.next < from && from < span.end.next;
-        // A place that cannot be read here is an error only when the walk from the index needs it.
+        // A search that fails to read is an error only if the walk from the index point fails too.
         let arrived = if is_inside { place(segments, span, from).unwrap_or(None) } else { None };
         let tip = match arrived {
             None => reading.indexed(from)?,
@@ -45,22 +44,22 @@ impl Forward {
         (self.tip, self.last_first) = (tip, None);
     }
 
-    /// The part of the log that is read.
     pub(crate) fn span(&self) -> &Span {
         &self.frames.span
     }
 
-    /// The same segment ends further on now, or further back, but behind what was read.
+    /// Moves the end of the same segment, forward or back, but not before what was read.
     pub(crate) fn extend(&mut self, span: Span) {
         self.frames.extend(span);
     }
 
-    /// Whether the entry was not passed over yet: a cut that turned out to be none may have lain in front of it.
+    /// Whether entry `next` is still ahead. It is not if the reader skipped it because of a cut that turned
+    /// out to be none.
     pub(crate) fn can_reach(&self, next: Sequence) -> bool {
         self.frame.is_some() || self.tip.next <= next
     }
 
-    /// Whether the segment was read beyond where it turned out to end: a SEAL was there, and is void.
+    /// Whether the read went beyond the present end of the segment: it passed a SEAL that is void now.
     pub(crate) fn is_passed(&self, next: Sequence) -> bool {
         let end = self.frames.span.end;
         self.tip.offset > end.offset && next >= end.next
@@ -76,7 +75,6 @@ impl Forward {
         self.frames.damaged(segments, offset, lost, kind)
     }
 
-    /// The next entry at or beyond `from`; `None` at the end of the span.
     pub(crate) fn next(
         &mut self,
         segments: &dyn SegmentSource,
@@ -91,7 +89,7 @@ impl Forward {
             };
             match frame.next(from) {
                 Ok(None) => self.frame = None,
-                // A cut may lie inside the last frame: what stands behind it is void.
+                // A cut may lie inside the last frame: its entries after the cut are void.
                 Ok(Some(entry)) if entry.sequence >= self.frames.span.end.next => self.frame = None,
                 Ok(Some(entry)) => return Ok(Some(entry)),
                 Err((sequence, fault)) => {
@@ -102,8 +100,7 @@ impl Forward {
         }
     }
 
-    /// Moves the tip behind the next DATA frame, whose entries are handed out next; tells whether there
-    /// was one.
+    /// Moves past the next DATA frame, whose entries come next; returns whether there is one.
     fn open_frame(&mut self, segments: &dyn SegmentSource) -> Result<bool, Error> {
         loop {
             let Tip { offset, chain, next } = self.tip;
@@ -146,8 +143,8 @@ impl Forward {
         }
     }
 
-    /// The last index point in front of `from`. A bad index is no error: the walk from the start of
-    /// the segment finds the entry too.
+    /// The last index point before `from`. An invalid index is no error: a walk from the start of the segment
+    /// finds the entry too.
     fn indexed(&mut self, from: Sequence) -> Result<Option<Tip>, Error> {
         let points = &self.frames.reader.points;
         let Some(at) = points.partition_point(|point| point.first <= from).checked_sub(1) else {

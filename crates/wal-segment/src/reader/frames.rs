@@ -1,4 +1,4 @@
-//! The frames of one span, wherever they are asked for.
+//! The frames of one span, by offset, and the entries of one frame.
 
 use std::sync::Arc;
 
@@ -17,7 +17,6 @@ use crate::segment::frame::{Checked, Frame};
 use crate::segment::span::Span;
 use crate::segment::walk::{self, Stop};
 
-/// The frames of a span, by offset.
 pub(crate) struct Frames {
     pub(crate) span: Span,
     pub(crate) reader: Arc<SegmentReader>,
@@ -26,7 +25,7 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Opens the segment of `span`. What is not mapped is read `chunk_bytes` at a time.
+    /// Opens the segment of `span`. An unmapped segment is read `chunk_bytes` at a time.
     pub(crate) fn open(
         segments: &dyn SegmentSource,
         span: Span,
@@ -38,14 +37,13 @@ impl Frames {
         Ok(Frames { span, reader, source, chunk_bytes })
     }
 
-    /// The same segment ends elsewhere now.
     pub(crate) fn extend(&mut self, span: Span) {
         debug_assert_eq!(span.life, self.span.life, "another life has other frames");
         self.source.set_limit(span.end.offset);
         self.span = span;
     }
 
-    /// The frame at `offset`, by its header alone.
+    /// Checks the header alone.
     pub(crate) fn find(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
         let decoded = Frame::decode(bytes, self.span.life, self.span.checksum, offset);
@@ -53,7 +51,8 @@ impl Frames {
         Ok(decoded.and_then(|frame| if frame.end <= end { Ok(frame) } else { Err(FrameFault::Short) }))
     }
 
-    /// All bytes of a frame. Memory for a large one is taken only when it is good, not when it says so.
+    /// All bytes of a frame. Memory for a large frame is allocated only after the frame was checked: its
+    /// header alone is not trusted.
     pub(crate) fn bytes(&mut self, frame: &Frame) -> Checked<&[u8]> {
         let frame_bytes = frame.end - frame.offset;
         if let Backing::File(file) = self.source.backing()
@@ -70,7 +69,8 @@ impl Frames {
         self.source.at(frame.offset, frame_bytes).map(Ok)
     }
 
-    /// Checks all of a frame but its payloads, which are checked as they are handed out. Tells whether frames may follow it.
+    /// Checks all of a frame except its payloads, which are checked as their entries are returned. Returns
+    /// whether frames may follow it.
     pub(crate) fn check(&mut self, frame: &Frame) -> Checked<bool> {
         let checksum = self.span.checksum;
         let bytes = match self.bytes(frame)? {
@@ -86,7 +86,7 @@ impl Frames {
         })
     }
 
-    /// The entries of a DATA frame that [`Frames::check`] has just found good.
+    /// The entries of a DATA frame that [`Frames::check`] has just accepted.
     pub(crate) fn entries(&self, frame: &Frame) -> OpenFrame {
         let (bytes, at) = self.source.hold(frame.offset);
         OpenFrame::new(bytes, at, &frame.header, self.span.checksum, frame.offset)
@@ -104,27 +104,23 @@ impl Frames {
     }
 }
 
-/// A frame whose entries are being handed out, from either end.
 pub(crate) struct OpenFrame {
     bytes: Bytes,
     checksum: ChecksumKind,
     first: Sequence,
-    /// In `bytes`: the table, and the payloads that were not handed out yet.
+    /// In `bytes`: the table, and the payloads that were not returned yet.
     table_at: usize,
     payloads_start: usize,
     payloads_end: usize,
-    /// Rows that were not handed out yet.
     next_row: u32,
     end_row: u32,
-    /// Of the frame in its file, for messages.
     pub(crate) offset: u64,
 }
 
-/// The next entry, or which one is damaged.
 type Handed = Result<Option<Entry>, (Sequence, FrameFault)>;
 
 impl OpenFrame {
-    /// A frame that lies at `at` of `bytes` and was checked by [`DataFrame::decode`]: its lengths add up.
+    /// [`DataFrame::decode`] must have checked the frame, so that its lengths add up.
     fn new(bytes: Bytes, at: usize, header: &FrameHeader, checksum: ChecksumKind, offset: u64) -> OpenFrame {
         let table_at = at + FRAME_HEADER_BYTES;
         let payloads_start = table_at + header.entries as usize * TableEntry::bytes(checksum);
@@ -141,7 +137,6 @@ impl OpenFrame {
         }
     }
 
-    /// The next entry at or beyond `from`.
     pub(crate) fn next(&mut self, from: Sequence) -> Handed {
         while self.next_row < self.end_row {
             let (index, row) = (self.next_row, self.row(self.next_row));
@@ -155,7 +150,6 @@ impl OpenFrame {
         Ok(None)
     }
 
-    /// The last entry in front of `before` that was not handed out yet.
     pub(crate) fn next_back(&mut self, before: Sequence) -> Handed {
         while self.next_row < self.end_row {
             self.end_row -= 1;

@@ -1,4 +1,4 @@
-//! One entry by its number, without reading what lies before it.
+//! Reads one entry by its number, without reading what comes before it.
 //!
 //! ```text
 //! span    ← the one that holds the number                          binary search over spans
@@ -7,8 +7,8 @@
 //! payload ← must match its row of the table
 //! ```
 //!
-//! Where the search does not arrive, the walk from the index point decides, so that damage is told in the same
-//! words as to a reader who comes along in order.
+//! Where the search fails, a walk from the index point decides, so that damage is reported as it is to a
+//! reader in order.
 
 use wal_format::{FRAME_HEADER_BYTES, FrameFault, Sequence, TableEntry};
 
@@ -24,10 +24,10 @@ use crate::segment::frame::Frame;
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
-/// The entry with this number; `None` when the snapshot does not hold it.
+/// Returns the entry with this number; `None` when the snapshot does not hold it.
 ///
 /// # Errors
-/// What an iterator that begins there would report first.
+/// The first error of an iterator that begins there.
 pub fn find(
     segments: &dyn SegmentSource,
     snapshot: &Snapshot,
@@ -55,7 +55,6 @@ fn find_in(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Resu
     found?.map_or_else(|| walk(segments, span, sequence), Ok)
 }
 
-/// The entry of a frame; `None` when the table or the payload is damaged.
 fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Option<Entry>, Error> {
     let (offset, header) = (found.offset, &found.header);
     let checksum = frames.span.checksum;
@@ -71,11 +70,11 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     }
     let index = in_memory(sequence.distance_from(header.first))?;
     let mut rows = table.chunks_exact(row_bytes).map(|row| TableEntry::decode(row, checksum));
-    let in_front: u64 = rows.by_ref().take(index).map(|row| u64::from(row.length)).sum();
+    let bytes_before: u64 = rows.by_ref().take(index).map(|row| u64::from(row.length)).sum();
     let Some(row) = rows.next() else { return Ok(None) };
-    let payload_offset = offset + layout.payload_start + in_front;
+    let payload_offset = offset + layout.payload_start + bytes_before;
     let payload_bytes = u64::from(row.length);
-    if in_front + payload_bytes > u64::from(header.payload_bytes) {
+    if bytes_before + payload_bytes > u64::from(header.payload_bytes) {
         return Ok(None);
     }
     let payload = frames.source.at(payload_offset, payload_bytes)?;
@@ -87,7 +86,6 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     Ok(Some(Entry { sequence, bytes, start, end: start + in_memory(payload_bytes)? }))
 }
 
-/// The entry as an iterator that begins there would find it, or what that would report.
 fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let found = Forward::begin(segments, span, sequence)?.next(segments, sequence)?;
     found.filter(|entry| entry.sequence == sequence).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Reading a log: entries in order, from either end, and one by its number.
+//! Reading a log: entries in order, from either end, and single entries by number.
 
 pub(crate) mod backward;
 pub(crate) mod cursor;

@@ -1,7 +1,7 @@
-//! The frame that holds a number, without reading what lies before it.
+//! Finds the frame that holds a number, without reading what comes before it.
 //!
 //! ```text
-//! low, high ← the index points around the number                   binary search, cached with the volume
+//! low, high ← the index points around the number                   binary search, cached with the segment
 //! loop
 //!     frame at low holds the number                                found
 //!     it is near                                                   low ← the next frame
@@ -12,13 +12,13 @@
 //! ```
 //!
 //! This is interpolation search (Perl, Itai, Avni: "Interpolation search, a log log n search", 1978) over
-//! frames of any length. A frame that it jumps to speaks for itself: the checksum of its header is masked with
-//! this life of the segment and this offset, so neither an older life nor a copy of a frame inside a payload
-//! passes, and it states its numbers. Before a segment's end no place holds two genuine frames of one life (an open
-//! goes on only where it found none), so such a frame is part of the log. Bytes of a payload may be such a header, by
-//! chance or because an attacker tried until they were; so the frame after it has to name it, too.
-//! The frames that were passed over are not looked at: damage there is reported to readers of those frames. Where the next
-//! frame is damaged, the search goes on at the first whole one after it.
+//! frames of any length. A frame with a [genuine](crate::segment::genuine) header identifies itself and
+//! states its numbers. Before a segment's end no place holds two genuine frames of one life (an open appends
+//! only where it found none), so such a frame is part of the log. A payload may contain a valid header, by
+//! chance or because an attacker tried often enough; so the frame after it must name it, too.
+//!
+//! Frames that the search skips are not checked: readers of those frames report damage in them. Where the
+//! next frame is damaged, the search goes on at the first whole one after it.
 
 use std::ops::Range;
 
@@ -31,19 +31,17 @@ use crate::segment::frame::Frame;
 use crate::segment::genuine::genuine;
 use crate::segment::span::{Span, Tip};
 
-/// How much of an unmapped segment is read at a time.
 pub(crate) const CHUNK_BYTES: usize = 8 << 10;
-/// What is probably so near, as frames here are long, is reached from frame to frame: a scan for the next
-/// header costs as much. With 8 KiB and more to a frame, that is all of a stretch.
+/// A target that is probably this many frames away or fewer is reached frame by frame: scanning for the next
+/// header costs as much. With frames of 8 KiB and more that covers a whole stretch.
 const NEAR_FRAMES: u64 = 8;
-/// How far a scan looks for a frame: as far as two like the last one, and not in vain among unlike ones.
+/// How far a scan looks for a frame: as far as two frames like the last one, and no less than the minimum.
 const SCAN_FRAMES: u64 = 2;
 const MIN_SCAN_BYTES: u64 = 4 << 10;
 const MAX_SCAN_BYTES: u64 = 64 << 10;
-/// How often a guess is made before the rest is walked.
 const GUESSES: u32 = 16;
 
-/// Where the frame begins that holds the number, or else the last whole one before it. Frames before that are not read.
+/// The tip before the frame that [`search`] finds.
 pub(crate) fn place(
     segments: &dyn SegmentSource,
     span: Span,
@@ -55,16 +53,16 @@ pub(crate) fn place(
     Ok(found?.map(|frame| frame.before()))
 }
 
-/// The frame that holds the number, or else the last whole one before it that the search has come to.
+/// The frame that holds the number, or the last whole frame before it that the search reached.
 pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<Frame>, Error> {
     let Span { start, end, .. } = frames.span;
     let points = &frames.reader.points;
-    let behind = points.partition_point(|point| point.first <= sequence);
-    let after = points.get(behind).map(|point| (point.offset, point.first));
+    let higher = points.partition_point(|point| point.first <= sequence);
+    let after = points.get(higher).map(|point| (point.offset, point.first));
     let mut high = after.unwrap_or((end.offset, end.next));
-    let indexed = behind.checked_sub(1).map(|at| (points[at].offset, points[at].first));
+    let indexed = higher.checked_sub(1).map(|at| (points[at].offset, points[at].first));
     if let Some((offset, first)) = indexed {
-        // The search goes there next: so the two places come from memory at the same time.
+        // Fetches the place of the first guess while the frame at the index point is read.
         let guess = share(offset..high.0, sequence.distance_from(first), high.1.distance_from(first));
         frames.source.touch(guess);
     }
@@ -73,7 +71,7 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
         None => None,
     };
     if low.is_none() {
-        // A point that leads nowhere says nothing about the place behind it either.
+        // After a wrong index point the next one is not trusted either.
         high = (end.offset, end.next);
         low = following(frames, start, high, sequence)?;
     }
@@ -112,20 +110,19 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
     }
 }
 
-/// The place in `offsets` that is as far on as `part` is in `whole`.
+/// The offset that is as far into `offsets` as `part` is into `whole`.
 fn share(offsets: Range<u64>, part: u64, whole: u64) -> u64 {
     let bytes = u128::from(offsets.end - offsets.start) * u128::from(part) / u128::from(whole.max(1));
     offsets.start + u64::try_from(bytes).unwrap_or(0)
 }
 
-/// The DATA frame at `offset`, if its first entry has this number.
 fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<Frame>, Error> {
     let found = frames.find(offset)?.ok();
     Ok(found.filter(|found| found.header.kind == FrameKind::Data && found.header.first == first))
 }
 
-/// The next DATA frame after `tip`: the one that follows, or where that is damaged the first whole one before `high`. None
-/// where that begins after the number.
+/// The next DATA frame after `tip`, or, if that is damaged, the first whole one before `high`. `None` if it
+/// begins after the number.
 fn following(
     frames: &mut Frames,
     tip: Tip,
@@ -139,7 +136,7 @@ fn following(
     Ok(found.filter(|found| found.header.first <= sequence))
 }
 
-/// The next DATA frame after `tip`, if it follows: SEALs of a close, and extension frames, may stand before it.
+/// The next DATA frame in the chain, after SEALs of a close and extension frames.
 fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Frame>, Error> {
     while let Ok(frame) = frames.find(tip.offset)?
         && let Ok(after) = tip.advance(&frame)
@@ -152,8 +149,8 @@ fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Frame>, E
     Ok(None)
 }
 
-/// The first DATA frame that begins in `offsets`, whose first number is one of `numbers`, and which the frame
-/// behind it follows.
+/// The first DATA frame that begins in `offsets`, has its first number in `numbers`, and is followed by the
+/// frame after it.
 fn scan(
     frames: &mut Frames,
     mut offsets: Range<u64>,
@@ -168,8 +165,8 @@ fn scan(
     Ok(None)
 }
 
-/// The first whole frame in `offsets`, after damage. A frame between two damaged ones is followed by none; its table
-/// proves it then. Reads everything up to the frame.
+/// The first whole frame in `offsets`, after damage. If the frame after it is damaged too, its table must
+/// verify instead. Reads everything up to that frame.
 pub(crate) fn beyond(
     frames: &mut Frames,
     mut offsets: Range<u64>,
@@ -191,7 +188,7 @@ pub(crate) fn beyond(
     Ok(None)
 }
 
-/// Whether the log goes on, or ends, behind this frame as it says.
+/// Whether the next frame, or the end of the log, confirms this frame.
 fn is_followed(frames: &mut Frames, found: &Frame) -> Result<bool, Error> {
     let end = frames.span.end;
     if found.end == end.offset {
@@ -202,7 +199,6 @@ fn is_followed(frames: &mut Frames, found: &Frame) -> Result<bool, Error> {
     Ok(next.is_ok_and(|next| tip.advance(&next).is_ok()))
 }
 
-/// The first place in `offsets` that holds what looks like the header of such a frame.
 fn header_in(
     frames: &mut Frames,
     offsets: &Range<u64>,
@@ -212,7 +208,7 @@ fn header_in(
     let wanted = offsets.end.saturating_sub(offsets.start);
     let bytes = frames.source.at(offsets.start, wanted)?;
     let bytes = &bytes[..bytes.len().min(usize::try_from(wanted).unwrap_or(usize::MAX))];
-    // Nearly every place is dismissed by its number, without a checksum.
+    // The number rules out nearly every place without a checksum.
     let may_be = |header: &[u8; FRAME_HEADER_BYTES]| {
         FrameHeader::claimed_first(header).is_some_and(|first| numbers.contains(&first))
     };

@@ -1,4 +1,4 @@
-//! From a linked segment back to the first one, along the LINKs.
+//! Follows the LINKs from the last segment back to the first one.
 //!
 //! ```text
 //!   first          …         last
@@ -8,8 +8,8 @@
 //! └───────┘    └───────┘   └───────┘
 //! ```
 //!
-//! Only headers and LINKs are read, and the header of the frame that ends where a LINK says: a closed segment's frames
-//! are checked when they are read.
+//! Reads only headers and LINKs, and the header of the frame at the end that a LINK states. The frames of a
+//! closed segment are checked when they are read.
 
 use std::sync::Arc;
 
@@ -21,21 +21,20 @@ use crate::recovery::stated_end::{Contradicted, contradicted, stated_span};
 use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::span::{Span, Tip};
 
-/// The segments of a log, oldest first. The last one's end is not known yet: it equals its start.
+/// The segments of a log, oldest first. The end of the last one is still its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     pub(crate) spans: Vec<Span>,
-    /// Why the oldest of them was begun.
     pub(crate) oldest_reason: LinkReason,
-    /// Where the chain broke, if it did not reach the first segment.
     pub(crate) broken: Option<Damage>,
-    /// Where it broke because a LINK contradicts the frames before it: their segment, and where they end.
+    /// If a LINK contradicts the frames before it: the segment of those frames, and where they end.
     pub(crate) sound: Option<(Arc<Linked>, Tip)>,
-    /// Segments whose files are longer than the log's part in them, and which no reader has mapped further.
+    /// Segments whose files are longer than the log in them, and which no reader has mapped beyond it.
     pub(crate) oversized: Vec<SegmentNumber>,
 }
 
-/// Follows the LINKs from `last` back to the first segment that the anchor names, or to a LINK that begins the log.
+/// Follows the LINKs from `last` back to the first segment that the anchor names, or to a LINK that begins
+/// the log.
 pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> {
     let reason = last.link.reason;
     let mut chain = Chain {
@@ -55,7 +54,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
                 break;
             }
         };
-        // Where a truncation has set the end back, a reader may have mapped the segment up to its older end.
+        // A truncation may have moved the end back in a segment that a reader has mapped up to its older end.
         let number = predecessor.segment;
         let was_last = number.next() == Some(current.header.life.segment);
         if was_last
@@ -77,7 +76,7 @@ pub(crate) fn trace(site: Site<'_>, last: &Arc<Linked>) -> Result<Chain, Error> 
     Ok(chain)
 }
 
-/// One step back along the LINKs: the segment before `current`, as its LINK names it; or why there is no such segment.
+/// The segment that the LINK of `current` names.
 pub(crate) fn before(
     site: Site<'_>,
     current: &Linked,
@@ -107,13 +106,13 @@ pub(crate) fn before(
         return Ok(Err(damage(linked.file_bytes, DamageKind::EndsEarly { expected })));
     }
     if expected < linked.start.offset || current.link.next < linked.start.next {
-        return Ok(Err(lie("a LINK names an end before its segment's start")));
+        return Ok(Err(lie("a LINK states an end that lies before the start of its segment")));
     }
     Ok(Ok(linked))
 }
 
-/// The longest chain below `hole` that reaches the first segment: what can still be read before a
-/// break. The end of its last segment is found by walking it.
+/// The longest chain below `hole` that reaches the first segment: what can still be read before a break. Its
+/// last segment has to be walked to find its end.
 pub(crate) fn trace_below(
     site: Site<'_>,
     hole: SegmentNumber,
@@ -130,7 +129,6 @@ pub(crate) fn trace_below(
     Ok(None)
 }
 
-/// The span of a segment of which nothing but its LINK is known.
 pub(crate) fn open_span(linked: &Linked) -> Span {
     Span {
         life: linked.header.life,

@@ -1,9 +1,9 @@
 //! The decision of recovery: a pure function from what was observed to a verdict.
 //!
-//! The rows of the table in `docs/recovery.md`, in the same order. A test walks every combination of
-//! observations and compares this function with that table, row by row.
+//! The rows are those of the table in `docs/recovery.md`, in the same order. A test compares function and
+//! table for every combination of observations.
 
-/// What an open saw. Each field is one column of the table.
+/// What an open observed. Each field is a column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Observation {
     pub(crate) anchor: AnchorSeen,
@@ -14,42 +14,42 @@ pub(crate) struct Observation {
     pub(crate) reach: Reach,
 }
 
-/// The anchor, beside the highest linked segment.
+/// The anchor, compared with the highest linked segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AnchorSeen {
     /// No slot is valid.
     None,
     /// It names no active segment, or an earlier one.
     Behind,
-    /// It names the highest linked segment, in the life that the segment has.
+    /// It names the highest linked segment in its present life.
     Level,
-    /// It names a segment that is not linked, or not in this life.
+    /// It names a segment that is not linked, or another life of it.
     Ahead,
 }
 
-/// The segment files.
+/// The segment files and their chain of LINKs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ChainSeen {
-    /// There is none.
+    /// There are no segment files.
     NoFiles,
-    /// None of them has a LINK.
+    /// No file has a LINK.
     NoneLinked,
-    /// From the highest linked one the chain leads back to the first.
+    /// The chain leads from the highest linked segment back to the first.
     Whole,
     /// The chain breaks before it reaches the first.
     Broken,
 }
 
-/// Files above the highest linked segment.
+/// The files above the highest linked segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AboveSeen {
-    /// None.
+    /// There are none.
     Nothing,
-    /// One, with the next number, and nothing in it that claims to have been durable.
+    /// One with the next number, and no frame in it claims durability.
     Spare,
     /// One with the next number whose frames state a durable point beyond their own start.
     ClaimsDurable,
-    /// A number beyond the next, or something that is no segment of this log.
+    /// A number beyond the next, or a file that is no segment of this log.
     Alien,
 }
 
@@ -62,13 +62,13 @@ pub(crate) enum StopSeen {
     Stated,
     /// It ended after the SEAL of a close that no anchor states.
     Closed,
-    /// Blank space, or the end of the file.
+    /// Blank space or the end of the file.
     Blank,
-    /// Something that is not the next frame.
+    /// Bytes that are not the next frame.
     Fault,
 }
 
-/// What lies at and behind the end of the walk.
+/// What lies at and after the end of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum BehindSeen {
     /// Nothing that this life wrote.
@@ -79,35 +79,33 @@ pub(crate) enum BehindSeen {
     Frames,
 }
 
-/// The end of the walk, beside the durable point.
+/// The end of the walk, compared with the durable point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reach {
-    /// The walk ended in front of the durable point.
+    /// The walk ended before the durable point.
     Below,
     /// It reached the durable point.
     Reached,
 }
 
-/// What the observations mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Verdict {
     /// There is no log yet.
     New,
     /// A log without entries.
     Empty,
-    /// The last segment ended, and no other was begun.
+    /// The last segment has a final SEAL, and no other was begun.
     Sealed,
     /// The log was closed.
     Clean,
     /// The log was not closed, and nothing was dropped.
     Unclosed,
-    /// The log was not closed, and what stands behind its end is dropped.
+    /// The log was not closed, and the bytes after its end are dropped.
     Torn,
-    /// What was acknowledged is not all there.
+    /// Acknowledged entries are damaged or missing.
     Refused(Refusal),
 }
 
-/// Why a log is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Refusal {
     /// There are segments, but no anchor.
@@ -118,11 +116,10 @@ pub(crate) enum Refusal {
     ActiveLost,
     /// A file above the highest linked segment should have been linked.
     LinkLost,
-    /// A frame in front of the durable point is damaged.
+    /// A frame before the durable point is damaged.
     Damaged,
 }
 
-/// The verdict on an observation.
 pub(crate) fn decide(seen: &Observation) -> Verdict {
     use {
         AboveSeen as Above, AnchorSeen as Anchor, BehindSeen as Behind, ChainSeen as Chain, StopSeen as Stop,
@@ -192,7 +189,6 @@ mod tests {
         all
     }
 
-    /// The names of the values, in the order of the table's columns.
     fn names(seen: &Observation) -> [String; 6] {
         fn name(value: impl Debug) -> String {
             format!("{value:?}")
@@ -207,7 +203,7 @@ mod tests {
         ]
     }
 
-    /// A row of the table in the document. An empty cell list stands for any value.
+    /// A row of the table. An empty list of values stands for any value.
     #[derive(Debug)]
     struct Row {
         cells: [Vec<String>; 6],
@@ -333,7 +329,7 @@ mod tests {
     fn a_file_above_that_should_have_been_linked_is_refused() {
         always(|seen, verdict| {
             let unexplained = matches!(seen.above, AboveSeen::ClaimsDurable | AboveSeen::Alien);
-            // Without an anchor nothing says what lies above what.
+            // Without an anchor there is nothing to compare the files with.
             seen.anchor == AnchorSeen::None || !unexplained || refused(verdict)
         });
     }

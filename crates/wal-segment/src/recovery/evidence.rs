@@ -1,8 +1,8 @@
-//! What the bytes behind the end of a walk prove.
+//! What the bytes after the end of a walk prove.
 //!
-//! Every frame states up to where its segment was durable when it was encoded. So a frame that lies
-//! beyond the end of the walk, and is genuine, proves that what it states was on the device once, and
-//! that its absence is damage and not an interrupted write.
+//! Every frame states up to which offset its segment was durable when the frame was encoded. So a genuine
+//! frame beyond the end of the walk proves that the bytes it names were once on the device: if they are gone,
+//! that is damage and no torn write.
 
 use std::ops::ControlFlow;
 
@@ -13,25 +13,23 @@ use crate::files::named::Named;
 use crate::files::window::Window;
 use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
-/// What was found at and behind the end of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {
-    /// The furthest durable point that a genuine frame states.
     pub(crate) durable_offset: Option<u64>,
-    /// Behind the last genuine frame, or the end of the file if that comes first.
+    /// The end of the last genuine frame, or of the file if that comes first.
     pub(crate) genuine_end: Option<u64>,
-    /// The number of the first entry of the first believed frame behind the start.
+    /// The first number after the start, in a credible frame.
     pub(crate) resumes_at: Option<Sequence>,
     /// Whether any byte is not zero.
     pub(crate) written: bool,
 }
 
-/// Looks at every place at or behind `from_offset` where a frame could begin, up to `limit`.
+/// Tries every place from `from_offset` to `limit` where a frame could begin.
 ///
-/// A frame is believed when its header's checksum matches this life of the segment and this offset, its durable point
-/// is inside the segment, and its number lies between the `expected` one and what fits in between (an
-/// entry takes at least 8 bytes), if a number is expected. A frame that does not end in front of
-/// `limit` shows that something was written here, but its statement does not count.
+/// A frame is credible when its header is genuine, its durable point is inside the segment, and its number,
+/// if one is expected, lies between `expected` and what fits in between (an entry takes at least 8 bytes). A
+/// frame that does not end before `limit` shows that something was written here, but its statement does not
+/// count.
 pub(crate) fn search(
     file: &Named,
     header: &SegmentHeader,

@@ -1,4 +1,4 @@
-//! The highest linked segment: where its frames end, and what lies behind.
+//! The highest linked segment: where its frames end, and what lies after them.
 
 use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, Sequence};
 
@@ -11,13 +11,11 @@ use crate::segment::head::Linked;
 use crate::segment::span::Tip;
 use crate::segment::walk::{self, Stop, Walked};
 
-/// Where the frames of the highest linked segment end, and what lies behind.
 pub(crate) struct LastSegment {
     pub(crate) walked: Walked,
     pub(crate) evidence: Evidence,
-    /// The furthest durable point that the anchor or a frame behind the end states.
+    /// The furthest durable point that the anchor or a frame after the end states, as an offset.
     pub(crate) durable_offset: u64,
-    /// Whether the anchor states that the log was closed at this end.
     pub(crate) stated_close: bool,
 }
 
@@ -29,8 +27,8 @@ impl LastSegment {
             Some(walked) => walked,
             None => walk_linked(last, last.start, last.file_bytes)?,
         };
-        // Before a frame is written behind it, no anchor states the close any more. So one look tells whether this anchor is
-        // older than the segment.
+        // A writer withdraws the anchor's close before it writes a frame after it. So one frame header is
+        // enough to see whether this anchor is older than the segment.
         let one_look = stated_close && purpose != Purpose::Verify;
         let looked_at = if one_look { FRAME_HEADER_BYTES as u64 } else { last.file_bytes };
         let mut evidence = evidence_after(last, walked.tip, looked_at)?;
@@ -38,8 +36,8 @@ impl LastSegment {
         let anchored = anchor.durable.filter(|point| point.segment == segment).map(|point| point.offset);
         let stated = anchored.max(evidence.durable_offset);
         let durable_offset = stated.unwrap_or(FIRST_FRAME_OFFSET);
-        // Beside a writer, what lies behind the tip may have been written after the walk came by. Then a
-        // second walk gets further; what a writer is not about to finish stops it at the same place.
+        // Beside a writer, bytes after the tip may have been written since the walk. Then another walk gets
+        // further; damage stops it at the same place.
         for _ in 0..FURTHER_WALKS {
             if evidence.genuine_end.is_none() || walked.stop == Stop::Sealed || stated_close {
                 break;
@@ -59,11 +57,11 @@ impl LastSegment {
         Ok(LastSegment { walked, evidence, durable_offset, stated_close })
     }
 
-    /// What is damaged when the walk ended in front of the durable point.
+    /// The damage when the walk ended before the durable point.
     pub(crate) fn damage(&self, anchor: &Anchor, last: &Linked) -> Damage {
         let Tip { offset, next, .. } = self.walked.tip;
         let anchored = anchor.durable.filter(|point| point.segment == last.header.life.segment);
-        // Nothing is missing that was durable; and the log would begin behind its end.
+        // No durable frame is missing, but the log would begin after its end.
         let begins_later = (next < anchor.first && offset >= self.durable_offset).then_some(anchor.first);
         // Nothing follows the SEAL of a close that the anchor states.
         let is_closed = anchor.seal_offset.is_some() && !self.stated_close;
@@ -94,15 +92,14 @@ impl LastSegment {
 
 const FURTHER_WALKS: u32 = 3;
 
-/// What so many bytes after the end prove.
 fn evidence_after(last: &Linked, tip: Tip, bytes: u64) -> Result<Evidence, Error> {
     let Linked { file, header, file_bytes, .. } = last;
     let limit = tip.offset.saturating_add(bytes).min(*file_bytes);
     evidence::search(file, header, tip.offset, Some(tip.next), limit)
 }
 
-/// The end of a segment that a close has sealed, as the anchor states it: found without a walk, so
-/// that the time to open a closed log does not depend on its size.
+/// The end of a closed log as the anchor states it, found without a walk, so that the time to open a closed
+/// log does not depend on its size.
 fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Error> {
     let (Some(point), Some(seal_offset)) = (anchor.durable, anchor.seal_offset) else { return Ok(None) };
     let life = last.header.life;
@@ -113,7 +110,7 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
         return Ok(None);
     }
     let Some(mut walked) = seal_at(last, seal_offset)?.filter(|walked| walked.tip.next == point.next) else {
-        // Its SEAL was not synced, and power was lost.
+        // The SEAL was not synced, and a power cut lost it.
         return Ok(None);
     };
     // A SEAL without points names the last one that has some.
@@ -125,7 +122,6 @@ fn closed_by_anchor(last: &Linked, anchor: &Anchor) -> Result<Option<Walked>, Er
     Ok(Some(walked))
 }
 
-/// The SEAL at this offset, checked like any, by a walk that begins where it stands.
 fn seal_at(last: &Linked, offset: u64) -> Result<Option<Walked>, Error> {
     let Linked { file, header, .. } = last;
     let Ok(seal) = Frame::read(file, header.life, header.checksum, offset)? else { return Ok(None) };
@@ -137,12 +133,12 @@ pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walke
     walk::walk(&last.file, last.header.life, last.header.checksum, start, limit)
 }
 
-/// The number of the first entry at or behind `offset`, by the headers of the frames in front of it.
+/// The number of the first entry at or after `offset`, by the headers of the frames before it.
 pub(crate) fn number_at(last: &Linked, offset: u64) -> Result<Sequence, Error> {
     number_between(last, last.start.offset, last.start.next, offset)
 }
 
-/// The number of the first entry at or behind `until`, from a frame at `offset` whose first entry is `number`.
+/// The same, from a frame at `offset` whose first entry is `number`.
 pub(crate) fn number_between(
     last: &Linked,
     offset: u64,

@@ -1,4 +1,4 @@
-//! Opening a log: what is on the disk, where the log ends, and what is damaged.
+//! Crash recovery: what is on the disk, where the log ends, and what is damaged.
 
 pub(crate) mod chain;
 pub(crate) mod decide;

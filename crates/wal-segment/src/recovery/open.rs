@@ -1,4 +1,4 @@
-//! Opening a log: for writing under the lock, or for reading beside whoever holds it.
+//! Opens a log: for writing under the lock, or read-only beside a writer.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use wal_format::{
 
 use crate::error::{Damage, DamageKind, Error, Operation};
 use crate::files::anchor::AnchorFile;
-use crate::files::held::{WatchedFile, WatchedNames, WriterLock};
 use crate::files::named::{remove, sync_directory};
 use crate::files::names::Catalog;
+use crate::files::watched::{WatchedFile, WatchedNames};
+use crate::files::writer_lock::WriterLock;
 use crate::io::Directory;
 use crate::recovery::decide::Verdict;
-use crate::recovery::obsolete::{leftovers, remove_obsolete};
+use crate::recovery::obsolete::{obsolete_segments, remove_obsolete};
 use crate::recovery::report::{Ending, Recovery};
 use crate::recovery::settle::Purpose;
 use crate::recovery::survey::{Survey, survey};
@@ -28,74 +29,75 @@ use crate::segment::span::{Span, Tip};
 use crate::spares::pool_file::PoolFile;
 use crate::writer::{OpenSegment, Settings, Start, Writer};
 
-/// Whether an open makes a log where there is none.
+/// Whether an open creates a log where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenMode {
-    /// Opens the log, and creates one where there is none.
+    /// Opens the log, and creates it if there is none.
     #[default]
     CreateOrOpen,
-    /// Opens an existing log. Where there is none the open fails with `NoLog` and creates nothing, not even `LOCK`: for
-    /// example where the file system of the log is not mounted.
+    /// Opens an existing log. Without one the open fails with `NoLog` and creates nothing, not even `LOCK`:
+    /// for example when the log's file system is not mounted.
     MustExist,
-    /// Creates a log. Where there is one the open fails with `Exists`.
+    /// Creates a log. If there is one, the open fails with `Exists`.
     CreateNew,
 }
 
-/// What an opener asks for; what is left open is taken from the log, or from the defaults for a new one.
+/// The options of an open. What is `None` comes from the log, or from the defaults for a new one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenRequest {
-    /// How long a segment gets, in bytes.
+    /// The size of a segment, in bytes.
     pub segment_bytes: Option<u64>,
-    /// How payloads are checked.
+    /// The checksum of payloads.
     pub checksum: Option<ChecksumKind>,
-    /// The number of the first entry of a log that is made new. An existing log has its own.
+    /// The number of the first entry of a new log. An existing log keeps its own.
     pub first: Option<Sequence>,
-    /// Whether a log is made where there is none.
+    /// Whether a log is created where there is none.
     pub mode: OpenMode,
-    /// Everything before this number was acknowledged: a log that ends before it is refused. 0 is any log.
+    /// Everything before this number was acknowledged: an open fails if the log ends before it. 0 accepts any
+    /// log.
     pub at_least: u64,
-    /// Which rules are kept: all, in ordinary builds.
+    /// The rules in force: all, in ordinary builds.
     pub rules: Rules,
 }
 
-/// How long a segment gets when nobody says otherwise.
+/// The default size of a segment, in bytes.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 
-/// A log that is open for writing.
+/// A log opened for writing.
 #[derive(Debug)]
 pub struct Opened {
-    /// Its end.
+    /// Appends to its end.
     pub writer: Writer,
     /// Its anchor, for a [`SpareSource`](crate::SpareSource).
     pub anchor: AnchorFile,
-    /// Which names lead to the files that it has open.
+    /// The names that must lead to its open files.
     pub names: WatchedNames,
-    /// Whether the directory itself is locked, and not a file in it alone that could be removed or replaced.
+    /// Whether the directory itself is locked, and not only a file in it that could be removed or replaced.
     pub directory_locked: bool,
-    /// Files that wait to become segments: to be [adopted](crate::PoolFile::adopt), or removed.
+    /// Files that wait to be recycled as segments: to be [adopted](crate::PoolFile::adopt), or removed.
     pub pool: Vec<PoolName>,
-    /// What the open found.
+    /// The report of crash recovery.
     pub recovery: Recovery,
 }
 
-/// Opens the log in `directory` for writing, and creates it if there is none.
+/// Opens the log in `directory` for writing, with crash recovery, and creates it if there is none.
 ///
-/// Everything that this shows is durable when it returns. A crash in here changes nothing that a later
-/// open would decide. Nothing is written but the anchor, and that into space that it has already; and
-/// segments are removed that a truncation has dropped.
+/// All entries in the returned log are durable. A crash during the open changes nothing that a later open
+/// would decide. The open writes only the anchor, into space that the anchor has already, and removes
+/// obsolete segments that a truncation dropped.
 ///
 /// # Errors
-/// [`Error::Locked`] at once when another writer has the log; [`Error::Damaged`] when acknowledged
-/// entries are not all there, with nothing changed; [`Error::RolledBack`] and [`Error::NoLog`] when the log, or
-/// the new one, ends before [`OpenRequest::at_least`], with nothing changed; [`Error::NoLog`] and [`Error::Exists`] as
+/// [`Error::Locked`] at once when another writer has the log. [`Error::Damaged`] when acknowledged entries
+/// are damaged or missing. [`Error::RolledBack`], or [`Error::NoLog`] for a new log, when it ends before
+/// [`OpenRequest::at_least`]. After these the log is unchanged. [`Error::NoLog`] and [`Error::Exists`] as
 /// [`OpenRequest::mode`] says; [`Error::Io`], [`Error::Unsupported`].
 pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opened, Error> {
     let (directory, rules) = (directory.as_ref(), wanted.rules);
     let (lock, survey) = locked(directory, wanted)?;
-    // Before anything is touched: a refused log stays as it is.
+    // First of all: a refused log stays as it is.
     let survey = accepted(directory, survey, wanted)?;
-    let mut reason = begun_because(survey.verdict).ok_or_else(|| refused_without_words(directory))?;
+    let mut reason = begun_because(survey.verdict).ok_or_else(|| refused_without_damage(directory))?;
     let mut recovery = Recovery::of(&survey);
     let settings = settings(&survey, wanted);
     let Survey { verdict, catalog, anchor, mut spans, oversized, last, first, next, closed, index, .. } =
@@ -115,7 +117,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opene
         spans.pop();
         reason = last.as_ref().map_or(reason, |last| last.link.reason);
     }
-    // Where no segment is open, the first append begins one.
+    // If no segment is open, the first append begins one.
     let open = match last.zip(spans.last()) {
         Some((last, span)) if goes_on(verdict, rules) && takes_frames(&last, &lock, settings) => {
             Some(OpenSegment::go_on(&last, span, settings, &index, rules)?)
@@ -126,7 +128,7 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opene
     recovery.log = Some(known.log);
     let names = WatchedNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
-    let left = leftovers(Site { directory, catalog: &catalog, anchor: &known }, &spans);
+    let obsolete = obsolete_segments(Site { directory, catalog: &catalog, anchor: &known }, &spans);
     let begun = spans.last().map_or(0, |span| span.begun_unix_ns);
     let latest_unix_ns = begun.max(index.last.map_or(0, |point| point.unix_ns));
     let start = Start {
@@ -144,21 +146,21 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opene
         open,
     };
     let writer = Writer::new(start);
-    // What this open shows is put down before it is shown: damage to it is damage from now on.
+    // The anchor states what this open reports, before the open returns: from now on damage to it is noticed.
     let states_lost_seal = known.seal_offset.is_some() && !closed;
     if (!slots_agree || states_lost_seal || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
         anchor.rewrite(writer.anchor_now())?;
     }
-    // A truncation did not get to the end of this. Now the anchor does without them.
+    // A truncation that crashed left these. Now the anchor no longer needs them.
     if !writer.is_ahead_of(anchor.last()) {
-        remove_obsolete(directory, &left);
+        remove_obsolete(directory, &obsolete);
     }
     let pool = pool(directory, &catalog, rules);
     Ok(Opened { writer, anchor, names, directory_locked, pool, recovery })
 }
 
-/// The files that wait to become segments. Those with two names are removed: what cannot be is found by the next open, and the
-/// pool of this one does not have it.
+/// The files that wait to be recycled. Those with two names are removed. If a removal fails, the file stays
+/// out of the pool, and the next open finds it.
 fn pool(directory: &dyn Directory, catalog: &Catalog, rules: Rules) -> Vec<PoolName> {
     let (pool, shared) = PoolFile::apart(directory, catalog, rules);
     for name in shared {
@@ -167,7 +169,6 @@ fn pool(directory: &dyn Directory, catalog: &Catalog, rules: Rules) -> Vec<PoolN
     pool
 }
 
-/// Takes the lock of the log and looks at it.
 fn locked(directory: &dyn Directory, wanted: OpenRequest) -> Result<(WriterLock, Survey), Error> {
     if wanted.mode == OpenMode::MustExist && Catalog::read(directory)?.is_empty() {
         return Err(Error::NoLog { directory: directory.path().to_path_buf() });
@@ -180,7 +181,6 @@ fn locked(directory: &dyn Directory, wanted: OpenRequest) -> Result<(WriterLock,
     Ok((lock, survey))
 }
 
-/// The survey, where the log is whole and what was wanted; a new one begins where it is to begin.
 fn accepted(directory: &dyn Directory, survey: Survey, wanted: OpenRequest) -> Result<Survey, Error> {
     if let Some(damage) = survey.damage {
         return Err(Error::Damaged(losses_at(directory, damage)));
@@ -201,7 +201,6 @@ fn accepted(directory: &dyn Directory, survey: Survey, wanted: OpenRequest) -> R
     Ok(survey)
 }
 
-/// How the next segments are made: as is wanted, or else as the anchor says.
 fn settings(survey: &Survey, wanted: OpenRequest) -> Settings {
     let known = survey.anchor.as_ref().map(|anchored| anchored.newest);
     let segment_bytes = wanted.segment_bytes.or(known.map(|anchor| anchor.next_segment_bytes));
@@ -213,7 +212,6 @@ fn settings(survey: &Survey, wanted: OpenRequest) -> Settings {
     }
 }
 
-/// What the LINK says that begins the next segment; nothing where the log is refused.
 fn begun_because(verdict: Verdict) -> Option<LinkReason> {
     match verdict {
         Verdict::New | Verdict::Empty => Some(LinkReason::Genesis),
@@ -224,7 +222,7 @@ fn begun_because(verdict: Verdict) -> Option<LinkReason> {
     }
 }
 
-/// Whether the log goes on in its last segment, as far as its end is concerned.
+/// Whether the end of the log allows appending to its last segment.
 fn goes_on(verdict: Verdict, rules: Rules) -> bool {
     match verdict {
         Verdict::Clean | Verdict::Unclosed => true,
@@ -234,13 +232,12 @@ fn goes_on(verdict: Verdict, rules: Rules) -> bool {
     }
 }
 
-/// Whether this writer may append to the last segment. Two that go on in one segment would write over each other. And what a
-/// later version asks of a writer that appends to a segment with features is not known here.
+/// Whether this writer may append to the last segment. Two writers in one segment would overwrite each other,
+/// and a segment with features may need what this build does not know.
 fn takes_frames(last: &Linked, lock: &WriterLock, settings: Settings) -> bool {
     lock.is_certain() && last.header.checksum == settings.checksum && last.header.features == 0
 }
 
-/// Before anything is touched: a log that ends in front of what was acknowledged is left as it is.
 fn refuse_older(directory: &dyn Directory, survey: &Survey, at_least: u64) -> Result<(), Error> {
     let next = survey.next;
     if next.value() >= at_least {
@@ -253,9 +250,9 @@ fn refuse_older(directory: &dyn Directory, survey: &Survey, at_least: u64) -> Re
     })
 }
 
-/// Whatever is refused has a damage to show for it; should it ever not, it is refused all the same.
-fn refused_without_words(directory: &dyn Directory) -> Error {
-    let kind = DamageKind::Contradiction("the log was refused");
+/// Every refusal should name a damage; one that does not is refused all the same.
+fn refused_without_damage(directory: &dyn Directory) -> Error {
+    let kind = DamageKind::Contradiction("recovery refused the log without finding the damage");
     Error::Damaged(Damage { file: directory.path().to_path_buf(), offset: 0, sequences: None, kind })
 }
 
@@ -277,25 +274,25 @@ fn genesis(directory: &dyn Directory, first: Sequence, settings: Settings) -> An
     }
 }
 
-/// How often a look that found something wrong is repeated at most, and how long is waited in between.
+/// How often a look repeats at most while something seems wrong, and the pause in between.
 pub(crate) const LOOKS: u32 = 64;
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
-/// How many looks in a row must agree before something is called torn or damaged.
+/// How many looks in a row must agree before a log is reported as torn or damaged.
 const AGREEING_LOOKS: u32 = 4;
 
-/// What can be read of the log in `directory` right now, without its lock and without changing a byte.
+/// Opens the log in `directory` read-only: without its lock and without changing a byte.
 ///
-/// Beside a writer the end is wherever it had got to. A log that looks torn or damaged is looked at
-/// again: a writer in the middle of a write moves on, and only what stays as it is is reported.
+/// Beside a writer, the end is where the writer had got to. A log that looks torn or damaged is read again: a
+/// writer in the middle of a write moves on, and only what stays the same is reported.
 ///
 /// # Errors
-/// [`Error::NoLog`] when there is none; [`Error::Io`], [`Error::Unsupported`]. Damage is no error
-/// here: it is in the report, and a reader that comes to it is told.
+/// [`Error::NoLog`] when there is none; [`Error::Io`], [`Error::Unsupported`]. Damage is no error here: the
+/// report has it, and a reader that comes to it gets it as an error.
 pub fn look(directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
     look_for(Purpose::Read, directory)
 }
 
-/// The same for another purpose. [`Purpose::Verify`] looks at every byte after the end of a closed log, too.
+/// The same for another purpose. [`Purpose::Verify`] also reads every byte after the end of a closed log.
 pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(Snapshot, Recovery), Error> {
     let mut before: Option<Recovery> = None;
     let mut agreed = 1;
@@ -320,7 +317,7 @@ pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(S
         if moved && matches!(recovery.ending, Ending::Torn { .. }) {
             recovery.ending = Ending::Unclosed;
         }
-        // What is really wrong stays as it is, even while a writer goes on elsewhere.
+        // Real damage stays the same, even while a writer appends elsewhere.
         let same = before.as_ref().is_some_and(|before| before.ending == recovery.ending);
         agreed = if same { agreed + 1 } else { 1 };
         let settled = !matches!(recovery.ending, Ending::Torn { .. } | Ending::Corrupt(_));
@@ -345,7 +342,7 @@ pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(S
     unreachable!("the loop ends by itself after the last look")
 }
 
-/// Whether a file was listed and then was not there: a writer has given up a segment that it prepared.
+/// Whether a listed file was gone when it was opened: the writer removed a segment that it had prepared.
 pub(crate) fn has_vanished(error: &Error) -> bool {
     matches!(error, Error::Io { operation: Operation::Open, source, .. } if source.kind() == ErrorKind::NotFound)
 }

@@ -1,4 +1,4 @@
-//! What an open found, for people and programs.
+//! The report of an open, for people and programs.
 
 use std::fmt;
 
@@ -13,62 +13,63 @@ use crate::recovery::survey::Survey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// There was no log.
+    /// The directory had no log.
     New,
-    /// There was a log to which nothing had ever been appended.
+    /// The log had no entry ever.
     Empty,
-    /// It had been closed, or its last segment had ended and no other was begun.
+    /// The log was closed, or its last segment ended and no other was begun.
     Clean,
-    /// It had not been closed, or is being written right now; nothing was dropped.
+    /// The log was not closed, or is being written right now; nothing was dropped.
     Unclosed,
-    /// It had not been closed, and bytes behind its end are no part of it: a write that a crash, or a
-    /// full disk, had interrupted. Nothing acknowledged was in them.
+    /// A torn write: the log was not closed, and a crash or a full disk interrupted a write at its end. The
+    /// bytes after the end are dropped; they held nothing acknowledged.
     Torn {
-        /// The segment that they are in.
+        /// The segment with the dropped bytes.
         segment: SegmentNumber,
-        /// Where they begin.
+        /// Their offset.
         offset: u64,
-        /// How many there are at most.
+        /// How many bytes at most.
         bytes: u64,
     },
-    /// Acknowledged entries are damaged or missing. Only a reading open gets this far: it shows what is
-    /// good in front of the damage.
+    /// Corruption: acknowledged entries are damaged or missing. Only an open for reading returns this: it
+    /// shows what is good before the damage.
     Corrupt(Damage),
 }
 
-/// What an open found and what it proved.
+/// What crash recovery found and proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
     /// How the log ended.
     pub ending: Ending,
-    /// Which log it is; none where no anchor can be read.
+    /// The identity of the log; `None` where no anchor is readable.
     pub log: Option<LogId>,
     /// The first entry that is kept.
     pub first: u64,
     /// The number of the next entry.
     pub next: u64,
-    /// The number of the first entry that is not proven durable. An open for writing proves all.
+    /// The number of the first entry that is not proven durable. An open for writing makes all of them
+    /// durable.
     pub durable: u64,
-    /// How payloads of the next segment are checked unless an open says otherwise; none in a new log.
+    /// The checksum of the next segment's payloads unless an open sets another; `None` in a new log.
     pub next_checksum: Option<ChecksumKind>,
-    /// How long the next segment gets, in bytes, unless an open says otherwise; none in a new log.
+    /// The size of the next segment, in bytes, unless an open sets another; `None` in a new log.
     pub next_segment_bytes: Option<u64>,
-    /// Segments that hold the log.
+    /// How many segments hold the log.
     pub segments: usize,
-    /// Names in the directory that are none of the log's.
+    /// How many names in the directory are not the log's.
     pub ignored_names: usize,
-    /// Whether the last segment was read from the device rather than from a cache.
+    /// Whether the last segment was read from the device or from the page cache.
     pub residency: Residency,
-    /// How many bytes an open for writing has written again as they were, because the cache could not be dropped and
-    /// they might have been in it alone: what it shows is on the device now, whether or not it was before.
+    /// How many bytes an open for writing wrote again as they were, because the page cache could not be
+    /// dropped and might have been the only copy. Afterwards they are on the device.
     pub rewritten_bytes: u64,
-    /// Whether the index at the end of the last segment is bad, which costs nothing but speed.
+    /// Whether the index at the end of the last segment is invalid, which only makes reads slower.
     pub bad_index: bool,
 }
 
 impl Recovery {
-    /// What is damaged, if the log is refused.
+    /// The damage, if the log is refused.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         match &self.ending {

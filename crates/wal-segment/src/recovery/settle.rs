@@ -1,8 +1,8 @@
-//! Making a file show what the device holds, before anything in it is believed.
+//! Makes a file show what the device holds, before recovery trusts anything in it.
 //!
-//! After a failed sync the page cache shows bytes that the device does not have, and a process that is
-//! started again would read them as if they were safe. So the cache is dropped. Where it is not, what is believed is
-//! written again as it was read, and synced: then the device holds it.
+//! After a failed fsync the page cache shows bytes that the device does not have, and a restarted process
+//! would read them as if they were safe. So the cache is dropped. Where that fails, recovery writes the bytes
+//! again as it read them and syncs them: then the device holds them.
 
 use std::cell::Cell;
 
@@ -11,18 +11,16 @@ use crate::files::named::Named;
 use crate::io::{Access, Residency};
 use crate::rules::{Rule, Rules};
 
-/// What a survey is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Under the lock, by somebody who will append: only what is on the device counts.
+    /// To append, under the lock: only what is on the device counts.
     Write,
-    /// Without the lock, perhaps beside a writer: what can be read counts.
+    /// To read without the lock, perhaps beside a writer: what can be read counts.
     Read,
-    /// To read, and to look at every byte.
+    /// To read and check every byte.
     Verify,
 }
 
-/// Makes a file show what the device holds, and remembers how well that went.
 pub(crate) struct Settling {
     purpose: Purpose,
     rules: Rules,
@@ -30,7 +28,6 @@ pub(crate) struct Settling {
     rewritten_bytes: Cell<u64>,
 }
 
-/// How much is written again at a time.
 const REWRITE_BYTES: u64 = 1 << 20;
 
 impl Settling {
@@ -38,17 +35,14 @@ impl Settling {
         Settling { purpose, rules, worst: Cell::new(Residency::Dropped), rewritten_bytes: Cell::new(0) }
     }
 
-    /// What this is for.
     pub(crate) fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// The rules that it keeps.
     pub(crate) fn rules(&self) -> Rules {
         self.rules
     }
 
-    /// How files are opened for this purpose.
     pub(crate) fn access(&self) -> Access {
         match self.purpose {
             Purpose::Write => Access::ReadWrite,
@@ -56,7 +50,6 @@ impl Settling {
         }
     }
 
-    /// The worst answer of the system about its cache.
     pub(crate) fn residency(&self) -> Residency {
         match self.purpose {
             Purpose::Write => self.worst.get(),
@@ -64,7 +57,6 @@ impl Settling {
         }
     }
 
-    /// Syncs the file and drops its cache, if this is for writing.
     pub(crate) fn settle(&self, file: &Named) -> Result<(), Error> {
         if self.purpose != Purpose::Write || !self.rules.keeps(Rule::OpenDropsCache) {
             return Ok(());
@@ -77,12 +69,11 @@ impl Settling {
         Ok(())
     }
 
-    /// Whether what is read may be in the cache alone, and has to be written again before it is believed.
+    /// Whether the page cache may hold the only copy of what was read, which must be written again.
     pub(crate) fn is_uncertain(&self) -> bool {
         self.purpose == Purpose::Write && self.worst.get() != Residency::Dropped
     }
 
-    /// Writes the bytes from `from` to `to` again as they are read, and syncs them.
     pub(crate) fn rewrite(&self, file: &Named, from: u64, to: u64) -> Result<(), Error> {
         let mut buffer = Vec::new();
         let mut offset = from;
@@ -100,7 +91,6 @@ impl Settling {
         file.sync()
     }
 
-    /// How much was written again, in bytes.
     pub(crate) fn rewritten_bytes(&self) -> u64 {
         self.rewritten_bytes.get()
     }

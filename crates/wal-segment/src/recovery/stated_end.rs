@@ -1,4 +1,4 @@
-//! Holds the end that a LINK states against the frame that ends there, without walking the segment.
+//! Checks the end that a LINK states against the frame that ends there, without walking the segment.
 //!
 //! ```text
 //!            looked at: at most 1 MiB
@@ -7,9 +7,9 @@
 //!                   └ its header is genuine, ends here, and has that chain value: then n must be its number
 //! ```
 //!
-//! Invariant: only a genuine header is evidence. Its checksum matches this life at its offset, its frame ends where the
-//! LINK says, and its chain value is the one that the LINK repeats. Where there is none, be it damaged, unreadable or
-//! too far away, nothing is said: readers report it.
+//! Invariant: only a genuine header is evidence, whose frame ends where the LINK says with the chain value
+//! that the LINK repeats. Without one (damaged, unreadable or too far away) this module reports nothing:
+//! readers find the damage.
 
 use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link};
 
@@ -20,15 +20,13 @@ use crate::segment::genuine::genuine;
 use crate::segment::head::Linked;
 use crate::segment::span::{Span, Tip, may_cut_inside};
 
-/// A LINK that states another end than its predecessor has.
+/// A LINK that states another end than the segment before it has.
 #[derive(Debug)]
 pub(crate) struct Contradicted {
     pub(crate) damage: Damage,
-    /// Where the frames of the predecessor end.
     pub(crate) end: Tip,
 }
 
-/// The span of a segment, as the LINK of the next one states its end.
 pub(crate) fn stated_span(link: &Link, unended: Span) -> Span {
     let (end_offset, seal_offset) = link.predecessor.map_or((unended.start.offset, None), |predecessor| {
         (predecessor.end_offset, predecessor.seal_offset)
@@ -37,7 +35,7 @@ pub(crate) fn stated_span(link: &Link, unended: Span) -> Span {
     Span { end, seal_offset, cut_inside: may_cut_inside(link), ..unended }
 }
 
-/// What is wrong with the end of `span`, by the header of the last frame of its segment. Mostly this is one small read.
+/// Checks the end of `span` by the header of the last frame in its segment. Usually one small read.
 pub(crate) fn contradicted(before: &Linked, span: &Span) -> Option<Contradicted> {
     let stated = span.end;
     let (first, next) = if stated.offset == span.start.offset {
@@ -51,13 +49,13 @@ pub(crate) fn contradicted(before: &Linked, span: &Span) -> Option<Contradicted>
     Some(Contradicted { damage, end: Tip { next, ..stated } })
 }
 
-/// How far from the end the header of the last frame is looked for. Mostly the first piece has it.
+/// How far before the end the header of the last frame is searched. The first piece usually has it.
 const SEARCHED_BYTES: u64 = 1 << 20;
 const FIRST_PIECE_BYTES: u64 = 4 << 10;
 const PIECE_GROWTH: u64 = 4;
 const _: () = assert!(FIRST_PIECE_BYTES.is_multiple_of(FRAME_ALIGN));
 
-/// The frame that ends with the span, if its header is genuine and near.
+/// The frame that ends with the span, if its header is genuine and near enough.
 pub(crate) fn last_frame(file: &Named, span: &Span) -> Option<Frame> {
     let end_offset = span.end.offset;
     if !end_offset.is_multiple_of(FRAME_ALIGN) {
@@ -78,12 +76,12 @@ pub(crate) fn last_frame(file: &Named, span: &Span) -> Option<Frame> {
     let mut bytes = Vec::new();
     while until > lowest {
         let from = until.saturating_sub(piece_bytes).max(lowest);
-        // A header may begin in this piece and end in the one that was looked at before.
+        // A header may begin in this piece and end in the one that was searched before.
         let to = end_offset.min(until + FRAME_HEADER_BYTES as u64 - FRAME_ALIGN);
         bytes.clear();
         bytes.resize(usize::try_from(to - from).ok()?, 0);
         let read = file.read_at(&mut bytes, from).ok()?;
-        // Nearly every place is dismissed by the chain value, without a checksum.
+        // The chain value rules out nearly every place without a checksum.
         let names_end =
             |header: &[u8; FRAME_HEADER_BYTES]| FrameHeader::chain_value(header) == span.end.chain;
         let mut frames = genuine(&bytes[..read], from, span.life, span.checksum, names_end).rev();

@@ -1,12 +1,11 @@
-//! Looks at a log from the anchor to its last byte and comes to a verdict, without changing anything.
+//! Surveys a log from the anchor to its last byte and comes to a verdict, without changing the log.
 //!
 //! ```text
 //! anchor ─→ names ─→ highest LINK ─→ chain ─→ walk of the last segment ─→ evidence ─→ verdict
 //! ```
 //!
-//! An open for writing first syncs, and drops the cache of, what is not yet proven durable: after a
-//! failed sync the page cache shows bytes that the device does not have. It does so from the highest
-//! file downwards, until one with a valid LINK was read: that LINK was written only after everything
+//! An open for writing first [settles](crate::recovery::settle) every file that is not proven durable: from
+//! the highest one downwards, until it has read a valid LINK. That LINK was written only after everything
 //! before it had been synced.
 
 use std::mem;
@@ -29,48 +28,38 @@ use crate::rules::{Rule, Rules};
 use crate::salvage;
 use crate::segment::head::{Linked, Site};
 use crate::segment::index::Index;
-use crate::segment::locate::end_behind;
+use crate::segment::locate::end_after;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
 
-/// Everything that a survey learned.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) verdict: Verdict,
-    /// What is wrong, when the verdict is a refusal.
     pub(crate) damage: Option<Damage>,
     pub(crate) catalog: Catalog,
     pub(crate) anchor: Option<Anchored>,
-    /// The log, oldest segment first. When it is refused: what is good in front of the damage.
+    /// The log, oldest segment first. Of a refused log: what is good before the damage.
     pub(crate) spans: Vec<Span>,
-    /// Closed segments whose files are longer than they need be.
+    /// Closed segments whose files are longer than the log needs.
     pub(crate) oversized: Vec<SegmentNumber>,
-    /// The highest linked segment.
     pub(crate) last: Option<Arc<Linked>>,
-    /// The first entry that is kept.
     pub(crate) first: Sequence,
-    /// The number of the next entry.
     pub(crate) next: Sequence,
-    /// The number of the first entry that nothing states to be durable.
+    /// The number after the last durable entry.
     pub(crate) durable: Sequence,
-    /// The furthest durable offset of the last segment that anything states.
+    /// The furthest durable offset in the last segment that a frame or the anchor states.
     stated_durable: u64,
-    /// Bytes of this life behind the end that are no part of the log.
     pub(crate) dropped_bytes: u64,
-    /// Whether the index of a SEAL in the last segment is bad, as far as it was read: a warning, for it is derived data.
+    /// Whether an index in the last segment is invalid: a warning only, because it can be rebuilt.
     pub(crate) bad_index: bool,
-    /// Whether the log ends at the close that the anchor states.
     pub(crate) closed: bool,
-    /// The index of the last segment, as far as no SEAL has it.
+    /// The index points of the last segment since its last valid SEAL.
     pub(crate) index: Index,
-    /// The worst answer of the system about its cache.
     pub(crate) residency: Residency,
-    /// What was written again because the cache could not be dropped, in bytes.
     pub(crate) rewritten_bytes: u64,
 }
 
 impl Survey {
-    /// Of a log that begins there and holds nothing.
     fn empty(first: Sequence) -> Survey {
         Survey {
             verdict: Verdict::Empty,
@@ -93,13 +82,11 @@ impl Survey {
         }
     }
 
-    /// A log that is to be made, and whose first entry gets this number.
     pub(crate) fn beginning_at(self, first: Sequence) -> Survey {
         Survey { first, next: first, durable: first, ..self }
     }
 }
 
-/// The anchor as it was read.
 #[derive(Debug)]
 pub(crate) struct Anchored {
     pub(crate) file: Named,
@@ -107,7 +94,6 @@ pub(crate) struct Anchored {
     pub(crate) newest: Anchor,
 }
 
-/// Surveys the log in `directory`.
 pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) -> Result<Survey, Error> {
     let settling = Settling::new(purpose, rules);
 
@@ -138,7 +124,7 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
         survey = on_the_device(survey, &settling, look)?;
     }
     match purpose {
-        // What was settled before it was read is on the device.
+        // Every byte was settled before it was read, so it is on the device.
         Purpose::Write => survey.durable = survey.next,
         Purpose::Read | Purpose::Verify => survey.durable = stated_durable(&survey, &newest)?,
     }
@@ -149,12 +135,12 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
     Ok(survey)
 }
 
-/// How often the end of the log is written again: each time the cache may have changed meanwhile, once the system has
-/// room for something else in it.
+/// How often the end of the log is written again. Each time the cache may have changed meanwhile, if the
+/// system evicted it and read the device.
 const MAX_REWRITES: u32 = 8;
 
-/// Where the cache could not be dropped: writes what nothing states to be durable again, until it has been judged as it
-/// was written. Then what was judged is on the device.
+/// Where the cache could not be dropped: writes whatever nothing states to be durable again, until the log is
+/// judged the same as it was written. Then the judged bytes are on the device.
 fn on_the_device(
     mut survey: Survey,
     settling: &Settling,
@@ -166,7 +152,7 @@ fn on_the_device(
             return Ok(survey);
         }
         let end = span.end;
-        // A durable point beyond the LINK stands on a sync of the whole file.
+        // A durable point beyond the LINK follows from a sync of the whole file.
         let from = if survey.stated_durable > last.start.offset { survey.stated_durable } else { 0 };
         if from == end.offset {
             return Ok(survey);
@@ -180,7 +166,7 @@ fn on_the_device(
     }
     let path = survey.last.map(|last| last.file.path.to_path_buf()).unwrap_or_default();
     let unsteady =
-        std::io::Error::other("the cache could not be dropped, and each reading shows other bytes");
+        std::io::Error::other("the page cache could not be dropped, and each read returns other bytes");
     Err(unsteady).place(Operation::Read, || path, None)
 }
 
@@ -233,7 +219,7 @@ fn judge(site: Site<'_>, top: &Top, settling: &Settling) -> Result<Survey, Error
         if chain.broken.is_some() {
             read_below(site, last, chain.sound.as_ref(), &mut survey)?;
         }
-        // What is good in front of the break says where the loss begins.
+        // What is readable before the break tells where the loss begins.
         let readable = survey.next.value();
         broken = chain.broken.map(|damage| {
             let begins = |lost: Lost| Lost { first: lost.first.or(Some(readable)), ..lost };
@@ -267,7 +253,6 @@ fn judge(site: Site<'_>, top: &Top, settling: &Settling) -> Result<Survey, Error
     Ok(survey)
 }
 
-/// Finds the first entry, and holds the chain against the anchor.
 fn begin_at(directory: &dyn Directory, anchor: &Anchor, mut chain: Chain, survey: &mut Survey) -> Chain {
     let oldest = chain.spans[0];
     if chain.broken.is_none() && oldest.start.next > anchor.first {
@@ -278,14 +263,15 @@ fn begin_at(directory: &dyn Directory, anchor: &Anchor, mut chain: Chain, survey
                 file: segment_path(directory, oldest.life.segment),
                 offset: FIRST_FRAME_OFFSET,
                 sequences: Some(Lost::between(anchor.first, oldest.start.next)),
-                kind: DamageKind::Contradiction("the first segment begins behind the first entry"),
+                kind: DamageKind::Contradiction(
+                    "the first segment begins after the first entry that the anchor states",
+                ),
             });
         }
     }
     chain
 }
 
-/// Puts down what the last segment showed.
 fn record(
     end: &mut LastSegment,
     anchor: &Anchor,
@@ -324,12 +310,12 @@ fn record(
     survey.stated_durable = end.durable_offset.max(end.walked.stated_durable).min(tip.offset);
 }
 
-/// The number of the first entry that nothing states to be durable. Where the end itself is stated, or
-/// the anchor has put the number down, no frame is read.
+/// The number after the last entry that a frame or the anchor states to be durable. Reads frames only where
+/// neither the end nor the anchor gives it.
 fn stated_durable(survey: &Survey, anchor: &Anchor) -> Result<Sequence, Error> {
     let (Some(last), Some(span)) = (&survey.last, survey.spans.last()) else { return Ok(survey.next) };
     if span.life != last.header.life {
-        // Only what lies in front of a break is shown, and all of that was linked.
+        // The survey shows only what is before a break, and all of that was linked.
         return Ok(survey.next);
     }
     let stated = survey.stated_durable;
@@ -343,8 +329,8 @@ fn stated_durable(survey: &Survey, anchor: &Anchor) -> Result<Sequence, Error> {
     Ok(number.max(anchor.first).min(survey.next))
 }
 
-/// Where the LINK of a cut is damaged, the segment before it seems to go on. What was cut off there is not shown: a later
-/// segment has its numbers.
+/// Hides entries that a cut dropped. Where the LINK of a cut is damaged, the segment before it seems to go
+/// on, but a later segment has its numbers.
 fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(), Error> {
     while let Some(span) = survey.spans.last().copied() {
         let later = salvage::lowest_number_after(directory, span.life.segment)?;
@@ -353,7 +339,7 @@ fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(
         if cut <= span.start.next {
             survey.spans.pop();
         } else if let Some(last) = survey.spans.last_mut() {
-            (last.end, last.cut_inside, last.seal_offset) = (end_behind(directory, &span, kept)?, true, None);
+            (last.end, last.cut_inside, last.seal_offset) = (end_after(directory, &span, kept)?, true, None);
         }
         survey.next = cut.max(survey.first);
         survey.durable = survey.durable.min(survey.next);
@@ -361,7 +347,6 @@ fn hide_what_was_cut(directory: &dyn Directory, survey: &mut Survey) -> Result<(
     Ok(())
 }
 
-/// Keeps what can be read in front of a break in the chain.
 fn read_below(
     site: Site<'_>,
     last: &Linked,

@@ -1,4 +1,4 @@
-//! The top of the directory: the highest linked segment, the files above it, and the anchor beside it.
+//! The end of the directory: the highest linked segment, the files above it, and the anchor compared with it.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::recovery::settle::Settling;
 use crate::rules::{Rule, Rules};
 use crate::segment::head::{Inspected, Linked, Site, inspect};
 
-/// The highest linked segment, and what lies above it.
 pub(crate) struct Top {
     pub(crate) last: Option<Arc<Linked>>,
     pub(crate) above: Vec<(SegmentNumber, Inspected)>,
 }
 
 impl Top {
-    /// Each file is settled before it is read.
+    /// Reads the heads from the highest number down to the first LINK. Each file is settled before it is
+    /// read.
     pub(crate) fn read(site: Site<'_>, settling: &Settling) -> Result<Top, Error> {
         let Site { directory, catalog, anchor } = site;
         let open = |name: &str| {
@@ -39,7 +39,6 @@ impl Top {
         Ok(Top { last: None, above })
     }
 
-    /// The number that a prepared segment has.
     fn spare_number(&self, anchor: &Anchor) -> Option<SegmentNumber> {
         match &self.last {
             None => Some(anchor.first_segment),
@@ -47,7 +46,7 @@ impl Top {
         }
     }
 
-    /// Judges the files above the highest linked segment: one prepared segment is all there may be.
+    /// One prepared segment may lie above the highest linked one, and nothing else.
     pub(crate) fn judge_above(
         &self,
         directory: &dyn Directory,
@@ -75,7 +74,7 @@ impl Top {
                 }
                 Inspected::Unlinked(unlinked) if seen == AboveSeen::Nothing => {
                     seen = AboveSeen::Spare;
-                    // Mostly both copies of the header are of one life.
+                    // Usually both copies of the header are of one life: search that life once.
                     let copies = unlinked.headers.iter().enumerate();
                     let lives = copies.filter(|(at, header)| !unlinked.headers[..*at].contains(header));
                     for (_, header) in lives {
@@ -111,14 +110,13 @@ impl Top {
             _ => (0, DamageKind::Missing),
         };
         let file = segment_path(directory, number);
-        // While the anchor states a close, no entry follows it.
+        // While the anchor states a close, no entry follows that close.
         let closed = anchor.durable.filter(|point| anchor.seal_offset.is_some() && point.next >= next);
         let lost = closed.map_or(Lost::from(next), |point| Lost::between(next, point.next));
         Damage { file, offset, sequences: Some(lost), kind }
     }
 }
 
-/// The anchor, held against the highest linked segment.
 pub(crate) fn anchor_beside(anchor: &Anchor, last: Option<&Linked>) -> AnchorSeen {
     let last = last.map(|last| last.header.life);
     match (anchor.active, last) {

@@ -1,4 +1,4 @@
-//! Which entries of a log are lost: the one answer that every command and every error gives.
+//! Which entries of a log are lost: one answer for every command and every error.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,22 +10,21 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::io::Directory;
 use crate::recovery::report::Recovery;
 
-/// What is lost of a log, and what is left.
+/// How much of a log is lost, and how much can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Losses {
-    /// Entries that can be read.
+    /// How many entries can be read.
     pub readable: u64,
-    /// Entries that are known to be lost.
+    /// How many entries are known to be lost.
     pub lost: u64,
-    /// The first entry that is lost, and the last one; none when none is, or their numbers are not known.
+    /// The first and the last lost entry; `None` when none is lost, or their numbers are unknown.
     pub between: Option<(u64, u64)>,
-    /// More may be lost, at either end, than anything tells.
+    /// Whether more may be lost, at either end, than the files tell.
     pub at_least: bool,
 }
 
 impl Losses {
-    /// Of a log in which a full check has found no damage.
     pub(crate) fn none(readable: u64) -> Losses {
         Losses { readable, lost: 0, between: None, at_least: false }
     }
@@ -58,10 +57,9 @@ impl fmt::Display for Losses {
     }
 }
 
-/// So many places are told at most.
 const MOST_PLACES: usize = 1000;
 
-/// The damage with the entries that are lost at its place, by what verifies in its file.
+/// Adds to the damage the entries that are lost at its place, by what verifies in its file.
 pub(crate) fn losses_at(directory: &dyn Directory, damage: Damage) -> Damage {
     let only = Some(damage.file.clone());
     match Salvage::begin_in(Handle::Borrowed(directory), only) {
@@ -70,14 +68,13 @@ pub(crate) fn losses_at(directory: &dyn Directory, damage: Damage) -> Damage {
     }
 }
 
-/// All damage of a log that is known to be damaged at these places: there, and wherever else entries are lost; and what
-/// that is in all.
+/// All damage: at the known places and wherever else entries are lost; and the losses in all.
 pub(crate) fn all_losses(
     directory: &dyn Directory,
     known: Vec<Damage>,
     recovery: &Recovery,
 ) -> Result<(Vec<Damage>, Losses), Error> {
-    // After the end of a log that a crash has left there may be what was never acknowledged.
+    // After the end of a log that crashed there may be entries that were never acknowledged.
     let sound_until = if recovery.damage().is_some() { u64::MAX } else { recovery.next };
     let gaps = Gaps::of(Salvage::begin_in(Handle::Borrowed(directory), None)?, sound_until);
     let mut damages: Vec<Damage> = known.into_iter().map(|damage| gaps.refine(damage)).collect();
@@ -89,26 +86,22 @@ pub(crate) fn all_losses(
     }
     damages.sort_by_key(|damage| damage.sequences.and_then(|lost| lost.first));
     let mut losses = gaps.losses;
-    // Where that is not known, more may be lost than the files show.
+    // With an unknown or open end, more may be lost than the files show.
     let is_open = |damage: &Damage| damage.sequences.is_none_or(|lost| lost.end.is_none());
     losses.at_least |= recovery.damage().is_some_and(is_open);
     Ok((damages, losses))
 }
 
-/// What a salvage found.
 struct Gaps {
-    /// Of the gaps the first ones.
     gaps: Vec<Gap>,
     last: Option<Gap>,
     losses: Losses,
-    /// The files that entries were looked for in.
     files: Vec<PathBuf>,
-    /// The number after the last entry that was read, or known to be there.
     next: Option<u64>,
 }
 
 impl Gaps {
-    /// Reads all that it has. Entries from `sound_until` on are no part of the log.
+    /// Reads the whole salvage. Entries from `sound_until` on are no part of the log.
     fn of(mut salvage: Salvage<'_>, sound_until: u64) -> Gaps {
         let sources = salvage.segments.iter().flat_map(|segment| &segment.sources);
         let files = sources.map(|source| source.path.clone()).collect();
@@ -132,16 +125,15 @@ impl Gaps {
         gaps
     }
 
-    /// The damage with what is lost there.
     fn refine(&self, damage: Damage) -> Damage {
         if matches!(damage.kind, DamageKind::WrongNumber { .. } | DamageKind::Contradiction(_)) {
-            // The files do not show it: they contradict each other.
+            // These files verify; they contradict each other.
             return damage;
         }
         let is_open = damage.sequences.is_some_and(|lost| lost.end.is_none());
         let mut there = self.gaps.iter().filter(|gap| gap.file == damage.file);
         let gap = match damage.kind {
-            // What stands before the place was read. A gap further on is another damage's.
+            // Everything before the place was read. A later gap belongs to another damage.
             DamageKind::Frame(_) => there.find(|gap| {
                 gap.offset >= damage.offset
                     && damage.sequences.is_none_or(|lost| gap.sequences.overlaps(lost))
@@ -151,16 +143,16 @@ impl Gaps {
         };
         let first = damage.sequences.and_then(|lost| lost.first);
         let sequences = match (gap, damage.sequences) {
-            // What was appended after the last entry that anything names is not known.
+            // How many entries were appended after the last known one is unknown.
             (Some(gap), _) if is_open && self.is_last(gap) => Some(Lost { end: None, ..gap.sequences }),
             (Some(gap), _) => Some(gap.sequences),
             (None, None) if matches!(damage.kind, DamageKind::Anchor(_)) => None,
-            // What cannot be read at all, or is set aside by a LINK that the log does not believe.
+            // The file is unreadable, or set aside by a LINK that the log does not trust.
             (None, lost) if !self.files.contains(&damage.file) => lost,
-            // Something was durable there, and nothing tells how many entries that were; or what names them is another
-            // file, an anchor that is older than this segment.
+            // Something was durable there, and the number of its entries is unknown, or known only from
+            // another file: an anchor that is older than this segment.
             (None, lost) if is_open && first >= self.next || self.is_in_a_gap(first) => lost,
-            // More places are damaged than are kept.
+            // There are more damaged places than are kept.
             (None, lost) if self.gaps.len() == MOST_PLACES => lost,
             (None, lost) => {
                 let place = lost.and_then(|lost| lost.first.or(lost.end)).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Everything that verifies in a damaged directory, gaps named, nothing changed.
+//! Salvage: returns every entry of a damaged directory that verifies, and names the gaps. Changes nothing.
 //!
 //! ```text
 //!  names, anchor, heads ──▶ plan: which files, in which order, up to where ──▶ a segment after the other
@@ -8,14 +8,14 @@
 //! ```
 //!
 //! Invariants:
-//! - Nothing is invented: an entry is handed out only when its header is genuine in this life at this place, its
-//!   table matches the header, and its payload the table.
-//! - Every entry of which that is true is handed out, once, in the order of the numbers, unless a LINK or the anchor
-//!   that verifies says that it is no part of the log.
-//! - No error of a device, and no bytes, end it: they are gaps. Nothing is locked, written or removed.
+//! - Nothing is invented: an entry is returned only when its header is genuine in this life at this place,
+//!   its table matches the header, and its payload the table.
+//! - Every such entry is returned, once, in the order of the numbers, unless a valid LINK or anchor says that
+//!   it is no part of the log.
+//! - No device error and no bytes end it: they become gaps. Nothing is locked, written or removed.
 //!
-//! Memory is bounded by the number of segments, and by the largest entry. What this cannot know is told in
-//! `docs/recovery.md`.
+//! Memory is bounded by the number of segments and the largest entry. `docs/recovery.md` tells what a salvage
+//! cannot know.
 
 mod losses;
 mod plan;
@@ -41,41 +41,40 @@ use crate::io::Directory;
 use crate::reader::entry::Entry;
 use crate::reader::segments::bytes::Bytes;
 
-/// What is handed out.
+/// An item of a salvage.
 #[derive(Clone, Debug)]
 pub enum Salvaged {
     /// An entry that verifies.
     Entry {
-        /// It.
+        /// The entry.
         entry: Entry,
-        /// All of the frame that it was written in verifies. Otherwise it may be a part of a batch.
+        /// Whether its whole frame verifies. Otherwise it may be part of a batch.
         whole: bool,
-        /// Its segment's end is stated by the next one, or nothing is known to have followed it. Otherwise it may
-        /// have been cut off, by a LINK that is lost.
+        /// Whether the next segment states the end of its segment, or nothing is known to have followed.
+        /// Otherwise a lost LINK may have cut it off.
         certain: bool,
     },
-    /// Entries that cannot be had.
+    /// Entries that cannot be read.
     Gap(Gap),
 }
 
-/// The entries of a damaged log, in order.
+/// An iterator over the entries and gaps of a damaged log, in order.
 pub struct Salvage<'d> {
     directory: Handle<'d>,
-    /// This file alone is read, and what must be to know where it begins; of the others the heads are believed.
+    /// The only file to read, besides what tells where it begins; of other files only the heads are read.
     only: Option<PathBuf>,
     segments: VecDeque<Segment>,
     open: Option<Reading>,
     /// The number of the next entry, if it is known where the log begins.
     next: Option<Sequence>,
-    /// Behind the last entry that was durable once, as the anchor says, and the segment that it was in.
+    /// The number after the last durable entry according to the anchor, and the segment of that entry.
     durable: Option<(Sequence, Option<SegmentNumber>)>,
-    /// What was wrong where the last segment ended.
+    /// The fault at the end of the last segment.
     broken: Option<(PathBuf, Fault)>,
     ready: VecDeque<Salvaged>,
     summary: SalvageSummary,
 }
 
-/// A directory that lives as long as it is read from.
 enum Handle<'d> {
     Shared(Arc<dyn Directory>),
     Borrowed(&'d dyn Directory),
@@ -90,26 +89,24 @@ impl Handle<'_> {
     }
 }
 
-/// A segment that is being read: one file, or several copies side by side.
 struct Reading {
     segment: Segment,
     copies: Vec<SegmentCopy>,
 }
 
-/// A file, and the next entry in it.
 struct SegmentCopy {
     source: CopyFile,
-    /// None when it could not be opened, or has ended.
+    /// `None` when the file could not be opened, or has ended.
     scan: Option<Scan>,
     found: Option<Verified>,
     fault: Option<Fault>,
     reaches: Option<Sequence>,
 }
 
-/// Looks at the log in `directory` and gets ready to read what verifies in it. Takes no lock, and needs no anchor.
+/// Begins to read what verifies of the log in `directory`. Takes no lock, and needs no anchor.
 ///
 /// # Errors
-/// When the directory cannot be listed. Whatever is wrong with the files is told by the salvage.
+/// When the directory cannot be listed. What is wrong with the files is reported by the salvage.
 pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage<'static>, Error> {
     Salvage::begin_in(Handle::Shared(directory), None)
 }
@@ -151,8 +148,7 @@ impl<'d> Salvage<'d> {
         &self.summary
     }
 
-    /// Makes something ready; tells whether there is more.
-    fn dig(&mut self) -> bool {
+    fn advance(&mut self) -> bool {
         let Some(mut reading) = self.open.take() else {
             let Some(segment) = self.segments.pop_front() else { return self.finish() };
             self.begin(&segment);
@@ -181,7 +177,8 @@ impl<'d> Salvage<'d> {
         true
     }
 
-    /// Whether a segment is not read: another one is asked for, and this one is known to end where that begins.
+    /// Whether a segment is skipped: another file is asked for, and this one is known to end where that
+    /// begins.
     fn passes(&self, segment: &Segment) -> bool {
         let Some(only) = &self.only else { return false };
         let is_of = |segment: &Segment| segment.sources.iter().any(|source| source.path == *only);
@@ -189,7 +186,6 @@ impl<'d> Salvage<'d> {
         ends && !is_of(segment)
     }
 
-    /// Comes to another segment: what should stand in front of it and does not is a gap.
     fn begin(&mut self, segment: &Segment) {
         let Some(start) = segment.start else { return };
         let source = &segment.sources[0];
@@ -208,7 +204,7 @@ impl<'d> Salvage<'d> {
         match self.next {
             Some(_) => self.skip_to(start, place),
             None => {
-                // Without an anchor: whether its front was truncated, or is lost, is not known.
+                // Without an anchor it is unknown whether the front was truncated or is lost.
                 if segment.link.is_none_or(|link| !link.reason.begins_log()) {
                     self.gap(Lost::before(start), place);
                 }
@@ -217,7 +213,7 @@ impl<'d> Salvage<'d> {
         }
     }
 
-    /// Leaves a segment: what a header, or the next segment, says was in it and did not come is a gap.
+    /// Leaves a segment: entries that a header or the next segment names, and that were not found, are a gap.
     fn end(&mut self, reading: Reading) {
         let Reading { segment, copies } = reading;
         let named = copies.iter().filter_map(|copy| copy.reaches).max();
@@ -243,21 +239,20 @@ impl<'d> Salvage<'d> {
             && end.is_cut
         {
             let inside = named > Some(end.next);
-            self.set_aside_behind(source, end, inside, segment.link.map(|link| link.next));
+            self.set_aside_after(source, end, inside, segment.link.map(|link| link.next));
         }
     }
 
-    /// Tells whether anything genuine lies behind a cut, also inside the last frame.
-    fn set_aside_behind(&mut self, source: &CopyFile, end: End, inside: bool, first: Option<Sequence>) {
+    /// Reports genuine frames after a cut, also inside the last frame, as set aside.
+    fn set_aside_after(&mut self, source: &CopyFile, end: End, inside: bool, first: Option<Sequence>) {
         let scan = source.scan(self.directory.get(), first, source.file_bytes);
-        let behind = scan.and_then(|mut scan| scan.has_frame_from(end.offset));
-        if inside || matches!(behind, Ok(true)) {
+        let after = scan.and_then(|mut scan| scan.has_frame_from(end.offset));
+        if inside || matches!(after, Ok(true)) {
             let why = Aside::Cut { by: end.by };
             self.summary.aside.push(SetAside { file: source.path.clone(), offset: end.offset, why });
         }
     }
 
-    /// All segments are read. The anchor may know of more.
     fn finish(&mut self) -> bool {
         let Some((durable, segment)) = self.durable.take() else { return false };
         let path = segment.map(|segment| segment_path(self.directory.get(), segment));
@@ -277,7 +272,6 @@ impl<'d> Salvage<'d> {
         !self.ready.is_empty()
     }
 
-    /// A gap in front of `sequence`, if that is not the next one.
     fn skip_to(&mut self, sequence: Sequence, place: (PathBuf, Fault)) {
         let next = self.next.unwrap_or(sequence);
         if next < sequence {
@@ -314,7 +308,7 @@ impl<'d> Salvage<'d> {
 }
 
 impl Reading {
-    /// The next entry at or beyond `from` in any of the copies, and what was wrong in front of it.
+    /// The next entry at or beyond `from` in any of the copies, and the fault before it.
     fn next(&mut self, from: Sequence) -> Option<(Verified, (PathBuf, Fault))> {
         for copy in &mut self.copies {
             copy.advance(from);
@@ -353,7 +347,6 @@ impl SegmentCopy {
         SegmentCopy { source: source.clone(), scan, found: None, fault, reaches: None }
     }
 
-    /// Makes sure that what is found is at or beyond `from`.
     fn advance(&mut self, from: Sequence) {
         if self.found.as_ref().is_some_and(|found| found.sequence >= from) {
             return;
@@ -381,7 +374,7 @@ impl Iterator for Salvage<'_> {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(ready);
             }
-            if !self.dig() {
+            if !self.advance() {
                 return None;
             }
         }

@@ -1,11 +1,11 @@
-//! Which files hold the log, in which order, and where each of them ends.
+//! Plans a salvage: which files hold the log, in which order, and where each of them ends.
 //!
 //! ```text
 //!  highest ─▶ its LINK: "segment 3 ends at X, the next entry is 17" ─▶ 4 is skipped ─▶ 3, up to X and 17 ─▶ …
 //!             no LINK?  what comes next below is taken, up to the first number found here
 //! ```
 //!
-//! A LINK that verifies is believed: what it cut off, and what it leads past, does not come back.
+//! A valid LINK is trusted: what it cut off, and what it leads past, does not come back.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +26,6 @@ use crate::io::{Access, Directory, FileKind};
 use crate::rules::Rules;
 use crate::segment::head::{HEAD_BYTES, Head};
 
-/// One file and how to read it.
 #[derive(Clone, Debug)]
 pub(super) struct CopyFile {
     pub(super) name: SegmentName,
@@ -38,43 +37,38 @@ pub(super) struct CopyFile {
     link: Option<Link>,
 }
 
-/// A segment of the log: one file, or several copies of it.
+/// One file, or several copies of it.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) sources: Vec<CopyFile>,
     pub(super) link: Option<Link>,
-    /// The number of its first entry, as far as anything tells.
+    /// The number of its first entry, if anything states it.
     pub(super) start: Option<Sequence>,
     /// Where it ends, as the LINK of the next segment says.
     pub(super) end: Option<End>,
-    /// Entries at or beyond this one are in later segments, or nowhere.
+    /// Entries from this number on are in later segments, or gone.
     pub(super) before: Option<Sequence>,
-    /// Its end is stated, or nothing is known to have followed it. Otherwise the LINK behind it is lost, and with it
-    /// whether a cut had dropped some of it.
+    /// Whether its end is stated, or nothing is known to have followed. Otherwise the LINK after it is lost,
+    /// and with it whether a cut had dropped some of it.
     pub(super) certain: bool,
 }
 
-/// An end that a LINK states.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub(super) offset: u64,
     pub(super) next: Sequence,
-    /// The segment whose LINK it is.
     pub(super) by: SegmentNumber,
-    /// It says that something behind it is no part of the log.
+    /// Whether it says that something after the end is no part of the log.
     pub(super) is_cut: bool,
 }
 
-/// The log as far as its heads tell.
 pub(super) struct Plan {
     /// Oldest first.
     pub(super) segments: Vec<Segment>,
-    /// What the anchor says, if it can be read and is this log's.
     pub(super) anchor: Option<Anchor>,
     pub(super) summary: SalvageSummary,
 }
 
-/// Reads names, anchor and heads.
 pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
     let catalog = Catalog::read(directory)?;
     let mut summary = SalvageSummary { ignored_names: catalog.ignored, ..SalvageSummary::default() };
@@ -96,7 +90,7 @@ pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
     }
     let mut segments = bounded(directory, by_number, anchor.as_ref(), &mut summary)?;
     segments.reverse();
-    // A segment that was prepared and not used yet holds nothing.
+    // A spare that was not used yet holds nothing.
     segments.retain(|segment| segment.start.is_some());
     summary.segments = segments.len() as u64;
     Ok(Plan { segments, anchor, summary })
@@ -157,7 +151,7 @@ fn read_head(
         .or_else(|| named_by_anchor(&file, file_bytes, number, anchor))
     else {
         let why = Aside::NoHeader;
-        // Nothing was ever written to it, or nothing of that has survived.
+        // The file is blank: never written to, or nothing of it has survived.
         let blank = head
             .copies()
             .iter()
@@ -180,8 +174,8 @@ fn read_head(
     Some(CopyFile { name, path, life, checksum, file_bytes, log, link: link.ok().map(|(link, _)| link) })
 }
 
-/// The life of the active segment is in the anchor too. Its checksum is not: that with which its first frame
-/// verifies.
+/// The life of the active segment by the anchor, which does not have its checksum: tries the kinds until a
+/// frame verifies.
 fn named_by_anchor(
     file: &Named,
     file_bytes: u64,
@@ -200,7 +194,8 @@ fn named_by_anchor(
     Some((Some(anchor.log), life, checksum))
 }
 
-/// The log that most of the files belong to; of as many, the anchor's, or else the one with the highest segment.
+/// The log that most of the files belong to; if as many belong to another, the anchor's, or else the one with
+/// the highest segment.
 fn whose(sources: &[CopyFile], anchor: Option<&Anchor>) -> Option<LogId> {
     let count = |log| sources.iter().filter(|source| source.log == Some(log)).count();
     let logs = sources.iter().filter_map(|source| source.log.map(|log| (log, source.life.segment)));
@@ -208,7 +203,7 @@ fn whose(sources: &[CopyFile], anchor: Option<&Anchor>) -> Option<LogId> {
         .map(|(log, _)| log)
 }
 
-/// The segments of the log, highest first, each with where it ends.
+/// Highest segment first, each with its end.
 fn bounded(
     directory: &dyn Directory,
     by_number: BTreeMap<SegmentNumber, Vec<CopyFile>>,
@@ -216,9 +211,9 @@ fn bounded(
     summary: &mut SalvageSummary,
 ) -> Result<Vec<Segment>, Error> {
     let mut segments = Vec::new();
-    // The lowest number that a later segment begins with, and which one that is.
+    // The lowest number that a later segment begins with, and that segment.
     let mut before: Option<(Sequence, SegmentNumber)> = None;
-    // What the LINK above says: who said it, the segment that it names, and the end there.
+    // The LINK above: its segment, the segment that it names, and the end that it states.
     let mut above: Option<(SegmentNumber, Option<SegmentNumber>, End)> = None;
     for (number, sources) in by_number.into_iter().rev() {
         let why = match above {
@@ -236,7 +231,7 @@ fn bounded(
         if let Some(durable) = anchor.and_then(|anchor| anchor.durable)
             && number < durable.segment
         {
-            // Every entry of an earlier segment is in front of a number that a later one has had.
+            // Every entry of an earlier segment has a lower number than a later one has had.
             before = before.into_iter().chain([(durable.next, durable.segment)]).min();
         }
         let end = above.filter(|(_, named, _)| *named == Some(number)).map(|(_, _, end)| end);
@@ -248,7 +243,7 @@ fn bounded(
             && end.is_none()
             && start > Some(first)
         {
-            // A later one begins in front of it. The LINK that leads past it is lost.
+            // A later segment begins before it. The LINK that leads past this one is lost.
             let why = Aside::Skipped { by };
             let aside = sources.into_iter().map(|source| SetAside { file: source.path, offset: 0, why });
             summary.aside.extend(aside);
@@ -256,7 +251,7 @@ fn bounded(
         }
         let certain = end.is_some() || before.is_none();
         let stated = before.into_iter().chain(end.map(|end| (end.next, end.by))).min();
-        // A spare has none; what the next segment builds on has lost it.
+        // A spare has no entries, but the next segment names this one as linked: it has lost them.
         if start.is_none() && end.is_some() {
             let kind = DamageKind::Link(FrameFault::Blank);
             let file = sources[0].path.clone();
@@ -266,7 +261,7 @@ fn bounded(
         before = stated.into_iter().chain(start.map(|start| (start, number))).min();
         above = link.and_then(|link| {
             let named = link.predecessor.map(|predecessor| predecessor.segment);
-            // One that names a segment which cannot come before it is not believed.
+            // A LINK that names a segment which cannot come before it is not trusted.
             let offset = link.predecessor.map_or(0, |predecessor| predecessor.end_offset);
             let end = End { offset, next: link.next, by: number, is_cut: link.reason.is_cut() };
             named.is_none_or(|named| named < number).then_some((number, named, end))
@@ -275,7 +270,7 @@ fn bounded(
     Ok(segments)
 }
 
-/// Of files that claim the same number, those of the life that the log had: the anchor's, or one with a LINK.
+/// Of files with the same number, those of the life that the log had: the anchor's, or one with a LINK.
 fn one_life(sources: Vec<CopyFile>, anchor: Option<&Anchor>, summary: &mut SalvageSummary) -> Vec<CopyFile> {
     let active = anchor.and_then(|anchor| anchor.active);
     let is_active = |source: &&CopyFile| active == Some((source.life.segment, source.life.salt));
@@ -288,7 +283,6 @@ fn one_life(sources: Vec<CopyFile>, anchor: Option<&Anchor>, summary: &mut Salva
     ours
 }
 
-/// The number that the first genuine frame of a segment without a LINK bears.
 fn first_number(directory: &dyn Directory, sources: &[CopyFile]) -> Result<Option<Sequence>, Error> {
     let mut first: Option<Sequence> = None;
     for source in sources {
@@ -300,7 +294,6 @@ fn first_number(directory: &dyn Directory, sources: &[CopyFile]) -> Result<Optio
 }
 
 impl CopyFile {
-    /// Opens the file.
     pub(super) fn scan(
         &self,
         directory: &dyn Directory,

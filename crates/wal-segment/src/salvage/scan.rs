@@ -1,13 +1,11 @@
-//! One segment file, for whatever verifies in it.
+//! Scans one segment file for whatever verifies in it.
 //!
 //! ```text
 //!  │ DATA 10..12 │ DATA 13..15 │ ~~ damaged ~~ │ DATA 20..22 │ blank …
 //!        ▲ walk ───────────────▶ ▲ search ─────▶ ▲ walk
 //! ```
 //!
-//! Where the next frame is not what stands there, each place behind it is looked at until a header is genuine: its
-//! checksum is masked with this life, this segment and this offset, so neither an earlier life of the file nor a
-//! payload that holds the bytes of a frame passes for one.
+//! After a damaged frame, each place is tried until a header is genuine (see `segment/genuine.rs`).
 
 use std::ops::ControlFlow;
 
@@ -23,38 +21,32 @@ use crate::segment::check::FrameCheck;
 use crate::segment::frame::{Checked, Frame};
 use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
-/// An entry that verifies.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) sequence: Sequence,
     pub(super) payload: Vec<u8>,
-    /// So does all of its frame.
     pub(super) whole: bool,
 }
 
-/// The first thing that was wrong since the last entry that was found.
+/// The first fault since the last entry that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) offset: u64,
     pub(super) kind: DamageKind,
 }
 
-/// A segment file that is being scanned.
 pub(super) struct Scan {
     life: Life,
     check: FrameCheck,
     limit: u64,
-    /// Behind the last frame that was looked at.
     tip: u64,
-    /// The number that the next frame bears if nothing is lost, and from where on it counts.
+    /// The number of the next frame if nothing is lost, and the offset that it counts from.
     expected: Option<(Sequence, u64)>,
     frame: Option<Open>,
     fault: Option<Fault>,
-    /// Behind the last entry that a genuine header has named, whether or not it can be read.
     reaches: Option<Sequence>,
 }
 
-/// A frame whose table is good.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     header: FrameHeader,
@@ -65,8 +57,8 @@ struct Open {
 }
 
 impl Scan {
-    /// Begins at the first frame of a segment, whose first entry has this number, if that is known. Nothing at or
-    /// behind `limit` counts.
+    /// Begins at the first frame of a segment, whose first entry is `first`, if known. Ignores everything
+    /// from `limit` on.
     pub(super) fn new(
         file: &Named,
         life: Life,
@@ -87,7 +79,6 @@ impl Scan {
         }
     }
 
-    /// The next entry at or beyond `from` that verifies; `None` at the end.
     pub(super) fn next(&mut self, from: Sequence) -> Result<Option<Verified>, Error> {
         loop {
             if self.frame.is_none() && !self.open_frame()? {
@@ -103,33 +94,28 @@ impl Scan {
         }
     }
 
-    /// What was wrong since this was asked last.
     pub(super) fn take_fault(&mut self) -> Option<Fault> {
         let hole = self.check.frames_window.take_hole();
         let hole = [hole, self.check.payload_window.take_hole()].into_iter().flatten().min();
         let fault = self.fault.take()?;
-        // What could not be read is wrong because of that.
+        // An unreadable place is the cause of the fault.
         Some(hole.map_or(fault, |offset| Fault { offset, kind: DamageKind::Unreadable }))
     }
 
-    /// Behind the last entry that a genuine header has named so far.
     pub(super) fn reaches(&self) -> Option<Sequence> {
         self.reaches
     }
 
-    /// The number that the first genuine frame bears, wherever it stands.
     pub(super) fn first_number(&mut self) -> Result<Option<Sequence>, Error> {
         let at = self.search(self.tip)?;
         Ok(self.frame_at(at)?.ok().map(|frame| frame.header.first))
     }
 
-    /// Whether a genuine frame stands at or behind `offset`.
     pub(super) fn has_frame_from(&mut self, offset: u64) -> Result<bool, Error> {
         let Some(place) = offset.checked_next_multiple_of(FRAME_ALIGN) else { return Ok(false) };
         Ok(self.search(place)? < self.limit)
     }
 
-    /// Goes on to the next DATA frame whose table is good; tells whether there is one.
     fn open_frame(&mut self) -> Result<bool, Error> {
         while self.tip < self.limit {
             let offset = self.tip;
@@ -155,7 +141,7 @@ impl Scan {
                 continue;
             }
             let checked = self.check.check_data(&frame)?;
-            // The table vouches for each payload by itself, whatever is wrong with another one.
+            // The table vouches for each payload by itself, even if another one is damaged.
             if checked.is_err() && self.check.check_table(&frame)?.is_err() {
                 self.note(offset, FrameFault::Table);
                 continue;
@@ -170,13 +156,12 @@ impl Scan {
         Ok(false)
     }
 
-    /// The next row of the open frame: its entry, if it is asked for and verifies.
     fn take_row(&mut self, frame: Open, from: Sequence) -> Result<Option<Verified>, Error> {
         let row_bytes = TableEntry::bytes(self.check.checksum);
         let row_at = frame.offset + (FRAME_HEADER_BYTES + frame.row as usize * row_bytes) as u64;
         let row = self.check.frames_window.bytes_at(row_at, row_bytes)?;
         if row.len() < row_bytes {
-            // The file has become shorter.
+            // The file has been shortened.
             self.frame = None;
             return Ok(None);
         }
@@ -195,7 +180,6 @@ impl Scan {
         Ok(payload.map(|payload| Verified { sequence, payload, whole: frame.whole }))
     }
 
-    /// The payload of a row, if it matches.
     fn payload(&mut self, offset: u64, row: TableEntry) -> Result<Option<Vec<u8>>, Error> {
         let mut payload = Vec::new();
         let mut digest = Digest::new(self.check.checksum);
@@ -211,7 +195,6 @@ impl Scan {
         Ok((digest.finish() == row.digest).then_some(payload))
     }
 
-    /// The frame at `offset`, if its header is genuine and its number is possible there.
     fn frame_at(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
         let decoded = Frame::decode(bytes, self.life, self.check.checksum, offset);
@@ -219,7 +202,6 @@ impl Scan {
         Ok(decoded.and_then(|frame| is_possible(&frame, expected).then_some(frame).ok_or(FrameFault::Order)))
     }
 
-    /// The next place at or behind `from` where a frame begins; the limit when there is none.
     fn search(&mut self, from: u64) -> Result<u64, Error> {
         let (life, checksum, expected) = (self.life, self.check.checksum, self.expected);
         let found = for_each_piece(&mut self.check.frames_window, from, |bytes, offset| {
@@ -232,13 +214,12 @@ impl Scan {
         Ok(found.unwrap_or(self.limit))
     }
 
-    /// Blank space is no fault by itself: it may be the end.
+    /// Notes the first fault. Blank space alone may also be the end.
     fn note(&mut self, offset: u64, fault: FrameFault) {
         self.fault.get_or_insert(Fault { offset, kind: DamageKind::Frame(fault) });
     }
 }
 
-/// Whether its number is possible there, as far as is known.
 fn is_possible(frame: &Frame, expected: Option<(Sequence, u64)>) -> bool {
     expected.is_none_or(|(expected, since)| fits_after(frame, expected, since))
 }

@@ -1,4 +1,4 @@
-//! What a salvage found besides entries and gaps.
+//! What a salvage reports besides entries.
 
 use std::path::PathBuf;
 
@@ -7,77 +7,77 @@ use wal_format::{LogId, SegmentNumber};
 use crate::error::{Damage, DamageKind, Lost};
 use crate::io::FileKind;
 
-/// Entries that cannot be had.
+/// A gap: entries that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Their numbers. Without a first one it is not known where the log began; without an end it is not known
-    /// how many were appended.
+    /// Their numbers. Without a first one it is unknown where the log began; without an end, how many were
+    /// appended.
     pub sequences: Lost,
-    /// The file that they were in, as far as that is known.
+    /// The file that they were in, if known.
     pub file: PathBuf,
-    /// Where in it the first thing is that does not verify.
+    /// The offset of the first thing that does not verify.
     pub offset: u64,
     /// What is wrong there.
     pub why: DamageKind,
 }
 
-/// What was found so far; all of it once the entries have ended.
+/// The findings of a salvage so far; complete once the iterator has ended.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SalvageSummary {
-    /// The id of the log: that of most of its segments.
+    /// The identity of the log: that of most of its segments.
     pub log: Option<LogId>,
-    /// Entries that were handed out.
+    /// How many entries were returned.
     pub entries: u64,
-    /// Bytes of payload in them.
+    /// The sum of their payloads, in bytes.
     pub bytes: u64,
-    /// Gaps between them.
+    /// How many gaps are between them.
     pub gaps: u64,
-    /// Segments that hold the log.
+    /// How many segments hold the log.
     pub segments: u64,
     /// Files, or ends of files, that are no part of the log.
     pub aside: Vec<SetAside>,
-    /// Damage to what is no entry: the anchor, heads of segments. At most a few for each file.
+    /// Damage outside of entries: the anchor, heads of segments. At most a few for each file.
     pub damages: Vec<Damage>,
-    /// Names in the directory that are none of the log's.
+    /// How many names in the directory are not the log's.
     pub ignored_names: usize,
 }
 
-/// A file, or the end of one, whose entries were not handed out.
+/// A file, or the end of one, whose entries were not returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetAside {
-    /// Which file.
+    /// The file.
     pub file: PathBuf,
-    /// From where on; 0 is all of it.
+    /// The offset from which on it is set aside; 0 is all of it.
     pub offset: u64,
-    /// Why.
+    /// The reason.
     pub why: Aside,
 }
 
-/// Why something is no part of the log.
+/// Why a file, or its end, is no part of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Aside {
-    /// The log was cut here: a truncation, a torn tail or a failed write, as the LINK of this segment says.
+    /// The log was cut here: by a truncation, or after a torn tail or a failed write, as a LINK says.
     Cut {
-        /// The segment that says so.
+        /// The segment with that LINK.
         by: SegmentNumber,
     },
     /// The LINK of this segment leads past it.
     Skipped {
-        /// The segment that says so.
+        /// The segment with that LINK.
         by: SegmentNumber,
     },
-    /// It lies in front of the first entry that is kept.
+    /// It lies before the first entry that is kept.
     Dropped,
     /// It belongs to another log.
     OtherLog,
-    /// It was prepared, and another file of that number is the log's.
+    /// It was a prepared segment; another file of that number is the log's.
     OtherLife,
-    /// Nothing tells what it is: neither header can be read, and the anchor does not name it.
+    /// Nothing tells what it is: no header is readable, and the anchor does not name it.
     NoHeader,
-    /// It is no regular file.
+    /// It is not a regular file.
     NotAFile(FileKind),
 }

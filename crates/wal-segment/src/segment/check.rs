@@ -1,4 +1,4 @@
-//! Checks what stands behind a frame's header, in bounded memory: a large frame goes piece by piece.
+//! Checks what follows a frame's header, in bounded memory: a large frame piece by piece.
 
 use wal_format::{
     ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, INDEX_POINT_BYTES, SEAL_FIXED_BYTES,
@@ -10,21 +10,21 @@ use crate::files::window::Window;
 use crate::segment::frame::{Checked, Frame};
 use crate::segment::index::SealSeen;
 
-/// The bytes of one segment, and how its payloads are checked.
 pub(crate) struct FrameCheck {
     pub(crate) checksum: ChecksumKind,
     pub(crate) frames_window: Window,
-    /// Payloads of a frame that does not fit a window go through one of their own.
+    /// A second window, for the payloads of a frame that does not fit the first.
     pub(crate) payload_window: Window,
 }
 
 impl FrameCheck {
-    /// Two windows on the same file.
+    /// Both windows must be on the same file.
     pub(crate) fn new(checksum: ChecksumKind, frames_window: Window, payload_window: Window) -> FrameCheck {
         FrameCheck { checksum, frames_window, payload_window }
     }
 
-    /// Most frames fit the window and are checked where they lie; a larger one goes piece by piece.
+    /// Checks table, payloads and padding. Most frames fit the window and are checked in place; a larger one
+    /// piece by piece.
     pub(crate) fn check_data(&mut self, frame: &Frame) -> Checked<()> {
         let frame_bytes = usize::try_from(frame.end - frame.offset).unwrap_or(usize::MAX);
         let bytes = self.frames_window.bytes_at(frame.offset, frame_bytes)?;
@@ -45,7 +45,7 @@ impl FrameCheck {
         let mut crc = Digest::new(ChecksumKind::Crc32);
         let mut sum = 0_u64;
         while left > 0 {
-            // Whole rows, so that none is split between two pieces.
+            // Whole rows only, so that none is split between two pieces.
             let piece = self.frames_window.bytes_at(at, left.min(TABLE_PIECE_ROWS * row_bytes))?;
             let piece = &piece[..piece.len() - piece.len() % row_bytes];
             if piece.is_empty() {
@@ -94,7 +94,7 @@ impl FrameCheck {
         Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err(FrameFault::Padding) })
     }
 
-    /// Checks the fixed part of a SEAL, and tells what is in it. A bad index or section is no fault.
+    /// Checks the fixed part of a SEAL and returns what is in it. An invalid index or section is no fault.
     pub(crate) fn check_seal(&mut self, frame: &Frame) -> Checked<SealSeen> {
         let fixed = FRAME_HEADER_BYTES + SEAL_FIXED_BYTES;
         let seal = match Seal::decode(self.frames_window.bytes_at(frame.offset, fixed)?, &frame.header) {
@@ -121,14 +121,12 @@ impl FrameCheck {
         }))
     }
 
-    /// Checks the body of a frame that is passed over.
     pub(crate) fn check_body(&mut self, frame: &Frame) -> Checked<()> {
         let body_offset = frame.offset + FRAME_HEADER_BYTES as u64;
         let crc = self.crc(body_offset, frame.header.payload_bytes as usize)?;
         Ok(if crc == Some(frame.header.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
     }
 
-    /// The CRC-32 of some bytes, piece by piece; none when the file ends among them.
     fn crc(&mut self, mut offset: u64, mut left: usize) -> Result<Option<u32>, Error> {
         let mut crc = Digest::new(ChecksumKind::Crc32);
         while left > 0 {
@@ -144,5 +142,4 @@ impl FrameCheck {
     }
 }
 
-/// How many rows of an entry table are checked at a time.
 const TABLE_PIECE_ROWS: usize = 4096;

@@ -1,4 +1,4 @@
-//! The file of a span, opened for reading.
+//! Opens the file of a span for reading.
 
 use std::io::ErrorKind;
 
@@ -11,9 +11,10 @@ use crate::io::{Access, Directory};
 use crate::segment::head::Head;
 use crate::segment::span::Span;
 
-/// Opens the file of a span and takes part in the lock on it, so that it is not used again for another
-/// segment while this handle lives; a file that is gone, or ends before the span does, is damage. One that
-/// is used again already is gone.
+/// Opens the file of a span and takes its shared lock, so that the writer does not recycle it while the
+/// handle lives.
+///
+/// A file that is missing, recycled already, or shorter than the span is damage.
 pub(crate) fn open_span(directory: &dyn Directory, span: &Span) -> Result<Named, Error> {
     let number = span.life.segment;
     let damaged = |offset, kind| {
@@ -30,7 +31,7 @@ pub(crate) fn open_span(directory: &dyn Directory, span: &Span) -> Result<Named,
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
             return Err(damaged(0, DamageKind::Missing));
         }
-        // Where locks cannot be shared, no writer gets one alone either: no file is recycled.
+        // Where locks cannot be shared, the writer cannot lock a file exclusively either, and recycles none.
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::Unsupported => {}
         locked => locked?,
     }
@@ -38,15 +39,15 @@ pub(crate) fn open_span(directory: &dyn Directory, span: &Span) -> Result<Named,
     if file_bytes < span.end.offset {
         return Err(damaged(file_bytes, DamageKind::EndsEarly { expected: span.end.offset }));
     }
-    // Between the opening and the lock somebody may have taken it. From here on nobody does.
+    // The writer may have recycled it between the opening and the lock, but not after that.
     if has_another_life(&file, span)? {
         return Err(damaged(0, DamageKind::Missing));
     }
     Ok(file)
 }
 
-/// Whether a header says so, and none says otherwise. What cannot be read is damage that whoever reads there
-/// is told of.
+/// Whether a valid header names another life and none names this one. An unreadable header is reported to the
+/// reader that comes to it.
 fn has_another_life(file: &Named, span: &Span) -> Result<bool, Error> {
     let head = Head::read(file)?;
     Ok(head.valid().next().is_some() && head.valid().all(|header| header.life != span.life))

@@ -1,4 +1,4 @@
-//! A frame by its header, and the one rule that says whether it is the next frame of the chain.
+//! A frame by its header, and the rule that says whether it is the next frame of the chain.
 //!
 //! ```text
 //!            tip            frame
@@ -13,23 +13,21 @@ use crate::error::Error;
 use crate::files::named::Named;
 use crate::segment::span::Tip;
 
-/// A value, or what is wrong with the bytes; or why they could not be read.
+/// A value, or what is wrong with the bytes; the outer error says why they could not be read.
 pub(crate) type Checked<T> = Result<Result<T, FrameFault>, Error>;
 
-/// A frame whose header is genuine: its checksum matches this life of the segment at this offset. Table and payloads are not
-/// checked yet.
+/// A frame with a genuine header: its checksum matches this life of the segment at this offset. Table and
+/// payloads are not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
-    /// Its chain value, which the next frame repeats.
     pub(crate) chain: u32,
-    /// Where it begins and ends in its file.
+    /// Its first offset in the file, and the one after its last byte.
     pub(crate) offset: u64,
     pub(crate) end: u64,
 }
 
 impl Frame {
-    /// The frame whose header stands at `offset` of the file, and at the start of `bytes`.
     pub(crate) fn decode(
         bytes: &[u8],
         life: Life,
@@ -41,19 +39,19 @@ impl Frame {
         Ok(Frame { header, chain, offset, end: offset + header.layout(checksum).end })
     }
 
-    /// The same, read from the file. One read of 32 bytes.
+    /// The same, read from the file: one read of 32 bytes.
     pub(crate) fn read(file: &Named, life: Life, checksum: ChecksumKind, offset: u64) -> Checked<Frame> {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         let read = file.read_at(&mut bytes, offset)?;
         Ok(Frame::decode(&bytes[..read], life, checksum, offset))
     }
 
-    /// Where the frame before it ends, as this one states it.
+    /// The end of the frame before it, as this one states it.
     pub(crate) fn before(&self) -> Tip {
         Tip { offset: self.offset, chain: self.header.previous, next: self.header.first }
     }
 
-    /// Where it ends; `None` when its entries use up the numbers.
+    /// The end of this frame; `None` when its entries use up the sequence numbers.
     pub(crate) fn after(&self) -> Option<Tip> {
         let next = self.header.next_sequence()?;
         Some(Tip { offset: self.end, chain: self.chain, next })
@@ -61,7 +59,7 @@ impl Frame {
 }
 
 impl Tip {
-    /// The end of `frame`, if that is the next frame of the chain. A LINK never is: it only begins a segment.
+    /// The end of `frame`, if it is the next frame of the chain. A LINK never is: it only begins a segment.
     pub(crate) fn advance(&self, frame: &Frame) -> Result<Tip, FrameFault> {
         let follows = frame.before() == *self && frame.header.kind != FrameKind::Link;
         frame.after().filter(|_| follows).ok_or(FrameFault::Order)

@@ -1,7 +1,7 @@
-//! Looks for frames where no chain leads: each place that could hold a header is tried.
+//! Finds frames without a chain: tries each place that could hold a header.
 //!
-//! The checksum of a header is masked with the life of the segment and its offset. So neither a frame of an earlier life nor a
-//! copy of a frame inside a payload passes for genuine.
+//! The checksum of a header is masked with the life of the segment and its offset. So neither a frame of an
+//! earlier life nor a copy of a frame inside a payload is taken for genuine.
 
 use std::ops::ControlFlow;
 
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::files::window::Window;
 use crate::segment::frame::Frame;
 
-/// The frames whose headers stand in `bytes`, which begin at `offset` of their file, in order. `may_be` dismisses nearly every
-/// place for less than the price of a checksum.
+/// The frames whose headers stand in `bytes`, in order. `offset` is where `bytes` begin in their file.
+/// `may_be` is a cheap filter that saves the checksum at nearly every place.
 pub(crate) fn genuine<'a>(
     bytes: &'a [u8],
     offset: u64,
@@ -23,7 +23,7 @@ pub(crate) fn genuine<'a>(
     let places = (bytes.len() + 1).saturating_sub(FRAME_HEADER_BYTES);
     (0..places).step_by(STEP).filter_map(move |at| {
         let header = bytes[at..].first_chunk()?;
-        // The byte of the kind is zero in blank space.
+        // In blank space the byte of the kind is zero.
         if header[KIND_BYTE] == 0 || !may_be(header) {
             return None;
         }
@@ -31,8 +31,8 @@ pub(crate) fn genuine<'a>(
     })
 }
 
-/// Shows `look` the bytes from `from` to the window's limit, 64 KiB at a time with their offset, until it breaks. Pieces
-/// overlap, so that each header lies whole in one of them.
+/// Calls `look` with the bytes from `from` to the window's limit, 64 KiB at a time with their offset, until
+/// it breaks. Pieces overlap, so that each header lies whole in one of them.
 pub(crate) fn for_each_piece<B>(
     window: &mut Window,
     from: u64,
@@ -53,16 +53,15 @@ pub(crate) fn for_each_piece<B>(
     Ok(None)
 }
 
-/// Whether the first number of a frame is possible there, when entry `expected` would begin at `from`: it is no lower, and so
-/// many entries fit in between. Each takes at least 8 bytes.
+/// Whether a frame can have its first number at its offset when entry `expected` would begin at `from`: the
+/// number is no lower, and the entries in between fit, at 8 bytes or more each.
 pub(crate) fn fits_after(frame: &Frame, expected: Sequence, from: u64) -> bool {
     let most = frame.offset.saturating_sub(from) / FRAME_ALIGN;
     frame.header.first >= expected && frame.header.first.distance_from(expected) <= most
 }
 
-/// Where the kind stands in a frame header.
 const KIND_BYTE: usize = 15;
 const PIECE_BYTES: usize = 64 << 10;
-/// Frames begin at multiples of this.
+/// Frames begin at multiples of this many bytes.
 const STEP: usize = 8;
 const _: () = assert!(STEP as u64 == FRAME_ALIGN && (PIECE_BYTES - FRAME_HEADER_BYTES).is_multiple_of(STEP));

@@ -1,4 +1,4 @@
-//! One segment file, judged by its headers and its first frame alone.
+//! The head of a segment file: its two headers and its first frame, the LINK.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::files::names::Catalog;
 use crate::io::{Access, Directory, FileKind};
 use crate::segment::span::Tip;
 
-/// Where the segments of a log are looked for: its directory, the names in it, and what its anchor says.
+/// What is needed to look up segments: the directory, the names in it, and the anchor.
 #[derive(Clone, Copy)]
 pub(crate) struct Site<'a> {
     pub(crate) directory: &'a dyn Directory,
@@ -22,7 +22,7 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// The file of this segment, opened for reading and judged; `None` where the directory has no such name.
+    /// `None` when the directory has no such name.
     pub(crate) fn inspect(&self, number: SegmentNumber) -> Result<Option<Inspected>, Error> {
         let Some(&kind) = self.catalog.segments.get(&number) else { return Ok(None) };
         inspect(self.anchor.log, number, kind, |name| Named::open(self.directory, name, Access::Read))
@@ -30,19 +30,18 @@ impl Site<'_> {
     }
 }
 
-/// What a segment file turned out to be.
 #[derive(Clone, Debug)]
 pub(crate) enum Inspected {
-    /// A header and a LINK of one life.
+    /// A header and a LINK of one life: a segment of the log.
     Linked(Arc<Linked>),
     /// No LINK: a prepared segment, or one whose first blocks are damaged.
     Unlinked(Unlinked),
-    /// Not a segment of this log at this number, whatever it is.
+    /// Not a segment of this log with this number.
     Alien(DamageKind),
 }
 
 impl Inspected {
-    /// The segment that a LINK names or the anchor states; or what is wrong with it, and at which offset of its file.
+    /// The segment that a LINK or the anchor names; or what is wrong with it, and at which offset.
     pub(crate) fn linked(self) -> Result<Arc<Linked>, (u64, DamageKind)> {
         match self {
             Inspected::Linked(linked) => Ok(linked),
@@ -52,32 +51,27 @@ impl Inspected {
     }
 }
 
-/// A segment that is part of a chain.
 #[derive(Clone, Debug)]
 pub(crate) struct Linked {
     pub(crate) file: Named,
     pub(crate) file_bytes: u64,
     pub(crate) header: SegmentHeader,
     pub(crate) link: Link,
-    /// Behind the LINK.
     pub(crate) start: Tip,
 }
 
-/// A file without a LINK.
 #[derive(Clone, Debug)]
 pub(crate) struct Unlinked {
     pub(crate) file: Named,
     pub(crate) file_bytes: u64,
-    /// Its headers: none, one, or two of different lives after a crash between the two writes.
+    /// Its valid headers: none, one, or two of different lives after a crash between the two writes.
     pub(crate) headers: Vec<SegmentHeader>,
-    /// Why there is no header, if there is none.
     pub(crate) header_fault: HeaderFault,
-    /// Why there is no LINK under the lives that there are.
+    /// Why there is no LINK of the lives in the headers.
     pub(crate) link_fault: FrameFault,
 }
 
 impl Unlinked {
-    /// What is wrong with the file if it should have been linked.
     pub(crate) fn damage(&self) -> (u64, DamageKind) {
         if self.headers.is_empty() {
             (0, DamageKind::Header(self.header_fault))
@@ -95,14 +89,13 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads it. One read of 8 KiB.
+    /// Reads the head: one read of 8 KiB.
     pub(crate) fn read(file: &Named) -> Result<Head, Error> {
         let mut bytes = [0; HEAD_BYTES];
         let read = file.read_at(&mut bytes, 0)?;
         Ok(Head::decode(&bytes[..read]))
     }
 
-    /// What it is by the first bytes of the file, as many as could be read of [`HEAD_BYTES`].
     pub(crate) fn decode(bytes: &[u8]) -> Head {
         let from = |at: usize| bytes.get(at..).unwrap_or_default();
         let headers = [0, COPY].map(|at| SegmentHeader::decode(from(at)));
@@ -113,23 +106,19 @@ impl Head {
         Head { headers, first_frame, first_frame_bytes }
     }
 
-    /// Both copies of the header, each with its offset.
     pub(crate) fn copies(&self) -> [(u64, Result<SegmentHeader, HeaderFault>); 2] {
         [(0, self.headers[0]), (HEADER_COPY_OFFSET, self.headers[1])]
     }
 
-    /// The copies that are valid.
     pub(crate) fn valid(&self) -> impl Iterator<Item = &SegmentHeader> {
         self.headers.iter().flatten()
     }
 
-    /// The LINK, and its chain value, if the first frame is one of this life.
     pub(crate) fn link(&self, life: Life) -> Result<(Link, u32), FrameFault> {
         Link::decode(&self.first_frame[..self.first_frame_bytes], life)
     }
 }
 
-/// How much of a file its head takes.
 pub(crate) const HEAD_BYTES: usize = 8192 + LINK_FRAME_BYTES;
 const COPY: usize = 4096;
 
@@ -137,7 +126,7 @@ const _: () = assert!(COPY as u64 == HEADER_COPY_OFFSET);
 const _: () = assert!((HEAD_BYTES - LINK_FRAME_BYTES) as u64 == FIRST_FRAME_OFFSET);
 const _: () = assert!(ANCHOR_BYTES <= COPY && SEGMENT_HEADER_BYTES <= COPY);
 
-/// Reads the first blocks of segment `number` of `log`, as `open` opens its file by its name.
+/// Judges the head of segment `number` of `log`. `open` opens its file by name.
 pub(crate) fn inspect(
     log: LogId,
     number: SegmentNumber,
@@ -148,7 +137,7 @@ pub(crate) fn inspect(
         return Ok(Inspected::Alien(DamageKind::NotAFile(kind)));
     }
     let file = open(SegmentName::of(number).as_str())?;
-    // Nothing that this log writes lies further on, however long somebody has made the file.
+    // The log writes nothing beyond this, even if another program has made the file longer.
     let file_bytes = file.length()?.min(MAX_SEGMENT_BYTES);
     let head = Head::read(&file)?;
     for (_, header) in head.copies() {

@@ -1,5 +1,5 @@
-//! The index of a segment, gathered while its frames are written or walked: a point for the first DATA frame that begins in
-//! each stretch of 64 KiB.
+//! The sparse index of a segment, collected while its frames are written or walked: a point for the first
+//! DATA frame that begins in each stretch of 64 KiB.
 //!
 //! ```text
 //!  LINK │ DATA … DATA │ SEAL a │ DATA … DATA │ SEAL b │ DATA …
@@ -7,47 +7,40 @@
 //!                 └── points ──┘─ names ─┴───┘
 //! ```
 //!
-//! A SEAL holds the points since the last one that has any, and names that one. So the index of a segment that was closed
-//! and opened again many times is read by one step for each stretch at most.
+//! A SEAL holds the points since the last SEAL that has any, and names that one. So even a segment that was
+//! closed and opened many times has its index read in at most one step for each stretch.
 
 use wal_format::{INDEX_SPACING_BYTES, IndexPoint, Sequence};
 
-/// A SEAL that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SealSeen {
-    /// Where it begins and ends.
+    /// Its first offset, and the one after its last byte.
     pub(crate) offset: u64,
     pub(crate) end: u64,
-    /// Whether frames may follow it.
     pub(crate) is_final: bool,
-    /// Whether its index can be used. A bad one costs nothing but speed.
+    /// Whether its index is valid. An invalid one only makes reads slower.
     pub(crate) index_is_good: bool,
-    /// The last SEAL before it that has points.
     pub(crate) previous: Option<u64>,
-    /// Its last point, if it has one.
     pub(crate) last_point: Option<IndexPoint>,
 }
 
-/// The index as far as it was gathered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    /// The last SEAL with points.
     pub(crate) previous: Option<u64>,
-    /// The points since that one.
     pub(crate) points: Vec<IndexPoint>,
-    /// The last point, here or at `previous`.
+    /// The last point, here or in the SEAL at `previous`.
     pub(crate) last: Option<IndexPoint>,
-    /// When the segment was begun: no point is earlier.
+    /// When the segment was begun, in nanoseconds since 1970: no point is earlier.
     pub(crate) since_unix_ns: u64,
 }
 
 impl Index {
-    /// Of a segment that was begun then. `points` is room for them.
+    /// The index of a segment that was begun at `since_unix_ns`. `points` is the memory for its points.
     pub(crate) fn new(since_unix_ns: u64, points: Vec<IndexPoint>) -> Index {
         Index { previous: None, points, last: None, since_unix_ns }
     }
 
-    /// Takes over what another has gathered, into the room that this one has.
+    /// Takes over the points of another index, into the memory of this one.
     pub(crate) fn go_on(&mut self, gathered: &Index) {
         self.points.clear();
         self.points.extend_from_slice(&gathered.points);
@@ -57,13 +50,12 @@ impl Index {
         (self.previous, self.last) = (gathered.previous, gathered.last);
     }
 
-    /// Whether a frame at this offset gets a point.
     pub(crate) fn wants(&self, offset: u64) -> bool {
         let stretch = |offset: u64| offset / INDEX_SPACING_BYTES;
         self.last.is_none_or(|last| stretch(last.offset) < stretch(offset))
     }
 
-    /// A DATA frame begins here, and was written then or later.
+    /// Adds a point: a DATA frame begins here, written at `unix_ns` or later.
     pub(crate) fn note(&mut self, offset: u64, first: Sequence, unix_ns: u64) {
         let earliest = self.last.map_or(self.since_unix_ns, |last| last.unix_ns.max(self.since_unix_ns));
         let point = IndexPoint { offset, first, unix_ns: unix_ns.max(earliest) };
@@ -71,7 +63,7 @@ impl Index {
         self.last = Some(point);
     }
 
-    /// A SEAL was passed. The points of a bad one are kept for the next.
+    /// Notes a SEAL that was passed. The points of an invalid one are kept for the next.
     pub(crate) fn sealed(&mut self, seal: &SealSeen) {
         if !seal.index_is_good {
             return;

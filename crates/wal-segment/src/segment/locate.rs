@@ -1,4 +1,4 @@
-//! Finds where a frame ends, by the headers in front of it.
+//! Finds where a frame ends, by the headers before it.
 
 use wal_format::{FRAME_HEADER_BYTES, Sequence};
 
@@ -9,9 +9,9 @@ use crate::segment::file::open_span;
 use crate::segment::frame::Frame;
 use crate::segment::span::{Span, Tip};
 
-/// The end of the frame that holds entry `last`, with `last` as the last entry. Reads the headers in front of
-/// it, which takes no longer than to read the segment.
-pub(crate) fn end_behind(directory: &dyn Directory, span: &Span, last: Sequence) -> Result<Tip, Error> {
+/// The tip after entry `last`: the end of its frame, with the entry after `last` as the next one. Reads the
+/// headers before it, which takes at most the time to read the segment.
+pub(crate) fn end_after(directory: &dyn Directory, span: &Span, last: Sequence) -> Result<Tip, Error> {
     let next = last.advance(1).ok_or(Error::OutOfNumbers)?;
     if next == span.end.next {
         return Ok(span.end);

@@ -1,4 +1,4 @@
-//! One segment: the part of the log that it holds, its head, its frames in order, and its index.
+//! One segment: the part of the log in it, its header and LINK, its frames in order, and its index.
 
 pub(crate) mod check;
 pub(crate) mod file;

@@ -7,23 +7,22 @@ use wal_format::{Life, SegmentNumber, Sequence};
 use crate::error::Damage;
 use crate::segment::span::{Span, Tip};
 
-/// The log as it was at one moment. What is appended later is not part of it.
+/// An immutable view of the log at one moment. Later appends are not part of it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     spans: Arc<Vec<Span>>,
     first: Sequence,
     end: Tip,
-    /// Where the last segment's SEAL stands, if it has one.
     seal_offset: Option<u64>,
-    /// Segments below this one are closed: nobody writes there again.
+    /// Segments below this one are closed: the writer never writes there again.
     closed_below: Option<SegmentNumber>,
-    /// What is wrong behind the end; a reader that gets there is told.
+    /// What is wrong after the end; reported to a reader that gets there.
     damage: Option<Damage>,
-    /// While it is held, no file of these spans is removed by the writer of this process.
+    /// While a snapshot holds it, the writer of this process removes no file of these spans.
     lease: Option<Arc<Lease>>,
 }
 
-/// Held by the snapshots that were taken between two truncations.
+/// Shared by the snapshots between two truncations; keeps their files.
 #[derive(Debug)]
 pub(crate) struct Lease;
 
@@ -42,12 +41,11 @@ impl Snapshot {
         Snapshot { lease, ..self }
     }
 
-    /// The same log, whose last segment ends elsewhere now.
+    /// The same log with another end in its last segment.
     pub(crate) fn ending(&self, end: Tip, seal_offset: Option<u64>) -> Snapshot {
         Snapshot { end, seal_offset, ..self.clone() }
     }
 
-    /// Whether the writer of this process keeps its files for it.
     pub(crate) fn is_leased(&self) -> bool {
         self.lease.is_some()
     }
@@ -56,7 +54,7 @@ impl Snapshot {
         Snapshot { damage, ..self }
     }
 
-    /// The same for whoever opens no file: what is dropped need not wait for them.
+    /// The same for a caller that opens no file: obsolete segments can be removed while it lives.
     #[must_use]
     pub fn without_lease(&self) -> Snapshot {
         let spans = Arc::clone(&self.spans);
@@ -78,20 +76,20 @@ impl Snapshot {
         self.end.next.max(self.first)
     }
 
-    /// A reader that asks for this number, or for a later one, is told what is wrong at the end. A log that ends before
-    /// it begins is wrong as a whole.
+    /// The damage at the end, and the number from which on a reader is told of it. Where the log ends before
+    /// it begins, that is every number.
     pub(crate) fn damaged_from(&self) -> Option<(Sequence, &Damage)> {
         let from = if self.is_contradictory() { Sequence::ZERO } else { self.end.next };
         Some(from).zip(self.damage.as_ref())
     }
 
-    /// Whether the log ends before it begins: then nothing that it holds can be believed.
+    /// Whether the log ends before it begins: then none of it can be trusted.
     #[must_use]
     pub fn is_contradictory(&self) -> bool {
         self.damage.is_some() && self.end.next < self.first
     }
 
-    /// What is wrong behind the end.
+    /// What is wrong after the end.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         self.damage.as_ref()
@@ -109,18 +107,16 @@ impl Snapshot {
         Some(if is_last { Span { end: self.end, seal_offset: self.seal_offset, ..span } } else { span })
     }
 
-    /// The span of this life.
     pub(crate) fn find_life(&self, life: Life) -> Option<usize> {
         let index = self.spans.partition_point(|span| span.life.segment < life.segment);
         (self.spans.get(index)?.life == life).then_some(index)
     }
 
-    /// The span that holds the last entry in front of `sequence`, or the first one.
+    /// The span that holds the last entry before `sequence`, or the first one.
     pub(crate) fn find_before(&self, sequence: Sequence) -> usize {
         self.spans.partition_point(|span| span.start.next < sequence).saturating_sub(1)
     }
 
-    /// The span that holds `sequence`, or the last one.
     pub(crate) fn find(&self, sequence: Sequence) -> usize {
         self.spans.partition_point(|span| span.start.next <= sequence).saturating_sub(1)
     }

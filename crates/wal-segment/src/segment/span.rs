@@ -1,21 +1,21 @@
-//! A segment's part of the log, and the end of a frame.
+//! The part of the log in one segment, and the end of a frame.
 
 use wal_format::{ChecksumKind, Life, Link, LinkReason, Sequence};
 
 use crate::error::{DamageKind, Lost};
 
-/// The end of a frame: where the next one goes, and what it must say.
+/// The end of a frame: where the next one goes, and what that one must state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tip {
     /// Offset in the segment.
     pub offset: u64,
     /// Chain value of the frame that ends here.
     pub chain: u32,
-    /// The number of the next entry.
+    /// The number of the next entry, a log sequence number.
     pub next: Sequence,
 }
 
-/// The part of the log that one segment holds.
+/// The part of the log in one segment.
 ///
 /// ```text
 /// 0        8192    start             end
@@ -25,24 +25,25 @@ pub struct Tip {
 pub struct Span {
     /// Number and salt of the segment.
     pub life: Life,
-    /// How its payloads are checked.
+    /// The checksum of its payloads.
     pub checksum: ChecksumKind,
-    /// Behind the LINK.
+    /// The end of the LINK.
     pub start: Tip,
-    /// Where the log goes on in the next segment, or ends. Frames behind it are void, and so are
-    /// entries at or beyond its number, even inside the last frame.
+    /// Where the log goes on in the next segment, or ends. Frames after it are void, and so are entries at or
+    /// beyond its number, even inside the last frame.
     pub end: Tip,
-    /// Whether the LINK that states this end may have cut the log inside the last frame: a truncation's.
+    /// Whether the LINK that states this end may have cut the log inside the last frame: only a truncation's
+    /// does.
     pub cut_inside: bool,
-    /// Where the last SEAL before the end stands, if there is one. Frames may follow it, unless it is final.
+    /// Offset of the last SEAL before the end, if there is one. Frames may follow it unless it is final.
     pub seal_offset: Option<u64>,
-    /// How long its file was when it was opened or prepared, in bytes.
+    /// Length of its file when it was opened or prepared, in bytes.
     pub file_bytes: u64,
-    /// When its LINK was written, in nanoseconds since 1970: everything in the segment before it is older.
+    /// When its LINK was written, in nanoseconds since 1970: everything before the segment is older.
     pub begun_unix_ns: u64,
-    /// Whether a LINK in a later segment states this end, so that nobody writes here again. A writer
-    /// waits until that LINK is durable; a reader is content with one that it has read. Known to a
-    /// snapshot alone.
+    /// Whether a LINK in a later segment states this end, so that the writer never writes here again. A
+    /// writer waits until that LINK is durable; a reader relies on one that it has read. Set only in a
+    /// snapshot.
     pub closed: bool,
 }
 
@@ -52,9 +53,9 @@ impl Span {
     pub fn entries(&self) -> u64 {
         self.end.next.distance_from(self.start.next)
     }
-    /// What is wrong when the log is said to end behind a frame that holds the entries from `first` to before `next`;
-    /// nothing when that is possible. Of a SEAL, and of the LINK of a segment without a frame, both are the number of
-    /// the next entry.
+    /// Checks the stated end of the log against the frame that ends there and holds the entries from `first`
+    /// to before `next`. Returns what is wrong, or `None` when that end is possible. Of a SEAL, and of the
+    /// LINK of a segment without frames, both are the number of the next entry.
     ///
     /// ```text
     ///         first          next
@@ -65,8 +66,8 @@ impl Span {
     ///                            > 18 never: entries that are not there would be passed over
     /// ```
     ///
-    /// A writer states where its own frames end: exactly there, whether it goes on in the next segment, opens the
-    /// log again, or cuts off what is torn. Only a truncation may end the log inside a frame, which stays as it is.
+    /// A writer states exactly the end of its own frames, whether it rolls over, opens the log again or cuts
+    /// off a torn tail. Only a truncation may end the log inside a frame, which stays as it is.
     pub(crate) fn contradiction(&self, first: Sequence, next: Sequence) -> Option<(Lost, DamageKind)> {
         let stated = self.end.next;
         if stated == next || self.cut_inside && first < stated && stated < next {
@@ -77,7 +78,7 @@ impl Span {
     }
 }
 
-/// Whether this LINK may end the log inside the last frame of its predecessor.
+/// Whether this LINK may end the log inside the last frame of the segment before it.
 pub(crate) fn may_cut_inside(link: &Link) -> bool {
     link.reason == LinkReason::Truncate
 }

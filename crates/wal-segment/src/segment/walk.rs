@@ -1,12 +1,12 @@
 //! Walks the frames of one segment and checks every byte of them, in bounded memory.
 //!
 //! ```text
-//! tip ← behind the LINK
+//! tip ← end of the LINK
 //! loop
 //!     header ← frame header at the tip          must be of this life, at this place
 //!     header names the chain value of the tip   else: order
 //!     header bears the number of the tip        else: order
-//!     the frame ends in front of the limit      else: short
+//!     the frame ends before the limit           else: short
 //!     table matches the header, lengths add up  else: table
 //!     every payload matches the table           else: payload
 //!     padding is zero                           else: padding
@@ -23,41 +23,32 @@ use crate::segment::frame::{Checked, Frame};
 use crate::segment::index::{Index, SealSeen};
 use crate::segment::span::Tip;
 
-/// Where a walk ended, and what it saw on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Walked {
-    /// The end of the last valid frame.
     pub(crate) tip: Tip,
-    /// Where that frame begins, and its first number; those of the start, when there was none.
+    /// Offset and first number of that frame; those of the start when there was none.
     pub(crate) last_offset: u64,
     pub(crate) last_first: Sequence,
-    /// Why the walk ended: a final SEAL, or what stands at the tip.
+    /// Why the walk ended: after a final SEAL, or because of what stands at the tip.
     pub(crate) stop: Stop,
-    /// The last SEAL that was passed, or the final one.
     pub(crate) seal: Option<SealSeen>,
-    /// How many SEALs have a bad index.
     pub(crate) bad_indexes: u64,
-    /// The index behind the last good SEAL.
+    /// The index points since the last valid SEAL.
     pub(crate) index: Index,
-    /// The furthest durable point that any of the frames states.
     pub(crate) stated_durable: u64,
-    /// How many DATA frames there were.
     pub(crate) frames: u64,
 }
 
-/// Why a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The last frame was a final SEAL.
     Sealed,
-    /// What stands at the tip is no frame that follows.
     Fault(FrameFault),
 }
 
-/// Walks from `start` to the first thing that is not the next frame, or to `limit`.
+/// Walks from `start` to the first bytes that are not the next frame, or to `limit`.
 ///
 /// # Errors
-/// [`Error::Io`] when bytes cannot be read: that is never the end of the log.
+/// [`Error::Io`] when bytes cannot be read: an I/O error is never the end of the log.
 pub(crate) fn walk(
     file: &Named,
     life: Life,
@@ -104,7 +95,7 @@ impl Walked {
         self.seal = Some(seal);
     }
 
-    /// Whether the last frame was such a SEAL.
+    /// Whether the last frame was a SEAL for which `is_such` holds.
     pub(crate) fn ends_with_seal(&self, is_such: impl Fn(&SealSeen) -> bool) -> bool {
         self.seal.as_ref().is_some_and(|seal| seal.end == self.tip.offset && is_such(seal))
     }
@@ -117,7 +108,6 @@ struct Walk {
 }
 
 impl Walk {
-    /// Checks the frame at the tip and moves the tip to its end.
     fn step(&mut self) -> Checked<()> {
         let offset = self.walked.tip.offset;
         let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;

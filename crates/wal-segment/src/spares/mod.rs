@@ -1,4 +1,4 @@
-//! Segments that are prepared before they are needed, and files that wait to be used again.
+//! Segments that are prepared before they are needed, and pool files to make them from.
 
 pub(crate) mod pool_file;
 pub(crate) mod source;

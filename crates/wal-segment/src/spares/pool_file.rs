@@ -1,16 +1,16 @@
-//! A file that waits to become a segment: one that a truncation has left.
+//! A pool file, waiting to become a segment: the recycled file of an obsolete segment.
 //!
 //! ```text
 //!  segment 3 ──▶ pool-004.wal ──▶ headers of segment 9, synced ──▶ segment 9: a spare
 //!       lock, rename        lock, name synced              rename, directory synced
 //! ```
 //!
-//! Under the name of the pool nothing in it means anything, to whoever looks. It gets the name of a segment
-//! only with durable headers of a new life, so no old frame is ever one of the log's, and a crash at any
-//! step leaves a segment that nobody needs, a file that waits, or a spare.
+//! Under its pool name no reader and no open looks at its content. It gets the name of a segment only with
+//! durable headers of a new life, so an old frame never becomes part of the log. A crash at any step leaves
+//! an obsolete segment, a pool file, or a spare.
 //!
-//! Old bytes are written over only under a lock that nobody shares: a reader who has the file open holds a
-//! lock for as long, in whatever process. Without that lock the file is removed instead, and the reader goes on.
+//! Old bytes are overwritten only under an exclusive lock: a reader in any process holds a shared lock while
+//! it has the file open. Without the lock the file is removed instead, and the reader keeps it.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -30,15 +30,14 @@ use crate::spares::spare::{Order, Spare, header, salt_of, write_heads};
 pub struct PoolFile {
     name: PoolName,
     bytes: u64,
-    /// Up to here something was written, and not only reserved.
     written_bytes: u64,
     /// A power cut may bring back the name that it had before.
     renamed: bool,
 }
 
 impl PoolFile {
-    /// Lets the file of a segment wait that nobody needs any more. None when a reader has it, in this
-    /// process or in another, or nobody can tell; then it is as it was.
+    /// Renames the file of an obsolete segment to a pool name. `None` if a reader of any process has it open,
+    /// or that is unknown; then it is unchanged.
     pub fn retire(directory: &dyn Directory, segment: SegmentNumber, name: PoolName) -> Option<PoolFile> {
         let segment = SegmentName::of(segment);
         let file = Named::open(directory, segment.as_str(), Access::ReadWrite).ok()?;
@@ -48,8 +47,8 @@ impl PoolFile {
         Some(PoolFile { name, bytes, written_bytes: bytes, renamed: true })
     }
 
-    /// Lets the file wait that has the name of the ordered segment: one that was prepared before, here or by an
-    /// earlier process, and never linked. Otherwise as [`PoolFile::retire`].
+    /// Makes a pool file of an existing file with the name of the ordered segment: a spare that was prepared
+    /// before, here or by an earlier process, and never linked. Otherwise like [`PoolFile::retire`].
     pub fn reclaim(
         directory: &dyn Directory,
         order: Order,
@@ -60,12 +59,13 @@ impl PoolFile {
         if reclaims { PoolFile::retire(directory, order.number, name) } else { None }
     }
 
-    /// The files that an earlier process has left waiting, and those of them that share their file with another name of
-    /// the log.
+    /// The pool files of earlier processes, and those of them that share their inode with another name of the
+    /// log.
     ///
-    /// A rename reaches the disk in two halves, and on a file system without a journal a power cut may leave both names.
-    /// The other one may be that of a prepared segment, and of one that is linked later: its entries would be written
-    /// over when this one is used. That a count of names does not show: a rename does not change it.
+    /// A rename reaches the disk in two halves, and on a file system without a journal a power cut may leave
+    /// both names. The other one may be that of a prepared segment, which is linked later: using this file
+    /// would overwrite its entries. The count of hard links does not show that, because a rename does not
+    /// change it.
     pub(crate) fn apart(
         directory: &dyn Directory,
         catalog: &Catalog,
@@ -79,7 +79,7 @@ impl PoolFile {
                 match id {
                     Ok(id) => taken.extend(id),
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    // Which files they share cannot be told.
+                    // Which names share a file is unknown.
                     Err(_) => return (Vec::new(), catalog.pool.clone()),
                 }
             }
@@ -87,12 +87,12 @@ impl PoolFile {
         catalog.pool.iter().partition(|name| match directory.id_of(name.as_str()) {
             Ok(Some(id)) => taken.insert(id) || !rules.keeps(Rule::PoolSharesNoFile),
             Ok(None) => true,
-            // It costs nothing but a file to do without it.
+            // Doing without the file costs nothing else.
             Err(_) => false,
         })
     }
 
-    /// Takes over a file that an earlier process has left waiting. None when it cannot be opened.
+    /// Takes over a pool file of an earlier process. `None` when it cannot be opened.
     pub fn adopt(directory: &dyn Directory, name: PoolName) -> Option<PoolFile> {
         let file = Named::open(directory, name.as_str(), Access::ReadWrite).ok()?;
         let bytes = file.length().ok()?;
@@ -100,30 +100,31 @@ impl PoolFile {
         Some(PoolFile { name, bytes, written_bytes, renamed: false })
     }
 
-    /// How long it is.
+    /// Its length, in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Gives it up.
+    /// Removes the file.
     ///
     /// # Errors
-    /// What the system reports; then the next open finds it.
+    /// What the system reports; then the next open finds the file.
     pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
         remove(directory, self.name.as_str())
     }
 
-    /// Makes a spare of it. One that is longer than ordered is shortened. One that is shorter is extended,
-    /// unless there is no space for that and it is long enough.
+    /// Makes a spare of it. A file that is longer than ordered is shortened; a shorter one is extended,
+    /// unless the disk is full and it is long enough.
     ///
     /// # Errors
-    /// A reader has it, it has another name, or what the system reports. Either way this name of it is removed.
+    /// A reader has it open, it has another name, or what the system reports. In each case this name of it is
+    /// removed.
     pub fn prepare(self, directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
         let (waits, segment) = (self.name, SegmentName::of(order.number));
         let mut named = false;
         self.head_and_name(directory, order, rules, &mut named).inspect_err(|_| {
-            // What cannot be removed is a file that waits, or a prepared segment: the next attempt, or the
+            // If the removal fails, the file is a pool file or a prepared segment: the next attempt, or the
             // next open, finds it.
             directory.remove(if named { segment.as_str() } else { waits.as_str() }).ok();
         })
@@ -137,8 +138,8 @@ impl PoolFile {
         named: &mut bool,
     ) -> Result<Spare, Error> {
         let segment = SegmentName::of(order.number);
-        // Its handle has the lock until the headers say that this is another life; those who open it
-        // after that look at them.
+        // This handle keeps the lock until the headers state another life; a reader that opens the file after
+        // that sees them.
         let file = Named::open(directory, self.name.as_str(), Access::ReadWrite)?;
         file.try_lock()?;
         self.refuse_linked(&file)?;
@@ -157,7 +158,7 @@ impl PoolFile {
             }
         }
         match rename(directory, self.name.as_str(), segment.as_str()) {
-            // One that was prepared before and never linked makes room.
+            // A spare that was prepared before and never linked makes room.
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
                 remove(directory, segment.as_str())?;
                 rename(directory, self.name.as_str(), segment.as_str())?;
@@ -170,12 +171,12 @@ impl PoolFile {
             write_heads(&file, &header)?;
             file.sync()?;
         }
-        // The log writes through a handle that has no lock, beside readers who share one.
+        // The log writes through a handle without a lock, beside readers who share one.
         let unlocked = Named::open(directory, segment.as_str(), Access::ReadWrite)?;
         Spare::new(unlocked, header, capacity, self.written_bytes, order.spans)
     }
 
-    /// Refuses a file that has another name: a backup by hard links is not written over.
+    /// A hard link may be a backup, which must not be overwritten.
     fn refuse_linked(&self, file: &Named) -> Result<(), Error> {
         let names = file.names()?;
         if names <= 1 {
@@ -185,7 +186,6 @@ impl PoolFile {
         Err(linked).place(Operation::Rename, || file.path.to_path_buf(), None)
     }
 
-    /// Makes the file as long as is ordered, if it can be, and returns how long it is.
     fn fit(&self, file: &Named, order: Order) -> Result<u64, Error> {
         let found_bytes = file.length()?;
         match found_bytes.cmp(&order.bytes) {
@@ -193,7 +193,7 @@ impl PoolFile {
             Ordering::Equal => {}
             Ordering::Less => {
                 match file.reserve_what_fits(order.bytes, order.needed_bytes.max(found_bytes)) {
-                    // What it has will do.
+                    // Its present length is enough.
                     Err(error) if error.is_out_of_space() && found_bytes >= order.needed_bytes => {}
                     reserved => drop(reserved?),
                 }

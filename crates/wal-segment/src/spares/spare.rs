@@ -1,10 +1,10 @@
-//! A prepared segment: a file with headers and space, durable by name, and no LINK yet.
+//! A spare, a prepared segment: a file with headers, reserved space and a durable name, but no LINK yet.
 //!
-//! Nothing in it belongs to the log until its LINK is written, so whatever goes wrong here costs no
-//! more than the file: it is removed, and the log goes on where it was.
+//! It becomes part of the log only with its LINK. A failure before costs only the file: it is removed, and
+//! the log is unchanged.
 //!
-//! A spare can be zeroed. Into space that is only reserved, a sync has to write the frame and then, for
-//! the file system, that this space is in use now; over zeros that are there it writes the frame alone.
+//! A spare can be zeroed. In reserved space an fsync writes the frame and the file system's metadata for the
+//! newly used space; over existing zeros it writes the frame alone.
 
 use std::sync::Arc;
 
@@ -14,66 +14,60 @@ use wal_format::{
 };
 
 use crate::error::Error;
-use crate::files::held::WatchedFile;
 use crate::files::named::{Named, remove, sync_directory};
+use crate::files::watched::WatchedFile;
 use crate::io::{Access, Directory};
 use crate::rules::{Rule, Rules};
 use crate::segment::head::Head;
 use crate::segment::span::Span;
 
-/// What a segment is prepared for.
+/// An order for a prepared segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     pub(crate) log: LogId,
     pub(crate) number: SegmentNumber,
-    /// How long it should be.
     pub(crate) bytes: u64,
-    /// How long it must be.
     pub(crate) needed_bytes: u64,
     pub(crate) checksum: ChecksumKind,
-    /// Segments that the log has by now.
     pub(crate) spans: usize,
-    /// So many small syncs are expected that zeros are worth their writing.
+    /// Whether so many small syncs are expected that zeroing pays.
     pub(crate) zeroed: bool,
-    /// The file that has the name may be used, if there is one. Not when the device has refused a write
-    /// to it: the next one would meet the same place.
+    /// Whether an existing file of this name may be recycled. Not after a failed write to it: the next one
+    /// would hit the same place of the device.
     pub(crate) reclaims: bool,
 }
 
 impl Order {
-    /// How long the segment should be.
+    /// The wanted length of the segment, in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the spare should be [zeroed](Spare::zero_some) while there is time.
+    /// Whether to [zero](Spare::zero_some) the spare while there is time.
     #[must_use]
     pub fn wants_zeros(&self) -> bool {
         self.zeroed
     }
 }
 
-/// A prepared segment. Brings the memory that the writer needs for it, so that whoever appends
-/// allocates none.
+/// A prepared segment. Brings the memory that the writer needs for it, so that an append allocates none.
 #[derive(Debug)]
 pub struct Spare {
     pub(crate) file: Named,
-    pub(crate) held: WatchedFile,
+    pub(crate) watched: WatchedFile,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
-    /// Something is written up to here: zeros, or what an earlier segment has left.
+    /// Up to here the space is written: with zeros, or with the data of an earlier segment.
     zeroed_bytes: u64,
-    /// Room for an index point for each stretch.
     pub(crate) index: Vec<IndexPoint>,
-    /// Room for the SEAL with all of them.
     pub(crate) seal: Vec<u8>,
-    /// Room for the log's spans and this one.
+    /// Capacity for the log's spans and this one.
     pub(crate) spans: Arc<Vec<Span>>,
 }
 
 impl Spare {
-    /// A file that has headers and a durable name. Up to `written_bytes` its space is in use already.
+    /// A file with headers and a durable name. Up to `written_bytes` its space is written already.
     pub(crate) fn new(
         file: Named,
         header: SegmentHeader,
@@ -83,7 +77,7 @@ impl Spare {
     ) -> Result<Spare, Error> {
         let (index, seal) = index_room(capacity);
         Ok(Spare {
-            held: WatchedFile::new(file.clone())?,
+            watched: WatchedFile::new(file.clone())?,
             file,
             header,
             capacity,
@@ -94,7 +88,7 @@ impl Spare {
         })
     }
 
-    /// Whether it is what is asked for now.
+    /// Whether it satisfies this order.
     #[must_use]
     pub fn suits(&self, order: Order) -> bool {
         self.header.log == order.log
@@ -103,16 +97,16 @@ impl Spare {
             && self.capacity >= order.needed_bytes
     }
 
-    /// How long its file is.
+    /// The length of its file, in bytes.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.capacity
     }
 
-    /// Writes zeros over the next stretch and makes them durable. Returns whether there is more to do.
+    /// Writes zeros over the next stretch and syncs them. Returns whether there is more to do.
     ///
     /// # Errors
-    /// What the system reports. The spare must not be used any more: [give it up](Spare::discard).
+    /// What the system reports. Then the spare must not be used: [discard](Spare::discard) it.
     pub fn zero_some(&mut self) -> Result<bool, Error> {
         let left = self.capacity.saturating_sub(self.zeroed_bytes);
         let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
@@ -124,39 +118,39 @@ impl Spare {
         Ok(self.zeroed_bytes < self.capacity)
     }
 
-    /// Whether its file was used before.
+    /// Whether its file was recycled.
     #[must_use]
     pub fn is_recycled(&self) -> bool {
         !self.header.fresh
     }
 
-    /// Gives its file up. A file that another program has put in its place stays.
+    /// Removes its file. A file that another program has put in its place stays.
     ///
     /// # Errors
-    /// [`Error::Exchanged`]; what the system reports. The file stays a prepared segment, which the next open gives up.
+    /// [`Error::Exchanged`]; what the system reports. The file stays a prepared segment, which the next open
+    /// removes.
     pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
-        self.held.check(directory)?;
+        self.watched.check(directory)?;
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
     }
 }
 
-/// Room for the index of a segment of so many bytes, and for its SEAL.
 pub(crate) fn index_room(segment_bytes: u64) -> (Vec<IndexPoint>, Vec<u8>) {
     let points = usize::try_from(segment_bytes / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
     let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
     (Vec::with_capacity(points), Vec::with_capacity(seal_bytes))
 }
 
-/// A stretch: long enough that its sync is cheap beside it, and short enough that a sync of the log which
-/// meets it on the device is not held up for long.
+/// One stretch of zeros: long enough to be worth its sync, and short enough that a sync of the log waits
+/// little for the device.
 static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 
-/// Prepares a segment. A file that has the name already is one that was prepared before and never
-/// linked. It makes room for a new one with a new salt: whatever was written to it since is void, and
-/// its name, which a failed sync of the directory may have left in the cache alone, is made anew.
+/// Prepares a segment. An existing file of this name was prepared before and never linked. It is replaced by
+/// a new file with a new salt: what was written to it is void, and its name, which a failed sync of the
+/// directory may have left in the page cache alone, is made anew.
 ///
 /// # Errors
-/// What the system reports. What was made is removed.
+/// What the system reports. The new file is removed.
 pub fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<Spare, Error> {
     let name = SegmentName::of(order.number);
     let (file, fresh) = match Named::create(directory, name.as_str()) {
@@ -175,7 +169,7 @@ pub fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<
     let spare = filled
         .and_then(|(header, capacity)| Spare::new(file, header, capacity, FIRST_FRAME_OFFSET, order.spans));
     spare.inspect_err(|_| {
-        // If even this fails, the file stays a prepared segment, which the next attempt uses.
+        // If this fails too, the file stays a prepared segment, which the next attempt uses.
         directory.remove(name.as_str()).ok();
     })
 }
@@ -201,7 +195,6 @@ fn fill(
     Ok((header, capacity))
 }
 
-/// The header of a segment that is prepared now.
 pub(crate) fn header(directory: &dyn Directory, order: Order, life: Life, fresh: bool) -> SegmentHeader {
     SegmentHeader {
         log: order.log,
@@ -214,7 +207,6 @@ pub(crate) fn header(directory: &dyn Directory, order: Order, life: Life, fresh:
     }
 }
 
-/// Writes both headers, and zeros between them and the first frame.
 pub(crate) fn write_heads(file: &Named, header: &SegmentHeader) -> Result<(), Error> {
     let encoded = header.encode();
     let mut head = [0; HEAD_BYTES];
@@ -227,7 +219,7 @@ const HEAD_BYTES: usize = 8192;
 const COPY: usize = 4096;
 const _: () = assert!(HEAD_BYTES as u64 == FIRST_FRAME_OFFSET && COPY as u64 == HEADER_COPY_OFFSET);
 
-/// The salt that a file has; only asked for when a rule of new salts is switched off.
+/// The salt in a file's header; used only when a rule about new salts is switched off.
 pub(crate) fn salt_of(file: &Named) -> Result<Option<u64>, Error> {
     Ok(Head::read(file)?.valid().next().map(|header| header.life.salt))
 }

@@ -1,4 +1,4 @@
-//! A copy of a log, also of one that is being written.
+//! Copies a log, also while it is being written (a hot backup).
 //!
 //! ```text
 //!  target empty ─▶ LOCK ─▶ segment ─▶ walked, synced ─▶ … ─▶ directory synced ─▶ ANCHOR, both slots ─▶ directory
@@ -6,15 +6,15 @@
 //! ```
 //!
 //! Invariants:
-//! - The anchor is the last thing that is made, and it names the end of the copy as durable. Before it there are
-//!   segments without an anchor, which every open refuses, or nothing; so no copy that was interrupted passes for a
-//!   shorter log.
-//! - Every frame was checked in the copy, behind its header, before the anchor is made.
-//! - The files end where the log does. So an open of the copy has no room to go on in the last of them, and original and copy
-//!   never write different frames in one life of a segment.
+//! - The anchor is made last, and names the end of the copy as durable. Before it there are segments without
+//!   an anchor, which every open refuses, or nothing. So an interrupted copy never passes for a shorter log.
+//! - Every frame was checked in the copy, from its header on, before the anchor is made.
+//! - The files end where the log does. So an open of the copy cannot append to the last of them, and original
+//!   and copy never write different frames in one life of a segment.
 //!
-//! While the lock of the log is held, what the snapshot holds is not written again in the source, and its lease keeps the files
-//! there. A log that another process reopens meanwhile may take back what was not durable: such a copy fails its check.
+//! While the lock of the log is held, the bytes of the snapshot do not change in the source, and its lease
+//! keeps the files. If another process opens the log again meanwhile, entries that were not durable may be
+//! gone: such a copy fails its check.
 
 use wal_format::{
     Anchor, DurablePoint, FIRST_FRAME_OFFSET, FrameFault, LOCK_FILE, SegmentName, SegmentNumber,
@@ -22,9 +22,9 @@ use wal_format::{
 
 use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
 use crate::files::anchor::{self, AnchorFile, Slots};
-use crate::files::held::WriterLock;
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
+use crate::files::writer_lock::WriterLock;
 use crate::io::{Access, Directory};
 use crate::recovery::open::{LOOKS, PAUSE, has_vanished};
 use crate::rules::Rules;
@@ -35,27 +35,27 @@ use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 use crate::segment::walk::{self, Stop};
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CopyReport {
-    /// The number of the first entry that is kept.
+    /// The first entry of the copy.
     pub first: u64,
-    /// The number of the next entry: everything in front of it is in the copy, and durable there.
+    /// The number of the next entry: everything before it is durable in the copy.
     pub next: u64,
-    /// Segments that were copied.
+    /// How many segments were copied.
     pub segments: u64,
-    /// Bytes in their files.
+    /// The sum of their file lengths, in bytes.
     pub bytes: u64,
 }
 
-/// Copies what `snapshot` has of the log in `source` into `target`, which is empty but for a lock. Durable when it
-/// returns. Reads every byte twice, and checks it.
+/// Copies the log in `source`, as of `snapshot`, into `target`, which must be empty except for a lock file.
+/// Durable on return. Reads every byte twice, and checks it.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::Locked`] for the target, and then nothing was changed. [`Error::Damaged`] when the
-/// log is not whole; [`Error::Io`] with the file, of either directory. Then what was made in the target is removed; if
-/// that fails too, what is left is refused by every open.
+/// [`Error::NotEmpty`] or [`Error::Locked`] for the target, and then nothing was changed. [`Error::Damaged`]
+/// when the log is not whole; [`Error::Io`] with the file, of either directory. Then the files in the target
+/// are removed; if that fails too, every open refuses what is left.
 pub fn copy(
     source: &dyn Directory,
     snapshot: &Snapshot,
@@ -65,7 +65,7 @@ pub fn copy(
         return Err(Error::Damaged(damage.clone()));
     }
     refuse_if_used(target)?;
-    // Nobody makes a log there meanwhile.
+    // The lock keeps a log from being created there meanwhile.
     let _lock = WriterLock::take(target, Rules::default())?;
     refuse_if_used(target)?;
     let mut begun = Vec::new();
@@ -124,7 +124,8 @@ fn copy_locked(
     Ok(report)
 }
 
-/// The identity and the settings of the log, and the sections behind them. Beside a writer the anchor may be in the making.
+/// The identity and the settings of the log, and the anchor's sections. Beside a writer the anchor may be
+/// just being made.
 fn anchor_of(source: &dyn Directory) -> Result<(Anchor, Vec<u8>), Error> {
     for look in 1.. {
         let read = Catalog::read(source).and_then(|catalog| {
@@ -148,7 +149,6 @@ fn anchor_of(source: &dyn Directory) -> Result<(Anchor, Vec<u8>), Error> {
     unreachable!("the loop ends by itself after the last look")
 }
 
-/// Copies what the log has in a segment, and makes it durable.
 fn copy_span(from: &Named, to: &Named, span: &Span) -> Result<(), Error> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut offset = 0;
@@ -169,11 +169,11 @@ fn copy_span(from: &Named, to: &Named, span: &Span) -> Result<(), Error> {
 
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Holds the copy of a segment against what the log says of it. What is wrong is said of the file it came from.
+/// Checks the copy of a segment against the log. Damage is reported for the source file.
 fn check(from: &Named, to: &Named, span: &Span, known: &Anchor) -> Result<(), Error> {
     let head = Head::read(to)?;
     for (offset, header) in head.copies() {
-        // One copy would do for an open. A copy of the log is as good as new.
+        // An open needs one valid header, but a copy must be as good as new.
         match header {
             Ok(header) if header.life == span.life && header.log == known.log => {}
             Ok(_) => return Err(damaged(from, span, offset, DamageKind::OtherLife)),
@@ -205,11 +205,11 @@ fn damaged(from: &Named, span: &Span, offset: u64, kind: DamageKind) -> Error {
     Error::Damaged(from.damage(offset, Some(lost), kind))
 }
 
-/// Removes what was made, the anchor first and for certain before the rest: what is left at any moment is no log, or
-/// one that every open refuses.
+/// Removes the new files, the anchor first and durably: what is left at any moment is no log, or one that
+/// every open refuses.
 fn give_up(target: &dyn Directory, begun: &[SegmentName]) {
-    // When it is not there, or cannot be removed, the segments are removed all the same: an anchor whose segments are
-    // missing is refused.
+    // If there is no anchor, or it stays, the segments are removed all the same: an anchor without its
+    // segments is refused.
     remove(target, wal_format::ANCHOR_FILE).ok();
     sync_directory(target).ok();
     for name in begun {

@@ -1,4 +1,4 @@
-//! A full check, and a copy.
+//! Verifying a log, and copying it.
 
 pub(crate) mod copy;
 pub(crate) mod verify;

@@ -1,4 +1,4 @@
-//! Checks every byte of a log: all frames of all segments, all links, all names against headers.
+//! Verifies every byte of a log: all frames of all segments, all LINKs, all headers against names.
 
 use std::path::PathBuf;
 
@@ -17,32 +17,32 @@ use crate::segment::head::Head;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::{self, Stop};
 
-/// What a full check found.
+/// The result of a verification.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Verification {
-    /// How the log ended, judged as an open judges it.
+    /// How the log ended, as an open judges it.
     pub recovery: Recovery,
-    /// DATA frames that verified.
+    /// How many DATA frames verified.
     pub frames: u64,
-    /// Entries in them; in a damaged log, all that can be read.
+    /// How many entries are in them; in a damaged log, how many can be read.
     pub entries: u64,
-    /// Bytes that were read.
+    /// How many bytes were read.
     pub bytes: u64,
     /// Damage in the order of the log, with up to 1,000 places where entries are lost.
     pub damages: Vec<Damage>,
-    /// What is lost in all.
+    /// All lost entries.
     pub losses: Losses,
-    /// Segments whose index is bad: a warning, for it is derived data.
+    /// Segments with an invalid index: a warning only, because an index can be rebuilt.
     pub bad_indexes: Vec<PathBuf>,
 }
 
-/// Reads all of the log in `directory`, without its lock and without changing a byte. Takes the time to
-/// read every byte once, those of a damaged log again for what is lost, and bounded memory.
+/// Reads and checks the whole log in `directory`, without its lock and without changing a byte. Reads every
+/// byte once, those of a damaged log again to find what is lost, in bounded memory.
 ///
 /// # Errors
-/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`] or [`Error::CutOff`] when the log was
-/// truncated meanwhile, again and again. Damage is what it reports, not an error.
+/// [`Error::NoLog`], [`Error::Io`], [`Error::Unsupported`]; [`Error::Dropped`] or [`Error::CutOff`] when the
+/// log was truncated meanwhile, several times in a row. Damage is in the result and no error.
 pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
     for _ in 1..VERIFICATIONS {
         match verify_once(directory) {
@@ -53,7 +53,6 @@ pub fn verify(directory: &dyn Directory) -> Result<Verification, Error> {
     verify_once(directory)
 }
 
-/// How often is begun anew when entries are dropped meanwhile.
 const VERIFICATIONS: u32 = 4;
 
 fn verify_once(directory: &dyn Directory) -> Result<Verification, Error> {
@@ -125,7 +124,6 @@ fn check_span(directory: &dyn Directory, span: &Span, found: &mut Verification) 
     Err(Error::Damaged(file.damage(offset, Some(lost), kind)))
 }
 
-/// Both copies of the header: an open is content with one.
 fn check_head(span: &Span, file: &Named) -> Result<(), Error> {
     for (offset, header) in Head::read(file)?.copies() {
         let damaged = |kind| {

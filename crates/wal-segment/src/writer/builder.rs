@@ -1,26 +1,25 @@
-//! A frame in memory: entries gather in it, and it is written as it lies.
+//! A frame in memory: collects entries and is written as it is.
 //!
 //! ```text
-//!                  behind a LINK ┐
+//!                   after a LINK ┐
 //! │ front            │ LINK │ header │ rows │ payloads …          │ padding │
 //! 0                                         front_bytes
-//!                    ◀── put in front of the payloads when the frame is complete
+//!                    ◀── put before the payloads when the frame is complete
 //! ```
 //!
-//! How long the entry table gets is known only when the last entry is there. So payloads are copied to
-//! their place at once, rows gather aside, and the front is left free for them: a payload is copied
-//! exactly once, and one write takes it all.
+//! The length of the entry table is known only after the last entry. So payloads are copied to their final
+//! place at once, table rows are collected in a second buffer, and the space before the payloads stays free
+//! for them. Each payload is copied once, and the frame is one write.
 
 use wal_format::{
     ChecksumKind, FRAME_HEADER_BYTES, FrameHeader, FrameLayout, LINK_FRAME_BYTES, Life, TableEntry,
     encode_table_entry, finish_data_frame,
 };
 
-/// Gathers the entries of one frame. Its memory is used again for the next one.
+/// Collects the entries of one frame. Its memory is reused for the next one.
 #[derive(Debug)]
 pub struct FrameBuilder {
     checksum: ChecksumKind,
-    /// The front, and the payloads behind it.
     bytes: Vec<u8>,
     front_bytes: usize,
     rows: Vec<u8>,
@@ -29,7 +28,6 @@ pub struct FrameBuilder {
     kept: Kept,
 }
 
-/// What a buffer holds without another allocation, and keeps between frames.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     front_bytes: usize,
@@ -37,8 +35,8 @@ struct Kept {
 }
 
 impl FrameBuilder {
-    /// A buffer that takes so many entries with so many bytes of payload without an allocation, and
-    /// gives back what a larger frame needed once that is written.
+    /// Creates a builder that holds `entries` entries with `payload_bytes` bytes in all without allocating.
+    /// The extra memory of a larger frame is freed by [`FrameBuilder::clear`].
     #[must_use]
     pub fn new(checksum: ChecksumKind, entries: usize, payload_bytes: usize) -> FrameBuilder {
         let row_bytes = entries * TableEntry::bytes(checksum);
@@ -59,7 +57,7 @@ impl FrameBuilder {
     /// Adds an entry with its digest.
     ///
     /// # Panics
-    /// When the entries are more, or longer in all, than a frame can hold; whoever appends checks that.
+    /// When the entries are more, or longer in all, than a frame can hold; the caller checks that.
     pub fn push(&mut self, payload: &[u8], digest: u64) {
         let length = u32::try_from(payload.len()).expect("a payload is at most MAX_FRAME_PAYLOAD_BYTES");
         let row = self.rows.len();
@@ -71,7 +69,7 @@ impl FrameBuilder {
         self.entries = self.entries.checked_add(1).expect("a frame counts its entries in 32 bits");
     }
 
-    /// Empties it.
+    /// Removes all entries, and frees the extra memory of a large frame.
     pub fn clear(&mut self) {
         let Kept { front_bytes, payload_bytes } = self.kept;
         self.entries = 0;
@@ -81,25 +79,24 @@ impl FrameBuilder {
         self.bytes.truncate(front_bytes);
         let most = front_bytes + payload_bytes + PADDING_BYTES;
         if self.bytes.capacity() > 2 * most {
-            // A single huge entry must not hold memory for ever.
+            // One huge entry must not hold its memory forever.
             self.bytes.shrink_to(most);
             self.rows.shrink_to(front_bytes);
         }
     }
 
-    /// How many entries have gathered.
+    /// How many entries it holds.
     #[must_use]
     pub fn entries(&self) -> u64 {
         u64::from(self.entries)
     }
 
-    /// How long the frame is on disk.
+    /// The size of the frame on disk, in bytes.
     #[must_use]
     pub fn frame_bytes(&self) -> u64 {
         FrameLayout::of(self.checksum, self.entries(), self.payload_bytes() as u64).end
     }
 
-    /// The complete frame, and its chain value.
     pub(crate) fn encode(&mut self, header: FrameHeader, life: Life, offset: u64) -> (&[u8], u32) {
         self.make_front();
         let start = self.front_bytes - self.rows.len() - FRAME_HEADER_BYTES;
@@ -107,8 +104,8 @@ impl FrameBuilder {
         (&self.bytes[start..], chain)
     }
 
-    /// The same behind a LINK, as one range of bytes.
-    pub(crate) fn encode_behind(
+    /// The same after a LINK, as one range of bytes.
+    pub(crate) fn encode_after_link(
         &mut self,
         link: &[u8; LINK_FRAME_BYTES],
         header: FrameHeader,
@@ -134,13 +131,13 @@ impl FrameBuilder {
         finish_data_frame(&mut self.bytes[start..], header, life, offset, self.checksum)
     }
 
-    /// How many bytes of payload have gathered.
+    /// The sum of the payloads, in bytes.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         self.payload_end - self.front_bytes
     }
 
-    /// A batch of more entries than the front has room for moves its payloads once.
+    /// Makes room before the payloads for the table of a large batch, by moving them once.
     fn make_front(&mut self) {
         let needed = front_bytes(self.rows.len());
         if needed > self.front_bytes {
@@ -154,12 +151,10 @@ impl FrameBuilder {
     }
 }
 
-/// What is put in front of the payloads at most.
 fn front_bytes(row_bytes: usize) -> usize {
     LINK_FRAME_BYTES + FRAME_HEADER_BYTES + row_bytes
 }
 
-/// What a frame is filled up with at most.
 const PADDING_BYTES: usize = 8;
 
 #[cfg(test)]
@@ -200,10 +195,11 @@ mod tests {
                     }
                     let frame_bytes = buffer.frame_bytes();
                     let link = [9; LINK_FRAME_BYTES];
-                    let (behind, chain) = buffer.encode_behind(&link, header(), LIFE, FIRST_FRAME_OFFSET);
-                    assert_eq!(&behind[..LINK_FRAME_BYTES], &link);
-                    assert_eq!(payloads(&behind[LINK_FRAME_BYTES..], checksum), pushed);
-                    // The same frame again, as after a write that failed.
+                    let (after_link, chain) =
+                        buffer.encode_after_link(&link, header(), LIFE, FIRST_FRAME_OFFSET);
+                    assert_eq!(&after_link[..LINK_FRAME_BYTES], &link);
+                    assert_eq!(payloads(&after_link[LINK_FRAME_BYTES..], checksum), pushed);
+                    // The same frame again, as after a failed write.
                     let (alone, again) = buffer.encode(header(), LIFE, FIRST_FRAME_OFFSET);
                     assert_eq!((alone.len() as u64, again), (frame_bytes, chain));
                     assert_eq!(payloads(alone, checksum), pushed);

@@ -1,12 +1,11 @@
-//! Ending a segment on request, and a bound on what all of them take.
+//! The cap on the files of the log, and ending a segment on request.
 //!
 //! ```text
 //! roll   SEAL ─▶ sync ─▶ the file shortened to what it holds        the next append begins another
 //! ```
 //!
-//! The bound counts the segments as long as they are on the disk, those that linger for readers with them, and
-//! the one to be begun, prepared or not. A truncation may begin one beyond it: it is on its way to give
-//! others back.
+//! The cap counts every segment file with its length on disk, those pending deletion, and the next segment,
+//! prepared or not. A truncation may exceed the cap by one segment, because it will free others.
 
 use std::sync::Arc;
 
@@ -19,19 +18,19 @@ use crate::spares::source::SpareSource;
 use crate::spares::spare::Order;
 
 impl Writer {
-    /// Sets what the files of the log may take, in bytes.
+    /// Sets the cap on the files of the log, in bytes.
     pub fn limit(&mut self, most_bytes: Option<u64>) {
         self.most_bytes = most_bytes;
     }
 
-    /// What the segments take that are on the disk, in bytes.
+    /// The size of all segment files on disk, in bytes.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
-        let given_back = self.segments.last().map_or(0, |last| self.shrink.given_back(&last));
-        (self.segments.file_bytes() - given_back).saturating_add(self.pending_deletion().bytes)
+        let freed_bytes = self.segments.last().map_or(0, |last| self.shrink.freed_bytes(&last));
+        (self.segments.file_bytes() - freed_bytes).saturating_add(self.pending_deletion().bytes)
     }
 
-    /// Whether a segment is open, and no entry in it: it was begun by a LINK alone.
+    /// Whether the open segment holds no entry: it was begun with a LINK alone.
     #[must_use]
     pub fn has_empty_segment(&self) -> bool {
         matches!(&self.state, State::Open(_)) && self.segments.entries_of_last() == 0
@@ -52,32 +51,33 @@ impl Writer {
         }
     }
 
-    /// The longest frame whose segment is no longer than this.
+    /// The longest frame that fits a segment of this size.
     #[must_use]
     pub fn frame_bytes_within(segment_bytes: u64) -> u64 {
         segment_bytes.saturating_sub(Link::end_offset() + seal_frame_bytes(2))
     }
 
-    /// Ends the open segment, as a rollover does: the next append begins another. No segment is ended when none is
-    /// open, or no frame is in it. What is there is durable when this returns. Space that was reserved behind it
-    /// is given back, if the system can.
+    /// Ends the open segment early, as a rollover does: the next append begins another. Does nothing to a
+    /// segment without entries, or where none is open. On return everything appended is durable, and the
+    /// reserved space is freed if the system can.
     ///
     /// # Errors
-    /// What kept the anchor from being written: then the segment is still open, and nothing was written to it. What kept
-    /// the SEAL from being written: then no segment is open, and the next append publishes that the log ended there. [`Error::Poisoned`].
+    /// Why the anchor could not be written: then the segment is still open and unchanged. Why the SEAL could
+    /// not be written: then no segment is open, and the next append publishes where the log ended.
+    /// [`Error::Poisoned`].
     ///
     /// # Panics
-    /// While a sync is out.
+    /// During a sync.
     pub fn roll(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.durability.in_flight, "no segment is ended beside a sync of it");
-        // Behind a failed write no segment is open, and the last one may not be durable.
+        // After a failed write no segment is open, and the last one may not be durable.
         let State::Open(open) = &self.state else { return self.sync_all(spares) };
         if self.has_empty_segment() {
             return self.sync_all(spares);
         }
         let file = open.file.clone();
-        // What cannot be given back stays reserved until the segment goes.
+        // Space that cannot be freed stays reserved until the segment is removed.
         if self.seal(spares)?
             && file.resize(self.segments.end.offset).is_ok()
             && let Some(last) = Arc::make_mut(&mut self.segments.spans).last_mut()
@@ -87,18 +87,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Refuses to end the open segment for a frame of this size when the log would take too much with the next one.
-    pub(super) fn refuse_if_full_once_sealed(&self, frame_bytes: u64) -> Result<(), Error> {
+    pub(super) fn refuse_above_cap_once_sealed(&self, frame_bytes: u64) -> Result<(), Error> {
         let end_offset = self.segments.end.offset + self.room_for_seal().map_or(0, seal_frame_bytes);
-        let given_back =
+        let freed_bytes =
             self.segments.spans.last().map_or(0, |span| span.file_bytes.saturating_sub(end_offset));
-        let given_back = if given_back >= WORTHWHILE_BYTES { given_back } else { 0 };
-        self.refuse_if_full(self.log_bytes() - given_back, end_offset, frame_bytes)
+        let freed_bytes = if freed_bytes >= WORTHWHILE_BYTES { freed_bytes } else { 0 };
+        self.refuse_above_cap(self.log_bytes() - freed_bytes, end_offset, frame_bytes)
     }
 
-    /// Refuses to begin a segment for a frame of this size when the log, which takes so much and ends there, would take too
-    /// much with it.
-    pub(super) fn refuse_if_full(
+    pub(super) fn refuse_above_cap(
         &self,
         log_bytes: u64,
         end_offset: u64,
@@ -110,7 +107,6 @@ impl Writer {
         }
     }
 
-    /// Why this segment may not be begun, if so, by a log that takes so much.
     pub(super) fn cap_reached(&self, log_bytes: u64, order: Order) -> Option<CapReached> {
         let most_bytes = self.most_bytes?;
         let wanted_bytes = order.bytes;

@@ -1,4 +1,4 @@
-//! What is durable, and what the anchor has to say of it.
+//! What is durable, and what the anchor must state of it.
 
 use wal_format::{Anchor, DurablePoint, SegmentNumber};
 
@@ -9,27 +9,25 @@ use crate::rules::{Rule, Rules};
 use crate::segment::span::Span;
 use crate::spares::source::SpareSource;
 
-/// Up to where the log is durable, and how far the anchor is behind that.
 #[derive(Debug)]
 pub(super) struct Durability {
-    /// The furthest place that a sync has covered.
     pub(super) point: Option<DurablePoint>,
-    /// A sync was handed out and has not been reported back. Until it is, no other sync runs: of two syncs of which the first
-    /// one fails, the second may be told that all is well.
+    /// A sync was handed out and not reported yet. Until then no other sync runs: if the first of two syncs
+    /// fails, the second may wrongly succeed.
     pub(super) in_flight: bool,
-    /// Nothing may be accepted before the anchor was written: a cut is published that it does not know, or it still says that
-    /// the log is closed.
+    /// The anchor must be written before anything is accepted: it does not know a published cut, or it still
+    /// says that the log is closed.
     pub(super) anchor_owed: bool,
-    /// The anchor may say that the log begins further on: a truncation could not write it.
+    /// The anchor may name a later beginning of the log: a truncation could not write it.
     pub(super) first_in_doubt: bool,
-    /// The last segment that an anchor was asked for.
+    /// The last segment for which an anchor was requested.
     pub(super) anchored: Option<SegmentNumber>,
-    /// The anchor says, or is to say, that the log was closed at its end.
+    /// The anchor says, or will say, that the log was closed at its end.
     pub(super) closed: bool,
 }
 
 impl Durability {
-    /// As an open found it: everything that it found is durable.
+    /// The state after an open: everything that it found is durable.
     pub(super) fn found(last: Option<&Span>, anchor: &Anchor, closed: bool) -> Durability {
         Durability {
             point: last.map(|span| point(span.life.segment, span.end)),
@@ -41,7 +39,6 @@ impl Durability {
         }
     }
 
-    /// A sync has covered everything up to `point`. Tells whether that is further than before.
     pub(super) fn advance(&mut self, point: DurablePoint, rules: Rules) -> bool {
         let reached = |point: DurablePoint| (point.segment, point.offset);
         let moves = self.point.is_none_or(|durable| reached(durable) < reached(point));
@@ -53,22 +50,20 @@ impl Durability {
 }
 
 impl Writer {
-    /// Whether the LINK of the last segment is durable.
     pub(super) fn is_linked(&self) -> bool {
         let last = self.segments.last_number();
         last.is_some() && self.durability.point.map(|point| point.segment) == last
     }
 
-    /// Whether more is durable than the anchor says.
     pub(crate) fn is_ahead_of(&self, anchor: &Anchor) -> bool {
         self.anchor_now().durable != anchor.durable
     }
 
-    /// What the anchor should say now: durable facts only.
+    /// The anchor for the present state: durable facts only.
     pub(crate) fn anchor_now(&self) -> Anchor {
         let durable = self.durability.point;
         let active = durable.and_then(|point| self.segments.span(point.segment));
-        // What a close has sealed is durable up to the SEAL.
+        // After a close the log is durable up to the SEAL.
         let seal_offset = active.filter(|_| self.durability.closed).and_then(|span| span.seal_offset);
         let closed = durable.zip(seal_offset).filter(|(durable, seal_offset)| durable.offset >= *seal_offset);
         let closed = closed.map(|(durable, offset)| DurablePoint { offset, ..durable });
@@ -95,8 +90,9 @@ impl Writer {
         Ok(())
     }
 
-    /// A sync moved the durable point: the anchor follows, once a segment soon, so that even the loss of its whole file is
-    /// noticed, otherwise at leisure. Appends go on without it; `close` writes it at the latest, and reports what fails.
+    /// After the durable point has moved, requests an anchor: soon for a new segment, so that even the loss
+    /// of its whole file is noticed, otherwise when there is time. Appends do not wait for it; `close` writes
+    /// it at the latest and reports failures.
     pub(super) fn anchor_durable(&mut self, segment: SegmentNumber, spares: &dyn SpareSource) {
         if !self.rules.keeps(Rule::AnchorPerSegment) {
             return;

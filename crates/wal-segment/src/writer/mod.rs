@@ -1,4 +1,4 @@
-//! The end of the log: where frames are appended, segments begun and sealed, cuts published.
+//! The writer: appends frames at the end of the log, begins and seals segments, publishes cuts.
 //!
 //! ```text
 //!            append: LINK and frame in one write
@@ -14,15 +14,15 @@
 //! ```
 //!
 //! Invariants:
-//! - A byte range takes a second frame in one life of a segment only after an open has settled the segment, and has found
-//!   nothing of the first one on the device.
-//! - A LINK is written only after everything in front of it was synced.
-//! - What is in the anchor was durable before.
+//! - A byte range takes a second frame in one life of a segment only after an open has settled the segment
+//!   and found nothing of the first frame on the device.
+//! - A LINK is written only after everything before it was synced.
+//! - The anchor states only what is durable already.
 //! - While an anchor says that the log is closed, nothing is written after the SEAL that it names.
 //!
-//! When to sync is the caller's business ([`Writer::sync_job`]); only what the order of the files asks
-//! for is synced here. Prepared segments and the anchor are a [`SpareSource`]'s. Inside a segment, and from one
-//! to the next, nothing is allocated here.
+//! The caller decides when to fsync ([`Writer::sync_job`]); the writer itself syncs only where the order of
+//! the files requires it. A [`SpareSource`] prepares segments and writes the anchor. Neither an append nor a
+//! rollover allocates memory here.
 
 pub(crate) mod builder;
 mod cap;
@@ -52,24 +52,24 @@ use self::segments::Segments;
 use self::shrink::Shrink;
 pub use self::shrink::{Shrinkable, shrink};
 use crate::error::Error;
-use crate::files::held::WriterLock;
 use crate::files::named::Named;
+use crate::files::writer_lock::WriterLock;
 use crate::rules::{Rule, Rules};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip};
 use crate::spares::source::SpareSource;
 use crate::writer::builder::FrameBuilder;
 
-/// How the next segments are made.
+/// The settings for the next segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a segment gets before the next one is begun, in bytes.
+    /// The size at which a segment is full and the log rolls over, in bytes.
     pub segment_bytes: u64,
-    /// How payloads are checked.
+    /// The checksum of payloads.
     pub checksum: ChecksumKind,
 }
 
-/// The one writer of a log. Holds its lock.
+/// The only writer of a log. Holds the writer's lock.
 #[derive(Debug)]
 pub struct Writer {
     rules: Rules,
@@ -79,14 +79,13 @@ pub struct Writer {
     durability: Durability,
     orders: Orders,
     state: State,
-    /// After the end there may be a whole frame whose write has failed: an open would find it.
+    /// A whole frame whose write failed may stand after the end, where an open would find it.
     rest_in_doubt: bool,
-    /// No LINK or index point that was written is later, in nanoseconds since 1970.
+    /// The latest time in a LINK or index point that was written, in nanoseconds since 1970.
     latest_unix_ns: u64,
     rolled: Option<Rolled>,
     shrink: Shrink,
     obsolete: Obsolete,
-    /// What the files of the log may take, in bytes.
     most_bytes: Option<u64>,
     _lock: WriterLock,
 }
@@ -99,28 +98,28 @@ enum State {
     Poisoned(Arc<Error>),
 }
 
-/// No segment takes frames: the next append begins one.
+/// No segment is open: the next append begins one.
 #[derive(Debug)]
 struct Detached {
     reason: LinkReason,
-    /// The segment in which the log ends, while some of it is not synced.
+    /// The last segment, while part of it is not synced.
     unsynced: Option<Named>,
 }
 
-/// The log went on in another segment.
+/// A rollover, or a cut: the log went on in another segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rolled {
-    /// The segment that it ended in; none at the beginning of a log.
+    /// The segment in which the log ended; `None` for the first segment of a log.
     pub from: Option<SegmentNumber>,
-    /// The segment that it goes on in.
+    /// The new segment.
     pub to: SegmentNumber,
-    /// The number of the first entry that is appended there.
+    /// The number of the first entry in the new segment.
     pub first: Sequence,
-    /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
+    /// Whether the log was cut there: after a torn tail or a failed write, or by a truncation.
     pub cut: bool,
 }
 
-/// A sync that is due: run it without holding anything, then report with [`Writer::synced`] or
+/// An fsync that is due. Run it without holding a lock, then report with [`Writer::synced`] or
 /// [`Writer::poison`].
 #[derive(Clone, Debug)]
 pub struct SyncJob {
@@ -130,40 +129,33 @@ pub struct SyncJob {
 }
 
 impl SyncJob {
-    /// Syncs the file.
+    /// Calls fsync on the file.
     ///
     /// # Errors
-    /// What the system said. There is no second try: the log must be poisoned.
+    /// The error of the fsync. Do not retry: poison the log.
     pub fn run(&self) -> Result<(), Error> {
         sync_once(&self.file, self.rules)
     }
 
-    /// What is durable once it succeeded.
+    /// What is durable once the fsync has succeeded.
     #[must_use]
     pub fn point(&self) -> DurablePoint {
         self.point
     }
 }
 
-/// What an open hands to the writer.
 pub(crate) struct Start {
     pub(crate) lock: WriterLock,
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
-    /// What the anchor says.
     pub(crate) anchor: Anchor,
-    /// Whether the log ends at the close that it states.
     pub(crate) closed: bool,
     pub(crate) spans: Vec<Span>,
-    /// Closed segments whose files may be longer than they need be.
     pub(crate) oversized: Vec<SegmentNumber>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
-    /// Why the next segment is begun.
     pub(crate) reason: LinkReason,
-    /// When the last LINK or index point was written, in nanoseconds since 1970.
     pub(crate) latest_unix_ns: u64,
-    /// The last segment, when the log goes on in it.
     pub(crate) open: Option<OpenSegment>,
 }
 
@@ -199,7 +191,7 @@ impl Writer {
         }
     }
 
-    /// How payloads of the entries to come are checked.
+    /// The checksum of the payloads to come.
     #[must_use]
     pub fn checksum(&self) -> ChecksumKind {
         self.settings.checksum
@@ -217,19 +209,19 @@ impl Writer {
         self.segments.end.next
     }
 
-    /// The number of the next entry that is not durable.
+    /// The number after the last durable entry.
     #[must_use]
     pub fn durable(&self) -> Sequence {
         self.durability.point.map_or(self.segments.first, |point| point.next)
     }
 
-    /// How long a segment gets, in bytes.
+    /// The size of a segment, in bytes.
     #[must_use]
     pub fn segment_bytes(&self) -> u64 {
         self.settings.segment_bytes
     }
 
-    /// The log as it is now, for reading.
+    /// An immutable view of the log as it is now, for readers.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let closed_below = self.durability.point.map(|point| point.segment);
@@ -238,13 +230,13 @@ impl Writer {
             .leased(self.obsolete.lease())
     }
 
-    /// The last turn to another segment that nobody has asked for yet.
+    /// Takes the latest rollover that was not taken yet.
     pub fn take_rolled(&mut self) -> Option<Rolled> {
         self.rolled.take()
     }
 
-    /// Whether appending a frame of this size may sync: it goes into another segment, behind a cut, or is the first since the
-    /// open.
+    /// Whether appending a frame of this size may sync: because it goes into another segment or after a cut,
+    /// or is the first write since the open.
     #[must_use]
     pub fn turns_over(&self, frame_bytes: u64) -> bool {
         self.durability.anchor_owed
@@ -252,7 +244,7 @@ impl Writer {
                 if !open.is_as_found(self.segments.end) && open.has_room(self.segments.end.offset, frame_bytes))
     }
 
-    /// Whether so much is not synced that a rollover would have to wait for it.
+    /// Whether enough is not synced that a rollover would have to wait for it.
     #[must_use]
     pub fn wants_sync(&self) -> bool {
         let State::Open(open) = &self.state else { return false };
@@ -264,16 +256,16 @@ impl Writer {
         open.unsynced && self.segments.end.offset - synced >= most
     }
 
-    /// Writes one frame and returns the number of its first entry. On return its entries have reached the
-    /// operating system.
+    /// Appends one frame and returns the sequence number of its first entry. On return its entries are in the
+    /// page cache: they survive a crash of the process, and after an fsync a loss of power.
     ///
     /// # Errors
-    /// After any error none of the entries is part of the log; their numbers are used again, and the frame
-    /// may be appended again. Where the cap or the space does not allow another segment, the last one takes frames that it has
-    /// room for. The log stays usable unless the error is [`Error::Poisoned`].
+    /// None of the entries is part of the log; their numbers are used again, and the frame may be appended
+    /// again. Where the cap or the disk space allows no other segment, the last one still takes frames that
+    /// fit. The log stays usable unless the error is [`Error::Poisoned`].
     ///
     /// # Panics
-    /// When it [turns over](Writer::turns_over) while a sync is out, and when the frame is empty.
+    /// When it [turns over](Writer::turns_over) during a sync, and when the frame is empty.
     pub fn append(&mut self, frame: &mut FrameBuilder, spares: &dyn SpareSource) -> Result<Sequence, Error> {
         self.refuse_if_poisoned()?;
         let first = self.segments.end.next;
@@ -290,9 +282,10 @@ impl Writer {
             self.end_if_full(frame_bytes, spares)?;
             if let State::Detached(detached) = &self.state {
                 let is_cut = detached.reason.is_cut();
-                self.refuse_if_full(self.log_bytes(), self.segments.end.offset, frame_bytes)?;
+                self.refuse_above_cap(self.log_bytes(), self.segments.end.offset, frame_bytes)?;
                 self.check_names(spares)?;
-                // Frames that a cut leaves out must not come back: its LINK is durable before anything is accepted.
+                // Frames that a cut drops must not come back: its LINK is durable before anything is
+                // accepted.
                 if is_cut && self.rules.keeps(Rule::CutSynced) {
                     self.begin_next(frame_bytes, None, spares)?;
                 } else {
@@ -317,7 +310,7 @@ impl Writer {
         Ok(first)
     }
 
-    /// A sync of everything that was appended, unless all of it is durable already.
+    /// Returns the fsync for everything that was appended; `None` if all of it is durable.
     ///
     /// # Errors
     /// [`Error::Poisoned`].
@@ -332,7 +325,7 @@ impl Writer {
         Ok(job.map(|(file, point)| SyncJob { file, point, rules: self.rules }))
     }
 
-    /// A sync covered everything up to `point`.
+    /// Reports that a sync succeeded, which covered everything up to `point`.
     pub fn synced(&mut self, point: DurablePoint, spares: &dyn SpareSource) {
         self.durability.in_flight = false;
         let covered_all = self.segments.end_point() == Some(point);
@@ -350,8 +343,8 @@ impl Writer {
         }
     }
 
-    /// A sync failed: nothing is known about the device any more, and nothing more is accepted.
-    /// Returns what everybody is told.
+    /// Reports that a sync failed: what is on the device is unknown, so the log accepts nothing more. Returns
+    /// the error for every waiter.
     pub fn poison(&mut self, cause: Error) -> Error {
         if matches!(cause, Error::Poisoned(_)) {
             return cause;
@@ -361,15 +354,15 @@ impl Writer {
         Error::Poisoned(cause)
     }
 
-    /// Closes the log: sync, SEAL, anchor. Its last segment stays as long as it is, for the next open to go on there. A log
-    /// to which nothing was appended since it was opened stays as it is.
+    /// Closes the log: sync, SEAL, anchor. The last segment keeps its length, so that the next open can go on
+    /// in it. A log without appends since the open is left as it is.
     ///
-    /// The SEAL comes after the sync, so that it states what that made durable. It is not synced itself: it holds nothing that
-    /// cannot be found without it.
+    /// The SEAL follows the sync, so that it states what the sync made durable. It is not synced itself:
+    /// everything in it can be found without it.
     ///
     /// # Errors
-    /// The first thing that failed; what does not depend on it was done all the same. When the error
-    /// is [`Error::Poisoned`], entries that were not durable before may be lost.
+    /// The first failure; steps that do not depend on it were done all the same. After [`Error::Poisoned`],
+    /// entries that were not durable before may be lost.
     pub fn close(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         let open = match &self.state {
@@ -390,14 +383,13 @@ impl Writer {
             file.resize(self.segments.end.offset)?;
         }
         if let Some(spare) = self.orders.kept.take() {
-            // What cannot be removed is a prepared segment, which the next open gives up.
+            // A spare that cannot be removed is a prepared segment, which the next open removes.
             spare.discard(spares.directory()).ok();
         }
         let anchored = self.write_anchor(self.anchor_now(), spares);
         sealed.map(|_| ()).and(anchored)
     }
 
-    /// Makes everything durable that was appended.
     fn sync_all(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         if let Some(job) = self.sync_job()? {
             job.run().map_err(|error| self.poison(error))?;
@@ -413,8 +405,8 @@ impl Writer {
         }
     }
 
-    /// The log goes on in a new segment: what was written here in part can never be taken for a part
-    /// of the log once anything later was accepted.
+    /// Makes the log go on in a new segment: a torn write here can then never become part of the log once
+    /// later entries were accepted.
     fn write_failed(&mut self) {
         if !self.rules.keeps(Rule::FailedWriteCuts) {
             return;
@@ -427,15 +419,15 @@ impl Writer {
         }
     }
 
-    /// Before anything is written to the open segment, where an open has found it: its names lead to the files that are open,
-    /// and the anchor does not say any more that the log is closed at its end.
+    /// Prepares the open segment for its first write since an open found it: checks the names, and makes the
+    /// anchor say that the log is open.
     ///
     /// # Errors
-    /// What kept the anchor from being written. Then nothing else may be, and the next attempt tries again.
+    /// Why the anchor could not be written. Then nothing else may be written; the next attempt tries again.
     fn state_open(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         if matches!(&self.state, State::Open(open) if open.is_as_found(self.segments.end)) {
             self.check_names(spares)?;
-            // This life appends: space that earlier ones have left reserved is given back.
+            // The process appends: space that earlier ones left reserved may be freed.
             self.shrink.begin();
         }
         if std::mem::take(&mut self.durability.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
@@ -452,8 +444,8 @@ fn sync_once(file: &Named, rules: Rules) -> Result<(), Error> {
     }
 }
 
-/// So much that is not synced makes a rollover wait noticeably.
+/// Unsynced bytes beyond this make a rollover wait noticeably.
 const EARLY_SYNC_BYTES: u64 = 4 << 20;
-/// Towards the end of a segment syncs get smaller, down to this, so that little is left for the rollover to
-/// wait for: less than this is synced about as quickly as nothing.
+/// Near the end of a segment syncs get smaller, down to this size, so that the rollover has little to wait
+/// for: less than this syncs about as fast as nothing.
 const LAST_SYNC_BYTES: u64 = 64 << 10;

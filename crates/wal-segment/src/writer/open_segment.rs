@@ -1,4 +1,4 @@
-//! The segment at the end of the log.
+//! The open segment, at the end of the log.
 
 use std::sync::Arc;
 
@@ -6,43 +6,39 @@ use wal_format::{DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Segme
 
 use super::Settings;
 use crate::error::Error;
-use crate::files::held::WatchedFile;
 use crate::files::named::Named;
+use crate::files::watched::WatchedFile;
 use crate::rules::{Rule, Rules};
 use crate::segment::head::Linked;
 use crate::segment::index::Index;
 use crate::segment::span::{Span, Tip};
 use crate::spares::spare::{Spare, index_room};
 
-/// The segment that takes frames.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     pub(super) file: Named,
-    pub(super) held: WatchedFile,
+    pub(super) watched: WatchedFile,
     pub(super) header: SegmentHeader,
-    /// How long its file is, in bytes.
     pub(super) file_bytes: u64,
-    /// Where it is full, in bytes.
+    /// The offset at which it is full, in bytes.
     pub(super) capacity: u64,
-    /// Has room for a point for each stretch.
+    /// Has capacity for a point for each stretch.
     pub(super) index: Index,
-    /// Has room for the SEAL with all of them.
     pub(super) seal: Vec<u8>,
     pub(super) unsynced: bool,
-    /// Syncs of this segment that succeeded.
     pub(super) syncs: u64,
-    /// Where an open found its end, unless it was begun since.
+    /// Where an open found its end; `None` if this process began the segment.
     pub(super) found_end: Option<u64>,
 }
 
 impl OpenSegment {
-    /// A spare that takes frames from now on, begun then; and the room that came with it for the log's spans.
+    /// Also returns the memory for the list of spans that came with the spare.
     pub(super) fn begin(spare: Spare, begun_unix_ns: u64) -> (OpenSegment, Arc<Vec<Span>>) {
-        let Spare { file, held, header, capacity, index, seal, spans, .. } = spare;
+        let Spare { file, watched, header, capacity, index, seal, spans, .. } = spare;
         let index = Index::new(begun_unix_ns, index);
         let open = OpenSegment {
             file,
-            held,
+            watched,
             header,
             file_bytes: capacity,
             capacity,
@@ -55,7 +51,7 @@ impl OpenSegment {
         (open, spans)
     }
 
-    /// The segment in which an open found the end of the log, to go on in it as far as its file and the settings leave room.
+    /// Opens the last segment for appending, as far as its file and the settings leave room.
     ///
     /// # Errors
     /// What the system reports.
@@ -72,13 +68,13 @@ impl OpenSegment {
             file_bytes = settings.segment_bytes;
         }
         let capacity = file_bytes.min(settings.segment_bytes);
-        // What an earlier life has gathered may be more, when the setting was larger.
+        // Earlier processes may have collected more points, when segments were larger.
         let (points, seal) = index_room(capacity.max(span.end.offset));
         let mut index = Index::new(last.link.begun_unix_ns, points);
         index.go_on(gathered);
         Ok(OpenSegment {
             file: last.file.clone(),
-            held: WatchedFile::new(last.file.clone())?,
+            watched: WatchedFile::new(last.file.clone())?,
             header: last.header,
             file_bytes,
             capacity,
@@ -90,23 +86,22 @@ impl OpenSegment {
         })
     }
 
-    /// Whether nothing was appended since an open found the log at this end.
     pub(super) fn is_as_found(&self, end: Tip) -> bool {
         self.found_end == Some(end.offset)
     }
 
-    /// Whether a frame fits, and behind it the SEAL with all index points.
+    /// Whether the frame fits, and after it the SEAL with all index points.
     pub(super) fn has_room(&self, offset: u64, frame_bytes: u64) -> bool {
         offset + frame_bytes + seal_frame_bytes(self.index.points.len() + 1) <= self.capacity
     }
 
-    /// Whether its syncs have been small. Then more of the time of a sync goes into noting that reserved
-    /// space is in use than into the frames.
+    /// Whether its syncs were small. Then most of a sync's time goes into metadata of the reserved space, not
+    /// into frames.
     pub(super) fn has_small_syncs(&self, offset: u64) -> bool {
         self.syncs > 0 && (offset - FIRST_FRAME_OFFSET) / self.syncs < SMALL_SYNC_BYTES
     }
 
-    /// What a frame at `tip` says of its place; kind and counts are set by whoever encodes it.
+    /// The header of a frame at `tip`. Kind and counts are set when it is encoded.
     pub(super) fn frame_header(&self, tip: Tip, durable: Option<DurablePoint>) -> FrameHeader {
         let here = durable.filter(|point| point.segment == self.header.life.segment);
         FrameHeader {
@@ -121,5 +116,5 @@ impl OpenSegment {
     }
 }
 
-/// Beyond this the noting is a small part of a sync, and the zeros take more than they give.
+/// For larger syncs the metadata is a small part, and zeroing costs more than it saves.
 const SMALL_SYNC_BYTES: u64 = 64 << 10;

@@ -1,4 +1,4 @@
-//! Files that are no part of the log any more, and that a reader of this process may still open: they linger until it is gone.
+//! Obsolete segments pending deletion: a reader of this process may still open their files.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -9,27 +9,24 @@ use super::Writer;
 use super::segments::Dropped;
 use crate::segment::snapshot::Lease;
 
-/// Segments that are no part of the log any more. A reader of this process that came before may still open
-/// their files.
+/// Obsolete segments. A reader of this process with an older snapshot may still open their files.
 #[derive(Debug, Default)]
 pub(super) struct Obsolete {
-    /// Of the snapshots that are taken now.
     lease: Option<Arc<Lease>>,
-    /// By age. What readers of the first may need, nobody of the others does without.
+    /// Oldest first. While a reader holds the lease of an entry, it may also need the later ones.
     pending_deletion: VecDeque<(Weak<Lease>, Vec<SegmentNumber>, u64)>,
 }
 
-/// Files that are no part of the log any more, and not removed yet.
+/// Obsolete files that are not removed yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingDeletion {
-    /// How many there are.
+    /// How many files.
     pub files: u64,
-    /// How long they are together.
+    /// The sum of their lengths, in bytes.
     pub bytes: u64,
 }
 
 impl Obsolete {
-    /// A new one, whose lease the snapshots hold.
     pub(super) fn new() -> Obsolete {
         Obsolete { lease: Some(Arc::new(Lease)), pending_deletion: VecDeque::new() }
     }
@@ -38,7 +35,6 @@ impl Obsolete {
         self.lease.clone()
     }
 
-    /// Snapshots to come do not have these, whose files are so long together.
     pub(super) fn add(&mut self, dropped: Dropped) {
         let Dropped { segments, bytes } = dropped;
         if segments.is_empty() {
@@ -58,7 +54,6 @@ impl Obsolete {
         })
     }
 
-    /// Those that no reader of this process can come to any more.
     fn take_free(&mut self) -> Vec<SegmentNumber> {
         let mut free = Vec::new();
         while self.pending_deletion.front().is_some_and(|(lease, ..)| lease.strong_count() == 0) {
@@ -69,14 +64,15 @@ impl Obsolete {
 }
 
 impl Writer {
-    /// Segments that linger: no snapshot to come has them, and they are still to be [taken](Writer::take_obsolete).
+    /// The segments pending deletion: no new snapshot has them, and they are still to be
+    /// [taken](Writer::take_obsolete).
     #[must_use]
     pub fn pending_deletion(&self) -> PendingDeletion {
         self.obsolete.pending_deletion()
     }
 
-    /// Segments that no reader of this process needs any more. They are to be
-    /// [removed](crate::remove_obsolete); those that are still needed are given out later.
+    /// The obsolete segments that no reader of this process needs any more, to be
+    /// [removed](crate::remove_obsolete). Later calls return the others.
     pub fn take_obsolete(&mut self) -> Vec<SegmentNumber> {
         self.obsolete.take_free()
     }

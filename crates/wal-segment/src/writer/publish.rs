@@ -1,11 +1,12 @@
-//! Publishing a LINK: the one place where a segment becomes part of the log.
+//! Publishes a LINK: the only place where a segment becomes part of the log.
 //!
 //! ```text
 //! with a frame   LINK + frame in one write                              rollover, or after an open
 //! alone          LINK ─▶ sync ─▶ anchor ─▶ frames                       a cut: what it leaves out must not come back
 //! ```
 //!
-//! Before it, everything that the LINK states was synced. Until its write the log is what it was, whatever fails.
+//! Everything that the LINK states was synced before. Until the LINK is written, the log is unchanged,
+//! whatever fails.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use super::open_segment::OpenSegment;
 use super::segments::{Dropped, point, predecessor};
 use super::{Detached, Rolled, State, Writer, sync_once};
 use crate::error::Error;
-use crate::files::held::WatchedFile;
 use crate::files::named::{remove, sync_directory};
+use crate::files::watched::WatchedFile;
 use crate::io::Directory;
 use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
@@ -27,18 +28,18 @@ use crate::spares::source::SpareSource;
 use crate::spares::spare::Spare;
 use crate::writer::builder::FrameBuilder;
 
-/// How the log goes on in another segment.
-pub(super) struct Turn<'a> {
+pub(super) struct Switch<'a> {
     pub(super) reason: LinkReason,
     pub(super) spare: Spare,
-    /// The segments that stay, the last one ended where a truncation ends the log; none where the log goes on at its end.
+    /// The segments to keep, the last one ended where a truncation ends the log; `None` where the log goes on
+    /// at its end.
     pub(super) kept: Option<Vec<Span>>,
-    /// Its first frame, written together with the LINK; none where the LINK has to be durable first.
+    /// The first frame, written together with the LINK; `None` where the LINK must be durable first.
     pub(super) frame: Option<&'a mut FrameBuilder>,
 }
 
 impl Writer {
-    /// Begins the next segment where none is open: with `frame` as its first one, or by a LINK alone.
+    /// Begins the next segment where none is open: with `frame` as its first one, or with a LINK alone.
     pub(super) fn begin_next(
         &mut self,
         frame_bytes: u64,
@@ -54,21 +55,22 @@ impl Writer {
         }
         let spare = self.take_spare(self.next_order(frame_bytes)?, spares)?;
         let has_frame = frame.is_some();
-        self.publish(Turn { reason, spare, kept: None, frame }, spares)?;
-        // Two files without a durable LINK would look like a segment that is missing.
+        self.publish(Switch { reason, spare, kept: None, frame }, spares)?;
+        // Two files without a durable LINK would look like a missing segment.
         if has_frame && !self.rules.keeps(Rule::SpareAfterLink) {
             spares.order(self.next_order(frame_bytes)?);
         }
         Ok(())
     }
 
-    /// Writes the LINK of a turn, and from then on the log goes on there. Everything before it is durable.
+    /// Writes the LINK, after which the log goes on in the new segment. Everything before it is durable.
     ///
     /// # Errors
-    /// Until the LINK is written: the log is what it was, and the next attempt makes the file anew, with another salt. After
-    /// that: what kept the anchor from being written. The log goes on in the new segment, and the next append writes the anchor.
-    pub(super) fn publish(&mut self, turn: Turn<'_>, spares: &dyn SpareSource) -> Result<(), Error> {
-        let Turn { reason, spare, kept, frame } = turn;
+    /// Before the LINK is written: the log is unchanged, and the next attempt makes the file anew with
+    /// another salt. After that: why the anchor could not be written. The log goes on in the new segment, and
+    /// the next append writes the anchor.
+    pub(super) fn publish(&mut self, switch: Switch<'_>, spares: &dyn SpareSource) -> Result<(), Error> {
+        let Switch { reason, spare, kept, frame } = switch;
         let before = kept.as_ref().map_or(self.segments.last(), |kept| kept.last().copied());
         let end = before.map_or(self.segments.end, |span| span.end);
         let link = Link {
@@ -90,7 +92,7 @@ impl Writer {
                 self.orders.spare_refused = !error.is_out_of_space();
                 self.rest_in_doubt |= !is_alone;
                 if kept.is_some() && self.rules.keeps(Rule::FailedLinkVoided) {
-                    self.void(segment, &open.held, spares.directory());
+                    self.void(segment, &open.watched, spares.directory());
                 }
                 return Err(error);
             }
@@ -102,7 +104,7 @@ impl Writer {
             self.shrink.forget_from(kept.last().map(|span| span.life.segment));
             self.segments.cut(kept)
         });
-        spares.entered(open.held.clone());
+        spares.entered(open.watched.clone());
         let from = self.segments.last_number();
         self.rolled = Some(Rolled { from, to: segment, first: start.next, cut: reason.is_cut() });
         self.enter(open, start, room);
@@ -116,7 +118,7 @@ impl Writer {
                 self.synced(point(segment, start), spares);
             }
             if self.durability.anchor_owed {
-                // If this fails the older anchor may need what was dropped; the next open removes it.
+                // If this fails, the older anchor may still need what was dropped; the next open removes it.
                 self.write_owed_anchor(spares)?;
             }
         }
@@ -124,7 +126,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the LINK, and the frame right after it, with one write. Returns where the segment ends then.
     fn write_first(
         &self,
         open: &mut OpenSegment,
@@ -138,13 +139,12 @@ impl Writer {
         let next = start.next.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         let offset = start.offset + frame.frame_bytes();
         let header = open.frame_header(start, self.durability.point);
-        let (bytes, chain) = frame.encode_behind(link, header, open.header.life, start.offset);
+        let (bytes, chain) = frame.encode_after_link(link, header, open.header.life, start.offset);
         open.file.write_all(bytes, FIRST_FRAME_OFFSET)?;
         open.index.note(start.offset, start.next, open.index.since_unix_ns);
         Ok(Tip { offset, chain, next })
     }
 
-    /// The LINK of `open` is written: the log goes on there.
     fn enter(&mut self, open: OpenSegment, start: Tip, room: Arc<Vec<Span>>) {
         let span = Span {
             life: open.header.life,
@@ -166,9 +166,9 @@ impl Writer {
         self.state = State::Open(open);
     }
 
-    /// A LINK that could not be written may be there all the same, and would cut off what is accepted from
-    /// now on. Its file is removed; and nothing is accepted before a file of its number was made anew,
-    /// which removes it for certain.
+    /// Removes the file of a LINK whose write failed: the LINK may be there all the same, and would cut off
+    /// later entries. If the removal fails, the next append makes the file anew, which removes it for
+    /// certain.
     fn void(&mut self, segment: SegmentNumber, link: &WatchedFile, directory: &dyn Directory) {
         if let State::Open(open) = &self.state {
             let unsynced = open.unsynced.then(|| open.file.clone());
@@ -180,7 +180,6 @@ impl Writer {
     }
 }
 
-/// Where a segment begins: at the end of its LINK.
 fn after_link(encoded: &[u8; LINK_FRAME_BYTES], next: Sequence) -> Tip {
     let chain = encoded.first_chunk().map(FrameHeader::chain_value).expect("a LINK begins with a header");
     Tip { offset: Link::end_offset(), chain, next }

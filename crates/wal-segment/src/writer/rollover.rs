@@ -1,4 +1,4 @@
-//! From one segment to the next: SEAL, LINK, cut.
+//! Rollover: from one segment to the next.
 //!
 //! ```text
 //! rollover   LINK durable ─▶ next segment prepared ─▶ SEAL ─▶ sync ─▶ LINK + first frame in one write
@@ -6,8 +6,8 @@
 //! cut        sync ─▶         next segment prepared ─▶ LINK alone ─▶ sync ─▶ anchor ─▶ frames
 //! ```
 //!
-//! Whatever fails before the LINK is written leaves the log where it was; and where the next segment cannot be had, this one
-//! goes on to take frames that it has room for.
+//! A failure before the LINK is written leaves the log unchanged. If no next segment can be prepared, the
+//! present one still takes frames that fit.
 
 use wal_format::{LinkReason, SealBody, SealKind, encode_seal_frame, seal_frame_bytes};
 
@@ -21,25 +21,25 @@ use crate::segment::span::Tip;
 use crate::spares::source::SpareSource;
 
 impl Writer {
-    /// Ends the segment if it has no room for a frame of this size, and the next one can be had. Otherwise makes sure that frames
-    /// may be written to it.
+    /// Seals the segment if a frame of this size does not fit and the next segment is ready. Otherwise makes
+    /// sure that the segment may be written to.
     pub(super) fn end_if_full(&mut self, frame_bytes: u64, spares: &dyn SpareSource) -> Result<(), Error> {
         match &self.state {
             State::Open(open) if open.has_room(self.segments.end.offset, frame_bytes) => {
                 self.state_open(spares)
             }
             State::Open(_) => {
-                self.refuse_if_full_once_sealed(frame_bytes)?;
+                self.refuse_above_cap_once_sealed(frame_bytes)?;
                 self.check_names(spares)?;
-                // `SpareAfterLink`: two files without a durable LINK would look like a segment that is missing. A log that is to
-                // break `LinkAfterSync` does not sync here either.
+                // `SpareAfterLink`: two files without a durable LINK would look like a missing segment. A log
+                // that is to break `LinkAfterSync` does not sync here either.
                 if !self.is_linked() && self.rules.keeps(Rule::LinkAfterSync) {
                     self.sync_all(spares)?;
                 }
                 let spare = self.take_spare(self.next_order(frame_bytes)?, spares)?;
                 if let Err(error) = self.seal(spares) {
-                    // While a segment is open another one may be ordered, which would use the same file. What cannot be
-                    // removed is a prepared segment.
+                    // While a segment is open another spare may be ordered, which would use the same file. If
+                    // the removal fails, the file is a prepared segment.
                     spare.discard(spares.directory()).ok();
                     return Err(error);
                 }
@@ -50,7 +50,7 @@ impl Writer {
         }
     }
 
-    /// Ends the segment and makes all of it durable. Tells whether its file has room for a SEAL, and got one.
+    /// Seals the segment and syncs it. Returns whether the file had room for a SEAL.
     pub(super) fn seal(&mut self, spares: &dyn SpareSource) -> Result<bool, Error> {
         let State::Open(open) = &self.state else { return Ok(false) };
         let file = open.file.clone();
@@ -64,7 +64,7 @@ impl Writer {
         if let State::Detached(detached) = &mut self.state {
             detached.unsynced = None;
         }
-        // Nothing follows a final SEAL, so what is after it can be given back at once.
+        // Nothing follows a final SEAL, so the file can be shrunk at once.
         if let Some(span) = self.segments.last()
             && sealed
             && span.file_bytes >= span.end.offset + WORTHWHILE_BYTES
@@ -75,14 +75,15 @@ impl Writer {
         Ok(sealed)
     }
 
-    /// With how many index points a SEAL fits the file: all, none, or not at all.
+    /// How many index points fit the file with a SEAL: all, or none; `None` if even an empty SEAL does not
+    /// fit.
     pub(super) fn room_for_seal(&self) -> Option<usize> {
         let State::Open(open) = &self.state else { return None };
         let fits = |points: &usize| self.segments.end.offset + seal_frame_bytes(*points) <= open.file_bytes;
         [open.index.points.len(), 0].into_iter().find(fits)
     }
 
-    /// Writes a SEAL if there is room for one, and tells whether it did. From then on the log is detached.
+    /// Returns whether the file had room for a SEAL. From then on no segment is open.
     pub(super) fn write_seal(&mut self, kind: SealKind) -> Result<bool, Error> {
         let points = self.room_for_seal();
         let State::Open(open) = &mut self.state else { return Ok(false) };
@@ -108,25 +109,22 @@ impl Writer {
         Ok(points.is_some())
     }
 
-    /// The time for a LINK or an index point, in nanoseconds since 1970. The clock may be set back; what is written keeps its
-    /// order.
+    /// The time for a LINK or an index point, in nanoseconds since 1970. Never goes back, even when the clock
+    /// is set back.
     pub(super) fn now_unix_ns(&mut self, directory: &dyn Directory) -> u64 {
         self.latest_unix_ns = self.latest_unix_ns.max(directory.now_unix_ns());
         self.latest_unix_ns
     }
 
-    /// The time of an index point for the frame that is written next; none when it gets no point.
     pub(super) fn point_unix_ns(&mut self, directory: &dyn Directory) -> Option<u64> {
         let wanted = matches!(&self.state, State::Open(open) if open.index.wants(self.segments.end.offset));
         wanted.then(|| self.now_unix_ns(directory))
     }
 
-    /// Before a segment is begun: the names still lead to what the log has open.
     pub(super) fn check_names(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         spares.check_names().map_err(|error| self.poison_if_exchanged(error))
     }
 
-    /// Behind an exchange nothing more is accepted; any other error stays what it is.
     pub(super) fn poison_if_exchanged(&mut self, error: Error) -> Error {
         if matches!(error, Error::Exchanged { .. }) { self.poison(error) } else { error }
     }

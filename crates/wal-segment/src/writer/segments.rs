@@ -7,26 +7,22 @@ use wal_format::{DurablePoint, Predecessor, SegmentNumber, Sequence};
 use crate::error::Error;
 use crate::segment::span::{Span, Tip};
 
-/// What the log consists of. Readers share the list of spans; where the last span ends moves with each append, and so it
-/// stands beside the list.
+/// The segments of a log. Readers share the list of spans. The end of the last span moves with each append,
+/// so it is kept outside the list.
 #[derive(Debug)]
 pub(super) struct Segments {
-    /// All spans. The end of the last one is `end` and `seal_offset`.
+    /// All spans; `end` and `seal_offset` replace those of the last one.
     pub(super) spans: Arc<Vec<Span>>,
-    /// Where the log ends.
     pub(super) end: Tip,
-    /// The last SEAL in the last segment.
     pub(super) seal_offset: Option<u64>,
-    /// The first entry that is kept, and the segment that holds it or will.
+    /// The first entry that is kept, and the segment that holds it or will hold it.
     pub(super) first: Sequence,
     pub(super) first_segment: SegmentNumber,
 }
 
-/// Segments that are no part of the log any more.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     pub(super) segments: Vec<SegmentNumber>,
-    /// How long their files are together.
     pub(super) bytes: u64,
 }
 
@@ -38,43 +34,35 @@ impl Dropped {
 }
 
 impl Segments {
-    /// The last span as the log ends in it now.
     pub(super) fn last(&self) -> Option<Span> {
         self.spans.last().map(|span| Span { end: self.end, seal_offset: self.seal_offset, ..*span })
     }
 
-    /// The number of the last segment.
     pub(super) fn last_number(&self) -> Option<SegmentNumber> {
         self.spans.last().map(|span| span.life.segment)
     }
 
-    /// The number of the segment to come.
     pub(super) fn next_number(&self) -> Result<SegmentNumber, Error> {
         self.last_number().map_or(Ok(self.first_segment), |last| last.next().ok_or(Error::OutOfNumbers))
     }
 
-    /// The end of the log as a place in a segment.
     pub(super) fn end_point(&self) -> Option<DurablePoint> {
         self.last_number().map(|segment| point(segment, self.end))
     }
 
-    /// The span of a segment of the log.
     pub(super) fn span(&self, segment: SegmentNumber) -> Option<Span> {
         let at = self.spans.iter().rposition(|span| span.life.segment == segment)?;
         if at + 1 == self.spans.len() { self.last() } else { Some(self.spans[at]) }
     }
 
-    /// How many entries the last segment holds.
     pub(super) fn entries_of_last(&self) -> u64 {
         self.last().map_or(0, |span| span.entries())
     }
 
-    /// How long the files are together, in bytes.
     pub(super) fn file_bytes(&self) -> u64 {
         file_bytes(&self.spans)
     }
 
-    /// The log begins at `first`, in the span at index `kept`.
     pub(super) fn drop_before(
         &mut self,
         first: Sequence,
@@ -89,7 +77,7 @@ impl Segments {
         dropped
     }
 
-    /// The log ends with these spans, the first ones of those that there are.
+    /// Makes the log end with `kept`, the first ones of its spans.
     pub(super) fn cut(&mut self, kept: Vec<Span>) -> Dropped {
         let dropped = Dropped::of(&self.spans[kept.len()..]);
         if let Some(last) = kept.last() {
@@ -99,10 +87,10 @@ impl Segments {
         dropped
     }
 
-    /// The log goes on in another segment. `room` is an empty list with room for all spans: readers keep the one that they
-    /// have, and nothing is allocated here.
+    /// Makes the log go on in another segment. `room` is an empty list with capacity for all spans: readers
+    /// keep the old list, and nothing is allocated here.
     pub(super) fn enter(&mut self, span: Span, last_file_bytes: Option<u64>, mut room: Arc<Vec<Span>>) {
-        let longer = Arc::get_mut(&mut room).expect("nobody else has seen the room that came with a spare");
+        let longer = Arc::get_mut(&mut room).expect("no reader has the list that came with a spare");
         longer.extend_from_slice(&self.spans);
         if let Some(last) = longer.last_mut() {
             (last.end, last.seal_offset) = (self.end, self.seal_offset);
@@ -114,12 +102,10 @@ impl Segments {
     }
 }
 
-/// What a LINK says of the segment before it.
 pub(super) fn predecessor(span: Span) -> Predecessor {
     Predecessor { segment: span.life.segment, end_offset: span.end.offset, seal_offset: span.seal_offset }
 }
 
-/// A place in a segment.
 pub(super) fn point(segment: SegmentNumber, tip: Tip) -> DurablePoint {
     DurablePoint { segment, offset: tip.offset, next: tip.next }
 }

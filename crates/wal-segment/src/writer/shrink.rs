@@ -1,11 +1,11 @@
-//! Giving back the space that closed segments do not need: what was reserved behind the end of the log in them.
+//! Shrinks closed segments: frees the space that was reserved after the end of the log in them.
 //!
-//! A life that is killed leaves its last segment oversized. Once the LINK of the next one is durable nobody writes
-//! there again, and the file is shortened to that end.
+//! A process that is killed leaves its last segment oversized. Once the LINK of the next one is durable, the
+//! writer never writes there again, and the file is shortened to that end.
 //!
-//! Invariant: only a segment that was the log's last one until its end was stated is shortened. Nobody has mapped
-//! it further, because only closed segments are mapped. One in which a truncation has set the end back may be
-//! mapped, here or in another process, up to its older end; it stays as it is.
+//! Invariant: only a segment that was the log's last one until its end was stated is shortened. No reader has
+//! mapped it further, because only closed segments are mapped. A segment in which a truncation moved the end
+//! back may be mapped up to its older end, here or in another process; it keeps its length.
 
 use std::sync::Arc;
 
@@ -16,31 +16,28 @@ use crate::files::named::Named;
 use crate::io::{Access, Directory};
 use crate::segment::span::Span;
 
-/// The end of the log in a closed segment whose file may be longer.
+/// A closed segment whose file may be longer than the log in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shrinkable {
     pub(super) segment: SegmentNumber,
     pub(super) end_offset: u64,
 }
 
-/// Which files have more space than the log needs in them.
 #[derive(Debug)]
 pub(super) struct Shrink {
-    /// Segments whose files may be longer than they need be once they are closed.
+    /// Segments whose files may be too long once they are closed.
     oversized: Vec<SegmentNumber>,
-    /// This life has begun a segment. One that only reads leaves everything as it is.
+    /// This process has begun to append. One that only reads leaves every file as it is.
     begun: bool,
-    /// The segment that was sealed last, when its file was shortened.
+    /// The segment that was sealed last, if its file was shortened.
     shortened: Option<Shrinkable>,
 }
 
 impl Shrink {
-    /// As an open found them.
     pub(super) fn new(oversized: Vec<SegmentNumber>) -> Shrink {
         Shrink { oversized, begun: false, shortened: None }
     }
 
-    /// The log goes on after this segment, whose file may be too long.
     pub(super) fn add(&mut self, segment: SegmentNumber) {
         self.oversized.push(segment);
     }
@@ -49,17 +46,16 @@ impl Shrink {
         self.begun = true;
     }
 
-    /// A truncation has set the end of the log back into this segment, or before the first one.
+    /// Forgets segments from this one on: a truncation has moved the end of the log back into it, or before
+    /// the first one.
     pub(super) fn forget_from(&mut self, segment: Option<SegmentNumber>) {
         self.oversized.retain(|&oversized| segment.is_none_or(|segment| oversized < segment));
     }
 
-    /// The file of the last segment was shortened to the end of the log in it.
     pub(super) fn set_shortened(&mut self, span: Span) {
         self.shortened = Some(Shrinkable { segment: span.life.segment, end_offset: span.end.offset });
     }
 
-    /// How long the file of this segment is, if it is the one that was shortened.
     pub(super) fn take_shortened(&mut self, segment: Option<SegmentNumber>) -> Option<u64> {
         self.shortened
             .take()
@@ -67,15 +63,15 @@ impl Shrink {
             .map(|shortened| shortened.end_offset)
     }
 
-    /// What the last segment has given back, and its span does not show yet.
-    pub(super) fn given_back(&self, last: &Span) -> u64 {
+    /// How many bytes the last segment was shortened by that its span does not show yet.
+    pub(super) fn freed_bytes(&self, last: &Span) -> u64 {
         let shortened = self.shortened.filter(|shortened| shortened.segment == last.life.segment);
         shortened.map_or(0, |shortened| last.file_bytes.saturating_sub(shortened.end_offset))
     }
 }
 
 impl Writer {
-    /// Whether there may be space to [give back](shrink).
+    /// Whether there may be segments to [shrink](shrink).
     #[must_use]
     pub fn has_shrinkable(&self) -> bool {
         self.shrink.begun
@@ -84,7 +80,7 @@ impl Writer {
             && !self.durability.anchor_owed
     }
 
-    /// Closed segments that are to be [shortened](shrink); what is left is given out by the next calls.
+    /// Closed segments to [shrink](shrink), up to 64; later calls return the others.
     pub fn take_shrinkable(&mut self) -> Vec<Shrinkable> {
         if !self.has_shrinkable() {
             return Vec::new();
@@ -100,7 +96,7 @@ impl Writer {
         shrinkable.collect()
     }
 
-    /// The files of these are as long as the log's part in them.
+    /// Reports that the files of these segments have been shortened.
     pub fn shrunk(&mut self, shortened: &[Shrinkable]) {
         if shortened.is_empty() {
             return;
@@ -116,13 +112,13 @@ impl Writer {
     }
 }
 
-/// Shortens these segments. Returns those for which that could be done; the others take space and do no harm. (Windows
-/// refuses it for a file that is mapped.)
+/// Shortens the files of these segments. Returns those that were shortened; a file that cannot be shortened
+/// takes space and does no harm. (Windows refuses it for a mapped file.)
 pub fn shrink(directory: &dyn Directory, mut shrinkable: Vec<Shrinkable>) -> Vec<Shrinkable> {
     shrinkable.retain(|&Shrinkable { segment, end_offset }| {
         let file = Named::open(directory, SegmentName::of(segment).as_str(), Access::ReadWrite);
         let shortened = file.and_then(|file| {
-            // It is never made longer, whoever has shortened it.
+            // Never make it longer: another program may have shortened it.
             if file.length()? > end_offset { file.resize(end_offset) } else { Ok(()) }
         });
         shortened.is_ok()
@@ -130,7 +126,6 @@ pub fn shrink(directory: &dyn Directory, mut shrinkable: Vec<Shrinkable>) -> Vec
     shrinkable
 }
 
-/// A call does not wait for more files than this.
 const AT_A_TIME: usize = 64;
-/// Less than a block gives nothing back.
+/// Less than a block frees nothing.
 pub(super) const WORTHWHILE_BYTES: u64 = 4096;

@@ -1,4 +1,4 @@
-//! Dropping the front of the log, and its end.
+//! Truncation: drops the front of the log, or its end.
 //!
 //! ```text
 //! after    sync ─▶ next segment prepared ─▶ LINK alone: "the log ends there" ─▶ sync ─▶ anchor ─▶ files
@@ -6,35 +6,35 @@
 //! ```
 //!
 //! Old bytes are never edited: each truncation takes effect with one synced write, so a crash leaves the old
-//! log or the new one. Until that write the log is what it was, whatever fails.
+//! log or the new one. Until that write the log is unchanged, whatever fails.
 
 use wal_format::{Anchor, LinkReason, Sequence};
 
 use super::Writer;
-use super::publish::Turn;
+use super::publish::Switch;
 use crate::error::Error;
 use crate::io::Directory;
 use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
-use crate::segment::locate::end_behind;
+use crate::segment::locate::end_after;
 use crate::segment::span::Span;
 use crate::spares::source::SpareSource;
 
 impl Writer {
-    /// Drops every entry behind `last`, which stays the last one, and makes the rest durable. When it is the
-    /// last one already, or is not there yet, nothing is dropped. But if a write behind it has failed, a cut is
-    /// published, so that what may be there of it cannot come back.
+    /// Truncates the end of the log: drops every entry after `last`, and makes the rest durable. If `last` is
+    /// the last entry already, or beyond the end, nothing is dropped. But if a write after it failed, a cut
+    /// is published, so that its remains cannot come back.
     ///
-    /// Whether the log was cut is told by [`Writer::next`], also when this fails: an anchor that cannot be
-    /// written is an error, and the cut stands. The next append writes the anchor first.
+    /// [`Writer::next`] tells whether the log was cut, also after an error: if only the anchor could not be
+    /// written, the cut stands, and the next append writes the anchor first.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] when `last` is in front of the first entry; [`Error::Poisoned`]; whatever
-    /// kept the cut from being published, and then the log is what it was. If its LINK was written in part
-    /// and could not be removed, the log is cut or not after a crash, until the next append was accepted.
+    /// [`Error::OutOfRange`] when `last` is before the first entry; [`Error::Poisoned`]; why the cut could
+    /// not be published, and then the log is unchanged. If its LINK was written in part and could not be
+    /// removed, a crash before the next accepted append leaves the log cut or not.
     ///
     /// # Panics
-    /// While a sync is out.
+    /// During a sync.
     pub fn truncate_after(&mut self, last: Sequence, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.durability.in_flight, "the log is not cut beside a sync of it");
@@ -52,26 +52,26 @@ impl Writer {
         if self.durability.anchor_owed || self.durability.first_in_doubt {
             self.write_owed_anchor(spares)?;
         }
-        // Its LINK says that everything in front of the cut is durable; and what it leaves out must not look
-        // like segments that are missing, should the LINK be lost.
+        // The LINK states that everything before the cut is durable. And if the LINK is lost, what it drops
+        // must not look like missing segments.
         if self.rules.keeps(Rule::LinkAfterSync) {
             self.sync_all(spares)?;
         }
         let kept = Some(self.kept_with(last, spares.directory())?);
         let spare = self.take_spare(self.next_order(0)?, spares)?;
-        self.publish(Turn { reason: LinkReason::Truncate, spare, kept, frame: None }, spares)
+        self.publish(Switch { reason: LinkReason::Truncate, spare, kept, frame: None }, spares)
     }
 
-    /// Drops every entry in front of `first`, which becomes the first one. When all of them are gone
-    /// already, nothing is done.
+    /// Truncates the front of the log: drops every entry before `first`, which becomes the first one. If they
+    /// are all gone already, nothing happens.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] when `first` is beyond the next entry; [`Error::Poisoned`]; what kept the anchor
-    /// from being written, and then the log begins where it did. After a crash it may begin at `first` all
-    /// the same, until the next anchor was written.
+    /// [`Error::OutOfRange`] when `first` is beyond the next entry; [`Error::Poisoned`]; why the anchor could
+    /// not be written, and then the log begins where it did. After a crash it may begin at `first` all the
+    /// same, until the next anchor was written.
     ///
     /// # Panics
-    /// While a sync is out.
+    /// During a sync.
     pub fn truncate_before(&mut self, first: Sequence, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.durability.in_flight, "the log does not begin elsewhere beside a sync of it");
@@ -81,8 +81,8 @@ impl Writer {
         if first > self.segments.end.next {
             return Err(self.out_of_range(first));
         }
-        // Should a crash take the end of the log back to before its beginning, it would look damaged. And a segment is
-        // dropped only where the LINK of the next one is durable.
+        // If a crash took the end of the log back to before its beginning, it would look damaged. And a
+        // segment is dropped only where the LINK of the next one is durable.
         let drops_more =
             self.segments.spans.last().is_some_and(|last| last.start.next <= first) && !self.is_linked();
         if (self.durable() < first || drops_more) && self.rules.keeps(Rule::DroppedIsDurable) {
@@ -107,7 +107,7 @@ impl Writer {
         Error::OutOfRange { asked, first: self.segments.first, next: self.segments.end.next }
     }
 
-    /// The segment that holds `first`, or will. Never one whose LINK may not be durable.
+    /// The index of the segment that holds `first`, or will. Never one whose LINK may not be durable.
     fn holding(&self, first: Sequence) -> usize {
         let durable = self.durability.point.map(|point| point.segment);
         self.segments
@@ -117,14 +117,14 @@ impl Writer {
             .unwrap_or(0)
     }
 
-    /// The segments up to the one with entry `last`, the last of them as the log ends in it.
+    /// The segments up to the one with entry `last`, which the log ends in now.
     fn kept_with(&self, last: Sequence, directory: &dyn Directory) -> Result<Vec<Span>, Error> {
         let spans = &self.segments.spans;
         let holds_last = spans.iter().rposition(|span| span.start.next <= last).unwrap_or(0);
         let mut kept = spans[..=holds_last].to_vec();
         if let Some(span) = kept.last_mut() {
             *span = self.segments.span(span.life.segment).unwrap_or(*span);
-            let cut = end_behind(directory, span, last)?;
+            let cut = end_after(directory, span, last)?;
             span.seal_offset = span.seal_offset.filter(|&seal_offset| seal_offset < cut.offset);
             (span.end, span.cut_inside) = (cut, true);
         }

@@ -1,4 +1,4 @@
-//! What tests of the writer share.
+//! Shared by the tests of the writer.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use wal_format::Anchor;
 use wal_segment::io::Directory;
 use wal_segment::{AnchorFile, Error, Order, Rules, Spare, SpareSource, WatchedFile, prepare};
 
-/// Does everything at once, in the caller.
+/// Does everything at once, in the calling thread.
 pub(crate) struct Here {
     directory: Arc<dyn Directory>,
     anchor: Mutex<AnchorFile>,

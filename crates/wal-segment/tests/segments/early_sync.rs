@@ -1,4 +1,4 @@
-//! When nobody asks for a sync, how much is left for a rollover to wait for.
+//! Early syncs: how much is left for a rollover to wait for.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 const PAYLOAD_BYTES: usize = 4096;
 
 #[test]
-fn whoever_syncs_when_asked_leaves_a_rollover_little_to_wait_for() {
+fn syncing_when_asked_leaves_a_rollover_little_to_wait_for() {
     let scratch = tempfile::tempdir().unwrap();
     let directory: Arc<dyn Directory> = Arc::new(Disk::create(scratch.path().join("log")).unwrap());
     let wanted = OpenRequest { segment_bytes: Some(SEGMENT_BYTES), ..OpenRequest::default() };
@@ -25,7 +25,7 @@ fn whoever_syncs_when_asked_leaves_a_rollover_little_to_wait_for() {
         let ends = writer.turns_over(frame.frame_bytes());
         let span = writer.snapshot().spans().next_back();
         if let Some(span) = span.filter(|_| ends) {
-            // The first ones of a log are shorter, and ask for less.
+            // The first segments of a log are shorter, and need fewer syncs.
             full += u64::from(span.file_bytes == SEGMENT_BYTES);
             let left = span.end.offset - synced;
             assert!(left <= (64 << 10) + frame.frame_bytes(), "{left} bytes of {span:?} after {syncs} syncs");

@@ -12,38 +12,38 @@ use wal_segment::{
 
 use crate::common::Here;
 
-/// A segments that counts how many closed segments were asked for.
+/// Opens segments, and counts how many closed ones were asked for.
 #[derive(Debug)]
-struct Library {
+struct CountingSource {
     directory: Arc<dyn Directory>,
-    volumes: Mutex<(RecentSegments, usize)>,
+    segments: Mutex<(RecentSegments, usize)>,
 }
 
-impl Library {
-    fn new(directory: &Arc<dyn Directory>, volumes: usize, mapped: bool) -> Arc<Library> {
-        let volumes = Mutex::new((RecentSegments::new(volumes, mapped), 0));
-        Arc::new(Library { directory: Arc::clone(directory), volumes })
+impl CountingSource {
+    fn new(directory: &Arc<dyn Directory>, segments: usize, mapped: bool) -> Arc<CountingSource> {
+        let segments = Mutex::new((RecentSegments::new(segments, mapped), 0));
+        Arc::new(CountingSource { directory: Arc::clone(directory), segments })
     }
 }
 
-impl SegmentSource for Library {
+impl SegmentSource for CountingSource {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }
 
     fn segment(&self, span: &Span) -> Result<Arc<SegmentReader>, Error> {
-        let mut volumes = self.volumes.lock().unwrap();
-        volumes.1 += usize::from(span.closed);
-        if let Some(volume) = volumes.0.get(span) {
-            return Ok(volume);
+        let mut segments = self.segments.lock().unwrap();
+        segments.1 += usize::from(span.closed);
+        if let Some(segment) = segments.0.get(span) {
+            return Ok(segment);
         }
-        let volume = SegmentReader::open(self.directory.as_ref(), span, volumes.0.maps(), &mut None)?;
-        volumes.0.put(&volume);
-        Ok(volume)
+        let segment = SegmentReader::open(self.directory.as_ref(), span, segments.0.maps(), &mut None)?;
+        segments.0.put(&segment);
+        Ok(segment)
     }
 }
 
-/// What a log is written with.
+/// A log that was written, with its writer.
 struct Writing {
     writer: Writer,
     spares: Here,
@@ -82,7 +82,7 @@ fn number(value: u64) -> Sequence {
     Sequence::try_from(value).unwrap()
 }
 
-fn assert_reads_from_everywhere(library: &Arc<Library>, snapshot: &wal_segment::Snapshot) {
+fn assert_reads_from_everywhere(library: &Arc<CountingSource>, snapshot: &wal_segment::Snapshot) {
     for from in (0..ENTRIES).step_by(97).chain([0, 1, ENTRIES - 1, ENTRIES]) {
         let segments = Arc::clone(library) as Arc<dyn SegmentSource>;
         let mut next = from;
@@ -111,8 +111,8 @@ fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
         let (Writing { writer, _scratch, .. }, directory) = written(checksum);
         let snapshot = writer.snapshot();
         assert!(snapshot.spans().count() >= 4);
-        for (volumes, mapped) in [(64, false), (0, false), (0, true), (2, true), (64, true)] {
-            assert_reads_from_everywhere(&Library::new(&directory, volumes, mapped), &snapshot);
+        for (segments, mapped) in [(64, false), (0, false), (0, true), (2, true), (64, true)] {
+            assert_reads_from_everywhere(&CountingSource::new(&directory, segments, mapped), &snapshot);
         }
     }
 }
@@ -120,7 +120,7 @@ fn a_reader_finds_every_entry_from_every_place_with_mappings_and_without() {
 #[test]
 fn entries_outlive_the_reader_and_the_mapping_cache() {
     let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
-    let segments = Library::new(&directory, 1, true) as Arc<dyn SegmentSource>;
+    let segments = CountingSource::new(&directory, 1, true) as Arc<dyn SegmentSource>;
     let all: Vec<_> = Entries::new(segments, writer.snapshot(), Sequence::ZERO..Sequence::MAX)
         .map(Result::unwrap)
         .collect();
@@ -140,7 +140,7 @@ fn a_reader_sees_the_log_as_it_was_when_it_was_made() {
         writer.append(&mut frame, &spares).unwrap();
         frame.clear();
     }
-    let segments = Library::new(&directory, 8, true) as Arc<dyn SegmentSource>;
+    let segments = CountingSource::new(&directory, 8, true) as Arc<dyn SegmentSource>;
     let seen = Entries::new(segments, snapshot, Sequence::ZERO..Sequence::MAX).map(Result::unwrap).count();
     assert_eq!(seen as u64, ENTRIES);
 }
@@ -152,11 +152,11 @@ fn a_bad_index_costs_nothing_but_speed() {
     for span in snapshot.spans().filter(|span| span.closed) {
         let name = wal_format::SegmentName::of(span.life.segment);
         let file = directory.open(name.as_str(), wal_segment::io::Access::ReadWrite).unwrap();
-        // Behind the SEAL's header and fixed part stands the first index point.
+        // The first index point follows the SEAL's header and fixed part.
         let at = span.seal_offset.unwrap() + 56;
         assert_eq!(file.write_at(&[0xff; 4], at).unwrap(), 4);
     }
-    assert_reads_from_everywhere(&Library::new(&directory, 8, true), &snapshot);
+    assert_reads_from_everywhere(&CountingSource::new(&directory, 8, true), &snapshot);
     drop(writer);
     let (looked, recovery) = look(directory.as_ref()).unwrap();
     assert_eq!((looked.next().value(), recovery.next), (ENTRIES, ENTRIES));
@@ -175,7 +175,7 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
         let seal_offset = span.seal_offset.unwrap();
         let mut frame = vec![0; usize::try_from(span.end.offset - seal_offset).unwrap()];
         assert_eq!(file.read_at(&mut frame, seal_offset).unwrap(), frame.len());
-        // Each point leads eight bytes too far, under checksums that match.
+        // Each point is eight bytes too far, under checksums that match.
         for point in frame[56..].chunks_exact_mut(24) {
             point[0] = point[0].wrapping_add(8);
         }
@@ -187,14 +187,14 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
         frame[..32].copy_from_slice(&header.encode(span.life, seal_offset));
         assert_eq!(file.write_at(&frame, seal_offset).unwrap(), frame.len());
     }
-    // The chain values of the SEALs changed with them, so only what lies inside the segments is read.
+    // The chain values of the SEALs changed too, so only entries inside the segments are read.
     for span in snapshot.spans().filter(|span| span.closed) {
         let (first, end) = (span.start.next.value(), span.end.next.value());
         for from in (first..end).step_by(31) {
-            let segments = Library::new(&directory, 8, true) as Arc<dyn SegmentSource>;
+            let segments = CountingSource::new(&directory, 8, true) as Arc<dyn SegmentSource>;
             let entry = Entries::new(segments, snapshot.clone(), number(from)..number(from + 1)).next();
             assert_eq!(entry.unwrap().unwrap().payload(), payload(from));
-            let segments = Library::new(&directory, 8, true);
+            let segments = CountingSource::new(&directory, 8, true);
             let found = find(segments.as_ref(), &snapshot, number(from)).unwrap();
             assert_eq!(found.unwrap().payload(), payload(from));
             let last = Entries::new(segments, snapshot.clone(), number(from)..number(from + 1)).next_back();
@@ -206,11 +206,11 @@ fn an_index_point_that_leads_nowhere_costs_nothing_but_speed() {
 #[test]
 fn only_segments_whose_end_is_durable_are_mapped() {
     let (Writing { writer, _scratch, .. }, directory) = written(ChecksumKind::Crc32);
-    let library = Library::new(&directory, 8, true);
+    let library = CountingSource::new(&directory, 8, true);
     let snapshot = writer.snapshot();
     let closed = snapshot.spans().filter(|span| span.closed).count();
     assert_eq!(closed + 1, snapshot.spans().count());
     let segments = Arc::clone(&library) as Arc<dyn SegmentSource>;
     assert_eq!(Entries::new(segments, snapshot, Sequence::ZERO..Sequence::MAX).count() as u64, ENTRIES);
-    assert_eq!(library.volumes.lock().unwrap().1, closed);
+    assert_eq!(library.segments.lock().unwrap().1, closed);
 }

@@ -1,4 +1,4 @@
-//! The bytes of a segment, from its mapping or by positional reads, a stretch at a time.
+//! The bytes of a segment, from its mapping or by positional reads.
 
 use std::hint::black_box;
 use std::ops::Deref;
@@ -8,27 +8,26 @@ use crate::error::Error;
 use crate::files::named::Named;
 use crate::io::Mapping;
 
-/// Memory for positional reads. Entries hold on to it; when none does, it is used again.
+/// A read buffer. Entries keep it alive; it is reused when none does.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk(Arc<Vec<u8>>);
 
 impl Chunk {
-    /// How much memory it takes.
+    /// Its size, in bytes.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
         self.0.capacity()
     }
 }
 
-/// How the bytes of a segment are reached. Either way its file stays locked, shared, while this or an entry that keeps the
-/// mapping lives: the writer recycles no file under a reader.
+/// How the bytes of a segment are read. While this, or an entry that keeps the mapping, lives, the file stays
+/// locked, shared: the writer recycles no file under a reader.
 #[derive(Clone, Debug)]
 pub(crate) enum Backing {
     Mapped(Arc<Mapped>),
     File(Named),
 }
 
-/// A mapping, with the handle that has the lock on its file.
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) mapping: Mapping,
@@ -43,20 +42,19 @@ impl Deref for Mapped {
     }
 }
 
-/// The bytes of a segment in front of a limit.
 pub(crate) struct Source {
     backing: Backing,
     limit: u64,
     chunk: Chunk,
     chunk_start: u64,
-    /// How much is read at a time, where nothing is mapped.
+    /// Read size where nothing is mapped.
     chunk_bytes: usize,
 }
 
 impl Source {
     pub(crate) fn new(backing: Backing, limit: u64, chunk: Chunk, chunk_bytes: usize) -> Source {
         let mut source = Source { backing, limit, chunk, chunk_start: 0, chunk_bytes };
-        // What an earlier user read is from another file; the memory is kept.
+        // An earlier user read from another file: keep the memory, drop the bytes.
         match Arc::get_mut(&mut source.chunk.0) {
             Some(bytes) => bytes.clear(),
             None => source.chunk = Chunk::default(),
@@ -68,13 +66,11 @@ impl Source {
         &self.backing
     }
 
-    /// The bytes may be shown up to there.
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
     }
 
-    /// The bytes from `offset` on, `wanted` of them or more; fewer only where the limit, or the file, ends
-    /// them.
+    /// The bytes from `offset` on, `wanted` or more of them; fewer only where the limit or the file ends.
     pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], Error> {
         let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
         let available = self.limit.saturating_sub(offset);
@@ -90,11 +86,11 @@ impl Source {
                     return Ok(&self.chunk.0[at..]);
                 }
                 let fill = wanted.max(self.chunk_bytes.min(in_memory(available)?));
-                // Nobody holds an entry of the old chunk: its memory is used again.
+                // No entry keeps the old chunk: its memory is reused.
                 let mut bytes = Arc::get_mut(&mut self.chunk.0).map(std::mem::take).unwrap_or_default();
                 bytes.resize(fill, 0);
                 let read = file.read_at(&mut bytes, offset);
-                // Nothing is kept unless the read has succeeded.
+                // A failed read must leave the chunk empty.
                 bytes.truncate(*read.as_ref().unwrap_or(&0));
                 match Arc::get_mut(&mut self.chunk.0) {
                     Some(slot) => *slot = bytes,
@@ -106,14 +102,15 @@ impl Source {
         }
     }
 
-    /// Has the memory at `offset` fetched, where it is mapped, and does not wait for it.
+    /// Loads a mapped byte at `offset`, so that the CPU fetches it while the caller goes on.
     pub(crate) fn touch(&self, offset: u64) {
         if let Backing::Mapped(mapping) = &self.backing {
             black_box(usize::try_from(offset).ok().and_then(|at| mapping.get(at)).copied());
         }
     }
 
-    /// What [`Source::at`] has just shown from `offset` on, to be kept: bytes, and where in them that is.
+    /// Keeps what [`Source::at`] has just returned for `offset`: the bytes, and the index of `offset` in
+    /// them.
     pub(crate) fn hold(&self, offset: u64) -> (Bytes, usize) {
         let index = |offset: u64| usize::try_from(offset).expect("these bytes are in memory");
         match &self.backing {
@@ -122,13 +119,11 @@ impl Source {
         }
     }
 
-    /// The memory, for another source.
     pub(crate) fn into_chunk(self) -> Chunk {
         self.chunk
     }
 }
 
-/// Bytes that stay for as long as somebody holds them.
 #[derive(Clone)]
 pub(crate) enum Bytes {
     Mapped(Arc<Mapped>),

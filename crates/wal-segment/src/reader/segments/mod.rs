@@ -1,4 +1,4 @@
-//! Segments that are open for reading, and their bytes.
+//! Segments open for reading, and their bytes.
 
 pub(crate) mod bytes;
 pub(crate) mod reader;

@@ -1,8 +1,7 @@
-//! A segment as readers hold it: its mapping or its file, and its index.
+//! A segment open for reading: its mapping or its file, and its index.
 //!
-//! Invariant: what a volume maps is closed, and its file is locked against being used again for as long as
-//! the mapping lives. An index that is kept has passed its checksum and is in order;
-//! where its points lead is checked by whoever goes there.
+//! Invariant: only a closed segment is mapped, and its file stays locked against recycling while the mapping
+//! lives. The index has passed its checksum and is in order; readers check where its points lead.
 
 use std::sync::Arc;
 
@@ -19,15 +18,16 @@ use crate::segment::span::Span;
 #[derive(Debug)]
 pub struct SegmentReader {
     pub(crate) backing: Backing,
-    /// From the SEAL, in order; without the point that is the span's start. None when the segment is not
-    /// sealed, or its index is bad: then a reader goes by the frames alone.
+    /// From the SEALs, in order, without the point at the span's start. Empty when the segment has no SEAL or
+    /// its index is invalid: then a reader uses the frames alone.
     pub(crate) points: Vec<IndexPoint>,
     life: Life,
     closed: bool,
 }
 
 impl SegmentReader {
-    /// Opens the segment of a span. When a closed one cannot be mapped, it is read by position, and `refused` says why.
+    /// Opens the segment of a span. A closed one that cannot be mapped is read with positional reads, and
+    /// `refused` gets the error.
     ///
     /// # Errors
     /// [`Error::Damaged`] when the file is missing or shorter than the span's end; [`Error::Io`].
@@ -43,7 +43,7 @@ impl SegmentReader {
             Some(mapping) => Backing::Mapped(Arc::new(Mapped { mapping, _locked: file })),
             None => Backing::File(file),
         };
-        // The index is derived data: without it, reads are slower.
+        // An index can be rebuilt: without it, reads are slower.
         let points = index(&backing, span);
         Ok(Arc::new(SegmentReader { backing, points, life: span.life, closed: span.closed }))
     }
@@ -52,8 +52,8 @@ impl SegmentReader {
         self.life.segment
     }
 
-    /// Whether readers of `span` can use this: the file may have been made anew, or closed, and the log may
-    /// end earlier in it, behind a cut, than it did.
+    /// Whether readers of `span` can use this: since it was opened, the file may have been made anew or
+    /// closed, or a cut may have moved the end of the log back in it.
     pub(crate) fn serves(&self, span: &Span) -> bool {
         let reaches = match &self.backing {
             Backing::Mapped(mapping) => mapping.len() as u64 >= span.end.offset,
@@ -64,14 +64,14 @@ impl SegmentReader {
     }
 }
 
-/// The mapping of a span. The system refuses it on file systems without (9p, FUSE with direct I/O, vboxsf), and where the
-/// address space or the number of mappings is used up.
+/// Maps a span. Some file systems cannot (9p, FUSE with direct I/O, vboxsf), and the address space or the
+/// number of mappings may be used up.
 fn map(file: &Named, span: &Span, refused: &mut Option<Error>) -> Option<Mapping> {
     file.map(span.end.offset).map_err(|error| *refused = Some(error)).ok()
 }
 
-/// The index points of a segment that can be believed, from its last SEAL back to the first one that has any. What is bad is
-/// left out.
+/// The valid index points of a segment, from its last SEAL back to the first one that has any. Invalid points
+/// are left out.
 fn index(backing: &Backing, span: &Span) -> Vec<IndexPoint> {
     let mut source = Source::new(backing.clone(), span.end.offset, Chunk::default(), 0);
     let mut before = span.seal_offset;
@@ -80,7 +80,7 @@ fn index(backing: &Backing, span: &Span) -> Vec<IndexPoint> {
     while let Some(seal_offset) = before.filter(|&offset| offset < limit) {
         let seen = backward.len();
         before = push_points(&mut source, span, seal_offset, &mut backward);
-        // Later points are known by now, so each has to lie before the one that was seen last.
+        // Later points are known already, so each must lie before the one seen last.
         let mut last = seen.checked_sub(1).map(|at| backward[at]);
         let is_in_order = |point: &IndexPoint| {
             let before_last = last.is_none_or(|last| point.offset < last.offset && point.first < last.first);
@@ -96,7 +96,8 @@ fn index(backing: &Backing, span: &Span) -> Vec<IndexPoint> {
     backward
 }
 
-/// Appends the points of the SEAL at this offset, the last one first. Returns the SEAL before it that has points.
+/// Appends the points of the SEAL at this offset, the last one first. Returns the SEAL before it that has
+/// points.
 fn push_points(
     source: &mut Source,
     span: &Span,

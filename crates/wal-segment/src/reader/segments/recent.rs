@@ -1,4 +1,4 @@
-//! The segments that were read last stay open: a bounded number of them, least recently used first out.
+//! The segments that were read last stay open: a bounded LRU cache.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use crate::reader::segments::reader::SegmentReader;
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
-/// The segments of one log that were read last, a bounded number of them; the one that was used least recently goes first. One that
-/// a reader still reads from stays open until the reader is done. Opens nothing itself, so that no lock on it is held
-/// while the system opens a file.
+/// An LRU cache of open segments of one log. An evicted segment stays open until its last reader is done.
+///
+/// It opens nothing itself, so that a lock on it is never held while the system opens a file.
 #[derive(Debug)]
 pub struct RecentSegments {
     segments: VecDeque<Arc<SegmentReader>>,
@@ -18,7 +18,8 @@ pub struct RecentSegments {
 }
 
 impl RecentSegments {
-    /// Room for so many segments. Closed segments are `mapped`, or read like the last one.
+    /// Creates a cache for `capacity` segments. If `mapped`, closed segments are mapped; otherwise they are
+    /// read like the last one.
     #[must_use]
     pub fn new(capacity: usize, mapped: bool) -> RecentSegments {
         RecentSegments { segments: VecDeque::with_capacity(capacity), capacity, mapped }
@@ -30,13 +31,13 @@ impl RecentSegments {
         self.mapped
     }
 
-    /// From now on segments are read by position: a mapping was refused, the next one would be refused, too, and each
-    /// attempt costs more than a read. Whether they were mapped until now.
+    /// Stops mapping segments, because the system refused a mapping: it would refuse the next one too, and
+    /// each attempt costs more than a read. Returns whether they were mapped until now.
     pub fn stop_mapping(&mut self) -> bool {
         std::mem::replace(&mut self.mapped, false)
     }
 
-    /// The segment of a span, if it is here.
+    /// The segment of a span, if it is cached.
     pub fn get(&mut self, span: &Span) -> Option<Arc<SegmentReader>> {
         let at = self.segments.iter().rposition(|backing| backing.number() == span.life.segment)?;
         if !self.segments[at].serves(span) {
@@ -50,7 +51,7 @@ impl RecentSegments {
         self.segments.back().cloned()
     }
 
-    /// Takes a segment that was opened, in the place of another one of the same segment.
+    /// Caches an open segment, in place of another reader of the same segment.
     pub fn put(&mut self, segment: &Arc<SegmentReader>) {
         self.segments.retain(|backing| backing.number() != segment.number());
         if self.capacity > 0 {
@@ -61,26 +62,26 @@ impl RecentSegments {
         }
     }
 
-    /// How many there are.
+    /// How many segments are cached.
     #[must_use]
     pub fn count(&self) -> usize {
         self.segments.len()
     }
 
-    /// Gives up the one that was used least recently.
+    /// Evicts the least recently used segment.
     pub fn pop_oldest(&mut self) -> Option<Arc<SegmentReader>> {
         self.segments.pop_front()
     }
 
-    /// Gives up those that no reader reads from, and returns them: their files are closed with the last handle.
+    /// Evicts the segments that no reader uses, and returns them: the last handle closes their files.
     pub fn take_idle(&mut self) -> Vec<Arc<SegmentReader>> {
         let (idle, read) = self.segments.drain(..).partition(|segment| Arc::strong_count(segment) == 1);
         self.segments = read;
         Vec::from(idle)
     }
 
-    /// Lets go of segments that are no part of this snapshot: a file that was removed takes space for as
-    /// long as it is open. Readers keep what they have.
+    /// Evicts segments that are not part of this snapshot: a removed file takes space while it is open.
+    /// Readers keep theirs.
     pub fn keep(&mut self, snapshot: &Snapshot) {
         self.segments.retain(|backing| snapshot.spans().any(|span| span.life.segment == backing.number()));
     }

@@ -1,4 +1,4 @@
-//! Where readers get the bytes of a log from.
+//! Where readers get open segments and read buffers.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::reader::SegmentReader;
 use crate::segment::span::Span;
 
-/// Where readers get their bytes from.
+/// Opens segments for readers, usually from a cache.
 pub trait SegmentSource: Send + Sync {
     /// The directory of the log.
     fn directory(&self) -> &dyn Directory;
 
-    /// The segment of a span, open for reading; closed segments may be mapped.
+    /// The segment of a span, open for reading. A closed segment may be mapped.
     ///
     /// # Errors
     /// What [`SegmentReader::open`] reports.
     fn segment(&self, span: &Span) -> Result<Arc<SegmentReader>, Error>;
 
-    /// Memory for a positional read of one entry; best what was put back.
+    /// A buffer for a positional read of one entry, preferably a returned one.
     fn chunk(&self) -> Chunk {
         Chunk::default()
     }
 
-    /// Takes back what a read is done with.
+    /// Takes a read buffer back.
     fn put_back(&self, chunk: Chunk) {
         drop(chunk);
     }
