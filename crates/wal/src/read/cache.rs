@@ -1,4 +1,4 @@
-//! What the readers of a log share: its directory, open segments, and memory to read into.
+//! The cache that the readers of a log share: its directory, open segments, and read buffers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use crate::report::event::note;
 #[cfg(feature = "tracing")]
 use crate::report::listener::Listener;
 
-/// The directory of a log, and what its readers share.
+/// The directory of a log, with the open segments and buffers that its readers share.
 #[derive(Debug)]
 pub(crate) struct Library {
     directory: Arc<dyn Directory>,
     meters: Arc<Meters>,
     segments: Arc<OpenSegments>,
-    /// Is told when the system refuses a mapping.
+    /// Traces the first memory mapping that the system fails.
     #[cfg(feature = "tracing")]
     listener: Option<Listener>,
-    /// Memory for reads of single entries where nothing is mapped.
+    /// Buffers for reads of single entries from segments that are not mapped.
     chunks: Mutex<Vec<Chunk>>,
 }
 
-/// As many threads as read single entries at one moment without an allocation.
+/// The number of threads that can read single entries at the same time without an allocation.
 const SPARE_CHUNKS: usize = 8;
-/// What a large entry was read into is not kept for small ones.
+/// A longer buffer, of a large entry, is not kept for small ones.
 const SPARE_CHUNK_BYTES: usize = 64 << 10;
 
 impl Library {
-    /// A library of the log in `directory`, which keeps `segments` open.
+    /// A cache for the log in `directory`, which keeps `segments` open.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         segments: Arc<OpenSegments>,
@@ -51,18 +51,18 @@ impl Library {
         }
     }
 
-    /// What the system refuses here is told, too.
+    /// The same, with tracing.
     #[cfg(feature = "tracing")]
     pub(crate) fn traced(self, listener: Option<Listener>) -> Library {
         Library { listener, ..self }
     }
 
-    /// Whether closed segments are read through mappings.
+    /// Whether sealed segments are read through memory mappings.
     pub(crate) fn maps(&self) -> bool {
         self.segments.maps()
     }
 
-    /// The entry with this number.
+    /// Reads the entry with this sequence number.
     pub(crate) fn read(&self, snapshot: &Snapshot, sequence: u64) -> Result<Entry, Error> {
         let wanted = Sequence::try_from(sequence).unwrap_or(Sequence::MAX);
         let Some(entry) = find(self, snapshot, wanted)? else {
@@ -72,7 +72,7 @@ impl Library {
         Ok(Entry::new(entry))
     }
 
-    /// Refuses to begin in front of what a snapshot holds, or beyond the next entry.
+    /// Fails when `first` is before the first entry of the snapshot, or after the next one.
     pub(crate) fn check_start(&self, snapshot: &Snapshot, verb: &str, first: u64) -> Result<(), Error> {
         if let Some(damage) = snapshot.damage().filter(|_| snapshot.is_contradictory()) {
             return Err(wal_segment::Error::Damaged(damage.clone()).into());
@@ -84,7 +84,7 @@ impl Library {
         Err(self.out_of_range(snapshot, &format_args!("{verb} from {first}")))
     }
 
-    /// Entries were handed out.
+    /// Counts entries that were returned to readers.
     pub(crate) fn count_read(&self, entries: u64, bytes: u64) {
         self.meters.read(entries, bytes);
     }
@@ -92,7 +92,7 @@ impl Library {
     pub(crate) fn out_of_range(&self, snapshot: &Snapshot, what: &dyn fmt::Display) -> Error {
         let directory = self.directory.path().display();
         let (first, next) = (snapshot.first(), snapshot.next());
-        let message = format!("{directory}: cannot {what}: the log holds {first} to before {next}");
+        let message = format!("{directory}: cannot {what}: the log begins at {first} and ends before {next}");
         Error::new(ErrorKind::OutOfRange, message)
     }
 
@@ -100,7 +100,7 @@ impl Library {
         Arc::clone(&self.directory)
     }
 
-    /// Lets go of segments that this snapshot does not have.
+    /// Closes the segments that this snapshot does not have.
     pub(crate) fn keep(&self, snapshot: &Snapshot) {
         self.segments.keep(snapshot);
     }

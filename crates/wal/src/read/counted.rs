@@ -1,11 +1,11 @@
-//! Counts what a reader hands out, a few hundred entries at a time.
+//! Counts the entries that a reader returns, and reports them to the log a few hundred at a time.
 
 use std::sync::Arc;
 
 use crate::read::cache::Library;
 use crate::read::entry::Entry;
 
-/// What one reader has handed out and the log does not know of yet.
+/// Entries that one reader has returned and not reported to the log's counters yet.
 #[derive(Debug)]
 pub(crate) struct Tally {
     library: Arc<Library>,
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
     bytes: u64,
 }
 
-/// Counted so many at a time: an addition that other threads see is not for every entry.
+/// Reported this many at a time: an addition to a shared counter is too slow for every entry.
 const COUNTED_ENTRIES: u64 = 256;
 
 impl Tally {
@@ -21,7 +21,7 @@ impl Tally {
         Tally { library, entries: 0, bytes: 0 }
     }
 
-    /// An entry is handed out.
+    /// Counts an entry that is being returned.
     pub(crate) fn counted(&mut self, entry: wal_segment::Entry) -> Entry {
         self.entries += 1;
         self.bytes += entry.payload().len() as u64;
@@ -31,7 +31,7 @@ impl Tally {
         Entry::new(entry)
     }
 
-    /// Tells the log.
+    /// Reports to the log's counters.
     pub(crate) fn count(&mut self) {
         if self.entries > 0 {
             self.library.count_read(self.entries, self.bytes);

@@ -1,4 +1,4 @@
-//! The entries of a range, in order or from the last one back.
+//! [`Entries`]: an iterator over a range of entries, forwards or backwards.
 
 use std::iter::FusedIterator;
 use std::ops::{Bound, Range, RangeBounds};
@@ -12,16 +12,14 @@ use crate::read::cache::Library;
 use crate::read::counted::Tally;
 use crate::read::entry::Entry;
 
-/// Entries in order, or with [`rev`](Iterator::rev) from the last one back, each checked against its checksum
-/// as it is handed out. May be taken from both ends. Ends, at both, after the first error.
+/// An iterator over entries in order, or backwards with [`rev`](Iterator::rev); it may be advanced from both ends. Each
+/// entry is verified against its checksum when it is returned. After the first error it ends, at both ends.
 ///
-/// Backwards, damage is told where it is met: what cannot be read at the end of a log comes first. A frame
-/// header that is damaged costs a reader who comes from behind up to 64 KiB more than one who comes from the
-/// front: what was written between it and the next index point.
+/// It shows the log as it was when the iterator was created. Sealed segments are read from memory mappings, without a
+/// copy or an allocation for an entry; the active segment with positional reads.
 ///
-/// Shows the log as it was when the reader was made. Closed segments are read from memory mappings,
-/// the last one with positional reads; nothing is copied from a mapping and nothing is allocated for an
-/// entry.
+/// Backwards, damage at the end of the log is the first item. At a damaged frame header, a backward reader loses up
+/// to 64 KiB of entries more than a forward one: those between the header and the next index point.
 #[derive(Debug)]
 pub struct Entries {
     inner: wal_segment::Entries,
@@ -65,7 +63,7 @@ impl DoubleEndedIterator for Entries {
 
 impl FusedIterator for Entries {}
 
-/// A range of integers as sequences; what lies beyond the largest sequence is empty.
+/// A range of integers as sequence numbers, clamped to the largest one.
 fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
     let bounded = |number: u64| Sequence::try_from(number).unwrap_or(Sequence::MAX);
     let start = match range.start_bound() {

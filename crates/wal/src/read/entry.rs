@@ -1,15 +1,15 @@
-//! An entry as applications see it.
+//! [`Entry`], as applications see it.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// An entry of the log: its number, and through [`Deref`] its bytes.
+/// An entry of the log: its sequence number and its payload, which it dereferences to.
 ///
-/// It borrows nothing, so it may outlive the reader and the log, and go to another thread; a clone costs the
-/// increment of a counter. In return it keeps the bytes that it lies in: an entry of a closed segment the
-/// mapping of that whole segment (address space, an open file, and the space of that file if it is removed
-/// meanwhile, but no memory of its own), any other entry the stretch of its segment that was read with it, up to 256 KiB or
-/// the frame that it is part of. Whoever keeps a few small entries for long copies them: `entry.to_vec()`.
+/// It borrows nothing, so it may outlive the reader and the log, and go to another thread. A clone costs one
+/// increment of a counter. In return an entry keeps the bytes around it alive. From a sealed segment that is the mapping
+/// of the whole segment: address space, an open file, and the disk space of that file if it is removed meanwhile, but no
+/// memory. Any other entry keeps the part of its segment that was read with it: up to 256 KiB, or its
+/// frame. To keep a few small entries for long, copy them: `entry.to_vec()`.
 #[derive(Clone)]
 pub struct Entry(wal_segment::Entry);
 
@@ -18,13 +18,13 @@ impl Entry {
         Entry(entry)
     }
 
-    /// Its number.
+    /// Its sequence number.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.0.sequence().value()
     }
 
-    /// What was appended.
+    /// The bytes that were appended.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.0.payload()

@@ -1,4 +1,4 @@
-//! Reading, for the log and for views of it alike: entries, and the segments that stay open for readers.
+//! Reading, for the log and its views: entries, iterators, and the cache of open segments.
 
 pub(crate) mod cache;
 pub(crate) mod counted;

@@ -1,8 +1,7 @@
-//! Segments that stay open for readers, and what is done when the system has no descriptor left.
+//! The cache of open segment files, bounded for the whole process, and retries when file descriptors run out.
 //!
-//! Descriptors belong to the process, not to a log, so the bound on idle ones is shared by all logs of the process: the
-//! one place where logs know of each other. A directory that says that its files take no descriptor, a simulated one,
-//! is left out of it.
+//! Descriptors belong to the process, not to a log, so all logs of the process share the bound on idle ones: the
+//! one place where logs know of each other. A directory whose files take no descriptor, a simulated one, is not included.
 
 use std::io;
 use std::path::Path;
@@ -13,15 +12,15 @@ use wal_segment::io::{Access, Directory, File, FileId, Listed, Lock, is_out_of_d
 use wal_segment::{Error, RecentSegments, SegmentReader, Snapshot, Span};
 use wal_sync::primitives::{AtomicU64, Mutex, Ordering, ProcessWide, process_id};
 
-/// Of one log: 64 mappings of 64 MiB are 4 GiB of address space.
+/// The bound for one log: 64 mappings of 64 MiB are 4 GiB of address space.
 const OF_ONE_LOG: usize = 64;
-/// All logs of a process together keep this part of the files open that the process may have open.
+/// All logs of a process together keep at most one in `SHARE` of the files open that the process may open.
 const SHARE: u64 = 4;
-/// The descriptors that were given up may be taken by another thread before the call is repeated.
+/// More than one try, because another thread may take the freed descriptors before the call is repeated.
 const MAX_REPETITIONS: u32 = 8;
 
-/// The open segments of each log, while it is open, with the process that opened it: a fork has those of its parent, too,
-/// and leaves them alone.
+/// The open segments of each open log, with the process that opened it: a forked child inherits those of its parent, and
+/// must not touch them.
 static OF_ALL_LOGS: ProcessWide<Vec<(u32, Weak<OpenSegments>)>> = ProcessWide::new(Vec::new());
 
 fn of_this_process() -> Vec<Arc<OpenSegments>> {
@@ -33,19 +32,19 @@ fn of_this_process() -> Vec<Arc<OpenSegments>> {
         .collect()
 }
 
-/// The segments that one log keeps open for its readers. Each takes a descriptor, with a mapping and without: the file
-/// has the lock.
+/// The segments that one log keeps open for its readers. Each takes a descriptor, also when it is mapped, because the file
+/// holds a lock.
 #[derive(Debug)]
 pub(crate) struct OpenSegments {
     volumes: Mutex<RecentSegments>,
-    /// How many there are, for those who look without the lock.
+    /// The number of open segments, readable without the lock.
     count: AtomicU64,
-    /// How many all logs of this process may keep; none when the files of this one take no descriptor.
+    /// The bound for all logs of this process; `None` when the files of this one take no descriptor.
     shared_bound: Option<u64>,
 }
 
 impl OpenSegments {
-    /// For a log in `directory`; closed segments are `mapped`.
+    /// The open segments of a log in `directory`, with sealed segments `mapped` or not.
     pub(crate) fn new(directory: &dyn Directory, mapped: bool) -> Arc<OpenSegments> {
         let shared_bound = directory.max_open_files().map(|most| most / SHARE);
         let segments = Arc::new(OpenSegments {
@@ -61,18 +60,18 @@ impl OpenSegments {
         segments
     }
 
-    /// Whether closed segments are mapped.
+    /// Whether sealed segments are mapped.
     pub(crate) fn maps(&self) -> bool {
         self.volumes.lock_whole().maps()
     }
 
-    /// The segment of a span, opened if it is not. Returns also why the system refused a mapping, the first time.
+    /// Returns the segment of a span, and opens it if necessary; with the error of the first mapping that the system failed.
     pub(crate) fn segment(
         &self,
         directory: &dyn Directory,
         span: &Span,
     ) -> Result<(Arc<SegmentReader>, Option<Error>), Error> {
-        // A cache is whole at every moment, whatever panicked. It is not locked while the system opens the file.
+        // A cache is valid even after a panic under its lock. The lock is not held while the system opens the file.
         let mut volumes = self.volumes.lock_whole();
         if let Some(volume) = volumes.get(span) {
             return Ok((volume, None));
@@ -90,7 +89,7 @@ impl OpenSegments {
         Ok((volume, refused))
     }
 
-    /// Lets go of segments that this snapshot does not have.
+    /// Closes the segments that this snapshot does not have.
     pub(crate) fn keep(&self, snapshot: &Snapshot) {
         let mut volumes = self.volumes.lock_whole();
         volumes.keep(snapshot);
@@ -101,7 +100,7 @@ impl OpenSegments {
         self.count.store(volumes.count() as u64, Ordering::Relaxed);
     }
 
-    /// The log that has most gives up its oldest, until the bound of the process is kept.
+    /// Closes the oldest segment of the log with the most open ones, until the bound of the process holds.
     fn keep_the_bound(&self) {
         let Some(bound) = self.shared_bound else { return };
         let all = of_this_process();
@@ -119,7 +118,7 @@ impl OpenSegments {
         let oldest = volumes.pop_oldest();
         self.counted(&volumes);
         drop(volumes);
-        // The file is closed, and the mapping undone, under no lock.
+        // Closing the file and unmapping it can be slow: not under the lock.
         drop(oldest);
     }
 
@@ -131,19 +130,18 @@ impl OpenSegments {
         idle.len()
     }
 
-    /// Closes every segment that no reader reads from, of all logs that share descriptors with this one; returns how
-    /// many.
+    /// Closes every segment without a reader, of all logs that share descriptors with this one; returns how many.
     fn close_idle(&self) -> usize {
         if self.shared_bound.is_some() { close_idle() } else { self.give_up_idle() }
     }
 }
 
-/// Closes every segment that no reader reads from, of all logs of this process; returns how many.
+/// Closes every segment without a reader, of all logs of this process; returns how many.
 fn close_idle() -> usize {
     of_this_process().iter().map(|segments| segments.give_up_idle()).sum()
 }
 
-/// Repeats a call for which there was no descriptor, as long as `close` finds some to close.
+/// Repeats a call that failed for lack of a descriptor, as long as `close` frees some.
 fn with_descriptors<T>(close: impl Fn() -> usize, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let mut answered = call();
     for _ in 0..MAX_REPETITIONS {
@@ -155,12 +153,12 @@ fn with_descriptors<T>(close: impl Fn() -> usize, call: impl Fn() -> io::Result<
     answered
 }
 
-/// Opens a directory; where there is no descriptor for it, idle segments of other logs are closed.
+/// Opens a directory; closes idle segments of other logs when descriptors have run out.
 pub(crate) fn open_directory<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
     with_descriptors(close_idle, open)
 }
 
-/// The directory for a log whose segments stay open for readers, and give up their descriptors when it needs some.
+/// Wraps the directory of a log so that idle segments are closed when one of its calls needs a descriptor.
 pub(crate) fn sparing(
     directory: Arc<dyn Directory>,
     mapped: bool,
@@ -169,7 +167,7 @@ pub(crate) fn sparing(
     (Sparing::over(directory, &segments), segments)
 }
 
-/// A directory whose calls are repeated when they found no descriptor, after idle segments were closed.
+/// A directory that closes idle segments and repeats a call when descriptors have run out.
 #[derive(Debug)]
 struct Sparing {
     inner: Arc<dyn Directory>,

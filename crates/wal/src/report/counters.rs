@@ -1,9 +1,9 @@
-//! What a log counts while it runs.
+//! The counters of a running log.
 //!
-//! Recording is a handful of relaxed additions: no lock, no allocation, no clock; whoever records says how
-//! long it took. Nothing is ordered by these numbers, so nothing may be decided by them.
+//! Recording is a few relaxed additions: no lock, no allocation, no clock; the caller passes the
+//! duration. Relaxed counters order nothing, so nothing may be decided by them.
 //!
-//! Groups that different threads record stand on different cache lines, so that a reader that counts
+//! Counters of different threads are on different cache lines, so that a reader that counts
 //! entries does not slow down the writer.
 
 use std::time::Duration;
@@ -56,14 +56,14 @@ struct Recovery {
     dropped_bytes: AtomicU64,
 }
 
-/// How the log stands, which others know.
+/// The state of the log, collected from its other parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gauges {
     pub(crate) poisoned: bool,
     pub(crate) directory_locked: bool,
     pub(crate) maps: bool,
     pub(crate) first: u64,
-    /// Read before `written`, so that nobody sees more durable than written.
+    /// Read before `written`, so that `durable` never exceeds it.
     pub(crate) durable: u64,
     pub(crate) written: u64,
     pub(crate) segments: u64,
@@ -95,32 +95,32 @@ impl Meters {
         }
     }
 
-    /// A frame was written: so many entries, with so many bytes of payload.
+    /// A frame was written, with this many entries and payload bytes.
     pub(crate) fn wrote(&self, entries: u64, bytes: u64) {
         let Line(writing) = &self.writing;
         writing.entries.fetch_add(entries, Ordering::Relaxed);
         writing.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A frame whose time was taken took so long to be written. Not every frame: two looks at the clock
-    /// are felt beside a small write.
+    /// The time to write a frame that was timed. Not every frame is: reading the clock twice costs much beside a small
+    /// write.
     pub(crate) fn write_took(&self, took: Duration) {
         self.writing.0.duration.observe(nanos(took));
     }
 
-    /// A frame is what its append asked for, so long after its first entry joined.
+    /// A frame is as durable as its callers asked for, `took` after the first append to it.
     pub(crate) fn appended(&self, took: Duration) {
         self.append_duration.0.observe(nanos(took));
     }
 
-    /// A sync succeeded and made so many entries durable.
+    /// A sync succeeded and made this many entries durable.
     pub(crate) fn synced(&self, entries: u64, took: Duration) {
         let Line(syncing) = &self.syncing;
         syncing.duration.observe(nanos(took));
         syncing.entries.observe(entries);
     }
 
-    /// A sync failed. How long it took says nothing about the disk and is not kept.
+    /// A sync failed. Its duration says nothing about the disk and is not kept.
     pub(crate) fn sync_failed(&self) {
         self.syncing.0.errors.fetch_add(1, Ordering::Relaxed);
     }
@@ -130,28 +130,27 @@ impl Meters {
         self.syncing.0.slow.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The log went on in the next segment; appends stood still for so long.
+    /// A rollover to the next segment, which appends waited for.
     pub(crate) fn rolled_over(&self, took: Duration) {
         self.writing.0.rollover_duration.observe(nanos(took));
     }
 
-    /// Readers were given so many entries, with so many bytes of payload. Costs the same for one entry
-    /// as for many: an entry read from a mapping takes a few times as long, so count a frame at once, or
-    /// what a reader gave when it ends.
+    /// Readers returned this many entries and payload bytes. A call costs the same for one entry as for many. Reading an
+    /// entry from a mapping takes only a few times as long, so count a frame at once, or when a reader ends.
     pub(crate) fn read(&self, entries: u64, bytes: u64) {
         let Line(reading) = &self.reading;
         reading.entries.fetch_add(entries, Ordering::Relaxed);
         reading.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The open took so long and dropped so many bytes behind the end of the log. Once a log.
+    /// The duration of the open, and the bytes that it dropped after the end of the log. Once a log.
     pub(crate) fn recovered(&self, took: Duration, dropped_bytes: u64) {
         let Line(recovery) = &self.recovery;
         recovery.nanos.store(nanos(took), Ordering::Relaxed);
         recovery.dropped_bytes.store(dropped_bytes, Ordering::Relaxed);
     }
 
-    /// Everything that was counted, and how the log stands. Allocates; not for the hot path.
+    /// The counters, with the state of the log. Allocates; not for the hot path.
     pub(crate) fn fill(&self, gauges: Gauges) -> Stats {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let seconds = |durations: &DurationHistogram| durations.distribution(1e9);

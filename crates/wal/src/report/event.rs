@@ -1,4 +1,4 @@
-//! The events of a log, and the callbacks that are told of them.
+//! The events of a log, and their callbacks.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,17 +12,17 @@ use wal_segment::Recovery;
 #[cfg(feature = "tracing")]
 use crate::error::Error;
 
-/// The log went on in another segment.
+/// A rollover: the log goes on in another segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rollover {
-    /// The number of the segment that it ended in; none at the beginning of a log.
+    /// The number of the previous segment; `None` for the first segment of a log.
     pub from: Option<u64>,
-    /// The number of the segment that it goes on in.
+    /// The number of the new segment.
     pub to: u64,
-    /// The number of the first entry that is appended there.
+    /// The sequence number of the first entry in the new segment.
     pub first: u64,
-    /// Whether the log was cut in front of it: behind a torn tail, a failed write, or by a truncation.
+    /// Whether the log was cut before the new segment, after a torn write, a failed write, or by a truncation.
     pub cut: bool,
 }
 
@@ -37,19 +37,19 @@ impl Rollover {
     }
 }
 
-/// A sync that took longer than [`slow_sync`](crate::Options::slow_sync) allows, and has ended.
+/// A finished fsync that took longer than [`slow_sync`](crate::Options::slow_sync) allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlowSync {
     /// How long it took.
     pub took: Duration,
-    /// The numbers of the entries that it was to make durable.
+    /// The sequence numbers of the entries that it was to make durable.
     pub sequences: Range<u64>,
-    /// Whether it failed in the end: the log is poisoned then.
+    /// Whether it failed, and so poisoned the log.
     pub failed: bool,
 }
 
-/// Something that somebody may want to know.
+/// An event for a callback or for tracing.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Rollover(Rollover),
@@ -58,27 +58,27 @@ pub(crate) enum Event {
     Trace(Trace),
 }
 
-/// What is traced and no callback is told.
+/// An event that is only traced, without a callback.
 #[cfg(feature = "tracing")]
 #[derive(Clone, Debug)]
 pub(crate) enum Trace {
     /// The log is open.
     Opened { recovery: Box<Recovery>, took: Duration },
-    /// A write failed: the entries from this one on are no part of the log.
+    /// A write failed: the entries from this one on are not in the log.
     WriteFailed { first: u64, error: Error },
     /// A sync failed: the log is poisoned.
     SyncFailed { error: Error },
     /// The directory itself cannot be locked.
     DirectoryNotLocked {},
-    /// The system refused a mapping: segments are read by position from now on.
+    /// The system failed a memory mapping: segments are read by position from now on.
     MappingRefused { error: Error },
-    /// The path of the directory leads elsewhere.
+    /// The path of the directory leads to another one.
     Displaced {},
-    /// A file was exchanged under the log: it is poisoned.
+    /// Another program replaced a file of the log, which is poisoned.
     Exchanged { error: Error },
-    /// Everything in front of `first` was to be dropped.
+    /// The entries before `first` were dropped, or the truncation failed.
     TruncatedBefore { first: u64, failed: Option<Error> },
-    /// Everything behind `last` was to be dropped.
+    /// The entries after `last` were dropped, or the truncation failed.
     TruncatedAfter { last: u64, failed: Option<Error> },
     /// The next segment could not be prepared.
     SpareFailed { error: Error },
@@ -88,7 +88,7 @@ pub(crate) enum Trace {
     Closed { written: u64, durable: u64, failed: Option<Error> },
 }
 
-/// Takes note of what is traced alone; without the feature, of nothing.
+/// Queues an event that is only traced; does nothing without the feature `tracing`.
 macro_rules! note {
     ($listener:expr, $trace:ident { $($field:tt)* }) => {
         #[cfg(feature = "tracing")]
@@ -105,7 +105,7 @@ macro_rules! note {
 }
 pub(crate) use note;
 
-/// What is called for one kind of event.
+/// The callback for one kind of event.
 pub(crate) struct Callback<T>(Arc<dyn Fn(&T) + Send + Sync>);
 
 impl<T> Callback<T> {
@@ -113,7 +113,7 @@ impl<T> Callback<T> {
         Callback(Arc::new(call))
     }
 
-    /// A panic in there stays in there.
+    /// Calls it, and catches its panics.
     fn call(&self, event: &T) {
         catch_unwind(AssertUnwindSafe(|| (self.0)(event))).ok();
     }
@@ -131,7 +131,7 @@ impl<T> fmt::Debug for Callback<T> {
     }
 }
 
-/// All that may be called.
+/// The callbacks of the options.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Callbacks {
     pub(crate) on_rollover: Option<Callback<Rollover>>,
@@ -139,7 +139,7 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
-    /// Whether nobody wants to know anything.
+    /// Whether there is no callback.
     pub(super) fn is_empty(&self) -> bool {
         self.on_rollover.is_none() && self.on_slow_sync.is_none()
     }

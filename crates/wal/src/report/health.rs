@@ -1,81 +1,82 @@
-//! Whether the log can do its work, as a probe is answered.
+//! [`Health`]: the answer to a health probe.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// Whether the log can do its work, at one moment. As text it says what is wrong, or `healthy`.
+/// The health of a log at one moment. Displays as everything that is wrong, or `healthy`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why nothing is accepted until the log is opened again: a sync failed, or a file of the log was exchanged.
+    /// The error that poisoned the log: a sync failed, or a file of the log was replaced. The log accepts nothing more
+    /// until it is opened again.
     pub poisoned: Option<Error>,
-    /// Whether it was closed.
+    /// Whether the log was closed.
     pub closed: bool,
-    /// Whether the path that the log was opened under leads elsewhere: its directory was moved, replaced, hidden by a
-    /// mount or removed, or a symbolic link on the path was changed. The log goes on in the directory that it opened.
-    /// It is looked at before each new segment and each write of the anchor: once a segment, and with background threads
+    /// Whether the path that the log was opened under leads to another directory: the log's was moved, replaced, hidden
+    /// by a mount or removed, or a symbolic link on the path was changed. The log goes on in the directory that it opened.
+    /// Checked before each new segment and each write of the anchor: once a segment, and with background threads
     /// also about a second after an append that was synced.
     pub displaced: bool,
-    /// What has not ended for longer than [`slow_sync`](crate::Options::slow_sync) allows.
+    /// An operation that has run for longer than [`slow_sync`](crate::Options::slow_sync).
     pub stalled: Option<Stall>,
-    /// What the file system had left when it was asked last.
+    /// Free space of the file system, when it was last queried.
     pub space: Space,
-    /// Why appends wait for room under [`max_log_bytes`](crate::Options::max_log_bytes), when they do: the log is at its
-    /// bound, and nothing has made room yet.
+    /// The reason why appends wait for space, while they do: the log has reached
+    /// [`max_log_bytes`](crate::Options::max_log_bytes), and nothing was dropped yet.
     pub no_room: Option<Error>,
-    /// Why the next segment could not be prepared, when the last attempt failed. An append that needs one has it
-    /// prepared again, and gets the error when that fails, too.
+    /// The error of preparing the next segment, when the last attempt failed. An append that needs the segment tries
+    /// again, and fails when that fails, too.
     pub spare_failure: Option<Error>,
-    /// Why the anchor could not be written, when the last attempt failed. It is tried again; meanwhile more of
-    /// the end of the log may be damaged without a trace.
+    /// The error of writing the anchor, when the last attempt failed. It is tried again; meanwhile damage to more of
+    /// the end of the log would go undetected.
     pub anchor_failure: Option<Error>,
 }
 
-/// Something that takes too long.
+/// An operation that takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
-    /// What it is.
+    /// The operation.
     pub what: InHand,
-    /// For how long it has been in hand, at least.
+    /// How long it has been running, at least.
     pub lasted: Duration,
 }
 
-/// What somebody is at.
+/// An operation that the log is performing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InHand {
-    /// A sync of what was appended.
+    /// An fsync of appended entries.
     Sync,
-    /// A question to the file system for its free space. Nothing waits for it but the next segment.
+    /// A query for the free space of the file system. Only the next segment waits for it.
     Space,
-    /// A write, a rollover with its syncs, or a truncation. It shows when two questions lie far enough apart and
-    /// it was in hand at both.
+    /// A write, a rollover with its syncs, or a truncation. It is detected when it was running at two probes that are far
+    /// enough apart.
     Write,
 }
 
-/// Room on the file system of the log, as it was `age` ago.
+/// Free space of the log's file system, as it was `age` ago.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Space {
-    /// What the system still gives to this process, in bytes; `None` where it does not tell.
+    /// Bytes available to this process; `None` where the system does not report it.
     pub free_bytes: Option<u64>,
-    /// What should be free, in bytes: a segment, or [`low_space_bytes`](crate::Options::low_space_bytes).
+    /// Bytes that should be free: a segment, or [`low_space_bytes`](crate::Options::low_space_bytes).
     pub needed_bytes: u64,
-    /// Why the system could not be asked.
+    /// The error of the last query.
     pub failure: Option<Error>,
-    /// How long ago it was asked. Each [`Wal::health`] has it asked again, by the thread `wal-files`, and without
-    /// [`background`](crate::Options::background) threads by the next call that appends, syncs or flushes. An age that grows
-    /// beyond the interval between two questions says that the file system does not answer.
+    /// The time since the last query. Each [`Wal::health`] triggers a new one, on the thread `wal-files`, or without
+    /// [`background`](crate::Options::background) threads in the next call that appends, syncs or flushes. If the age
+    /// exceeds the interval between two probes, the file system does not answer.
     ///
     /// [`Wal::health`]: crate::Wal::health
     pub age: Duration,
 }
 
 impl Space {
-    /// Whether less is free than should be.
+    /// Whether less than `needed_bytes` is free.
     #[must_use]
     pub fn is_low(&self) -> bool {
         self.free_bytes.is_some_and(|free| free < self.needed_bytes)
@@ -83,7 +84,7 @@ impl Space {
 }
 
 impl Health {
-    /// Whether nothing is wrong, and the log is open.
+    /// Whether the log is open and nothing is wrong.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.poisoned.is_none()
@@ -124,7 +125,7 @@ impl fmt::Display for Health {
             let what = match stall.what {
                 InHand::Sync => "sync",
                 InHand::Write => "write",
-                InHand::Space => "question for the free space",
+                InHand::Space => "query for the free space",
             };
             tell(format_args!("a {what} has not ended for {:?}", stall.lasted))?;
         }
@@ -136,7 +137,7 @@ impl fmt::Display for Health {
             tell(format_args!("{error}"))?;
         }
         if let Some(error) = &self.no_room {
-            tell(format_args!("appends wait for room: {error}"))?;
+            tell(format_args!("appends wait for space: {error}"))?;
         }
         if let Some(error) = &self.spare_failure {
             tell(format_args!("the next segment is not prepared: {error}"))?;

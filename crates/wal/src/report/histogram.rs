@@ -1,4 +1,4 @@
-//! Counts how often something took how long, or was how large, without a lock.
+//! Lock-free histograms of durations and sizes.
 //!
 //! A value costs two relaxed additions and no search: the bounds are powers of two, so the bucket of a
 //! value is the number of its bits.
@@ -9,31 +9,29 @@
 //!  0         1             ...   BUCKETS-2       BUCKETS-1  buckets; the last one takes the rest
 //! ```
 //!
-//! Why two, and not 2.5 or ten a decade: a bound that is at most twice the value tells a disk that flushes
-//! from one that seeks, and one bucket's worth of change is what an operator acts on. It needs no table,
+//! Why powers of two, and not 2.5 or ten bounds a decade: a bound that is at most twice the value distinguishes a disk
+//! that flushes from one that seeks, and an operator acts on a change by one bucket. It needs no table,
 //! no loop and no branch, and every bound is exact, in nanoseconds as in entries.
 //!
-//! The number of values is not kept apart: it is the sum of the buckets, so the two cannot disagree. The
-//! sum of the values is another atomic, and whoever reads while others count may see one without the
-//! other.
+//! The number of values is the sum of the buckets, so the two cannot disagree. The sum of the values is a separate
+//! atomic: a concurrent reader may see a value in one and not yet in the other.
 
 use wal_sync::primitives::{AtomicU64, Ordering};
 
 use crate::report::stats::Distribution;
 
 /// Durations in nanoseconds. The lowest bound, 1.024 us, is what a small write costs when nothing goes
-/// wrong; quicker is never what is looked for. The highest, 17.2 s, is beyond what a device takes that is
-/// still going to answer.
+/// wrong. The highest, 17.2 s, is longer than a device takes that will still answer.
 pub(crate) type DurationHistogram = Histogram<10, 26>;
 
 /// Numbers of entries: 1, 2, 4 and so on to 65,536.
 pub(crate) type CountHistogram = Histogram<0, 18>;
 
-/// How many values fell between which powers of two, the first bound being two to the `FIRST_LOG2`.
+/// A histogram whose bounds are powers of two, the first being two to the `FIRST_LOG2`.
 #[derive(Debug)]
 pub(crate) struct Histogram<const FIRST_LOG2: u32, const BUCKETS: usize> {
     counts: [AtomicU64; BUCKETS],
-    /// Wraps around, as durations after 584 years of them.
+    /// Wraps around; durations do so after a total of 584 years.
     sum: AtomicU64,
 }
 
@@ -53,7 +51,7 @@ impl<const FIRST_LOG2: u32, const BUCKETS: usize> Histogram<FIRST_LOG2, BUCKETS>
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    /// What was counted so far, in units of `one` value: of 1e9 nanoseconds, for seconds.
+    /// The values so far, divided by `one`: 1e9 for seconds from nanoseconds.
     pub(crate) fn distribution(&self, one: f64) -> Distribution {
         let mut count = 0;
         let mut counts = self.counts.iter().map(|bucket| {
@@ -162,7 +160,7 @@ mod tests {
                 scope
                     .spawn(move || (0..VALUES).for_each(|value| histogram.observe(value * THREADS + thread)));
             }
-            // Whoever reads meanwhile finds buckets that never go down, and none above the count.
+            // A concurrent reader sees buckets that never decrease, and none above the count.
             let mut before = 0;
             for _ in 0..100 {
                 let now = histogram.distribution(1.0);

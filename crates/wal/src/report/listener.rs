@@ -1,8 +1,8 @@
-//! Taking note of what whoever wants to know is told later.
+//! The queue between an event and its callback, so that no callback runs under a lock of the log.
 //!
 //! ```text
 //!  under a turn or a lock              under none
-//!    tell ──▶ noted, in order ──▶ wal-events, or where there is no thread a call: the callback
+//!    tell ──▶ queue, in order ──▶ wal-events, or without that thread a call: the callback
 //! ```
 
 use std::path::Path;
@@ -14,31 +14,31 @@ use crate::report::event::{Callbacks, Event};
 #[cfg(feature = "tracing")]
 use crate::report::trace;
 
-/// Takes note of events while turns and locks are held; the callback runs behind them, in order: on a
-/// thread of its own, or where there is none in a call, mostly the one that met the event.
+/// Queues events while turns and locks are held. The callbacks run later, in order: on a thread of their own, or without
+/// one in a call, mostly the one that caused the event.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     noted: Sender<Option<Event>>,
-    /// Not the callbacks: one that keeps the log would be kept by it.
+    /// Flags, not the callbacks: a callback that owns a handle of the log would keep it alive.
     tells_rollovers: bool,
     tells_slow_syncs: bool,
 }
 
-/// The other end: runs the callbacks.
+/// The receiving end of the queue: runs the callbacks.
 #[derive(Debug)]
 pub(crate) struct Caller {
     noted: Receiver<Option<Event>>,
     callbacks: Callbacks,
-    /// Whose events they are.
+    /// The log's directory, for its `tracing` events.
     #[cfg(feature = "tracing")]
     log: String,
-    /// Where no thread of its own calls: somebody calls, and others leave it to them.
+    /// Without a thread of its own: set while one caller runs the callbacks, so that others do not.
     busy: AtomicBool,
 }
 
 impl Listener {
-    /// Both ends, for the log in this directory; none where nobody will want to know anything.
-    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "callbacks know whose they are"))]
+    /// Both ends, for the log in this directory; `None` when there is no callback and no tracing.
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "only tracing names the log"))]
     pub(crate) fn new(callbacks: &Callbacks, directory: &Path) -> Option<(Listener, Caller)> {
         if callbacks.is_empty() && !cfg!(feature = "tracing") {
             return None;
@@ -69,12 +69,12 @@ impl Listener {
         #[cfg(feature = "tracing")]
         let wanted = wanted || event.is_traced();
         if wanted {
-            // Nobody listens once the log is closed.
+            // Fails once the log is closed and the receiver is gone.
             self.noted.send(Some(event)).ok();
         }
     }
 
-    /// The thread ends when it has told what was noted.
+    /// Ends the thread once it has run the callbacks of every queued event.
     pub(crate) fn stop(&self) {
         self.noted.send(None).ok();
     }
@@ -88,15 +88,15 @@ impl Caller {
         }
     }
 
-    /// The callback comes last: an event is traced in front of those that it causes.
+    /// The callback comes last, so that an event is traced before those that its callback causes.
     fn call(&self, event: &Event) {
         #[cfg(feature = "tracing")]
         trace::emit(&self.log, event);
         self.callbacks.call(event);
     }
 
-    /// Calls for everything that was noted, unless somebody is at it: another thread, or this one, in a call
-    /// that the callback makes. They come to it.
+    /// Runs the callbacks of every queued event, unless another thread is doing so, or this one is, in a call that a
+    /// callback makes: that loop gets to the new events, too.
     pub(crate) fn call_all(&self) {
         while !self.noted.is_empty() && !self.busy.swap(true, Ordering::SeqCst) {
             while let Ok(Some(event)) = self.noted.try_recv() {

@@ -1,4 +1,4 @@
-//! What the log tells about itself: events as they come, numbers and health when it is asked. It decides nothing.
+//! Monitoring: events, counters, health and metrics. Nothing here decides anything.
 
 pub(crate) mod counters;
 pub(crate) mod event;

@@ -1,30 +1,29 @@
-//! What a probe of the health goes by: marks of what is in hand, and since when.
+//! Detects stalls for a health probe: which operation is running, and since when.
 //!
-//! Asking waits for nothing that is held across a write or a sync, and makes no call to the file system, so the answer
-//! comes while a disk hangs. What the hot path leaves for it is one mark before and after each sync. Of a write nothing
-//! is noted: the probe remembers which one was in hand when it was asked before. The free space is asked for by the
-//! background, and the answer says how old it is.
+//! A probe takes no lock that is held across a write or a sync, and makes no file system call, so it returns while a disk
+//! hangs. The hot path pays one mark before and after each sync. A write leaves no mark: the probe remembers which
+//! one was running at the probe before. A background thread queries the free space, and the result has an age.
 //!
 //! ```text
-//!  sync    begins ─▶ mark ─────────────────▶ ends: mark taken away     asked here: since the mark
+//!  sync    begins ─▶ mark ─────────────────▶ ends: mark cleared        probe in between: since the mark
 //!  write   turn 7 ────────────────────────────────────────────▶ turn 8
-//!              asked: turn 7, noted      asked: turn 7 still: for so long at least
+//!              probe: turn 7, remembered     probe: still turn 7: for so long at least
 //! ```
 
 use std::time::Duration;
 
 use wal_sync::primitives::{AtomicU64, Instant, Mutex, Ordering, now};
 
-/// The sync, or the question, that is in hand.
+/// The start of the sync, or of the free-space query, that is running.
 #[derive(Debug)]
 pub(crate) struct SyncMark {
     opened: Instant,
-    /// Nanoseconds behind `opened` at which it began, and one more; none is in hand when it is 0.
+    /// Nanoseconds from `opened` to its start, plus one; 0 when none is running.
     begun: AtomicU64,
 }
 
 impl SyncMark {
-    /// None is in hand.
+    /// None is running.
     pub(crate) fn new() -> SyncMark {
         SyncMark { opened: now(), begun: AtomicU64::new(0) }
     }
@@ -40,29 +39,29 @@ impl SyncMark {
         self.begun.store(0, Ordering::Relaxed);
     }
 
-    /// For how long one has been in hand.
+    /// How long one has been running.
     pub(crate) fn lasted(&self, asked: Instant) -> Option<Duration> {
         let begun = self.begun.load(Ordering::Relaxed).checked_sub(1)?;
         Some(asked.saturating_duration_since(self.opened).saturating_sub(Duration::from_nanos(begun)))
     }
 }
 
-/// What whoever asks for the health remembers and compares with.
+/// What a probe compares with, and what it remembers for the next one.
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) slow_sync: Duration,
     pub(crate) needed_bytes: u64,
-    /// The write that was in hand when somebody asked, and when that was first.
+    /// The write that was running at the last probe, and the time of the first probe that saw it.
     write: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Probe {
-    /// Nobody has asked yet.
+    /// Before the first probe.
     pub(crate) fn new(slow_sync: Duration, needed_bytes: u64) -> Probe {
         Probe { slow_sync, needed_bytes, write: Mutex::new(None) }
     }
 
-    /// For how long this write has been in hand, as far as anybody has seen.
+    /// How long this write has been running, at least: since the first probe that saw it.
     pub(crate) fn lasted(&self, write: Option<u64>, asked: Instant) -> Option<Duration> {
         let mut seen = self.write.lock_whole();
         let before = seen.take().filter(|(number, _)| Some(*number) == write);

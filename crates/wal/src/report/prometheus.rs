@@ -1,10 +1,10 @@
-//! The numbers of a log as a collector for a Prometheus registry.
+//! The statistics of a log as a collector for a Prometheus registry.
 //!
-//! The log counts all the same, whether anybody collects or not; the names, types and texts come in here,
-//! when a registry gathers. So the feature costs an append nothing.
+//! The log counts with or without this feature. Names, types and HELP texts are added
+//! when a registry gathers, so the feature costs an append nothing.
 //!
 //! Nothing is global: a log appears in the registries in which its [`Metrics`] were registered, under the
-//! label `log`. The names are a promise, and `docs/metrics.md` says what to watch.
+//! label `log`. The names are stable, and `docs/metrics.md` says what to watch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,9 +17,9 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use crate::report::stats::{Distribution, Stats};
 
-/// The numbers of one log, for a Prometheus registry. Cheap to clone.
+/// A Prometheus collector for one log. Cheap to clone.
 ///
-/// Values are 64-bit floats, as all of Prometheus: sequences above 2^53 are rounded.
+/// Values are 64-bit floats, as everywhere in Prometheus: sequence numbers above 2^53 are rounded.
 #[derive(Clone)]
 pub struct Metrics {
     log: String,
@@ -29,34 +29,34 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that ask `stats` whenever they are collected, which a registry does under its own lock.
+    /// Metrics that call `stats` at each collection, which a registry does under its own lock.
     pub(crate) fn new(directory: &Path, stats: Arc<dyn Fn() -> Stats + Send + Sync>) -> Metrics {
         let log = directory.display().to_string();
         Metrics { descriptions: describe(&log), log, stats }
     }
 
-    /// Another value for the label `log`. Default: the path of the log's directory.
+    /// Sets the value of the label `log`. Default: the path of the log's directory.
     #[must_use]
     pub fn label(self, log: impl Into<String>) -> Metrics {
         let log = log.into();
         Metrics { descriptions: describe(&log), log, stats: self.stats }
     }
 
-    /// Adds the log to `registry`. It stays there when the log is closed or dropped, with its last
-    /// numbers, until [`Metrics::unregister`].
+    /// Registers the log with `registry`. It stays there with its last values after the log is closed or dropped,
+    /// until [`Metrics::unregister`].
     ///
     /// # Errors
-    /// [`prometheus::Error::AlreadyReg`] when a log with the same label is there already; another error
-    /// when something else there has one of the names. Then nothing was added.
+    /// [`prometheus::Error::AlreadyReg`] when a log with the same label is registered already; another error
+    /// when another collector uses one of the names. Then nothing was registered.
     pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.register(Box::new(self.clone()))
     }
 
-    /// Takes the log with this label out of `registry`, so that it can be added again, as after a poisoned
-    /// log was opened anew.
+    /// Unregisters the log with this label from `registry`, so that it can be registered again, as after reopening a
+    /// poisoned log.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it is not registered.
     pub fn unregister(&self, registry: &Registry) -> Result<(), prometheus::Error> {
         registry.unregister(Box::new(self.clone()))
     }
@@ -79,25 +79,25 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// The one label: whose numbers these are.
+/// The one label, which names the log.
 const LABEL: &str = "log";
 
-/// One name, what it tells, and where its value comes from.
+/// One metric: its name, its HELP text, and the source of its value.
 struct Family {
     name: &'static str,
     help: &'static str,
     value: Value,
 }
 
-/// Where a value comes from; its kind is its type for Prometheus.
+/// The Prometheus type of a metric, and the source of its value.
 enum Value {
     Counter(fn(&Stats) -> u64),
-    /// Left out when there is none.
+    /// Omitted when `None`.
     Gauge(fn(&Stats) -> Option<f64>),
     Histogram(fn(&Stats) -> &Distribution),
 }
 
-/// Everything that is promised. Add, never rename; the same table for people is in `docs/metrics.md`.
+/// All metrics. The names are stable: add, never rename. `docs/metrics.md` has the same table.
 const FAMILIES: [Family; 30] = [
     Family {
         name: "wal_append_entry_total",
@@ -111,148 +111,148 @@ const FAMILIES: [Family; 30] = [
     },
     Family {
         name: "wal_append_duration_seconds",
-        help: "Time from the first entry of a frame joining to the frame being what its append asked for.",
+        help: "Append latency: from the first append to a frame until it is as durable as its callers asked for.",
         value: Value::Histogram(|stats| &stats.append_duration),
     },
     Family {
         name: "wal_write_duration_seconds",
-        help: "Time to hand a frame to the operating system.",
+        help: "Write latency: time to write a frame to the operating system.",
         value: Value::Histogram(|stats| &stats.write_duration),
     },
     Family {
         name: "wal_pending_bytes",
-        help: "Bytes that joined and are not yet what their append asked for.",
+        help: "Bytes accepted but not yet as durable as their caller asked for.",
         value: Value::Gauge(|stats| Some(stats.pending_bytes as f64)),
     },
     Family {
         name: "wal_read_entry_total",
-        help: "Entries given to readers.",
+        help: "Entries returned to readers.",
         value: Value::Counter(|stats| stats.read_entries),
     },
     Family {
         name: "wal_read_entry_bytes_total",
-        help: "Payload bytes of the entries given to readers.",
+        help: "Payload bytes of the entries returned to readers.",
         value: Value::Counter(|stats| stats.read_bytes),
     },
     Family {
         name: "wal_sync_total",
-        help: "Syncs that succeeded; those of rollovers are part of the rollover.",
+        help: "Successful fsyncs; those of rollovers are counted with the rollover.",
         value: Value::Counter(|stats| stats.syncs),
     },
     Family {
         name: "wal_sync_errors_total",
-        help: "Syncs that failed; the first one poisons the log.",
+        help: "Failed fsyncs; the first one poisons the log.",
         value: Value::Counter(|stats| stats.sync_errors),
     },
     Family {
         name: "wal_slow_sync_total",
-        help: "Syncs, failed ones too, that took longer than the limit of the options.",
+        help: "Fsyncs, including failed ones, that took slow_sync or longer.",
         value: Value::Counter(|stats| stats.slow_syncs),
     },
     Family {
         name: "wal_sync_duration_seconds",
-        help: "Time of a sync that succeeded.",
+        help: "Fsync latency of the fsyncs that succeeded.",
         value: Value::Histogram(|stats| &stats.sync_duration),
     },
     Family {
         name: "wal_sync_entries",
-        help: "Entries that one sync made durable.",
+        help: "Entries that one fsync made durable.",
         value: Value::Histogram(|stats| &stats.sync_entries),
     },
     Family {
         name: "wal_poisoned",
-        help: "1 when a sync failed and nothing is accepted until the log is opened again, else 0.",
+        help: "1 when an fsync failed or a file was replaced, and the log accepts nothing until it is reopened; else 0.",
         value: Value::Gauge(|stats| Some(f64::from(u8::from(stats.poisoned)))),
     },
     Family {
         name: "wal_rollover_total",
-        help: "Times the log went on in the next segment.",
+        help: "Rollovers to a next segment.",
         value: Value::Counter(|stats| stats.rollovers),
     },
     Family {
         name: "wal_rollover_duration_seconds",
-        help: "Time appends stood still for a rollover.",
+        help: "Rollover latency: time that appends wait for the next segment, with its fsyncs.",
         value: Value::Histogram(|stats| &stats.rollover_duration),
     },
     Family {
         name: "wal_first_sequence",
-        help: "Sequence of the first entry that is kept; of the next one in an empty log.",
+        help: "Sequence number of the first entry that is kept; of the next one in an empty log.",
         value: Value::Gauge(|stats| Some(stats.first as f64)),
     },
     Family {
         name: "wal_last_sequence",
-        help: "Sequence of the last entry; absent in an empty log.",
+        help: "Sequence number of the last entry; absent in an empty log.",
         value: Value::Gauge(|stats| stats.last.map(|last| last as f64)),
     },
     Family {
         name: "wal_durable_sequence",
-        help: "Sequence of the next entry that is not durable; entries in front of it survive a loss of power.",
+        help: "Sequence number of the next entry that is not durable; entries before it survive a power loss.",
         value: Value::Gauge(|stats| Some(stats.durable as f64)),
     },
     Family {
         name: "wal_segments",
-        help: "Segments that hold the log.",
+        help: "Segments of the log.",
         value: Value::Gauge(|stats| Some(stats.segments as f64)),
     },
     Family {
         name: "wal_spare_segments",
-        help: "Files kept ready ahead: the prepared segment, and those that wait to become segments.",
+        help: "Spare files: the prepared segment, and files to be recycled as segments.",
         value: Value::Gauge(|stats| Some(stats.spare_segments as f64)),
     },
     Family {
         name: "wal_recycled_segment_total",
-        help: "Segments prepared from a file that was there before.",
+        help: "Segments prepared by recycling an old file.",
         value: Value::Counter(|stats| stats.recycled_segments),
     },
     Family {
         name: "wal_disk_bytes",
-        help: "Bytes that the files of the log take on the disk, reserved space and spares with them.",
+        help: "Disk space of the log's files, with preallocated space and spare files.",
         value: Value::Gauge(|stats| Some(stats.disk_bytes as f64)),
     },
     Family {
         name: "wal_holds",
-        help: "Holds on the front of the log, those that are overrun with them.",
+        help: "Holds that consumers have taken, including invalidated ones.",
         value: Value::Gauge(|stats| Some(stats.holds as f64)),
     },
     Family {
         name: "wal_held_bytes",
-        help: "Bytes of the files that the lowest hold keeps from being dropped.",
+        help: "Bytes of the segment files that the lowest hold keeps.",
         value: Value::Gauge(|stats| Some(stats.held_bytes as f64)),
     },
     Family {
         name: "wal_hold_overruns_total",
-        help: "Holds that kept more than is allowed, and keep nothing any more.",
+        help: "Holds that were invalidated because they kept more than hold_limit_bytes.",
         value: Value::Counter(|stats| stats.hold_overruns),
     },
     Family {
         name: "wal_retention_started",
-        help: "1 once the application has started retention, else 0: until then no limit drops anything.",
+        help: "1 once the application has started retention, else 0; until then no retention limit drops anything.",
         value: Value::Gauge(|stats| Some(f64::from(u8::from(stats.retention_started)))),
     },
     Family {
         name: "wal_pending_deletion_bytes",
-        help: "Bytes of dropped segment files that are not deleted yet because a reader may still open them (obsolete files).",
+        help: "Bytes of obsolete segment files that are not deleted yet because a reader may still open them.",
         value: Value::Gauge(|stats| Some(stats.pending_deletion_bytes as f64)),
     },
     Family {
         name: "wal_keeping_errors_total",
-        help: "Failures of retention, and of ending old segments; they are tried again.",
+        help: "Errors of retention and of sealing old segments; both are tried again.",
         value: Value::Counter(|stats| stats.keeping_errors),
     },
     Family {
         name: "wal_recovery_duration_seconds",
-        help: "Time that the open took.",
+        help: "Time that the open took, with crash recovery.",
         value: Value::Gauge(|stats| Some(stats.recovery_duration.as_secs_f64())),
     },
     Family {
         name: "wal_recovery_dropped_bytes",
-        help: "Bytes of a torn tail that the open dropped; nothing acknowledged was in them.",
+        help: "Bytes of a torn write that the open dropped; nothing acknowledged was in them.",
         value: Value::Gauge(|stats| Some(stats.recovery_dropped_bytes as f64)),
     },
 ];
 
 impl Family {
-    /// The family as a registry wants it; `None` when there is no value.
+    /// The metric in the form of the `prometheus` crate; `None` when there is no value.
     fn collect(&self, stats: &Stats, log: &str) -> Option<MetricFamily> {
         let mut label = LabelPair::default();
         label.set_name(LABEL.to_owned());
@@ -285,7 +285,7 @@ impl Family {
     }
 }
 
-/// Without the bucket up to infinity, which encoders add from the count.
+/// The histogram without its bucket up to infinity, which encoders add from the count.
 fn histogram(distribution: &Distribution) -> Histogram {
     let buckets = distribution.buckets.iter().map(|&(bound, count)| {
         let mut bucket = Bucket::default();
@@ -300,7 +300,7 @@ fn histogram(distribution: &Distribution) -> Histogram {
     histogram
 }
 
-/// What a registry compares before it takes a log: the names with their texts, and the label.
+/// The descriptions that a registry compares before it registers a collector: names, HELP texts and the label.
 fn describe(log: &str) -> Arc<[Desc]> {
     let label = HashMap::from([(LABEL.to_owned(), log.to_owned())]);
     let describe = |family: &Family| {

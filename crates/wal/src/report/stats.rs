@@ -1,142 +1,135 @@
-//! What a log has done since it was opened, and how it stands, in numbers.
+//! [`Stats`]: counters since the open, and the current state of a log.
 
 use std::time::Duration;
 
-/// The numbers of a log, as they were when they were asked for.
+/// Statistics of a log, from [`Wal::stats`](crate::Wal::stats).
 ///
-/// Counts begin at 0 when the log is opened. Each number is right by itself; as the log goes on while
-/// they are read, no two belong to exactly the same moment. The same numbers, under the names that
-/// monitoring knows, are in `docs/metrics.md`.
+/// Counters start at 0 when the log is opened. The log goes on while they are read, so each number is right
+/// by itself, but no two belong to exactly the same moment. Their names as Prometheus metrics are in `docs/metrics.md`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Entries that were written, whether durable yet or not.
+    /// Entries written, whether durable yet or not.
     pub appended_entries: u64,
-    /// Their payloads, in bytes: what was handed to the log, not what it takes on the disk.
+    /// Payload bytes of the entries written, without frame headers, rows and padding.
     pub appended_bytes: u64,
-    /// Entries that readers were given.
+    /// Entries returned to readers.
     pub read_entries: u64,
-    /// Their payloads, in bytes.
+    /// Payload bytes of the entries returned to readers.
     pub read_bytes: u64,
-    /// Syncs that succeeded: a policy's, and those that were asked for. The syncs of a rollover are
-    /// part of the rollover.
+    /// Successful fsyncs, by the sync policy or a call. The syncs of a rollover are counted with the rollover.
     pub syncs: u64,
-    /// Syncs that failed. The first one poisons the log.
+    /// Failed fsyncs. The first one poisons the log.
     pub sync_errors: u64,
-    /// Syncs, failed ones too, that took as long as [`slow_sync`](crate::Options::slow_sync), or longer.
+    /// Fsyncs, including failed ones, that took [`slow_sync`](crate::Options::slow_sync) or longer.
     pub slow_syncs: u64,
-    /// How often the log went on in the next segment.
+    /// Rollovers to a next segment.
     pub rollovers: u64,
 
-    /// Whether a sync failed, or a file of the log was exchanged: nothing more is accepted until the log is opened again.
+    /// Whether a sync failed, or a file of the log was replaced: the log accepts nothing more until it is opened again.
     pub poisoned: bool,
-    /// Whether the directory itself is locked against other writers. Where it cannot be, as on NFS, the file `LOCK` alone
-    /// keeps them out, and not any more once it was removed or replaced.
+    /// Whether the directory itself is locked against other writers. Where it cannot be, as on NFS, only the file `LOCK`
+    /// keeps them out, and only until it is removed or replaced.
     pub directory_locked: bool,
-    /// Whether closed segments are read through memory mappings, and not by position: unless the
-    /// [options](crate::Options::mapped_reads) say otherwise, or the system has refused a mapping.
+    /// Whether sealed segments are read through memory mappings, not by positional reads. `false` when the
+    /// [options](crate::Options::mapped_reads) say so, or after the system has failed a mapping.
     pub maps: bool,
-    /// The number of the first entry that is kept; of the next one in an empty log.
+    /// The log start: the sequence number of the first entry that is kept; of the next one in an empty log.
     pub first: u64,
-    /// The number of the last entry; `None` in an empty log.
+    /// The sequence number of the last entry; `None` in an empty log.
     pub last: Option<u64>,
-    /// The number of the next entry that is not durable. Entries in front of it survive a loss of power.
+    /// The sequence number of the next entry that is not durable. Every entry before it survives a power loss.
     pub durable: u64,
-    /// The number of the next entry that is not written.
+    /// The sequence number of the next entry that is not written.
     pub written: u64,
 
-    /// Segments that hold the log.
+    /// Segments of the log.
     pub segments: u64,
-    /// What the files of the log take on the disk, in bytes, reserved space and spares with them.
+    /// Disk space of the log's files, in bytes, with preallocated space and spare files.
     pub disk_bytes: u64,
-    /// Files that are kept ready ahead: the segment that is prepared and not linked yet, and those that
-    /// wait to become segments.
+    /// Spare files: the segment that is prepared and not linked yet, and files to be recycled as segments.
     pub spare_segments: u64,
-    /// Segments that were prepared from a file that was there before, instead of a new one.
+    /// Segments prepared by recycling an old file instead of creating one.
     pub recycled_segments: u64,
-    /// Bytes that joined, payloads and their rows in the frame, and are not yet what their append asked
-    /// for: written, or durable.
+    /// Bytes accepted, payloads with their rows in the frame, but not yet as durable as their caller asked for.
     pub pending_bytes: u64,
 
-    /// Holds that there are, those that are overrun with them.
+    /// Holds that exist, including invalidated ones.
     pub holds: u64,
-    /// The hold that keeps most: when the front of the log is not dropped, this is what keeps it.
+    /// The lowest hold, the one that keeps most: the reason why older entries are not dropped.
     pub lowest_hold: Option<LowestHold>,
-    /// The files that the lowest hold keeps, in bytes: from the segment with its entry to in front of the last
-    /// one, which stays anyway.
+    /// The length of the segment files that the lowest hold keeps, in bytes, from the one with its entry on, without the
+    /// last one, which is kept anyway.
     pub held_bytes: u64,
-    /// Holds that were overrun.
+    /// Holds that were invalidated because they kept too much.
     pub hold_overruns: u64,
-    /// Whether [`Wal::start_retention`](crate::Wal::start_retention) was called: until then no limit of retention
-    /// drops anything.
+    /// Whether [`Wal::start_retention`](crate::Wal::start_retention) was called. Until then no retention limit drops
+    /// anything.
     pub retention_started: bool,
-    /// Files that linger: they are no part of the log any more, and are not removed before a reader is gone.
+    /// Obsolete files whose deletion is pending until a reader is gone.
     pub pending_deletion_files: u64,
-    /// How long these are together, in bytes. Not part of `disk_bytes`.
+    /// The length of the files whose deletion is pending, in bytes. Not part of `disk_bytes`.
     pub pending_deletion_bytes: u64,
-    /// How often something failed that retention, or ending an old segment, took. It is tried again.
+    /// Errors of retention and of sealing old segments. Both are tried again.
     pub keeping_errors: u64,
-    /// What failed then last.
+    /// The last of these errors.
     pub last_keeping_error: Option<String>,
 
-    /// How long the open took until the log could be appended to.
+    /// The time that the open took, with crash recovery, until the log could be appended to.
     pub recovery_duration: Duration,
-    /// What the open dropped behind the end of the log, in bytes: a torn tail. Nothing acknowledged was
-    /// in it.
+    /// Bytes of a torn write that the open dropped after the end of the log. Nothing acknowledged was in them.
     pub recovery_dropped_bytes: u64,
 
-    /// From the moment when the first entry of a frame joined until the frame was what its append asked
-    /// for, in seconds: what a caller waits at most. A value a sync, of the oldest frame that it covers;
-    /// under `none` and `periodic` the time of one frame in 16 is taken.
+    /// Append latency, in seconds: from the first append to a frame until the frame is as durable as its callers asked
+    /// for, the longest that one of them waits. One value a sync, of the oldest frame that it covers; under the policies
+    /// `none` and `periodic`, one in 16 frames is timed.
     pub append_duration: Distribution,
-    /// How long a frame took to be written, in seconds, a value a frame; of frames with a single entry
-    /// the time of one in 16 is taken.
+    /// Write latency, in seconds, one value a frame; of frames with a single entry one in 16 is timed.
     pub write_duration: Distribution,
-    /// How long a sync took that succeeded, in seconds.
+    /// Fsync latency, in seconds, of the syncs that succeeded.
     pub sync_duration: Distribution,
-    /// How long the write took that went on in the next segment, with the syncs that this takes, in
-    /// seconds.
+    /// Rollover latency, in seconds: the write that began the next segment, with its syncs.
     pub rollover_duration: Distribution,
-    /// How many entries one sync made durable.
+    /// Entries that one sync made durable: the group size of group commit.
     pub sync_entries: Distribution,
 }
 
-/// The hold that keeps most of a log.
+/// The lowest hold, which keeps the most entries of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LowestHold {
-    /// What its owner called it.
+    /// The name that it was taken with.
     pub name: String,
-    /// The first entry that it keeps.
+    /// The sequence number of the first entry that it keeps.
     pub sequence: u64,
 }
 
-/// How values are spread, in buckets.
+/// A histogram with cumulative buckets, as Prometheus has it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Distribution {
-    /// How many values there are.
+    /// The number of values.
     pub count: u64,
-    /// What they add up to, in the unit of the values.
+    /// The sum of the values, in their unit.
     pub sum: f64,
-    /// Bounds, in the unit of the values, each twice the one before it, and how many values are not
-    /// above it. Values above the last bound are in `count` alone.
+    /// For each upper bound, in the unit of the values, the number of values up to it. Each bound is twice the one before
+    /// it. Values above the last bound are only in `count`.
     pub buckets: Vec<(f64, u64)>,
 }
 
 impl Distribution {
-    /// The bound that a share of the values, from 0 to 1, is not above: `quantile(0.99)` for the slowest
-    /// in a hundred. `None` when there are no values, or when `share` is no share.
+    /// An upper bound of a quantile: `quantile(0.99)` for the 99th percentile. `None` when there are no values, or when
+    /// `share` is not from 0 to 1.
     ///
-    /// The value itself lies between half of the answer and the answer: the error is at most a factor
-    /// of two, upwards. Below the first bound it is only known not to be above it; above the last bound
-    /// the answer is infinite.
+    /// The quantile lies between half of the result and the result: the error is at most a factor
+    /// of two, upwards. When the result is the first bound, the quantile may be anywhere below it; above the last bound
+    /// the result is infinite.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<f64> {
         if self.count == 0 || !(0.0..=1.0).contains(&share) {
             return None;
         }
-        // The smallest value is the first, of which a share of 0 means as much as any below one value.
+        // A share of 0 means the smallest value, as does any share below one value.
         let rank = (share * self.count as f64).ceil().max(1.0);
         let reached = self.buckets.iter().find(|&&(_, count)| count as f64 >= rank);
         Some(reached.map_or(f64::INFINITY, |&(bound, _)| bound))

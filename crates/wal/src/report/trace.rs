@@ -1,8 +1,8 @@
-//! Events for subscribers of `tracing`: what happens seldom, and what an operator looks for afterwards. Which there are
-//! is a promise, in `docs/tracing.md`.
+//! `tracing` events: rare ones, which an operator looks for after an incident. Their names and fields are stable, and
+//! listed in `docs/tracing.md`.
 //!
-//! A subscriber is foreign code, so it runs where callbacks run: noted under turns and locks, told under none, in
-//! order. What nobody's level asks for is not noted.
+//! A subscriber is foreign code, so it runs where callbacks run: events are queued under turns and locks, and emitted in
+//! order under none. Events above the enabled level are not queued.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use wal_segment::Ending;
 use crate::report::event::{Event, Trace};
 
 impl Event {
-    /// How much it matters.
+    /// The level of its `tracing` event.
     fn level(&self) -> Level {
         match self {
             Event::Rollover(rollover) if !rollover.cut => Level::DEBUG,
@@ -23,7 +23,7 @@ impl Event {
         }
     }
 
-    /// Whether somebody may want to see it. Asks nobody: the highest level of all is a number.
+    /// Whether a subscriber may be interested. Cheap: compares with the highest level that is enabled anywhere.
     pub(crate) fn is_traced(&self) -> bool {
         self.level() <= LevelFilter::current()
     }
@@ -51,7 +51,7 @@ impl Trace {
     }
 }
 
-/// Tells the subscriber. A panic in there stays in there.
+/// Emits the event to the subscriber, and catches its panics.
 pub(crate) fn emit(log: &str, event: &Event) {
     catch_unwind(AssertUnwindSafe(|| tell(log, event))).ok();
 }

@@ -1,13 +1,13 @@
-//! Reading that goes on as the log grows, beside a writer in another process: without its lock.
+//! A consumer that tails the log of a writer in another process, without the log's lock.
 //!
 //! ```text
-//!  poll ─▶ there is more? ── no ──▶ Directory::wait(interval) ──▶ poll …
-//!            │ yes: what the disk states to be durable; or what is written, as far as its bytes are whole
+//!  poll ─▶ more entries? ── no ──▶ Directory::wait(interval) ──▶ poll …
+//!            │ yes: entries recorded on disk as durable; or written ones, as far as their frames are complete
 //!            ▼
 //!          entry
 //! ```
 //!
-//! What is looked at, and how it is known that nothing was taken back, is `wal-segment`'s scout.
+//! [`Tailer`] in `wal-segment` polls the files, and detects entries that were taken back.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -26,24 +26,24 @@ use crate::read::counted::Tally;
 use crate::read::entry::Entry;
 use crate::view::View;
 
-/// How often a follower looks that was not told: beside a sync of a disk it is soon.
+/// The default polling interval: short compared with a disk's fsync.
 const INTERVAL: Duration = Duration::from_millis(10);
 const SHORTEST_INTERVAL: Duration = Duration::from_micros(100);
 
-/// How often it is found out why an entry could not be read.
+/// How often one call looks for the reason why an entry could not be read.
 const EXPLANATIONS: u32 = 3;
 
 impl View {
-    /// Reads the entries from `first` on and goes on as the writer appends, in whatever process it is, also when
-    /// it is started again: those that are durable, so that none of them is taken back by a crash. To see those that are
-    /// only written, ask for [`follow_with`](View::follow_with) and [`Mark::Written`].
+    /// Tails the log of a writer in another process: a consumer that returns the durable entries from `first` on, and
+    /// waits for new ones, also across restarts of the writer. No crash takes them back.
+    /// [`follow_with`](View::follow_with) and [`Mark::Written`] also return entries that are only written.
     ///
-    /// What is durable is known from the disk alone, where a writer states it with the next frame, the next segment, or the
-    /// anchor. So an entry is handed out when something follows it, or about a second after its sync; under
+    /// The follower learns what is durable only from the disk, where the writer records it with the next frame, the next
+    /// segment, or the anchor. So it returns an entry when another one follows, or about a second after its sync; under
     /// [`SyncPolicy::None`](crate::SyncPolicy::None) after a sync, a rollover or a close.
     ///
-    /// `first` may be the number of the next entry: then the follower begins with what comes. Looks for more every 10 ms
-    /// unless [told otherwise](ViewFollower::every).
+    /// `first` may be the number of the next entry: then the follower begins with the next append. It polls every 10 ms,
+    /// or at another [interval](ViewFollower::every).
     ///
     /// # Errors
     /// As [`View::read_from`].
@@ -51,8 +51,8 @@ impl View {
         self.follow_with(first, Mark::Durable)
     }
 
-    /// As [`View::follow`], up to this watermark. What is [`Mark::Written`] and not durable may be gone after
-    /// the next crash of the machine, and other entries get its numbers.
+    /// As [`View::follow`], up to this watermark. Entries that are [`Mark::Written`] and not durable may be lost in a
+    /// crash of the machine, and other entries then get their numbers.
     ///
     /// # Errors
     /// As [`View::read_from`].
@@ -75,34 +75,35 @@ impl View {
     }
 }
 
-/// Entries in order, from one on, as a writer in another process makes them durable or writes them. Made by
-/// [`View::follow`] and [`View::follow_with`]. Takes no lock and changes nothing; read-only media and directories will do.
+/// A consumer that tails the log of a writer in another process: it returns entries in order as they become durable, or
+/// written. Created by [`View::follow`] and [`View::follow_with`]. It takes no lock and changes nothing, so read-only media
+/// and directories will do.
 ///
-/// What is only *written* may be taken away by a loss of power, and by a failed sync or write of the
-/// writer's; [`ViewFollower::durable`] says which of it is certain to stay.
+/// An entry that is only *written* may be lost in a power loss, or by a failed sync or write of the
+/// writer. Entries before [`ViewFollower::durable`] stay.
 ///
-/// As an iterator it waits for the next entry. It never ends by itself: a log that is closed may be opened
-/// again. After an error it has ended:
+/// As an iterator it blocks until the next entry. It never ends without an error: a closed log may be opened
+/// again. It ends after one:
 ///
-/// - [`Truncated`](crate::ErrorKind::Truncated): entries that were handed out were taken back, by
-///   [`Wal::truncate_after`](crate::Wal::truncate_after), a failed write, a failed sync or a crash of the machine. Also when that
-///   cannot be told: the front was dropped, with all that it knew, up to the entry that comes next.
-/// - [`OutOfRange`](crate::ErrorKind::OutOfRange): entries that were not handed out yet were dropped from the
-///   front of the log. No lease keeps their files, so a follower that is slow has to be started again.
-/// - damage, and what the system reports.
+/// - [`Truncated`](crate::ErrorKind::Truncated): entries that were returned are no longer in the log, after
+///   [`Wal::truncate_after`](crate::Wal::truncate_after), a failed write, a failed sync or a crash of the machine. Also when
+///   it cannot know: everything before the next entry was dropped, with the files that it would compare.
+/// - [`OutOfRange`](crate::ErrorKind::OutOfRange): the writer dropped entries that were not returned yet. A view holds no
+///   files, so a consumer that is too slow has to follow again.
+/// - damage, or an error of the system.
 ///
-/// Where nothing has come, a look costs two reads of 32 bytes, a read of the anchor and a list of the directory. What has
-/// come is read twice, once to check that it is whole. A segment is walked from its start only after a failed sync has
-/// taken frames back, and once where its last frame is longer than 1 MiB. While files change under
-/// it, a call may take 40 ms to find out how, and up to a second while a writer truncates again and again.
+/// A poll without new entries costs two reads of 32 bytes, a read of the anchor and a directory listing. New entries are
+/// read twice, once to verify that their frames are complete. A segment is scanned from its start only after a failed sync
+/// has taken frames back, and once where its last frame is longer than 1 MiB. While the writer changes files, a
+/// call may take 40 ms to find out what happened, and up to a second while the writer truncates again and again.
 pub struct ViewFollower {
     library: Arc<Library>,
     scout: Tailer,
     mark: Mark,
     cursor: Cursor,
-    /// The scout has looked since the cursor was told where the log is.
+    /// The tailer has polled since the cursor was renewed.
     is_stale: bool,
-    /// The number of the entry that comes next.
+    /// The number of the next entry to return.
     next: Sequence,
     interval: Duration,
     tally: Tally,
@@ -110,33 +111,34 @@ pub struct ViewFollower {
 }
 
 impl ViewFollower {
-    /// Looks for more every `interval` while it waits, at least 100 us. A hundred looks a second cost a thousandth of a
-    /// core.
+    /// Sets the polling interval while it waits, at least 100 us. The default of 10 ms, a hundred polls a second, costs a
+    /// thousandth of a core.
     #[must_use]
     pub fn every(self, interval: Duration) -> ViewFollower {
         ViewFollower { interval: interval.max(SHORTEST_INTERVAL), ..self }
     }
 
-    /// Which entries it sees.
+    /// The watermark up to which it reads: durable or written.
     #[must_use]
     pub fn mark(&self) -> Mark {
         self.mark
     }
 
-    /// The number of the entry that comes next.
+    /// The consumer's position: the sequence number of the next entry that it returns.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.next.value()
     }
 
-    /// The number of the first entry that nothing on disk states to be durable, as far as this follower has
-    /// looked. More may be durable than that: a writer states it with what it writes later.
+    /// The end of the log that is recorded on disk as durable, as of the last poll: every entry before this number is.
+    /// More may be durable: the writer records it with what it writes next.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.scout.durable().value()
     }
 
-    /// The next entry, if it is there: [`Poll::Pending`] when there is none yet. `Ready(None)` behind an error.
+    /// Returns the next entry without waiting for the writer: [`Poll::Pending`] when there is none yet, `Ready(None)`
+    /// after an error.
     pub fn try_next(&mut self) -> Poll<Option<Result<Entry, Error>>> {
         if self.ended {
             return Poll::Ready(None);
@@ -156,7 +158,7 @@ impl ViewFollower {
         }
     }
 
-    /// The next entry, waited for for at most `limit`: [`Poll::Pending`] when that has passed.
+    /// Waits for the next entry for at most `limit`: [`Poll::Pending`] when that has passed.
     pub fn next_timeout(&mut self, limit: Duration) -> Poll<Option<Result<Entry, Error>>> {
         self.wait_until(now().checked_add(limit))
     }
@@ -204,13 +206,13 @@ impl ViewFollower {
         }
     }
 
-    /// The next entry, as far as the log is known.
+    /// The next entry, up to the limit of the last poll.
     fn read(&mut self) -> Result<Option<wal_segment::Entry>, SegmentError> {
         if self.next >= self.scout.limit() {
             return Ok(None);
         }
         let segments = self.library.as_ref();
-        // Behind a cut the cursor may hold entries that are no part of the log any more.
+        // After a truncation the cursor may hold entries that are no longer in the log.
         if !self.is_stale
             && let Some(entry) = self.cursor.read(segments, self.next)?
         {
@@ -220,7 +222,7 @@ impl ViewFollower {
         self.cursor.renew(segments, self.scout.snapshot(), self.next)?;
         self.is_stale = false;
         if self.cursor.life() != before {
-            // A file that was removed takes space for as long as it is open.
+            // A removed file takes disk space as long as it is open.
             self.library.keep(self.scout.snapshot());
         }
         self.cursor.read(segments, self.next)
@@ -230,7 +232,7 @@ impl ViewFollower {
 impl Iterator for ViewFollower {
     type Item = Result<Entry, Error>;
 
-    /// Waits for the next entry; `None` only behind an error.
+    /// Blocks until the next entry; `None` only after an error.
     fn next(&mut self) -> Option<Result<Entry, Error>> {
         match self.wait_until(None) {
             Poll::Ready(item) => item,

@@ -1,4 +1,4 @@
-//! A log for reading, without its lock: as it is at one moment, as it grows, and what can be had of a damaged one.
+//! Read-only access without the log's lock: a [`View`] of one moment, tailing, and salvage of a damaged log.
 
 pub(crate) mod follow;
 pub(crate) mod salvage;
@@ -15,7 +15,8 @@ use crate::read::cache::Library;
 use crate::read::entries::Entries;
 use crate::read::entry::Entry;
 
-/// A log as it was when it was looked at. Has no `append`, does not need the log's lock, changes nothing.
+/// A read-only view of a log at the moment of [`Options::open_read_only`](crate::Options::open_read_only). It takes no lock
+/// and changes nothing.
 #[derive(Clone, Debug)]
 pub struct View {
     pub(crate) library: Arc<Library>,
@@ -27,17 +28,17 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentInfo {
-    /// Its number.
+    /// The segment number.
     pub number: u64,
-    /// Its file.
+    /// The path of its file.
     pub file: PathBuf,
-    /// The numbers of its entries.
+    /// The sequence numbers of its entries.
     pub sequences: Range<u64>,
-    /// Where the log's part of it ends, in bytes from the start of the file.
+    /// The end of the log within the file, in bytes from its start; preallocated space may follow.
     pub bytes: u64,
-    /// How its payloads are checked.
+    /// The checksum of its payloads.
     pub checksum: ChecksumKind,
-    /// Whether it has ended, because a later segment was begun; or the log was closed in it.
+    /// Whether it is sealed, because a later segment follows or the log was closed in it.
     pub closed: bool,
 }
 
@@ -55,51 +56,51 @@ impl View {
         &self.snapshot
     }
 
-    /// Which log this is, as [`Wal::id`](crate::Wal::id); none where no anchor can be read.
+    /// The identity of the log, as [`Wal::id`](crate::Wal::id); `None` when no anchor can be read.
     #[must_use]
     pub fn id(&self) -> Option<LogId> {
         self.recovery.log
     }
 
-    /// How the log ended, and what is wrong with it.
+    /// The recovery report: how the log ends, and what is wrong with it.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
-    /// The number of the first entry that is kept.
+    /// The start of the log: the sequence number of the oldest entry that is kept.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.snapshot.first().value()
     }
 
-    /// The number of the last entry; `None` in an empty log.
+    /// The sequence number of the last entry; `None` in an empty log.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
         (!self.is_empty()).then(|| self.written() - 1)
     }
 
-    /// Whether there is no entry.
+    /// Whether the log has no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.written() == self.first()
     }
 
-    /// The number of the next entry: what can be read lies in front of it.
+    /// The end of the log: the sequence number of the next entry. Entries before it can be read.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.snapshot.next().value()
     }
 
-    /// The number of the first entry that nothing on disk states to be durable. Beside a writer, and
-    /// after a kill, more may be durable than that. Entries from there on may be taken back by a failed sync or a crash,
+    /// The end of the log that is recorded on disk as durable: every entry before this number is. Beside a writer, and
+    /// after a kill, more may be durable. A failed sync or a crash may take back the entries from this number on,
     /// and then other entries get their numbers.
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.recovery.durable
     }
 
-    /// The segments that hold the log, oldest first.
+    /// The segments of the log, oldest first.
     pub fn segments(&self) -> impl Iterator<Item = SegmentInfo> + '_ {
         let directory = self.library.directory().path();
         let last = self.snapshot.spans().next_back().map(|span| span.life);
@@ -114,37 +115,39 @@ impl View {
         })
     }
 
-    /// The entry with this number, found without reading what lies in front of it.
+    /// Reads the entry with this sequence number, without scanning the entries before it.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when the log does not hold it; the damage, when
-    /// it or all behind the view's end is damaged; [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) when it was cut off
-    /// meanwhile.
+    /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when the log does not contain the entry; the damage, when
+    /// the entry is damaged, or when it is after a damaged place that ends the view;
+    /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) when a truncation has dropped it since.
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
         self.library.read(&self.snapshot, sequence)
     }
 
-    /// The entries from `first` on. At damage it says what is damaged, and ends. Nothing keeps the files of a view: where
-    /// a truncation has dropped them meanwhile, it says [`OutOfRange`](crate::ErrorKind::OutOfRange) (the front) or
-    /// [`Truncated`](crate::ErrorKind::Truncated) (the end), and ends: a new view has what the log holds.
+    /// Iterates over the entries from `first` on. At damage the iterator returns the error and ends. A view does not keep
+    /// files from deletion: after a truncation by the writer the iterator fails with
+    /// [`OutOfRange`](crate::ErrorKind::OutOfRange) (oldest entries dropped) or
+    /// [`Truncated`](crate::ErrorKind::Truncated) (newest entries dropped) and ends. A new view shows the current log.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when `first` is in front of the first
-    /// entry that is kept, or beyond the next one.
+    /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when `first` is before the first
+    /// entry that is kept, or after the next one.
     pub fn read_from(&self, first: u64) -> Result<Entries, Error> {
         Entries::from(&self.library, self.snapshot.clone(), first)
     }
 
-    /// The entries whose numbers lie in `range`, as far as there are any; backwards with
-    /// [`rev`](Iterator::rev).
+    /// Iterates over the entries whose numbers lie in `range`; backwards with [`rev`](Iterator::rev). Numbers that the
+    /// log does not contain are skipped.
     pub fn range(&self, range: impl RangeBounds<u64>) -> Entries {
         Entries::range(&self.library, self.snapshot.clone(), range)
     }
 
-    /// Looks at the log anew and checks every byte of it.
+    /// Verifies every byte of the log, in its current state instead of the view's.
     ///
     /// # Errors
-    /// When it cannot be read, or is truncated meanwhile, again and again. Damage is what it reports, not an error.
+    /// When the log cannot be read, or is truncated meanwhile again and again. Damage is reported in the result and is not
+    /// an error.
     pub fn verify(&self) -> Result<Verification, Error> {
         Ok(verify(self.library.directory())?)
     }

@@ -1,4 +1,4 @@
-//! Everything that verifies in a damaged log.
+//! Salvage: reading everything that verifies in a damaged log.
 
 use std::iter::FusedIterator;
 use std::path::Path;
@@ -13,67 +13,68 @@ use crate::options::directory::existing;
 use crate::read::entry::Entry;
 use crate::view::View;
 
-/// The entries of a log that cannot be opened, or that is damaged in the middle, and the gaps between them, in the
-/// order of their numbers. See [`Options::open_salvage`].
+/// An iterator over the entries that can be recovered from a damaged log, and the gaps between them, in the
+/// order of their sequence numbers. From [`Options::open_salvage`].
 ///
-/// Each entry is checked as it is handed out, and read into memory of its own. What is in memory besides does not
-/// grow with the log, but for a line a file.
+/// Each entry is verified when it is returned, and read into memory of its own. Other memory does not
+/// grow with the log, except for a record a file.
 #[derive(Debug)]
 pub struct Salvage(wal_segment::Salvage<'static>);
 
-/// What a [`Salvage`] hands out.
+/// An item of a [`Salvage`]: an entry or a gap.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Salvaged {
     /// An entry that verifies.
     #[non_exhaustive]
     Entry {
-        /// Its number and its bytes.
+        /// Its number and its payload.
         entry: Entry,
-        /// Everything that was written together with it verifies, too. Where that is not so, it may be a part of a
-        /// batch of which another part is lost.
+        /// Whether everything that was written together with it verifies, too. If not, it may belong to a batch that is
+        /// partly lost.
         whole: bool,
-        /// The next segment states where this one's part of the log ends, or nothing is known to have followed it.
-        /// Where that is lost, a truncation or a failed write may have dropped the entry, and another one have got
-        /// its number.
+        /// Whether the entry is known to be in the log: the next segment records where this one ends, or no later
+        /// segment is known. If not, a truncation or a failed write may have dropped the entry, and another one may
+        /// have got its number.
         certain: bool,
     },
-    /// Entries that cannot be had: which, where they were, and what is wrong there.
+    /// Entries that cannot be recovered: their numbers, their place, and what is wrong there.
     Gap(Gap),
 }
 
 impl Options {
-    /// Reads everything that verifies in the log in `path`, whatever is wrong with it: without an anchor, with
-    /// missing, renamed, copied and cut files, with damaged frames and bytes that the device does not give. Takes no
-    /// lock and changes nothing, so that the directory stays as it is for whoever looks at it next.
+    /// Reads everything that verifies in the damaged log in `path`: without an anchor, with
+    /// missing, renamed, copied or shortened files, damaged frames or unreadable sectors. Takes no
+    /// lock and changes nothing, so that the directory stays as evidence.
     ///
-    /// An entry is handed out when its checksums say that this log has written it at this place: nothing is made up,
-    /// and nothing that verifies is passed over, but for what a truncation or a cut has declared gone. At the end of a
-    /// log that a crash has left there may be entries that were never acknowledged, also behind a gap, which an open
-    /// drops. The rest is told in `docs/recovery.md`.
+    /// It returns an entry if its checksums prove that this log wrote it at this place. No entry is invented,
+    /// and none that verifies is skipped, except those recorded as dropped by a truncation or a cut. After a
+    /// crash the end of the log may have entries that were never acknowledged, also after a gap, which an open would
+    /// drop. Details are in `docs/recovery.md`.
     ///
-    /// Reads the heads of all files now, and everything else as it is asked for.
+    /// Reads the headers of all files now, and the rest during the iteration.
     ///
     /// # Errors
-    /// [`ErrorKind::NoLog`](crate::ErrorKind::NoLog) when the directory is not there;
+    /// [`ErrorKind::NoLog`](crate::ErrorKind::NoLog) when the directory does not exist;
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be listed. A directory without a log has no entries.
     pub fn open_salvage(&self, path: impl AsRef<Path>) -> Result<Salvage, Error> {
         self.open_salvage_in(existing(path.as_ref())?)
     }
 
-    /// As [`Options::open_salvage`], in any directory behind the seam.
+    /// As [`Options::open_salvage`], through a [`Directory`].
     ///
     /// # Errors
     /// As [`Options::open_salvage`].
-    #[allow(clippy::unused_self, reason = "a way to open a log is asked of its options")]
+    #[allow(clippy::unused_self, reason = "every way to open a log is a method of its options")]
     pub fn open_salvage_in(&self, directory: Arc<dyn Directory>) -> Result<Salvage, Error> {
         Ok(Salvage(wal_segment::salvage(directory)?))
     }
 }
 
 impl View {
-    /// Which entries are lost, and how many can be read, by everything that verifies in the directory: what an error or a
-    /// [`verify`](View::verify) names as lost is a part of this. Looks at the log anew and reads all of it, as that does.
+    /// Reports which entries are lost and how many can be read, from everything that verifies in the directory. It
+    /// includes what an error or [`verify`](View::verify) reports as lost. Reads the whole log in its current state, as
+    /// [`verify`](View::verify) does.
     ///
     /// # Errors
     /// As [`View::verify`].
@@ -83,7 +84,7 @@ impl View {
 }
 
 impl Salvage {
-    /// What was found so far: all of it once the entries have ended.
+    /// The summary of what was found so far; complete once the iterator has ended.
     #[must_use]
     pub fn summary(&self) -> &SalvageSummary {
         self.0.summary()

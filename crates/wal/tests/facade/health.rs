@@ -356,7 +356,7 @@ fn health_answers_while_the_file_system_does_not_and_says_so() {
         });
         let health = wal.health();
         assert!(!health.is_healthy() && health.space.age >= Duration::from_millis(50), "{health}");
-        assert!(health.to_string().contains("question for the free space"), "{health}");
+        assert!(health.to_string().contains("query for the free space"), "{health}");
         assert_eq!(called.load(Ordering::SeqCst), 0, "no call on the thread of the probe");
         gate.open();
         eventually("it answers again", LIMIT, || wal.health().is_healthy());

@@ -1,4 +1,4 @@
-//! The names are a promise, and a scraper finds them with the values of the log.
+//! The names are stable, and a scraper finds them with the values of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use prometheus::{Encoder, IntCounter, TextEncoder};
 use super::*;
 use crate::report::counters::{Gauges, Meters};
 
-/// The promise, written down a second time: whoever changes it here breaks somebody's dashboard.
+/// The stable names, written down a second time: a change here breaks users' dashboards.
 const PROMISED: [(&str, &str); 30] = [
     ("wal_append_duration_seconds", "histogram"),
     ("wal_append_entry_bytes_total", "counter"),
@@ -116,7 +116,7 @@ struct Scraped {
 
 #[derive(Debug)]
 struct Sample {
-    /// What stands behind the family's name: `_bucket`, `_sum`, `_count` or nothing.
+    /// The suffix after the family's name: `_bucket`, `_sum`, `_count` or nothing.
     suffix: String,
     labels: BTreeMap<String, String>,
     value: f64,
@@ -157,7 +157,7 @@ fn parse(text: &str) -> BTreeMap<String, Scraped> {
     families
 }
 
-/// A line behind the name of its family.
+/// The rest of a line after the name of its family.
 fn sample(line: &str) -> Sample {
     let (suffix, mut rest) = line.split_once('{').expect("every sample has a label");
     let mut labels = BTreeMap::new();
