@@ -66,7 +66,7 @@ impl Named {
     }
 
     pub(crate) fn resize(&self, bytes: u64) -> Result<(), Error> {
-        self.file.set_len(bytes).place(Operation::Resize, || self.path.to_path_buf(), Some(bytes))
+        self.file.set_len(bytes).place(Operation::Resize, || self.path.to_path_buf(), None)
     }
 
     /// Reserves disk space; only sets the length where the file system cannot, or signals keep interrupting.
@@ -75,7 +75,7 @@ impl Named {
             match self.file.allocate(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::Unsupported => break,
-                done => return done.place(Operation::Reserve, || self.path.to_path_buf(), Some(bytes)),
+                done => return done.place(Operation::Reserve, || self.path.to_path_buf(), None),
             }
         }
         if self.length()? < bytes { self.resize(bytes) } else { Ok(()) }
