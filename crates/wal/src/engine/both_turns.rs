@@ -40,7 +40,7 @@ impl Tail {
         let (next, durable) = (writer.next().value(), writer.durable().value());
         drop(guard);
         if let Some(rolled) = rolled {
-            tail.keeper.ended();
+            tail.retention.ended();
             tail.rolled_over(Rollover::of(rolled), took);
         }
         Dropped { next, durable, outcome: done.map_err(|error| tail.fault(error)) }
@@ -53,14 +53,14 @@ impl Tail {
             // What is beyond the end is refused, whatever is held.
             let within = first <= writer.next().value() && first > writer.first().value();
             let place = if within {
-                tail.keeper.limit_to_holds(&Piece::all(&writer.snapshot()), first)
+                tail.holds.limit_to_holds(&Piece::all(&writer.snapshot()), first)
             } else {
                 first
             };
             let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
             let done = writer.truncate_before(place, supply);
             begins = writer.first().value();
-            tail.keeper.begins_at(begins);
+            tail.holds.begins_at(begins);
             done
         });
         (begins, dropped)
@@ -77,7 +77,7 @@ impl Tail {
             let done = writer.roll(supply);
             // When the anchor could not be written it is open still.
             if writer.open_since_unix_ns().is_none() {
-                tail.keeper.ended();
+                tail.retention.ended();
             }
             done
         })

@@ -30,7 +30,10 @@ use crate::report::health::{Health, InHand, Space, Stall};
 use crate::report::listener::Caller;
 use crate::report::probe::{Probe, SyncMark};
 use crate::report::stats::Stats;
-use crate::retention::Keeper;
+use crate::retention::Retention;
+use crate::retention::holds::Holds;
+use crate::retention::limits::Piece;
+use crate::retention::maintenance::Maintenance;
 use crate::supply::{KnownSpace, Supply};
 
 /// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
@@ -39,9 +42,8 @@ pub(crate) struct Core {
     pub(crate) commits: GroupCommit<Tail>,
     pub(crate) library: Arc<Library>,
     pub(crate) recovery: Recovery,
-    pub(crate) keeper: Arc<Keeper>,
-    /// Where no thread keeps, whoever comes by does.
-    pub(crate) keeps_here: bool,
+    /// Where there is no thread for maintenance, the next call does it.
+    maintains_in_calls: bool,
     meters: Arc<Meters>,
     supply: Arc<Supply>,
     directory_locked: bool,
@@ -64,7 +66,19 @@ impl Core {
         self.commits.target().owner()
     }
 
-    /// What whoever asks for the health compares with.
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.commits.target().holds
+    }
+
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.commits.target().retention
+    }
+
+    fn maintenance(&self) -> &Maintenance {
+        &self.commits.target().maintenance
+    }
+
+    /// What a health check compares with.
     pub(crate) fn probe(&self) -> &Probe {
         &self.probe
     }
@@ -97,7 +111,7 @@ impl Core {
 
     /// Does what is due, and runs the callbacks, where no thread does.
     pub(crate) fn call_back(&self) {
-        self.keep_if_due();
+        self.maintain_if_due();
         self.supply.ask_space_if_wanted();
         if let Some(caller) = &self.caller {
             caller.call_all();
@@ -155,7 +169,9 @@ impl Core {
             recycled_segments: stock.recycled,
             pending_bytes: self.commits.in_flight_bytes(),
         });
-        self.keeper.fill(&mut stats, &snapshot);
+        self.holds().fill(&mut stats, &Piece::all(&snapshot));
+        self.retention().fill(&mut stats);
+        self.maintenance().fill(&mut stats);
         stats
     }
 
@@ -195,7 +211,8 @@ impl Core {
 
     fn leave(&self) {
         self.supply.stop();
-        self.keeper.stop();
+        self.holds().stop();
+        self.maintenance().stop();
         self.commits.target().stop_listening();
         self.crew.join();
     }

@@ -20,7 +20,6 @@ use crate::report::counters::Meters;
 use crate::report::event::note;
 use crate::report::listener::{Caller, Listener};
 use crate::report::probe::Probe;
-use crate::retention::Keeper;
 use crate::supply::{Kind, Supply};
 
 /// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
@@ -39,9 +38,8 @@ impl Core {
         let (directory, segments) = sparing(directory, options.mapped_reads);
         let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
             wal_segment::open(&directory, options.wanted(at_least))?;
-        options.keeping().check_cap(writer.segment_bytes())?;
+        options.retention_options().check_cap(writer.segment_bytes())?;
         writer.limit(options.max_log_bytes);
-        let keeper = Arc::new(Keeper::new(options.keeping(), &writer, directory.as_ref()));
         let meters = Arc::new(Meters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
         meters.recovered(since(begun), dropped_bytes);
@@ -63,23 +61,13 @@ impl Core {
         let limits = options.limits(writer.segment_bytes());
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&supply), Arc::clone(&meters));
-        let tail = Tail::new(
-            writer,
-            library.directory_handle(),
-            shared,
-            metered,
-            listener,
-            Arc::clone(&keeper),
-            room,
-            options,
-        );
+        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, options);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let core = Arc::new(Core {
             commits: GroupCommit::new(tail, options.sync, limits, next),
             library,
             recovery,
-            keeper,
-            keeps_here: !background && options.keeping().wants_a_thread(),
+            maintains_in_calls: !background && options.retention_options().wants_a_thread(),
             meters,
             supply: Arc::clone(&supply),
             directory_locked,
@@ -110,9 +98,9 @@ impl Core {
         if self.background {
             let core = Arc::clone(self);
             self.crew.start("wal-sync", move || core.commits.tick())?;
-            if self.keeper.keeping().wants_a_thread() {
+            if self.retention().options().wants_a_thread() {
                 let core = Arc::clone(self);
-                self.crew.start("wal-keeper", move || core.keep_on())?;
+                self.crew.start("wal-retention", move || core.run_maintenance())?;
             }
         }
         Ok(())

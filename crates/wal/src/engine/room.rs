@@ -34,23 +34,24 @@ impl Tail {
     pub(super) fn take_obsolete(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
         let unneeded = writer.take_obsolete();
         let first_segment = writer.snapshot().spans().next().map_or(0, |span| span.life.segment.value());
-        self.keeper.lingers(writer.pending_deletion(), first_segment);
+        self.retention.dropped(writer.pending_deletion(), first_segment);
         unneeded
     }
 
     /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
     pub(super) fn retain_in(&self, writer: &mut Writer, supply: &Supply) -> Result<bool, SegmentError> {
         let snapshot = writer.snapshot();
-        let Some(from) = self.keeper.retains_from(&snapshot, supply.directory().monotonic_ns()) else {
+        let now_ns = supply.directory().monotonic_ns();
+        let Some(from) = self.retention.drops_before(&self.holds, &snapshot, now_ns) else {
             return Ok(false);
         };
         // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
-        let place = self.keeper.limit_to_holds(&Piece::all(&snapshot), from);
+        let place = self.holds.limit_to_holds(&Piece::all(&snapshot), from);
         // Else the snapshot is one of the readers for which the files linger.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
         let done = writer.truncate_before(place, supply);
-        self.keeper.begins_at(writer.first().value());
+        self.holds.begins_at(writer.first().value());
         done.map(|()| true)
     }
 
@@ -59,15 +60,15 @@ impl Tail {
     pub(super) fn make_room(&self, writer: &mut Writer) -> bool {
         let before = writer.log_bytes();
         if let Err(error) = self.retain_in(writer, self.supply.as_ref()) {
-            self.keeper.failed(&error.into());
+            self.maintenance.failed(&error.into());
         }
         // What readers were shown keeps the files of dropped segments.
         self.show(writer);
         let unneeded = self.take_obsolete(writer);
         self.supply.retire(&unneeded);
         let made = writer.log_bytes() < before;
-        if !made && self.keeper.keeping().waits() {
-            self.keeper.starved();
+        if !made && self.retention.options().waits() {
+            self.maintenance.write_deferred();
         }
         made
     }

@@ -22,7 +22,9 @@ use crate::report::counters::Meters;
 use crate::report::event::{Event, Rollover, note};
 use crate::report::listener::Listener;
 use crate::report::probe::SyncMark;
-use crate::retention::Keeper;
+use crate::retention::Retention;
+use crate::retention::holds::Holds;
+use crate::retention::maintenance::Maintenance;
 use crate::supply::Supply;
 
 /// The writer, and what it shows.
@@ -36,7 +38,9 @@ pub(crate) struct Tail {
     pub(super) supply: Arc<Supply>,
     pub(super) meters: Arc<Meters>,
     pub(super) listener: Option<Listener>,
-    pub(super) keeper: Arc<Keeper>,
+    pub(super) holds: Holds,
+    pub(super) retention: Retention,
+    pub(super) maintenance: Arc<Maintenance>,
     pub(super) checksum: ChecksumKind,
     pub(super) frame_bytes: usize,
     pub(super) sync_mark: SyncMark,
@@ -56,11 +60,15 @@ impl Tail {
         supply: Arc<Supply>,
         meters: Arc<Meters>,
         listener: Option<Listener>,
-        keeper: Arc<Keeper>,
         frame_bytes: usize,
         options: &Options,
     ) -> Tail {
+        let maintenance = Arc::new(Maintenance::new());
+        let (kept, shared) = (options.retention_options(), Arc::clone(&maintenance));
         Tail {
+            holds: Holds::new(writer.first().value(), options.hold_limit_bytes, Arc::clone(&maintenance)),
+            retention: Retention::new(kept, &writer, directory.as_ref(), shared),
+            maintenance,
             checksum: writer.checksum(),
             shown: Mutex::new(writer.snapshot()),
             writer: Mutex::new(Some(writer)),
@@ -69,7 +77,6 @@ impl Tail {
             supply,
             meters,
             listener,
-            keeper,
             frame_bytes,
             sync_mark: SyncMark::new(),
             slow_sync: options.slow_sync,
@@ -127,7 +134,7 @@ impl Tail {
 
     pub(super) fn rolled_over(&self, rollover: Rollover, took: Duration) {
         self.meters.rolled_over(took);
-        self.keeper.rolled(rollover.from, self.directory.monotonic_ns());
+        self.retention.rolled(rollover.from, self.directory.monotonic_ns());
         self.tell(Event::Rollover(rollover));
     }
 
@@ -142,7 +149,7 @@ impl Tail {
     pub(super) fn fault(&self, error: SegmentError) -> Fault<Error> {
         match error {
             SegmentError::Poisoned(_) => Fault::Final(self.poisoned(error)),
-            SegmentError::CapReached(fullness) if self.keeper.keeping().waits() => {
+            SegmentError::CapReached(fullness) if self.retention.options().waits() => {
                 Fault::CapReached(self.full(fullness))
             }
             SegmentError::CapReached(fullness) => Fault::Passing(self.full(fullness)),
@@ -166,10 +173,10 @@ impl Tail {
     /// What takes the space under the cap.
     fn full(&self, fullness: CapReached) -> Error {
         let directory = self.directory.path().display();
-        let held = self.keeper.lowest_hold().map_or_else(String::new, |hold| {
+        let held = self.holds.lowest().map_or_else(String::new, |hold| {
             format!("; the hold {:?} keeps entries from {} on", hold.name, hold.sequence)
         });
-        let waits = if self.keeper.retention_awaits_start() {
+        let waits = if self.retention.awaits_start() {
             "; retention has not been started, so the retain_ limits drop nothing: call Wal::start_retention"
         } else {
             ""

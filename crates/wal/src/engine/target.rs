@@ -59,7 +59,7 @@ impl Target for Tail {
             self.retire_unneeded();
         }
         if begins && done.is_ok() {
-            self.keeper.begun();
+            self.retention.begun();
         }
         match done {
             Ok(number) => {

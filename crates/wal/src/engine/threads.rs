@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `wal-files` | while the log is open | prepares and zeroes segments, writes the anchor |
 //! | `wal-sync` | while the log is open | writes and syncs what nobody waits for, and for company that is too large to be waited for |
-//! | `wal-keeper` | when retention, `roll_after` or `WhenFull::Wait` is set | ends old segments, drops what no limit wants |
+//! | `wal-retention` | when retention, `roll_after` or `WhenFull::Wait` is set | ends old segments, drops what no limit wants |
 //! | `wal-events` | when there is a callback, or something is traced | calls it, and subscribers |
 
 use wal_sync::primitives::{Mutex, ThreadHandle, is_current, spawn};

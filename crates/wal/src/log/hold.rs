@@ -24,7 +24,7 @@ impl Wal {
         let core = self.core();
         core.commits.check()?;
         refuse_beyond(core, name, sequence)?;
-        let id = core.keeper.hold(name, sequence).map_err(|floor| {
+        let id = core.holds().hold(name, sequence).map_err(|floor| {
             let message = format!("cannot hold {sequence} for {name:?}: the log begins at {floor}");
             Error::new(ErrorKind::OutOfRange, message)
         })?;
@@ -65,14 +65,14 @@ impl Hold {
     /// The sequence number of the first entry that it keeps, or kept until it was invalidated.
     #[must_use]
     pub fn sequence(&self) -> u64 {
-        self.core.keeper.held(self.id).0
+        self.core.holds().get(self.id).0
     }
 
     /// Whether it was invalidated, because it kept more than
     /// [`hold_limit_bytes`](crate::Options::hold_limit_bytes).
     #[must_use]
     pub fn overrun(&self) -> bool {
-        self.core.keeper.held(self.id).1
+        self.core.holds().get(self.id).1
     }
 
     /// Moves the hold forward to `sequence`, so that the entries before it can be dropped. It never moves back: a lower
@@ -88,7 +88,7 @@ impl Hold {
         }
         self.core.commits.check()?;
         refuse_beyond(&self.core, &self.name, sequence)?;
-        if self.core.keeper.advance(self.id, sequence) { Ok(()) } else { Err(self.was_overrun()) }
+        if self.core.holds().advance(self.id, sequence) { Ok(()) } else { Err(self.was_overrun()) }
     }
 
     /// Blocks until the hold is invalidated and returns `true`; returns `false` after `limit`.
@@ -96,7 +96,7 @@ impl Hold {
     /// # Errors
     /// [`ErrorKind::Closed`] when the log ends first.
     pub fn wait_overrun(&self, limit: Duration) -> Result<bool, Error> {
-        self.core.keeper.until_overrun(self.id, limit)
+        self.core.holds().until_invalidated(self.id, limit)
     }
 
     fn was_overrun(&self) -> Error {
@@ -109,13 +109,13 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.core.keeper.release(self.id);
+        self.core.holds().release(self.id);
     }
 }
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sequence, overrun) = self.core.keeper.held(self.id);
+        let (sequence, overrun) = self.core.holds().get(self.id);
         f.debug_struct("Hold")
             .field("name", &self.name)
             .field("sequence", &sequence)

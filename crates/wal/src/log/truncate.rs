@@ -100,7 +100,7 @@ impl Wal {
         let core = self.core();
         core.owner().check()?;
         core.commits.check()?;
-        core.keeper.start_retention();
+        core.retention().start();
         core.call_back();
         Ok(())
     }

@@ -15,7 +15,7 @@ use wal_segment::{OpenMode, Rules};
 use wal_sync::SyncPolicy;
 
 use crate::options::Options;
-use crate::options::retention::WhenFull;
+use crate::options::limits::WhenFull;
 use crate::report::event::Callbacks;
 
 #[derive(Serialize, Deserialize)]

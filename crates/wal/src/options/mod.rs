@@ -1,20 +1,21 @@
 //! How a log is opened: values with defaults, checked once, at `open`. This module knows no open log.
 
+mod check;
 #[cfg(feature = "config")]
 mod config;
 pub(crate) mod directory;
+pub(crate) mod limits;
 pub(crate) mod retention;
 
 use std::time::Duration;
 
-use wal_format::{
-    ChecksumKind, FRAME_HEADER_BYTES, MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, Sequence,
-};
+use wal_format::{ChecksumKind, FRAME_HEADER_BYTES};
 use wal_segment::{OpenMode, Rules, Writer};
 use wal_sync::SyncPolicy;
 
-use crate::error::{Error, ErrorKind};
-use crate::options::retention::WhenFull;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::options::limits::WhenFull;
 use crate::report::event::{Callback, Callbacks, Rollover, SlowSync};
 
 /// How a log is opened. The defaults are those that a database could run on.
@@ -288,60 +289,11 @@ impl Options {
 
     /// The largest batch with its rows whose segment is no longer than half of the cap.
     pub(crate) fn most_batch_bytes(&self) -> Option<u64> {
-        let longest = self.keeping().longest_segment_bytes()?;
+        let longest = self.retention_options().longest_segment_bytes()?;
         Some(Writer::frame_bytes_within(longest).saturating_sub(FRAME_HEADER_BYTES as u64 + PADDING_BYTES))
     }
 
     pub(crate) fn zeroes_ahead(&self) -> bool {
         self.zero_ahead.unwrap_or(self.background)
-    }
-
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidOptions, message));
-        if let Some(bytes) = self.segment_bytes
-            && !(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).contains(&bytes)
-        {
-            return invalid(format!(
-                "segment_bytes is {bytes}; it must be from {MIN_SEGMENT_BYTES} to {MAX_SEGMENT_BYTES}"
-            ));
-        }
-        if !(1..=MAX_FRAME_PAYLOAD_BYTES).contains(&self.max_entry_bytes) {
-            let found = self.max_entry_bytes;
-            return invalid(format!(
-                "max_entry_bytes is {found}; it must be from 1 to {MAX_FRAME_PAYLOAD_BYTES}"
-            ));
-        }
-        if !(self.max_entry_bytes..=MAX_FRAME_PAYLOAD_BYTES).contains(&self.batch_bytes()) {
-            let (found, least) = (self.batch_bytes(), self.max_entry_bytes);
-            return invalid(format!(
-                "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
-            ));
-        }
-        self.keeping().check(self.segment_bytes)?;
-        if self.max_in_flight_bytes == 0 {
-            return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
-        }
-        if let Some(first) = self.first_sequence
-            && Sequence::try_from(first).is_err()
-        {
-            let most = Sequence::MAX;
-            return invalid(format!("first_sequence is {first}; it must be at most {most}"));
-        }
-        if self.slow_sync.is_zero() {
-            return invalid("slow_sync is 0; it must be more".to_owned());
-        }
-        if let Some(bytes) = self.buffered {
-            if self.sync.waits() {
-                let policy = self.sync.name();
-                return invalid(format!("buffered is for the policies none and periodic, not for {policy}"));
-            }
-            if !(1..=self.max_in_flight_bytes).contains(&bytes) {
-                let most = self.max_in_flight_bytes;
-                return invalid(format!(
-                    "buffered is {bytes}; it must be from 1 to max_in_flight_bytes ({most})"
-                ));
-            }
-        }
-        Ok(())
     }
 }

@@ -2,38 +2,10 @@
 
 use std::time::Duration;
 
-use wal_format::MIN_SEGMENT_BYTES;
-
-use crate::error::{Error, ErrorKind};
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::options::Options;
-
-/// The limits of retention, the cap and the age of segments, as the background work needs them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Keeping {
-    pub(crate) retain_bytes: Option<u64>,
-    pub(crate) retain_entries: Option<u64>,
-    pub(crate) retain_age: Option<Duration>,
-    pub(crate) max_log_bytes: Option<u64>,
-    pub(crate) when_full: WhenFull,
-    pub(crate) hold_limit_bytes: Option<u64>,
-    pub(crate) roll_after: Option<Duration>,
-}
-
-/// What an append does that would take the log above [`Options::max_log_bytes`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[cfg_attr(
-    feature = "config",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
-pub enum WhenFull {
-    /// It fails with [`ErrorKind::NoSpace`].
-    #[default]
-    Refuse,
-    /// It waits until there is room, or the log is closed.
-    Wait,
-}
+use crate::options::limits::{RetentionOptions, WhenFull};
 
 /// # Retention and the cap
 /// The limits of retention (`retain_bytes`, `retain_entries`, `retain_age`) drop nothing before the application calls
@@ -133,75 +105,14 @@ impl Options {
 }
 
 impl Options {
-    pub(crate) fn keeping(&self) -> Keeping {
-        Keeping {
+    pub(crate) fn retention_options(&self) -> RetentionOptions {
+        RetentionOptions {
             retain_bytes: self.retain_bytes,
             retain_entries: self.retain_entries,
             retain_age: self.retain_age,
             max_log_bytes: self.max_log_bytes,
             when_full: self.when_full,
-            hold_limit_bytes: self.hold_limit_bytes,
             roll_after: self.roll_after,
-        }
-    }
-}
-
-impl Keeping {
-    /// Whether something is dropped without being asked for.
-    pub(crate) fn retains(&self) -> bool {
-        self.retain_bytes.is_some() || self.retain_entries.is_some() || self.retain_age.is_some()
-    }
-
-    /// Whether there is something to be done in the background.
-    pub(crate) fn wants_a_thread(&self) -> bool {
-        self.retains() || self.roll_after.is_some() || self.waits()
-    }
-
-    /// Whether appends wait for room.
-    pub(crate) fn waits(&self) -> bool {
-        self.max_log_bytes.is_some() && self.when_full == WhenFull::Wait
-    }
-
-    /// The longest segment of which the cap has room for two.
-    pub(crate) fn longest_segment_bytes(&self) -> Option<u64> {
-        self.max_log_bytes.map(|bytes| bytes / 2)
-    }
-
-    /// What can be checked before the log is known.
-    pub(crate) fn check(&self, segment_bytes: Option<u64>) -> Result<(), Error> {
-        for (name, limit) in [("retain_bytes", self.retain_bytes), ("retain_entries", self.retain_entries)] {
-            if limit == Some(0) {
-                return Err(Error::new(
-                    ErrorKind::InvalidOptions,
-                    format!("{name} is 0; it must be at least 1"),
-                ));
-            }
-        }
-        for (name, limit) in [("retain_age", self.retain_age), ("roll_after", self.roll_after)] {
-            if limit == Some(Duration::ZERO) {
-                return Err(Error::new(ErrorKind::InvalidOptions, format!("{name} is 0; it must be more")));
-            }
-        }
-        self.check_cap(segment_bytes.unwrap_or(MIN_SEGMENT_BYTES))
-    }
-
-    /// Whether the cap has room for two segments, and for what retention by bytes keeps.
-    pub(crate) fn check_cap(&self, segment_bytes: u64) -> Result<(), Error> {
-        let Some(most) = self.max_log_bytes else { return Ok(()) };
-        let two = segment_bytes.saturating_mul(2);
-        let invalid = |message| Err(Error::new(ErrorKind::InvalidOptions, message));
-        if most < two {
-            return invalid(format!(
-                "max_log_bytes is {most}; it must be at least two segments of {segment_bytes} bytes"
-            ));
-        }
-        match self.retain_bytes {
-            Some(kept) if most < kept.saturating_add(two) => invalid(format!(
-                "retain_bytes is {kept} and max_log_bytes {most}: retention may keep a segment more than retain_bytes, and \
-                 appends need room for another one, so max_log_bytes must be at least retain_bytes and two segments of \
-                 {segment_bytes} bytes"
-            )),
-            _ => Ok(()),
         }
     }
 }

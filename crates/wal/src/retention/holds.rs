@@ -1,140 +1,200 @@
-//! Holds: who still needs the front of the log, and how far it may be dropped.
+//! Holds: which consumers still need the front of the log, and how far it may be dropped.
 //!
 //! ```text
-//!  truncation, retention ──▶ limit_to_holds ──▶ anchor ──▶ begins_at: holds below it are overrun
-//!                            no new hold below      └─ failed ──▶ begins_at: the old beginning, no hold is overrun
+//!  truncation, retention ──▶ limit_to_holds ──▶ anchor ──▶ begins_at: holds below it are invalidated
+//!                            no new hold below      └─ failed ──▶ begins_at: the old log start, no hold is invalidated
 //! ```
 //!
-//! Invariant: a hold that is not overrun is never below where the log begins. The thread that drops the front has both
-//! turns, and lifts the floor under the lock before it does, so a hold below the floor is refused. A hold that keeps too
-//! much is below the floor meanwhile, and is overrun only once the log begins above it.
+//! Invariant: a valid hold is never below the log start. The thread that drops the front has both turns, and raises the
+//! log start under the lock before it drops, so a hold below it is refused. A hold that keeps too much is below the log
+//! start meanwhile, and is invalidated only once the drop has succeeded.
+//!
+//! Lock: `state`, for a moment; a leaf.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_sync::primitives::{now, since};
+use wal_sync::primitives::{Condvar, Mutex, now, since};
 
-use crate::error::Error;
-use crate::report::stats::LowestHold;
+use crate::error::{Error, closed};
+use crate::report::stats::{LowestHold, Stats};
 use crate::retention::limits::{Piece, kept_bytes};
-use crate::retention::{Keeper, State};
+use crate::retention::maintenance::Maintenance;
 
+/// The holds of one log.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) name: Arc<str>,
-    pub(super) sequence: u64,
-    overrun: bool,
+pub(crate) struct Holds {
+    limit_bytes: Option<u64>,
+    maintenance: Arc<Maintenance>,
+    state: Mutex<State>,
+    /// A hold was invalidated, or the log is over.
+    changed: Condvar,
 }
 
-impl Keeper {
-    /// Keeps everything from `sequence` on; `None` when that may be gone.
+#[derive(Debug)]
+struct State {
+    holds: BTreeMap<u64, HoldState>,
+    next_id: u64,
+    /// The log may begin here any moment: nothing below can be held.
+    log_start: u64,
+    /// A hold that passes this may let retention drop a segment.
+    wakes_at: Option<u64>,
+    invalidated: u64,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct HoldState {
+    name: Arc<str>,
+    sequence: u64,
+    invalidated: bool,
+}
+
+impl Holds {
+    /// For a log that begins with `log_start`. A hold of more than `limit_bytes` may be invalidated.
+    pub(crate) fn new(log_start: u64, limit_bytes: Option<u64>, maintenance: Arc<Maintenance>) -> Holds {
+        let state = State {
+            holds: BTreeMap::new(),
+            next_id: 0,
+            log_start,
+            wakes_at: None,
+            invalidated: 0,
+            over: false,
+        };
+        Holds { limit_bytes, maintenance, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Keeps everything from `sequence` on, and returns the id of the hold. Below the log start, returns that as the
+    /// error.
     pub(crate) fn hold(&self, name: &str, sequence: u64) -> Result<u64, u64> {
-        let mut state = self.lock();
-        if sequence < state.floor {
-            return Err(state.floor);
+        let mut state = self.state.lock_whole();
+        if sequence < state.log_start {
+            return Err(state.log_start);
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.holds.insert(id, Held { name: name.into(), sequence, overrun: false });
+        state.holds.insert(id, HoldState { name: name.into(), sequence, invalidated: false });
         Ok(id)
     }
 
-    /// Where a hold is, and whether it is overrun.
-    pub(crate) fn held(&self, id: u64) -> (u64, bool) {
-        self.lock().holds.get(&id).map_or((0, true), |held| (held.sequence, held.overrun))
+    /// The first entry that a hold keeps, and whether it is invalidated.
+    pub(crate) fn get(&self, id: u64) -> (u64, bool) {
+        let state = self.state.lock_whole();
+        state.holds.get(&id).map_or((0, true), |hold| (hold.sequence, hold.invalidated))
     }
 
-    /// Moves a hold forward, never back. Returns whether it holds.
+    /// Moves a hold forward, never back. Returns whether it is valid.
     pub(crate) fn advance(&self, id: u64, sequence: u64) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock_whole();
         let wakes_at = state.wakes_at;
-        let Some(held) = state.holds.get_mut(&id).filter(|held| !held.overrun) else { return false };
-        let before = held.sequence;
-        held.sequence = before.max(sequence);
+        let Some(hold) = state.holds.get_mut(&id).filter(|hold| !hold.invalidated) else { return false };
+        let before = hold.sequence;
+        hold.sequence = before.max(sequence);
+        drop(state);
         if wakes_at.is_some_and(|wakes_at| before < wakes_at && wakes_at <= sequence) {
-            self.ring(state);
+            self.maintenance.ring();
         }
         true
     }
 
     pub(crate) fn release(&self, id: u64) {
-        let mut state = self.lock();
-        let gone = state.holds.remove(&id);
-        if gone.is_some_and(|held| state.wakes_at.is_some_and(|wakes_at| held.sequence < wakes_at)) {
-            self.ring(state);
+        let mut state = self.state.lock_whole();
+        let wakes_at = state.wakes_at;
+        let released = state.holds.remove(&id);
+        drop(state);
+        if released.is_some_and(|hold| wakes_at.is_some_and(|wakes_at| hold.sequence < wakes_at)) {
+            self.maintenance.ring();
         }
     }
 
-    /// Blocks until a hold is overrun, and then says so; or until it is over, or `limit` has passed.
-    pub(crate) fn until_overrun(&self, id: u64, limit: Duration) -> Result<bool, Error> {
+    /// Blocks until a hold is invalidated, and returns `true`; or until `limit` has passed.
+    pub(crate) fn until_invalidated(&self, id: u64, limit: Duration) -> Result<bool, Error> {
         let begun = now();
-        let mut state = self.lock();
+        let mut state = self.state.lock_whole();
         loop {
-            if state.holds.get(&id).is_none_or(|held| held.overrun) {
+            if state.holds.get(&id).is_none_or(|hold| hold.invalidated) {
                 return Ok(true);
             }
             if state.over {
-                return Err(crate::error::closed());
+                return Err(closed());
             }
             let left = limit.saturating_sub(since(begun));
             if left.is_zero() {
                 return Ok(false);
             }
-            state = self.overrun.wait_for(&self.state, state, left);
+            state = self.changed.wait_for(&self.state, state, left);
         }
     }
 
-    /// How far the front may be dropped when it is to be dropped up to `wanted`: to the lowest hold that does not
-    /// keep too much. Changes no hold, as nothing is dropped yet; but none can be taken below that place. For the
-    /// thread that has both turns; followed by [`Keeper::begins_at`].
+    /// How far the front may be dropped when it is to be dropped up to `wanted`: to the lowest hold that does not keep
+    /// too much. Invalidates no hold, as nothing is dropped yet, but none can be taken below that place. For the
+    /// thread that has both turns; followed by [`Holds::begins_at`].
     pub(crate) fn limit_to_holds(&self, pieces: &[Piece], wanted: u64) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock_whole();
         let place = self.lowest_allowed(&state, pieces, wanted);
-        state.floor = state.floor.max(place);
+        state.log_start = state.log_start.max(place);
         place
     }
 
-    /// Where the log begins, now that something was dropped, or could not be. Holds below that were passed, and are
-    /// overrun.
+    /// The log begins with `first`, after a drop or a failed one. Holds below that are invalidated.
     pub(crate) fn begins_at(&self, first: u64) {
-        let mut state = self.lock();
-        state.floor = first;
-        let mut overrun = 0;
-        for held in state.holds.values_mut().filter(|held| !held.overrun && held.sequence < first) {
-            held.overrun = true;
-            overrun += 1;
+        let mut state = self.state.lock_whole();
+        state.log_start = first;
+        let mut invalidated = 0;
+        for hold in state.holds.values_mut().filter(|hold| !hold.invalidated && hold.sequence < first) {
+            hold.invalidated = true;
+            invalidated += 1;
         }
-        state.overruns += overrun;
-        if overrun > 0 {
-            self.overrun.notify_all();
+        state.invalidated += invalidated;
+        if invalidated > 0 {
+            self.changed.notify_all();
         }
+    }
+
+    /// How many of the segments below `wanted` no hold keeps. When a hold keeps some of them, retention is woken once
+    /// it has moved far enough.
+    pub(crate) fn count_unheld(&self, pieces: &[Piece], wanted: u64) -> usize {
+        let mut state = self.state.lock_whole();
+        let place = self.lowest_allowed(&state, pieces, wanted);
+        let unheld = pieces.partition_point(|piece| piece.first <= place).saturating_sub(1);
+        state.wakes_at = (place < wanted).then(|| pieces.get(unheld + 1).map(|piece| piece.first)).flatten();
+        unheld
+    }
+
+    /// The valid hold that keeps most.
+    pub(crate) fn lowest(&self) -> Option<LowestHold> {
+        let state = self.state.lock_whole();
+        let lowest = state.lowest()?;
+        Some(LowestHold { name: lowest.name.to_string(), sequence: lowest.sequence })
+    }
+
+    /// The log is over: no call waits any more.
+    pub(crate) fn stop(&self) {
+        self.state.lock_whole().over = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn fill(&self, stats: &mut Stats, pieces: &[Piece]) {
+        stats.lowest_hold = self.lowest();
+        let state = self.state.lock_whole();
+        stats.holds = state.holds.len() as u64;
+        stats.held_bytes = state.lowest().map_or(0, |hold| kept_bytes(pieces, hold.sequence, u64::MAX));
+        stats.hold_overruns = state.invalidated;
     }
 
     /// The lowest hold that does not keep too much, or `wanted` if that is lower.
-    pub(super) fn lowest_allowed(&self, state: &State, pieces: &[Piece], wanted: u64) -> u64 {
-        let holds = state.holds.values().filter(|held| !held.overrun);
-        let allowed = holds.filter(|held| !self.is_too_much(pieces, held.sequence, wanted));
-        allowed.map(|held| held.sequence).min().map_or(wanted, |lowest| lowest.min(wanted))
-    }
-
-    fn is_too_much(&self, pieces: &[Piece], sequence: u64, wanted: u64) -> bool {
-        self.keeping.hold_limit_bytes.is_some_and(|most| kept_bytes(pieces, sequence, wanted) > most)
-    }
-
-    /// What the lowest hold is called, and where it is.
-    pub(crate) fn lowest_hold(&self) -> Option<LowestHold> {
-        self.lock().lowest().map(LowestHold::of)
+    fn lowest_allowed(&self, state: &State, pieces: &[Piece], wanted: u64) -> u64 {
+        let is_too_much = |hold: &HoldState| {
+            self.limit_bytes.is_some_and(|most| kept_bytes(pieces, hold.sequence, wanted) > most)
+        };
+        let allowed = state.holds.values().filter(|hold| !hold.invalidated && !is_too_much(hold));
+        allowed.map(|hold| hold.sequence).min().map_or(wanted, |lowest| lowest.min(wanted))
     }
 }
 
 impl State {
-    pub(super) fn lowest(&self) -> Option<&Held> {
-        self.holds.values().filter(|held| !held.overrun).min_by_key(|held| held.sequence)
-    }
-}
-
-impl LowestHold {
-    pub(super) fn of(held: &Held) -> LowestHold {
-        LowestHold { name: held.name.to_string(), sequence: held.sequence }
+    fn lowest(&self) -> Option<&HoldState> {
+        self.holds.values().filter(|hold| !hold.invalidated).min_by_key(|hold| hold.sequence)
     }
 }

@@ -2,7 +2,7 @@
 
 use wal_segment::{Snapshot, Span};
 
-use crate::options::retention::Keeping;
+use crate::options::limits::RetentionOptions;
 
 /// A segment as retention sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +39,10 @@ impl Piece {
 pub(crate) fn expires_ns(
     pieces: &[Piece],
     at: usize,
-    keeping: &Keeping,
+    options: &RetentionOptions,
     ended: impl Fn(&[Piece]) -> Option<u64>,
 ) -> Option<u64> {
-    let age = u64::try_from(keeping.retain_age?.as_nanos()).unwrap_or(u64::MAX);
+    let age = u64::try_from(options.retain_age?.as_nanos()).unwrap_or(u64::MAX);
     Some(ended(&pieces[at..])?.saturating_add(age))
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn closed(pieces: &[Piece]) -> usize {
 pub(crate) fn dropped(
     pieces: &[Piece],
     next: u64,
-    keeping: &Keeping,
+    options: &RetentionOptions,
     now_ns: u64,
     ended: impl Fn(&[Piece]) -> Option<u64>,
 ) -> usize {
@@ -63,10 +63,10 @@ pub(crate) fn dropped(
     for (at, piece) in pieces.iter().enumerate() {
         let Some(behind) = pieces.get(at + 1) else { return at };
         rest_bytes -= piece.bytes;
-        let many_bytes = keeping.retain_bytes.is_some_and(|least| rest_bytes >= least);
+        let many_bytes = options.retain_bytes.is_some_and(|least| rest_bytes >= least);
         let many_entries =
-            keeping.retain_entries.is_some_and(|least| next.saturating_sub(behind.first) >= least);
-        let old = expires_ns(pieces, at, keeping, &ended).is_some_and(|expires| expires <= now_ns);
+            options.retain_entries.is_some_and(|least| next.saturating_sub(behind.first) >= least);
+        let old = expires_ns(pieces, at, options, &ended).is_some_and(|expires| expires <= now_ns);
         if !(many_bytes || many_entries || old) {
             return at;
         }
@@ -103,16 +103,19 @@ mod tests {
             .collect()
     }
 
-    fn with(change: impl FnOnce(&mut Keeping)) -> Keeping {
-        let mut keeping = Keeping::default();
-        change(&mut keeping);
-        keeping
+    fn with(change: impl FnOnce(&mut RetentionOptions)) -> RetentionOptions {
+        let mut options = RetentionOptions::default();
+        change(&mut options);
+        options
     }
 
     #[test]
     fn without_a_limit_nothing_is_dropped() {
         for count in 0..4 {
-            assert_eq!(dropped(&pieces(count), count * 10, &Keeping::default(), u64::MAX, |_| Some(0)), 0);
+            assert_eq!(
+                dropped(&pieces(count), count * 10, &RetentionOptions::default(), u64::MAX, |_| Some(0)),
+                0
+            );
         }
     }
 
@@ -120,13 +123,13 @@ mod tests {
     fn a_segment_goes_when_the_rest_still_holds_the_limit() {
         let cases = [(1, 4), (9, 4), (10, 4), (11, 3), (20, 3), (21, 2), (40, 1), (41, 0), (1000, 0)];
         for (least, expected) in cases {
-            let entries = with(|keeping| keeping.retain_entries = Some(least));
+            let entries = with(|options| options.retain_entries = Some(least));
             assert_eq!(dropped(&pieces(5), 50, &entries, 0, |_| None), expected, "{least} entries");
-            let bytes = with(|keeping| keeping.retain_bytes = Some(least * 10));
+            let bytes = with(|options| options.retain_bytes = Some(least * 10));
             assert_eq!(dropped(&pieces(5), 50, &bytes, 0, |_| None), expected, "{least}0 bytes");
             // Any limit that is exceeded is enough.
             let both =
-                with(|keeping| (keeping.retain_entries, keeping.retain_bytes) = (Some(least), Some(9999)));
+                with(|options| (options.retain_entries, options.retain_bytes) = (Some(least), Some(9999)));
             assert_eq!(
                 dropped(&pieces(5), 50, &both, 0, |_| None),
                 expected,
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_segment_goes_when_it_ended_long_ago_and_no_younger_one_is_before_it() {
-        let keeping = with(|keeping| keeping.retain_age = Some(Duration::from_secs(10)));
+        let options = with(|options| options.retain_age = Some(Duration::from_secs(10)));
         let ended = |pieces: &[Piece]| (pieces[0].segment < 5).then_some(pieces[0].segment * SECOND);
         for (now, expected) in [
             (0, 0),
@@ -155,9 +158,9 @@ mod tests {
             (14 * SECOND, 4),
             (u64::MAX, 4),
         ] {
-            assert_eq!(dropped(&pieces(5), 50, &keeping, now, ended), expected, "at {now}");
+            assert_eq!(dropped(&pieces(5), 50, &options, now, ended), expected, "at {now}");
         }
-        assert_eq!(dropped(&pieces(5), 50, &keeping, u64::MAX, |_| None), 0, "none is known to have ended");
+        assert_eq!(dropped(&pieces(5), 50, &options, u64::MAX, |_| None), 0, "none is known to have ended");
     }
 
     #[test]

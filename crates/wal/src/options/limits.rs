@@ -1,0 +1,52 @@
+//! The options of retention and the cap, as the background work needs them.
+
+use std::time::Duration;
+
+/// The limits of retention, the cap and the age of segments, as the background work needs them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RetentionOptions {
+    pub(crate) retain_bytes: Option<u64>,
+    pub(crate) retain_entries: Option<u64>,
+    pub(crate) retain_age: Option<Duration>,
+    pub(crate) max_log_bytes: Option<u64>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) roll_after: Option<Duration>,
+}
+
+/// What an append does that would take the log above [`Options::max_log_bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(
+    feature = "config",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub enum WhenFull {
+    /// It fails with [`ErrorKind::NoSpace`].
+    #[default]
+    Refuse,
+    /// It waits until there is room, or the log is closed.
+    Wait,
+}
+
+impl RetentionOptions {
+    /// Whether something is dropped without being asked for.
+    pub(crate) fn retains(&self) -> bool {
+        self.retain_bytes.is_some() || self.retain_entries.is_some() || self.retain_age.is_some()
+    }
+
+    /// Whether there is something to be done in the background.
+    pub(crate) fn wants_a_thread(&self) -> bool {
+        self.retains() || self.roll_after.is_some() || self.waits()
+    }
+
+    /// Whether appends wait for room.
+    pub(crate) fn waits(&self) -> bool {
+        self.max_log_bytes.is_some() && self.when_full == WhenFull::Wait
+    }
+
+    /// The longest segment of which the cap has room for two.
+    pub(crate) fn longest_segment_bytes(&self) -> Option<u64> {
+        self.max_log_bytes.map(|bytes| bytes / 2)
+    }
+}
