@@ -124,7 +124,7 @@ fn measure(case: &Case, path: &Path, segment_bytes: u64, during: Duration) -> Ta
     if segment_bytes == ENDLESS_SEGMENT_BYTES {
         assert_eq!(rollovers, 0, "this log was to have none");
     }
-    let entries = wal.written();
+    let entries = wal.written_end();
     assert_eq!(wal.range(..).expect("open").map(Result::unwrap).count() as u64, entries);
     wal.close().expect("nothing fails");
     sorted.sort_unstable();

@@ -61,7 +61,7 @@ fn main() {
         let mut took: Vec<Duration> = (0..lives).map(|_| live(&path, end)).collect();
         let files = std::fs::read_dir(&path).expect("it was just made").count();
         let wal = options().open(&path).expect("nothing fails");
-        assert_eq!(wal.written(), lives, "every entry is there");
+        assert_eq!(wal.written_end(), lives, "every entry is there");
         drop(wal);
         assert!(files <= MOST_NAMES, "{files} names after {lives} lives");
         println!("{end:?}: {lives} lives, {}, {files} names in the directory", summary(&mut took));
@@ -195,7 +195,7 @@ fn opens(path: &Path, mib: u64, end: End) -> Vec<Duration> {
         let begun = Instant::now();
         let wal = options().open(path).expect("nothing fails");
         let took = begun.elapsed();
-        assert_eq!(wal.written(), mib);
+        assert_eq!(wal.written_end(), mib);
         leave(wal);
         took
     };

@@ -50,7 +50,7 @@ fn run(directory: &Path, threads: u64) -> Result<(), Box<dyn Error>> {
 fn append(wal: &Wal, thread: u64) -> Result<(), wal::Error> {
     for number in 0..ENTRIES_A_THREAD {
         let sequence = wal.append(format!("entry {number} of thread {thread}").as_bytes())?;
-        assert!(wal.durable() > sequence, "an append that returned is durable");
+        assert!(wal.durable_end() > sequence, "an append that returned is durable");
     }
     Ok(())
 }
@@ -61,5 +61,5 @@ fn every_append_is_there_when_all_have_returned() {
     let directory = scratch.path().join("log");
     run(&directory, 4).expect("nothing fails");
     let view = Options::new().open_read_only(&directory).expect("a log");
-    assert_eq!(view.written(), 4 * ENTRIES_A_THREAD);
+    assert_eq!(view.written_end(), 4 * ENTRIES_A_THREAD);
 }

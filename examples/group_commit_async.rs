@@ -85,5 +85,5 @@ fn what_was_awaited_is_durable() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let wal = Options::new().open(scratch.path().join("log")).expect("a new log");
     assert_eq!(block_on(append_all(&wal, 10)).expect("nothing fails"), 9);
-    assert_eq!(wal.durable(), 10);
+    assert_eq!(wal.durable_end(), 10);
 }

@@ -48,6 +48,6 @@ fn the_example_runs_twice_in_one_directory() -> Result<(), Box<dyn Error>> {
     let directory = scratch.path().join("log");
     run(&directory)?;
     run(&directory)?;
-    assert_eq!(Options::new().open_read_only(&directory)?.written(), 6);
+    assert_eq!(Options::new().open_read_only(&directory)?.written_end(), 6);
     Ok(())
 }

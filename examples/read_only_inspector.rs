@@ -33,15 +33,15 @@ fn inspect(directory: &Path, patience: Duration) -> Result<u64, Box<dyn Error>> 
         );
     }
     match view.last() {
-        Some(last) => println!("entries {} to {last}, durable before {}", view.first(), view.durable()),
+        Some(last) => println!("entries {} to {last}, durable before {}", view.first(), view.durable_end()),
         None => println!("no entries"),
     }
 
     // Only written as yet: to act on what comes, rather than to look at it, `follow` hands out what is durable.
-    let mut follower = view.follow_with(view.written(), Mark::Written)?;
+    let mut follower = view.follow_with(view.written_end(), Mark::Written)?;
     while let Poll::Ready(Some(entry)) = follower.next_timeout(patience) {
         let entry = entry?;
-        let promise = if entry.sequence() < follower.durable() { "durable" } else { "written" };
+        let promise = if entry.sequence() < follower.durable_end() { "durable" } else { "written" };
         println!("{:>4}  {promise}  {}", entry.sequence(), entry.payload().escape_ascii());
     }
     Ok(follower.position())

@@ -94,9 +94,9 @@ impl Store {
         }
 
         let (next, mut pairs) = load_checkpoint(&directory.join("checkpoint"))?;
-        if next > wal.written() {
+        if next > wal.written_end() {
             // Never after a crash: a checkpoint holds durable entries alone. The log is an older copy.
-            return Err(format!("the checkpoint is at {next}, the log ends at {}", wal.written()).into());
+            return Err(format!("the checkpoint is at {next}, the log ends at {}", wal.written_end()).into());
         }
         let mut applied = 0;
         for entry in wal.read_from(next)? {
@@ -133,7 +133,7 @@ impl Store {
     fn checkpoint(&self) -> Outcome<u64> {
         // What is in it must not be newer than what the log is sure to have.
         self.wal.sync()?;
-        let next = self.wal.written();
+        let next = self.wal.written_end();
         let mut text = format!("{next}\n");
         for (key, value) in &self.pairs {
             text.push_str(&format!("{key}={value}\n"));

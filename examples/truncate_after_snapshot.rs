@@ -85,7 +85,7 @@ impl Counts {
     fn write_snapshot(&self) -> Outcome<u64> {
         // It must not be ahead of what the log is sure to have: after a crash it would not fit.
         self.wal.sync()?;
-        let next = self.wal.durable();
+        let next = self.wal.durable_end();
         let mut text = format!("{next}\n");
         for (word, times) in &self.times {
             text.push_str(&format!("{times} {word}\n"));
@@ -136,11 +136,11 @@ mod tests {
         let scratch = tempfile::tempdir()?;
         let mut counts = count(scratch.path(), "to be or not to be")?;
         counts.snapshot()?;
-        assert_eq!((counts.wal.first(), counts.wal.written()), (6, 6), "the log in front of it is gone");
+        assert_eq!((counts.wal.first(), counts.wal.written_end()), (6, 6), "the log in front of it is gone");
         counts.count("be")?;
         drop(counts); // as a kill does: no close
         let counts = Counts::open(scratch.path())?;
-        assert_eq!((counts.wal.first(), counts.wal.written()), (6, 7));
+        assert_eq!((counts.wal.first(), counts.wal.written_end()), (6, 7));
         assert_eq!((counts.times["be"], counts.times["to"], counts.times["or"]), (3, 2, 1));
         Ok(())
     }

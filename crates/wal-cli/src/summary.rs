@@ -77,8 +77,8 @@ impl Summary {
             ending,
             first: view.last().map(|_| view.first()),
             last: view.last(),
-            durable: view.durable().checked_sub(1).filter(|durable| *durable >= view.first()),
-            next: view.written(),
+            durable: view.durable_end().checked_sub(1).filter(|durable| *durable >= view.first()),
+            next: view.written_end(),
             checksum: segments
                 .last()
                 .map(|last| last.checksum)

@@ -66,7 +66,7 @@ pub enum ErrorKind {
     NotEmpty,
     /// The hold kept more than the options allow and was invalidated: entries that it kept are dropped. Take another
     /// hold where the log begins now.
-    Overrun,
+    Invalidated,
     /// A close did not finish within its limit. It goes on, and the log stays locked until it has finished.
     /// [`Error::durable_end`] returns what is durable.
     TimedOut,

@@ -22,7 +22,7 @@
 //! | | process killed | power lost | disk damaged |
 //! |---|---|---|---|
 //! | an append that returned, or a [`Commit`] that was waited for, under [`SyncPolicy::Grouped`] or [`SyncPolicy::Immediate`] | survives | survives | reported, never skipped |
-//! | the same under [`SyncPolicy::Periodic`] or [`SyncPolicy::None`] | survives | survives once [`Wal::durable`] has passed it | reported as far as it was durable |
+//! | the same under [`SyncPolicy::Periodic`] or [`SyncPolicy::None`] | survives | survives once [`Wal::durable_end`] has passed it | reported as far as it was durable |
 //! | everything before a [`Wal::sync`] or [`Wal::close`] that returned | survives | survives | reported, never skipped |
 //!
 //! After any crash the log is a prefix of what was appended; a batch is whole or absent. The assumptions
@@ -30,8 +30,8 @@
 //!
 //! # Sequence numbers
 //!
-//! Entries have consecutive log sequence numbers, from 0 or from [`Options::first_sequence`]. [`Wal::written`] and
-//! [`Wal::durable`] return the number of the *next* entry, the first one that is not yet written or durable. Ranges
+//! Entries have consecutive log sequence numbers, from 0 or from [`Options::first_sequence`]. [`Wal::written_end`] and
+//! [`Wal::durable_end`] return the number of the *next* entry, the first one that is not yet written or durable. Ranges
 //! exclude their end, as in Rust.
 //!
 //! # Truncation and retention
@@ -83,7 +83,7 @@ pub use options::limits::WhenFull;
 pub use read::entries::Entries;
 pub use read::entry::Entry;
 pub use report::event::{Rollover, SlowSync};
-pub use report::health::{Health, InHand, Space, Stall};
+pub use report::health::{Health, Operation, Space, Stall};
 #[cfg(feature = "prometheus")]
 pub use report::prometheus::Metrics;
 pub use report::stats::{Distribution, LowestHold, Stats};

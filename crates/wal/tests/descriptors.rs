@@ -166,7 +166,7 @@ fn a_segment_that_is_read_is_not_closed_and_a_log_without_descriptors_goes_on_wh
     for (place, entries) in (0..).zip(&mut kept) {
         assert_eq!(entries.next().expect("there").expect("good").sequence(), place * 10 + 1);
     }
-    let next = wal.written();
+    let next = wal.written_end();
     drop(kept);
     assert_eq!(wal.append(&large(next)).expect("the files of those readers are idle now"), next);
     holds(&wal, next + 1);

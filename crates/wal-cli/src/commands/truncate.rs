@@ -18,13 +18,13 @@ pub(crate) fn run(common: &Common, args: &Truncate) -> Result<Exit, Failure> {
         return Ok(Exit::Fine);
     }
     let wal = Options::new().open(&common.dir)?;
-    let before = wal.first()..wal.written();
+    let before = wal.first()..wal.written_end();
     match (args.before, args.after) {
         (Some(first), _) => drop(wal.truncate_before(first)?),
         (None, Some(last)) => wal.truncate_after(last)?,
         (None, None) => {}
     }
-    let kept = wal.first()..wal.written();
+    let kept = wal.first()..wal.written_end();
     wal.close()?;
     let dropped = if kept.start > before.start { before.start..kept.start } else { kept.end..before.end };
     print(&format!("dropped {}; {} stay\n", words(&dropped), words(&kept)))?;
@@ -36,7 +36,7 @@ fn plan(view: &View, args: &Truncate) -> Result<(Range<u64>, Range<u64>), Failur
     if let Ending::Corrupt(damage) = &view.recovery().ending {
         return Err(Failure { exit: Exit::Corrupt, message: format!("damaged: {damage}") });
     }
-    let (first, next) = (view.first(), view.written());
+    let (first, next) = (view.first(), view.written_end());
     let beyond = |asked| {
         Err(Failure::refused(format!("cannot truncate at {asked}: the log holds {first} to before {next}")))
     };

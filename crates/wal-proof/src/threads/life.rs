@@ -118,7 +118,7 @@ impl Writer {
         for turn in 0..TURNS {
             let went = self.act(turn);
             // The watermark tells the truth even to those who come too late.
-            self.calls.durable = self.calls.durable.max(self.wal.durable());
+            self.calls.durable = self.calls.durable.max(self.wal.durable_end());
             match went {
                 Ok(()) => {}
                 Err(_) if self.disk.crashed() => break,

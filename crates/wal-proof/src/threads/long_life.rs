@@ -295,7 +295,7 @@ impl Actor {
     }
 
     fn drop_some(&mut self, wal: &Wal) -> Result<(), Error> {
-        let (first, next) = (wal.first(), wal.written());
+        let (first, next) = (wal.first(), wal.written_end());
         let drops = match self.random.below(6) {
             0..=1 => {
                 let before = self.history.now();

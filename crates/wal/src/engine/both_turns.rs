@@ -7,14 +7,14 @@ use wal_segment::{Error as SegmentError, Writer};
 use wal_sync::primitives::{now, since};
 use wal_sync::{Alone, Dropped, Fault};
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::engine::tail::Tail;
 use crate::error::{Error, closed};
 use crate::report::event::Rollover;
 use crate::retention::limits::Piece;
 use crate::supply::Supply;
 
-impl Core {
+impl Engine {
     /// Ends the open segment.
     pub(crate) fn roll(&self) -> Result<(), Error> {
         self.commits.alone(Tail::roll).map_err(Error::from)
@@ -28,7 +28,7 @@ impl Tail {
         act: impl FnOnce(&mut Writer, &Supply) -> Result<(), SegmentError>,
     ) -> Dropped<Error> {
         let refused = |error| Dropped { next: u64::MAX, durable: 0, outcome: Err(Fault::Final(error)) };
-        if let Err(forked) = tail.owner.check() {
+        if let Err(forked) = tail.fork_guard.check() {
             return refused(forked);
         }
         let mut guard = tail.change();
@@ -85,7 +85,7 @@ impl Tail {
 
     /// Ends the log: makes everything durable and marks the end.
     pub(crate) fn finish(tail: &Alone<'_, Tail>) -> Result<(), Fault<Error>> {
-        tail.owner.check().map_err(Fault::Final)?;
+        tail.fork_guard.check().map_err(Fault::Final)?;
         let mut guard = tail.change();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         let ended = writer.close(tail.supply.as_ref());

@@ -8,7 +8,7 @@
 //!  sync, the ticker ────────▶ Tail::sync  ─┤
 //!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the spares
 //!  close ────────────▶ Tail::finish       ─┤
-//!  leftovers ────────▶ Tail::retire_unneeded
+//!  leftovers ────────▶ Tail::recycle_obsolete
 //! ```
 //!
 //! Everything that reaches the disk passes one of these. Whoever would wait for a thread or a turn that did not
@@ -25,15 +25,15 @@ use crate::error::{Error, ErrorKind};
 
 /// The process that opened the log.
 #[derive(Clone, Debug)]
-pub(crate) struct Owner {
+pub(crate) struct ForkGuard {
     process: u32,
     mark: Arc<ForkMark>,
 }
 
-impl Owner {
+impl ForkGuard {
     /// This process.
-    pub(crate) fn here() -> Owner {
-        Owner { process: process_id(), mark: Arc::new(ForkMark::new()) }
+    pub(crate) fn here() -> ForkGuard {
+        ForkGuard { process: process_id(), mark: Arc::new(ForkMark::new()) }
     }
 
     /// Whether it is still this process that asks. Costs a load from memory, or a system call where there is no mark.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::engine::tail::Tail;
 
 /// Where nothing is due, the thread looks again after this.
@@ -13,7 +13,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// What failed is tried again after this, and what waits for a LINK to become durable.
 const PAUSE: Duration = Duration::from_secs(1);
 
-impl Core {
+impl Engine {
     /// The body of the thread `wal-retention`.
     pub(crate) fn run_maintenance(&self) {
         let mut sleep = LONGEST_SLEEP;
@@ -77,7 +77,7 @@ impl Core {
     /// The part of a truncation that is not urgent, after the turns are given back.
     pub(crate) fn tidy(&self) {
         let tail = self.commits.target();
-        self.library.keep(&tail.layout());
-        tail.retire_unneeded();
+        self.cache.keep(&tail.layout());
+        tail.recycle_obsolete();
     }
 }

@@ -17,16 +17,16 @@ use wal_segment::{Error as SegmentError, Recovery};
 use wal_sync::GroupCommit;
 use wal_sync::primitives::{Instant, now};
 
-use crate::engine::fork::Owner;
+use crate::engine::fork::ForkGuard;
 use crate::engine::tail::Tail;
-use crate::engine::threads::Crew;
+use crate::engine::threads::Threads;
 use crate::error::Error;
 #[cfg(feature = "config")]
 use crate::options::Options;
-use crate::read::cache::Library;
-use crate::report::counters::{Gauges, Meters};
+use crate::read::cache::SegmentCache;
+use crate::report::counters::{Counters, Gauges};
 use crate::report::event::note;
-use crate::report::health::{Health, InHand, Space, Stall};
+use crate::report::health::{Health, Operation, Space, Stall};
 use crate::report::listener::Caller;
 use crate::report::probe::{Probe, SyncMark};
 use crate::report::stats::Stats;
@@ -38,16 +38,16 @@ use crate::supply::{KnownSpace, Supply};
 
 /// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct Engine {
     pub(crate) commits: GroupCommit<Tail>,
-    pub(crate) library: Arc<Library>,
+    pub(crate) cache: Arc<SegmentCache>,
     pub(crate) recovery: Recovery,
     /// Where there is no thread for maintenance, the next call does it.
     maintains_in_calls: bool,
-    meters: Arc<Meters>,
+    counters: Arc<Counters>,
     supply: Arc<Supply>,
     directory_locked: bool,
-    crew: Crew,
+    threads: Threads,
     probe: Probe,
     /// As they are in force.
     #[cfg(feature = "config")]
@@ -60,10 +60,10 @@ pub(crate) struct Core {
 /// What the anchor takes on the disk.
 const ANCHOR_BYTES: u64 = (SLOT_BYTES * SLOTS) as u64;
 
-impl Core {
+impl Engine {
     /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
-    pub(crate) fn owner(&self) -> &Owner {
-        self.commits.target().owner()
+    pub(crate) fn fork_guard(&self) -> &ForkGuard {
+        self.commits.target().fork_guard()
     }
 
     pub(crate) fn holds(&self) -> &Holds {
@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Does what is due, and runs the callbacks, where no thread does.
-    pub(crate) fn call_back(&self) {
+    pub(crate) fn run_due_work(&self) {
         self.maintain_if_due();
         self.supply.ask_space_if_wanted();
         if let Some(caller) = &self.caller {
@@ -120,7 +120,7 @@ impl Core {
 
     /// Makes everything durable, marks the end, ends the threads and gives up the lock.
     pub(crate) fn close(&self) -> Result<(), Error> {
-        self.owner().check()?;
+        self.fork_guard().check()?;
         let closed = self.commits.close(Tail::finish);
         if !matches!(closed, Err(wal_sync::Error::Closed)) {
             note!(
@@ -135,13 +135,13 @@ impl Core {
             self.supply.discard();
             self.commits.target().release();
         }
-        self.call_back();
+        self.run_due_work();
         closed.map_err(Error::from)
     }
 
     /// Ends without a sync, as when the last handle is dropped.
     pub(crate) fn end(&self) {
-        if !self.owner().is_here() {
+        if !self.fork_guard().is_here() {
             // What was submitted is the other process's, and so are the threads that would be waited for.
             return;
         }
@@ -156,9 +156,9 @@ impl Core {
         let stock = self.supply.stock();
         let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
         let durable = self.commits.durable();
-        let mut stats = self.meters.fill(Gauges {
+        let mut stats = self.counters.fill(Gauges {
             directory_locked: self.directory_locked,
-            maps: self.library.maps(),
+            maps: self.cache.maps(),
             poisoned: self.commits.failure().is_some(),
             first: snapshot.first().value(),
             durable,
@@ -192,9 +192,9 @@ impl Core {
         let write = probe.lasted(self.commits.write_in_hand(), asked);
         let sync = self.commits.target().sync_mark().lasted(asked);
         let space = self.space_mark().lasted(asked);
-        let stalled = in_hand(InHand::Sync, sync)
-            .or_else(|| in_hand(InHand::Write, write))
-            .or_else(|| in_hand(InHand::Space, space));
+        let stalled = in_hand(Operation::Sync, sync)
+            .or_else(|| in_hand(Operation::Write, write))
+            .or_else(|| in_hand(Operation::Space, space));
         let (spare_failure, anchor_failure) = self.background_failures();
         Health {
             // Of a log that failed nothing is in hand any more, whatever a panic has left behind.
@@ -214,6 +214,6 @@ impl Core {
         self.holds().stop();
         self.maintenance().stop();
         self.commits.target().stop_listening();
-        self.crew.join();
+        self.threads.join();
     }
 }

@@ -9,14 +9,14 @@ use wal_sync::primitives::channel::Receiver;
 use wal_sync::primitives::{now, since};
 use wal_sync::{GroupCommit, Limits};
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::engine::tail::{FRAME_ENTRIES, Tail};
-use crate::engine::threads::Crew;
+use crate::engine::threads::Threads;
 use crate::error::Error;
 use crate::options::Options;
-use crate::read::cache::Library;
+use crate::read::cache::SegmentCache;
 use crate::read::open_segments::sparing;
-use crate::report::counters::Meters;
+use crate::report::counters::Counters;
 use crate::report::event::note;
 use crate::report::listener::{Caller, Listener};
 use crate::report::probe::Probe;
@@ -28,27 +28,27 @@ const FRAME_BYTES: u64 = 1 << 20;
 /// And no more than this part of a segment.
 const FRAMES_A_SEGMENT: u64 = 4;
 
-impl Core {
+impl Engine {
     pub(crate) fn open(
         options: &Options,
         directory: Arc<dyn Directory>,
         at_least: u64,
-    ) -> Result<(Arc<Core>, ChecksumKind), Error> {
+    ) -> Result<(Arc<Engine>, ChecksumKind), Error> {
         let begun = now();
         let (directory, segments) = sparing(directory, options.mapped_reads);
         let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
             wal_segment::open(&directory, options.wanted(at_least))?;
         options.retention_options().check_cap(writer.segment_bytes())?;
         writer.limit(options.max_log_bytes);
-        let meters = Arc::new(Meters::new());
+        let counters = Arc::new(Counters::new());
         let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
-        meters.recovered(since(begun), dropped_bytes);
+        counters.recovered(since(begun), dropped_bytes);
         let background = options.background;
         let (listener, caller) = Listener::new(&options.callbacks, directory.path()).unzip();
-        let library = Library::new(Arc::clone(&directory), segments, Arc::clone(&meters));
+        let cache = SegmentCache::new(Arc::clone(&directory), segments, Arc::clone(&counters));
         #[cfg(feature = "tracing")]
-        let library = library.traced(listener.clone());
-        let library = Arc::new(library);
+        let cache = cache.traced(listener.clone());
+        let cache = Arc::new(cache);
         let kind = options.kind(directory, listener.as_ref());
         let (supply, bell) = Supply::new(&kind, anchor, names, &pool);
         let supply = Arc::new(supply);
@@ -60,47 +60,47 @@ impl Core {
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let limits = options.limits(writer.segment_bytes());
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
-        let (shared, metered) = (Arc::clone(&supply), Arc::clone(&meters));
-        let tail = Tail::new(writer, library.directory_handle(), shared, metered, listener, room, options);
+        let (shared, metered) = (Arc::clone(&supply), Arc::clone(&counters));
+        let tail = Tail::new(writer, cache.directory_handle(), shared, metered, listener, room, options);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
-        let core = Arc::new(Core {
+        let engine = Arc::new(Engine {
             commits: GroupCommit::new(tail, options.sync, limits, next),
-            library,
+            cache,
             recovery,
             maintains_in_calls: !background && options.retention_options().wants_a_thread(),
-            meters,
+            counters,
             supply: Arc::clone(&supply),
             directory_locked,
-            crew: Crew::new(),
+            threads: Threads::new(),
             probe,
             #[cfg(feature = "config")]
             options: in_force,
             caller: kept_caller,
             background,
         });
-        core.start_crew(supply, bell, called_back).inspect_err(|_| core.end())?;
-        core.call_back();
-        Ok((core, checksum))
+        engine.start_threads(supply, bell, called_back).inspect_err(|_| engine.end())?;
+        engine.run_due_work();
+        Ok((engine, checksum))
     }
 
-    fn start_crew(
-        self: &Arc<Core>,
+    fn start_threads(
+        self: &Arc<Engine>,
         supply: Arc<Supply>,
         bell: Option<Receiver<()>>,
         caller: Option<Caller>,
     ) -> Result<(), Error> {
         if let Some(rings) = bell {
-            self.crew.start("wal-files", move || supply.run(&rings))?;
+            self.threads.start("wal-files", move || supply.run(&rings))?;
         }
         if let Some(caller) = caller {
-            self.crew.start("wal-events", move || caller.run())?;
+            self.threads.start("wal-events", move || caller.run())?;
         }
         if self.background {
-            let core = Arc::clone(self);
-            self.crew.start("wal-sync", move || core.commits.tick())?;
+            let engine = Arc::clone(self);
+            self.threads.start("wal-sync", move || engine.commits.tick())?;
             if self.retention().options().wants_a_thread() {
-                let core = Arc::clone(self);
-                self.crew.start("wal-retention", move || core.run_maintenance())?;
+                let engine = Arc::clone(self);
+                self.threads.start("wal-retention", move || engine.run_maintenance())?;
             }
         }
         Ok(())

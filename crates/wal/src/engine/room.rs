@@ -10,12 +10,12 @@ use crate::supply::Supply;
 impl Tail {
     /// Uses the segments again, or removes them, that a truncation has left and no reader needs any
     /// more, and gives back the space that closed ones do not need.
-    pub(crate) fn retire_unneeded(&self) {
-        if !self.owner.is_here() {
+    pub(crate) fn recycle_obsolete(&self) {
+        if !self.fork_guard.is_here() {
             return;
         }
-        let unneeded = self.lock().as_mut().map(|writer| self.take_obsolete(writer));
-        self.supply.retire(&unneeded.unwrap_or_default());
+        let obsolete = self.lock().as_mut().map(|writer| self.take_obsolete(writer));
+        self.supply.retire(&obsolete.unwrap_or_default());
         self.shrink();
     }
 
@@ -32,10 +32,10 @@ impl Tail {
     }
 
     pub(super) fn take_obsolete(&self, writer: &mut Writer) -> Vec<SegmentNumber> {
-        let unneeded = writer.take_obsolete();
+        let obsolete = writer.take_obsolete();
         let first_segment = writer.snapshot().spans().next().map_or(0, |span| span.life.segment.value());
         self.retention.dropped(writer.pending_deletion(), first_segment);
-        unneeded
+        obsolete
     }
 
     /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
@@ -64,8 +64,8 @@ impl Tail {
         }
         // What readers were shown keeps the files of dropped segments.
         self.show(writer);
-        let unneeded = self.take_obsolete(writer);
-        self.supply.retire(&unneeded);
+        let obsolete = self.take_obsolete(writer);
+        self.supply.retire(&obsolete);
         let made = writer.log_bytes() < before;
         if !made && self.retention.options().waits() {
             self.maintenance.write_deferred();

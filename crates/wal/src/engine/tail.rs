@@ -15,10 +15,10 @@ use wal_segment::{CapReached, Error as SegmentError, Snapshot, Writer};
 use wal_sync::Fault;
 use wal_sync::primitives::{Guard, Mutex};
 
-use crate::engine::fork::Owner;
+use crate::engine::fork::ForkGuard;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
-use crate::report::counters::Meters;
+use crate::report::counters::Counters;
 use crate::report::event::{Event, Rollover, note};
 use crate::report::listener::Listener;
 use crate::report::probe::SyncMark;
@@ -34,9 +34,9 @@ pub(crate) struct Tail {
     pub(super) writer: Mutex<Option<Writer>>,
     pub(super) shown: Mutex<Snapshot>,
     pub(super) directory: Arc<dyn Directory>,
-    pub(super) owner: Owner,
+    pub(super) fork_guard: ForkGuard,
     pub(super) supply: Arc<Supply>,
-    pub(super) meters: Arc<Meters>,
+    pub(super) counters: Arc<Counters>,
     pub(super) listener: Option<Listener>,
     pub(super) holds: Holds,
     pub(super) retention: Retention,
@@ -58,7 +58,7 @@ impl Tail {
         writer: Writer,
         directory: Arc<dyn Directory>,
         supply: Arc<Supply>,
-        meters: Arc<Meters>,
+        counters: Arc<Counters>,
         listener: Option<Listener>,
         frame_bytes: usize,
         options: &Options,
@@ -73,9 +73,9 @@ impl Tail {
             shown: Mutex::new(writer.snapshot()),
             writer: Mutex::new(Some(writer)),
             directory,
-            owner: Owner::here(),
+            fork_guard: ForkGuard::here(),
             supply,
-            meters,
+            counters,
             listener,
             frame_bytes,
             sync_mark: SyncMark::new(),
@@ -100,8 +100,8 @@ impl Tail {
     }
 
     /// Who may write.
-    pub(crate) fn owner(&self) -> &Owner {
-        &self.owner
+    pub(crate) fn fork_guard(&self) -> &ForkGuard {
+        &self.fork_guard
     }
 
     /// The time of the seam.
@@ -133,7 +133,7 @@ impl Tail {
     }
 
     pub(super) fn rolled_over(&self, rollover: Rollover, took: Duration) {
-        self.meters.rolled_over(took);
+        self.counters.rolled_over(took);
         self.retention.rolled(rollover.from, self.directory.monotonic_ns());
         self.tell(Event::Rollover(rollover));
     }
@@ -164,7 +164,7 @@ impl Tail {
         if exchanged {
             note!(&self.listener, Exchanged { error: error.clone() });
         } else {
-            self.meters.sync_failed();
+            self.counters.sync_failed();
             note!(&self.listener, SyncFailed { error: error.clone() });
         }
         error

@@ -31,7 +31,7 @@ impl Target for Tail {
     }
 
     fn write(&self, frame: &mut FrameBuilder, first: u64) -> Result<Wrote, Fault<Error>> {
-        self.owner.check().map_err(Fault::Final)?;
+        self.fork_guard.check().map_err(Fault::Final)?;
         let mut guard = self.change();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
         if let Some(exchanged) = self.supply.exchanged() {
@@ -56,15 +56,15 @@ impl Target for Tail {
         let begins = rolled.is_some() || !had_entries;
         if let Some(rolled) = rolled {
             self.rolled_over(Rollover::of(rolled), took.unwrap_or_default());
-            self.retire_unneeded();
+            self.recycle_obsolete();
         }
         if begins && done.is_ok() {
             self.retention.begun();
         }
         match done {
             Ok(number) => {
-                self.meters.wrote(frame.entries(), frame.payload_bytes() as u64);
-                took.into_iter().for_each(|took| self.meters.write_took(took));
+                self.counters.wrote(frame.entries(), frame.payload_bytes() as u64);
+                took.into_iter().for_each(|took| self.counters.write_took(took));
                 debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
                 Ok(wrote)
             }
@@ -84,7 +84,7 @@ impl Target for Tail {
     }
 
     fn sync(&self) -> Result<u64, Error> {
-        self.owner.check()?;
+        self.fork_guard.check()?;
         let (job, durable) = {
             let mut guard = self.lock();
             let writer = guard.as_mut().ok_or_else(closed)?;
@@ -102,7 +102,7 @@ impl Target for Tail {
         self.sync_mark.clear();
         let took = since(begun);
         if took >= self.slow_sync {
-            self.meters.sync_was_slow();
+            self.counters.sync_was_slow();
             let sequences = durable..job.point().next.value();
             self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));
         }
@@ -113,7 +113,7 @@ impl Target for Tail {
                 writer.synced(job.point(), self.supply.as_ref());
                 let covered = job.point().next.value();
                 let has_shrinkable = writer.has_shrinkable();
-                self.meters.synced(covered.saturating_sub(durable), took);
+                self.counters.synced(covered.saturating_sub(durable), took);
                 drop(guard);
                 if has_shrinkable {
                     self.shrink();
@@ -129,6 +129,6 @@ impl Target for Tail {
     }
 
     fn acknowledged(&self, took: Duration) {
-        self.meters.appended(took);
+        self.counters.appended(took);
     }
 }

@@ -13,14 +13,14 @@ use crate::error::{Error, ErrorKind};
 
 /// The threads that run.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct Threads {
     threads: Mutex<Vec<ThreadHandle>>,
 }
 
-impl Crew {
+impl Threads {
     /// Nobody yet.
-    pub(crate) fn new() -> Crew {
-        Crew { threads: Mutex::new(Vec::new()) }
+    pub(crate) fn new() -> Threads {
+        Threads { threads: Mutex::new(Vec::new()) }
     }
 
     /// Starts a thread.

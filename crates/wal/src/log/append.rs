@@ -51,7 +51,7 @@ impl Wal {
     /// - [`ErrorKind::Truncated`]: [`Wal::truncate_after`] dropped the entry before it was durable.
     /// - [`ErrorKind::Closed`], [`ErrorKind::Forked`]: nothing was written.
     pub fn append(&self, payload: &[u8]) -> Result<u64, Error> {
-        self.append_with(payload, self.core().commits.promise())
+        self.append_with(payload, self.engine().commits.promise())
     }
 
     /// Appends an entry, waits until it has this durability, whatever the sync policy, and returns its sequence number.
@@ -73,7 +73,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append`], for the batch as a whole.
     pub fn append_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Range<u64>, Error> {
-        let asked = self.core().commits.promise();
+        let asked = self.engine().commits.promise();
         self.with_batch(payloads.as_ref(), |batch, fill| {
             let first = self.append_frame(None, batch, asked, fill)?;
             Ok(first..first + batch.entries)
@@ -91,7 +91,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append`], for failures that are known at once; the [`Commit`] returns the others.
     pub fn submit(&self, payload: &[u8]) -> Result<Commit, Error> {
-        self.submit_with(payload, self.core().commits.promise())
+        self.submit_with(payload, self.engine().commits.promise())
     }
 
     /// As [`Wal::submit`], for this durability instead of the sync policy's.
@@ -110,7 +110,7 @@ impl Wal {
     /// As [`Wal::submit`]; [`ErrorKind::Backpressure`] when too many bytes are in flight, or while the log is being
     /// truncated, and then nothing was appended.
     pub fn try_submit(&self, payload: &[u8]) -> Result<Commit, Error> {
-        self.submit_one(payload, self.core().commits.promise(), Patience::None)
+        self.submit_one(payload, self.engine().commits.promise(), Patience::None)
     }
 
     /// As [`Wal::try_submit`], but waits for back-pressure to end for at most `limit`.
@@ -119,7 +119,7 @@ impl Wal {
     /// As [`Wal::try_submit`].
     pub fn submit_timeout(&self, payload: &[u8], limit: Duration) -> Result<Commit, Error> {
         let patience = now().checked_add(limit).map_or(Patience::Endless, Patience::Until);
-        self.submit_one(payload, self.core().commits.promise(), patience)
+        self.submit_one(payload, self.engine().commits.promise(), patience)
     }
 
     /// As [`Wal::submit`], for an atomic batch: after a crash all of its entries are in the log or none.
@@ -127,7 +127,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::submit`]; [`ErrorKind::InvalidOptions`] for an empty batch.
     pub fn submit_batch<P: AsRef<[u8]>>(&self, payloads: impl AsRef<[P]>) -> Result<Commit, Error> {
-        let asked = self.core().commits.promise();
+        let asked = self.engine().commits.promise();
         self.with_batch(payloads.as_ref(), |batch, fill| {
             self.submit_frame(None, batch, asked, Patience::Endless, fill)
         })
@@ -149,7 +149,7 @@ impl Wal {
     pub fn append_at(&self, expected: u64, payload: &[u8]) -> Result<u64, Error> {
         let (batch, digest) = self.measure(payload)?;
         let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
-        self.append_frame(Some(expected), batch, self.core().commits.promise(), fill)
+        self.append_frame(Some(expected), batch, self.engine().commits.promise(), fill)
     }
 
     /// As [`Wal::append_at`], for an atomic batch whose first entry gets the `expected` number. An empty batch appends
@@ -162,13 +162,13 @@ impl Wal {
         expected: u64,
         payloads: impl AsRef<[P]>,
     ) -> Result<Range<u64>, Error> {
-        let asked = self.core().commits.promise();
+        let asked = self.engine().commits.promise();
         let appended = self.with_batch(payloads.as_ref(), |batch, fill| {
             let first = self.append_frame(Some(expected), batch, asked, fill)?;
             Ok(first..first + batch.entries)
         });
         appended.unwrap_or_else(|| {
-            self.core().commits.check_next(expected)?;
+            self.engine().commits.check_next(expected)?;
             Ok(expected..expected)
         })
     }
@@ -182,7 +182,7 @@ impl Wal {
     pub fn submit_at(&self, expected: u64, payload: &[u8]) -> Result<Commit, Error> {
         let (batch, digest) = self.measure(payload)?;
         let fill = |frame: &mut FrameBuilder| frame.push(payload, digest);
-        let asked = self.at_least(self.core().commits.promise());
+        let asked = self.at_least(self.engine().commits.promise());
         self.submit_frame(Some(expected), batch, asked, Patience::Endless, fill)
     }
 
@@ -204,9 +204,9 @@ impl Wal {
         asked: Durability,
         fill: impl FnOnce(&mut FrameBuilder),
     ) -> Result<u64, Error> {
-        let core = self.core();
-        let appended = core.commits.append_at(expected, batch, asked, fill);
-        core.call_back();
+        let engine = self.engine();
+        let appended = engine.commits.append_at(expected, batch, asked, fill);
+        engine.run_due_work();
         appended.map_err(Error::from)
     }
 
@@ -219,22 +219,22 @@ impl Wal {
         patience: Patience,
         fill: impl FnOnce(&mut FrameBuilder),
     ) -> Result<Commit, Error> {
-        let core = self.core();
-        let submitted = core.commits.submit_at(expected, batch, asked, patience, fill);
-        core.call_back();
-        let driver = core.is_driven_by_waiters().then(|| Arc::clone(core));
-        Ok(Commit::new(submitted?, batch.entries, driver, core.owner().clone()))
+        let engine = self.engine();
+        let submitted = engine.commits.submit_at(expected, batch, asked, patience, fill);
+        engine.run_due_work();
+        let driver = engine.is_driven_by_waiters().then(|| Arc::clone(engine));
+        Ok(Commit::new(submitted?, batch.entries, driver, engine.fork_guard().clone()))
     }
 
     /// Raises the durability to written, unless the log is buffered.
     pub(crate) fn at_least(&self, durability: Durability) -> Durability {
-        durability.max(self.core().commits.promise().min(Durability::Written))
+        durability.max(self.engine().commits.promise().min(Durability::Written))
     }
 
     /// The empty range that an empty batch returns.
     fn nothing(&self) -> Result<Range<u64>, Error> {
-        self.core().commits.check()?;
-        let next = self.core().commits.next();
+        self.engine().commits.check()?;
+        let next = self.engine().commits.next();
         Ok(next..next)
     }
 

@@ -26,7 +26,7 @@ impl Wal {
     /// become so. [`ErrorKind::Io`] when the thread cannot be started; then this handle is dropped without a close.
     /// Otherwise as [`Wal::close`].
     pub fn close_timeout(self, limit: Duration) -> Result<(), Error> {
-        let core = Arc::clone(self.core());
+        let engine = Arc::clone(self.engine());
         let outcome = Arc::new(Outcome { closed: Mutex::new(None), told: Condvar::new() });
         let shared = Arc::clone(&outcome);
         let begun = now();
@@ -46,7 +46,7 @@ impl Wal {
             }
             let left = limit.saturating_sub(now().saturating_duration_since(begun));
             if left.is_zero() {
-                return Err(Error::timed_out(limit, core.commits.durable(), core.commits.written()));
+                return Err(Error::timed_out(limit, engine.commits.durable(), engine.commits.written()));
             }
             closed = outcome.told.wait_for(&outcome.closed, closed, left);
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use wal_sync::primitives::{block_on, now};
 use wal_sync::{Mark, Ticket, Watch};
 
-use crate::engine::Core;
-use crate::engine::fork::Owner;
+use crate::engine::Engine;
+use crate::engine::fork::ForkGuard;
 use crate::error::Error;
 
 /// The pending commit of submitted entries, to be waited for by blocking or by `await`; no runtime is needed. It is
@@ -29,13 +29,18 @@ pub struct Commit {
     ticket: Ticket<Error>,
     entries: u64,
     /// Without background threads: the waiting caller writes and syncs through this.
-    core: Option<Arc<Core>>,
-    owner: Owner,
+    engine: Option<Arc<Engine>>,
+    fork_guard: ForkGuard,
 }
 
 impl Commit {
-    pub(crate) fn new(ticket: Ticket<Error>, entries: u64, core: Option<Arc<Core>>, owner: Owner) -> Commit {
-        Commit { ticket, entries, core, owner }
+    pub(crate) fn new(
+        ticket: Ticket<Error>,
+        entries: u64,
+        engine: Option<Arc<Engine>>,
+        fork_guard: ForkGuard,
+    ) -> Commit {
+        Commit { ticket, entries, engine, fork_guard }
     }
 
     /// The sequence number of the first entry. If the commit fails, another entry gets it.
@@ -73,15 +78,15 @@ impl Commit {
 
     fn wait_until(&self, limit: Option<Duration>) -> Option<Result<u64, Error>> {
         if self.ticket.outcome().is_none()
-            && let Err(forked) = self.owner.check()
+            && let Err(forked) = self.fork_guard.check()
         {
             return Some(Err(forked));
         }
         let deadline = limit.and_then(|limit| now().checked_add(limit));
-        let outcome = match &self.core {
-            Some(core) => {
-                let outcome = core.commits.wait(&self.ticket, deadline);
-                core.call_back();
+        let outcome = match &self.engine {
+            Some(engine) => {
+                let outcome = engine.commits.wait(&self.ticket, deadline);
+                engine.run_due_work();
                 outcome
             }
             None => self.ticket.wait(deadline),
@@ -94,7 +99,7 @@ impl Future for Commit {
     type Output = Result<u64, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.core.is_some() {
+        if self.engine.is_some() {
             return Poll::Ready(self.wait());
         }
         let outcome = ready!(self.ticket.poll(context));
@@ -119,14 +124,14 @@ impl fmt::Debug for Commit {
 /// is truncated or its write fails, the wait fails, even if another entry has got the number since.
 #[must_use = "nothing is known before it was waited for"]
 pub struct Reached {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     watch: Watch,
 }
 
 impl Reached {
-    pub(crate) fn new(core: Arc<Core>, mark: Mark, sequence: u64) -> Reached {
-        let watch = core.commits.watch(mark, sequence);
-        Reached { core, watch }
+    pub(crate) fn new(engine: Arc<Engine>, mark: Mark, sequence: u64) -> Reached {
+        let watch = engine.commits.watch(mark, sequence);
+        Reached { engine, watch }
     }
 
     /// Blocks until the watermark has passed the entry.
@@ -138,18 +143,18 @@ impl Reached {
     /// failed write does not end the wait for a number that no entry had yet, nor for a
     /// [buffered](crate::Options::buffered) entry, which keeps its number until a later call writes it.
     pub fn wait(mut self) -> Result<(), Error> {
-        self.core.owner().check()?;
-        let reached = block_on(|context| self.core.commits.poll_watch(&mut self.watch, context), None);
+        self.engine.fork_guard().check()?;
+        let reached = block_on(|context| self.engine.commits.poll_watch(&mut self.watch, context), None);
         reached.expect("without a limit there is an outcome").map_err(Error::from)
     }
 
     /// As [`Reached::wait`], for at most `limit`; `None` when that has passed.
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<Result<(), Error>> {
-        if let Err(forked) = self.core.owner().check() {
+        if let Err(forked) = self.engine.fork_guard().check() {
             return Some(Err(forked));
         }
-        let Reached { core, watch } = self;
-        let reached = block_on(|context| core.commits.poll_watch(watch, context), Some(limit));
+        let Reached { engine, watch } = self;
+        let reached = block_on(|context| engine.commits.poll_watch(watch, context), Some(limit));
         reached.map(|reached| reached.map_err(Error::from))
     }
 }
@@ -158,14 +163,14 @@ impl Future for Reached {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Reached { core, watch } = &mut *self;
-        core.commits.poll_watch(watch, context).map_err(Error::from)
+        let Reached { engine, watch } = &mut *self;
+        engine.commits.poll_watch(watch, context).map_err(Error::from)
     }
 }
 
 impl Drop for Reached {
     fn drop(&mut self) {
-        self.core.commits.unwatch(&self.watch);
+        self.engine.commits.unwatch(&self.watch);
     }
 }
 

@@ -7,7 +7,7 @@ use wal_segment::{CopyReport, SegmentSource, copy};
 
 use crate::error::Error;
 use crate::log::Wal;
-use crate::options::directory::made;
+use crate::options::directory::create_directory;
 use crate::view::View;
 
 impl Wal {
@@ -39,8 +39,8 @@ impl Wal {
     /// [`ErrorKind::Closed`]: crate::ErrorKind::Closed
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport, Error> {
         // A closed log creates no directory.
-        self.core().commits.check()?;
-        self.copy_into(made(path.as_ref())?.as_ref())
+        self.engine().commits.check()?;
+        self.copy_into(create_directory(path.as_ref())?.as_ref())
     }
 
     /// As [`Wal::copy_to`], into a [`Directory`].
@@ -49,7 +49,7 @@ impl Wal {
     /// As [`Wal::copy_to`].
     pub fn copy_into(&self, target: &dyn Directory) -> Result<CopyReport, Error> {
         let snapshot = self.snapshot()?;
-        Ok(copy(self.core().library.directory(), &snapshot, target)?)
+        Ok(copy(self.engine().cache.directory(), &snapshot, target)?)
     }
 }
 
@@ -63,7 +63,7 @@ impl View {
     ///
     /// [`ErrorKind::Missing`]: crate::ErrorKind::Missing
     pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<CopyReport, Error> {
-        self.copy_into(made(path.as_ref())?.as_ref())
+        self.copy_into(create_directory(path.as_ref())?.as_ref())
     }
 
     /// As [`View::copy_to`], into a [`Directory`].
@@ -71,6 +71,6 @@ impl View {
     /// # Errors
     /// As [`View::copy_to`].
     pub fn copy_into(&self, target: &dyn Directory) -> Result<CopyReport, Error> {
-        Ok(copy(self.library.directory(), &self.snapshot, target)?)
+        Ok(copy(self.cache.directory(), &self.snapshot, target)?)
     }
 }

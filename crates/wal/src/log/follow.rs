@@ -26,11 +26,11 @@ use wal_segment::{Cursor, Snapshot};
 use wal_sync::primitives::block_on;
 use wal_sync::{Mark, Standing, Watch};
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::log::Wal;
-use crate::read::counted::Tally;
 use crate::read::entry::Entry;
+use crate::read::read_counter::ReadCounter;
 
 impl Wal {
     /// Tails the log: a consumer that returns the durable entries from `first` on, and waits for new ones. No crash takes
@@ -50,7 +50,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::read_from`].
     pub fn follow_with(&self, first: u64, mark: Mark) -> Result<Follower, Error> {
-        Follower::new(Arc::clone(self.core()), first, mark)
+        Follower::new(Arc::clone(self.engine()), first, mark)
     }
 }
 
@@ -77,7 +77,7 @@ impl Wal {
 /// holds open the one segment that it reads, and no file of earlier entries that a truncation dropped. A wait
 /// costs one allocation, and a wake-up by the thread that writes or syncs.
 pub struct Follower {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     mark: Mark,
     /// The number of the next entry to return.
     next: Sequence,
@@ -88,7 +88,7 @@ pub struct Follower {
     cursor: Cursor,
     /// The wait for the watermark, while one is pending.
     watch: Option<Watch>,
-    tally: Tally,
+    tally: ReadCounter,
     ended: bool,
 }
 
@@ -101,15 +101,15 @@ enum Step {
 }
 
 impl Follower {
-    fn new(core: Arc<Core>, first: u64, mark: Mark) -> Result<Follower, Error> {
-        core.commits.check()?;
-        let cuts = core.commits.cuts();
-        let snapshot = core.commits.target().snapshot();
-        core.library.check_start(&snapshot, "follow", first)?;
+    fn new(engine: Arc<Engine>, first: u64, mark: Mark) -> Result<Follower, Error> {
+        engine.commits.check()?;
+        let cuts = engine.commits.cuts();
+        let snapshot = engine.commits.target().snapshot();
+        engine.cache.check_start(&snapshot, "follow", first)?;
         let next = Sequence::try_from(first).unwrap_or(Sequence::MAX);
         Ok(Follower {
-            tally: Tally::new(Arc::clone(&core.library)),
-            core,
+            tally: ReadCounter::new(Arc::clone(&engine.cache)),
+            engine,
             mark,
             next,
             limit: next,
@@ -132,11 +132,11 @@ impl Follower {
         self.mark
     }
 
-    /// The end of the durable log, as [`Wal::durable`]. A follower of written entries learns from it which of those that
+    /// The end of the durable log, as [`Wal::durable_end`]. A follower of written entries learns from it which of those that
     /// it returned survive a power loss.
     #[must_use]
-    pub fn durable(&self) -> u64 {
-        self.core.commits.durable()
+    pub fn durable_end(&self) -> u64 {
+        self.engine.commits.durable()
     }
 
     /// Returns the next entry without waiting: [`Poll::Pending`] when there is none yet, `Ready(None)` at the end.
@@ -173,7 +173,7 @@ impl Follower {
             };
             let (mark, cuts) = (self.mark, self.cuts);
             let watch = self.watch.get_or_insert_with(|| Watch::since(mark, sequence, cuts));
-            match self.core.commits.poll_watch(watch, context) {
+            match self.engine.commits.poll_watch(watch, context) {
                 Poll::Pending => return Poll::Pending,
                 // The next `advance` finds out what happened.
                 Poll::Ready(_) => self.give_up_watch(),
@@ -212,16 +212,16 @@ impl Follower {
     fn step(&mut self) -> Result<Step, Error> {
         loop {
             if self.next < self.limit
-                && self.core.commits.cuts() == self.cuts
-                && let Some(entry) = self.cursor.read(self.core.library.as_ref(), self.next)?
+                && self.engine.commits.cuts() == self.cuts
+                && let Some(entry) = self.cursor.read(self.engine.cache.as_ref(), self.next)?
             {
                 self.next = self.next.advance(1).unwrap_or(Sequence::MAX);
                 return Ok(Step::Entry(self.tally.counted(entry)));
             }
             self.limit = self.next;
-            let standing = self.core.commits.standing(self.mark, self.cuts);
-            let snapshot = self.core.commits.target().snapshot();
-            if self.core.commits.cuts() != standing.cuts {
+            let standing = self.engine.commits.standing(self.mark, self.cuts);
+            let snapshot = self.engine.commits.target().snapshot();
+            if self.engine.commits.cuts() != standing.cuts {
                 // A truncation came between the two: the snapshot may hold other entries than the watermark counts.
                 continue;
             }
@@ -240,12 +240,12 @@ impl Follower {
         }
         self.cuts = standing.cuts;
         if self.next < snapshot.first() {
-            return Err(self.core.library.out_of_range(snapshot, &format_args!("follow from {}", self.next)));
+            return Err(self.engine.cache.out_of_range(snapshot, &format_args!("follow from {}", self.next)));
         }
         let position = Sequence::try_from(standing.position).unwrap_or(Sequence::MAX);
         self.limit = position.min(snapshot.next());
         if self.next < self.limit {
-            self.cursor.renew(self.core.library.as_ref(), snapshot, self.next)?;
+            self.cursor.renew(self.engine.cache.as_ref(), snapshot, self.next)?;
             return Ok(None);
         }
         self.cursor.rest(snapshot);
@@ -260,7 +260,7 @@ impl Follower {
 
     fn give_up_watch(&mut self) {
         if let Some(watch) = self.watch.take() {
-            self.core.commits.unwatch(&watch);
+            self.engine.commits.unwatch(&watch);
         }
     }
 }

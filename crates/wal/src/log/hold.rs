@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::log::Wal;
 
@@ -21,19 +21,19 @@ impl Wal {
     /// [`ErrorKind::OutOfRange`] when the entry is dropped already or about to be, and when `sequence` is after the
     /// next entry; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn hold(&self, name: &str, sequence: u64) -> Result<Hold, Error> {
-        let core = self.core();
-        core.commits.check()?;
-        refuse_beyond(core, name, sequence)?;
-        let id = core.holds().hold(name, sequence).map_err(|floor| {
+        let engine = self.engine();
+        engine.commits.check()?;
+        refuse_beyond(engine, name, sequence)?;
+        let id = engine.holds().hold(name, sequence).map_err(|floor| {
             let message = format!("cannot hold {sequence} for {name:?}: the log begins at {floor}");
             Error::new(ErrorKind::OutOfRange, message)
         })?;
-        Ok(Hold { core: Arc::clone(core), id, name: name.into() })
+        Ok(Hold { engine: Arc::clone(engine), id, name: name.into() })
     }
 }
 
-fn refuse_beyond(core: &Core, name: &str, sequence: u64) -> Result<(), Error> {
-    let next = core.commits.next();
+fn refuse_beyond(engine: &Engine, name: &str, sequence: u64) -> Result<(), Error> {
+    let next = engine.commits.next();
     if sequence <= next {
         return Ok(());
     }
@@ -46,11 +46,11 @@ fn refuse_beyond(core: &Core, name: &str, sequence: u64) -> Result<(), Error> {
 ///
 /// With [`Options::hold_limit_bytes`](crate::Options::hold_limit_bytes) a hold that keeps too much is invalidated when
 /// entries that it kept are dropped: it keeps nothing any more. A truncation that fails invalidates none. The consumer
-/// learns of it from [`Hold::advance`] and [`Hold::overrun`], or from a thread in [`Hold::wait_overrun`]. There is no
+/// learns of it from [`Hold::advance`] and [`Hold::invalidated`], or from a thread in [`Hold::wait_invalidated`]. There is no
 /// callback, so that no application code runs where entries are dropped.
 #[must_use = "dropping the hold lets the log drop the entries that it keeps"]
 pub struct Hold {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     id: u64,
     name: Arc<str>,
 }
@@ -65,61 +65,61 @@ impl Hold {
     /// The sequence number of the first entry that it keeps, or kept until it was invalidated.
     #[must_use]
     pub fn sequence(&self) -> u64 {
-        self.core.holds().get(self.id).0
+        self.engine.holds().get(self.id).0
     }
 
     /// Whether it was invalidated, because it kept more than
     /// [`hold_limit_bytes`](crate::Options::hold_limit_bytes).
     #[must_use]
-    pub fn overrun(&self) -> bool {
-        self.core.holds().get(self.id).1
+    pub fn invalidated(&self) -> bool {
+        self.engine.holds().get(self.id).1
     }
 
     /// Moves the hold forward to `sequence`, so that the entries before it can be dropped. It never moves back: a lower
     /// number changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Overrun`] when the hold was invalidated: entries that it kept are dropped.
+    /// [`ErrorKind::Invalidated`] when the hold was invalidated: entries that it kept are dropped.
     /// [`ErrorKind::OutOfRange`] when `sequence` is after the next entry; [`ErrorKind::Poisoned`],
     /// [`ErrorKind::Closed`].
     pub fn advance(&self, sequence: u64) -> Result<(), Error> {
-        if self.overrun() {
-            return Err(self.was_overrun());
+        if self.invalidated() {
+            return Err(self.was_invalidated());
         }
-        self.core.commits.check()?;
-        refuse_beyond(&self.core, &self.name, sequence)?;
-        if self.core.holds().advance(self.id, sequence) { Ok(()) } else { Err(self.was_overrun()) }
+        self.engine.commits.check()?;
+        refuse_beyond(&self.engine, &self.name, sequence)?;
+        if self.engine.holds().advance(self.id, sequence) { Ok(()) } else { Err(self.was_invalidated()) }
     }
 
     /// Blocks until the hold is invalidated and returns `true`; returns `false` after `limit`.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] when the log ends first.
-    pub fn wait_overrun(&self, limit: Duration) -> Result<bool, Error> {
-        self.core.holds().until_invalidated(self.id, limit)
+    pub fn wait_invalidated(&self, limit: Duration) -> Result<bool, Error> {
+        self.engine.holds().until_invalidated(self.id, limit)
     }
 
-    fn was_overrun(&self) -> Error {
+    fn was_invalidated(&self) -> Error {
         let (name, sequence) = (&self.name, self.sequence());
         let message =
-            format!("the hold {name:?} at {sequence} kept more than hold_limit_bytes and was overrun");
-        Error::new(ErrorKind::Overrun, message)
+            format!("the hold {name:?} at {sequence} kept more than hold_limit_bytes and was invalidated");
+        Error::new(ErrorKind::Invalidated, message)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.core.holds().release(self.id);
+        self.engine.holds().release(self.id);
     }
 }
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sequence, overrun) = self.core.holds().get(self.id);
+        let (sequence, invalidated) = self.engine.holds().get(self.id);
         f.debug_struct("Hold")
             .field("name", &self.name)
             .field("sequence", &sequence)
-            .field("overrun", &overrun)
+            .field("invalidated", &invalidated)
             .finish()
     }
 }

@@ -19,7 +19,7 @@ use wal_segment::io::Directory;
 use wal_segment::{Recovery, SegmentSource, Snapshot};
 use wal_sync::Mark;
 
-use crate::engine::Core;
+use crate::engine::Engine;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -44,7 +44,7 @@ pub struct Wal {
 
 /// Ends the log when the last handle is dropped.
 struct Handle {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     checksum: ChecksumKind,
     max_entry_bytes: u64,
     max_batch_bytes: u64,
@@ -58,9 +58,9 @@ impl Wal {
         directory: Arc<dyn Directory>,
         at_least: u64,
     ) -> Result<Wal, Error> {
-        let (core, checksum) = Core::open(options, directory, at_least)?;
+        let (engine, checksum) = Engine::open(options, directory, at_least)?;
         let handle = Handle {
-            core,
+            engine,
             checksum,
             max_entry_bytes: options.max_entry_bytes,
             max_batch_bytes: options.batch_bytes(),
@@ -76,9 +76,9 @@ impl Wal {
     /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of the entries were dropped meanwhile. In a
     /// [buffered](Options::buffered) log, the error of writing the buffered entries.
     pub fn sync(&self) -> Result<(), Error> {
-        self.core().owner().check()?;
-        let synced = self.core().commits.sync();
-        self.core().call_back();
+        self.engine().fork_guard().check()?;
+        let synced = self.engine().commits.sync();
+        self.engine().run_due_work();
         synced.map_err(Error::from)
     }
 
@@ -87,9 +87,9 @@ impl Wal {
     /// # Errors
     /// As [`Wal::sync`].
     pub fn flush(&self) -> Result<(), Error> {
-        self.core().owner().check()?;
-        let flushed = self.core().commits.flush();
-        self.core().call_back();
+        self.engine().fork_guard().check()?;
+        let flushed = self.engine().commits.flush();
+        self.engine().run_due_work();
         flushed.map_err(Error::from)
     }
 
@@ -105,50 +105,50 @@ impl Wal {
     /// be written, the log goes on in another segment, after a cut; when the anchor could not, in the same one.
     /// [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed; [`Closed`](crate::ErrorKind::Closed).
     pub fn roll(&self) -> Result<(), Error> {
-        let rolled = self.core().roll();
-        self.core().call_back();
+        let rolled = self.engine().roll();
+        self.engine().run_due_work();
         rolled
     }
 
     /// The end of the written log: the sequence number of the next entry that the operating system does not have yet.
     #[must_use]
-    pub fn written(&self) -> u64 {
-        self.core().commits.written()
+    pub fn written_end(&self) -> u64 {
+        self.engine().commits.written()
     }
 
     /// The end of the durable log: the sequence number of the next entry that is not durable yet. Every entry before it
     /// survives a power loss.
     #[must_use]
-    pub fn durable(&self) -> u64 {
-        self.core().commits.durable()
+    pub fn durable_end(&self) -> u64 {
+        self.engine().commits.durable()
     }
 
     /// Waits until this entry, which need not exist yet, is written to the operating system.
     pub fn until_written(&self, sequence: u64) -> Reached {
-        Reached::new(Arc::clone(self.core()), Mark::Written, sequence)
+        Reached::new(Arc::clone(self.engine()), Mark::Written, sequence)
     }
 
     /// Waits until this entry, which need not exist yet, is durable.
     pub fn until_durable(&self, sequence: u64) -> Reached {
-        Reached::new(Arc::clone(self.core()), Mark::Durable, sequence)
+        Reached::new(Arc::clone(self.engine()), Mark::Durable, sequence)
     }
 
     /// The start of the log: the sequence number of the oldest entry that is kept.
     #[must_use]
     pub fn first(&self) -> u64 {
-        self.core().commits.target().first()
+        self.engine().commits.target().first()
     }
 
     /// The sequence number of the last written entry; `None` in an empty log.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
-        (!self.is_empty()).then(|| self.written() - 1)
+        (!self.is_empty()).then(|| self.written_end() - 1)
     }
 
     /// Whether the log has no written entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.written() == self.first()
+        self.written_end() == self.first()
     }
 
     /// The identity of the log: drawn at random when it was created, and the same in its copies. An application that
@@ -161,20 +161,20 @@ impl Wal {
     /// The report of the crash recovery that the open performed.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
-        &self.core().recovery
+        &self.engine().recovery
     }
 
     /// The options in force, for display, with every default filled in. Only `buffered_bytes` is absent when
     /// the log is not buffered. They have no callbacks.
     #[cfg(feature = "config")]
     pub fn options(&self) -> &Options {
-        &self.core().options
+        &self.engine().options
     }
 
     /// Counters since the open, and the current state of the log. Costs microseconds and allocates.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.core().stats()
+        self.engine().stats()
     }
 
     /// Whether the log can do its work, for a health probe. Costs a few microseconds, makes no file system call, and waits
@@ -183,7 +183,7 @@ impl Wal {
     /// A hanging write shows only in the second of two calls far enough apart: probe about once a second.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.core().health()
+        self.engine().health()
     }
 
     /// [`Wal::stats`] as a collector for a Prometheus registry. It keeps neither the log open nor its lock; after a close
@@ -191,8 +191,8 @@ impl Wal {
     #[cfg(feature = "prometheus")]
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let core = Arc::clone(self.core());
-        Metrics::new(self.core().library.directory().path(), Arc::new(move || core.stats()))
+        let engine = Arc::clone(self.engine());
+        Metrics::new(self.engine().cache.directory().path(), Arc::new(move || engine.stats()))
     }
 
     /// Closes the log cleanly: makes everything durable, marks the end so that the next open is quick, and gives up the
@@ -205,32 +205,32 @@ impl Wal {
     /// The log is closed also after an error. [`ErrorKind::Poisoned`] means that entries which were not durable may be
     /// lost; after any other error everything is durable, and the next open takes longer.
     pub fn close(self) -> Result<(), Error> {
-        self.core().close()
+        self.engine().close()
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.handle.core
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.handle.engine
     }
 
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.core().commits.check()?;
-        Ok(self.core().commits.target().snapshot())
+        self.engine().commits.check()?;
+        Ok(self.engine().commits.target().snapshot())
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.core.end();
+        self.engine.end();
     }
 }
 
 impl fmt::Debug for Wal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wal")
-            .field("directory", &self.core().library.directory().path())
+            .field("directory", &self.engine().cache.directory().path())
             .field("first", &self.first())
-            .field("written", &self.written())
-            .field("durable", &self.durable())
+            .field("written", &self.written_end())
+            .field("durable", &self.durable_end())
             .finish_non_exhaustive()
     }
 }

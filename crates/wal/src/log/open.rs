@@ -10,10 +10,10 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::log::Wal;
 use crate::options::Options;
-use crate::options::directory::existing;
-use crate::read::cache::Library;
+use crate::options::directory::open_directory;
+use crate::read::cache::SegmentCache;
 use crate::read::open_segments::sparing;
-use crate::report::counters::Meters;
+use crate::report::counters::Counters;
 use crate::view::View;
 
 impl Options {
@@ -61,7 +61,7 @@ impl Options {
     pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<View, Error> {
         self.check()?;
         let path = path.as_ref();
-        self.open_read_only_in(existing(path)?)
+        self.open_read_only_in(open_directory(path)?)
     }
 
     /// As [`Options::open_read_only`], through a [`Directory`].
@@ -71,12 +71,12 @@ impl Options {
     pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
         self.check()?;
         let (directory, segments) = sparing(directory, self.mapped_reads);
-        View::look(Arc::new(Library::new(directory, segments, Arc::new(Meters::new()))))
+        View::look(Arc::new(SegmentCache::new(directory, segments, Arc::new(Counters::new()))))
     }
 
     /// As [`Options::open`], but fails on a log that ends before `sequence`, to detect a restored backup or lost
     /// acknowledged entries. `sequence` is the next number after the last acknowledged entry, stored outside the log: a
-    /// value that [`Wal::durable`] returned.
+    /// value that [`Wal::durable_end`] returned.
     ///
     /// An older state of the directory, from a backup or a volume snapshot, is consistent in itself, and so is the empty
     /// directory of a volume that is not mounted: [`Options::open`] cannot detect either. This also detects damage to

@@ -18,7 +18,7 @@ impl Wal {
     /// [`ErrorKind::Corrupt`] or [`ErrorKind::Missing`] when it is damaged; [`ErrorKind::Poisoned`],
     /// [`ErrorKind::Closed`].
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
-        self.core().library.read(&self.snapshot()?, sequence)
+        self.engine().cache.read(&self.snapshot()?, sequence)
     }
 
     /// Iterates over the entries from `first` to the end of the log, those that are written at the time of the call.
@@ -27,7 +27,7 @@ impl Wal {
     /// [`ErrorKind::OutOfRange`] when `first` is before the first entry that is kept, or after the
     /// next one; [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn read_from(&self, first: u64) -> Result<Entries, Error> {
-        Entries::from(&self.core().library, self.snapshot()?, first)
+        Entries::from(&self.engine().cache, self.snapshot()?, first)
     }
 
     /// Iterates over the written entries whose numbers lie in `range`; backwards with [`rev`](Iterator::rev). Numbers
@@ -36,6 +36,6 @@ impl Wal {
     /// # Errors
     /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Entries, Error> {
-        Ok(Entries::range(&self.core().library, self.snapshot()?, range))
+        Ok(Entries::range(&self.engine().cache, self.snapshot()?, range))
     }
 }

@@ -30,16 +30,16 @@ impl Wal {
     /// [`ErrorKind::OutOfRange`]: crate::ErrorKind::OutOfRange
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
     pub fn truncate_before(&self, first: u64) -> Result<u64, Error> {
-        let core = self.core();
-        core.owner().check()?;
+        let engine = self.engine();
+        engine.fork_guard().check()?;
         let mut kept = 0;
-        let dropped = core.commits.drop_before(first, |tail| {
+        let dropped = engine.commits.drop_before(first, |tail| {
             let (begins, dropped) = Tail::drop_front(tail, first);
             kept = begins;
             dropped
         });
         let dropped = dropped.map_err(Error::from);
-        note!(core.commits.target().listener(), TruncatedBefore { first, failed: dropped.clone().err() });
+        note!(engine.commits.target().listener(), TruncatedBefore { first, failed: dropped.clone().err() });
         self.tidy();
         dropped.map(|()| kept)
     }
@@ -49,7 +49,7 @@ impl Wal {
     ///
     /// The truncation is durable when this returns, and atomic: after a crash during the call the log is unchanged or
     /// ends with `last`. It splits a batch when `last` is inside it. The entries that stay are made durable first.
-    /// [`Wal::written`] and [`Wal::durable`] fall back. A caller that waits for a dropped entry, in an append, a
+    /// [`Wal::written_end`] and [`Wal::durable_end`] fall back. A caller that waits for a dropped entry, in an append, a
     /// [`Commit`](crate::Commit), a [`Wal::sync`] or for a watermark, fails with [`ErrorKind::Truncated`]; dropped entries
     /// that were submitted and not yet written are never written. Open readers still see the old log. Costs reading the
     /// frame headers of one segment.
@@ -60,7 +60,7 @@ impl Wal {
     ///
     /// # Errors
     /// [`ErrorKind::OutOfRange`] when `last` is before the first entry that is kept: at least one stays.
-    /// When only the last step fails, writing the anchor, the log is truncated, as [`Wal::written`] shows, and
+    /// When only the last step fails, writing the anchor, the log is truncated, as [`Wal::written_end`] shows, and
     /// the next append repeats that step first. After any other error but [`ErrorKind::Poisoned`] the log is unchanged
     /// and goes on. If not even the rest of a failed write could be removed, a crash before the next accepted append
     /// may still truncate it.
@@ -69,14 +69,14 @@ impl Wal {
     /// [`ErrorKind::Poisoned`]: crate::ErrorKind::Poisoned
     /// [`ErrorKind::Truncated`]: crate::ErrorKind::Truncated
     pub fn truncate_after(&self, last: u64) -> Result<(), Error> {
-        let core = self.core();
-        core.owner().check()?;
+        let engine = self.engine();
+        engine.fork_guard().check()?;
         let place = Sequence::try_from(last).unwrap_or(Sequence::MAX);
-        let dropped = core.commits.drop_from(last.saturating_add(1), |tail| {
+        let dropped = engine.commits.drop_from(last.saturating_add(1), |tail| {
             Tail::truncate(tail, |writer, supply| writer.truncate_after(place, supply))
         });
         let dropped = dropped.map_err(Error::from);
-        note!(core.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });
+        note!(engine.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });
         self.tidy();
         dropped
     }
@@ -92,22 +92,22 @@ impl Wal {
     /// It is cheap, and a second call does nothing. With [`background`](crate::Options::background) threads it
     /// returns at once, and a thread drops segments. Without them this call drops them, and later calls that
     /// append, sync or truncate do. Either way errors are counted in
-    /// [`Stats::keeping_errors`](crate::Stats::keeping_errors).
+    /// [`Stats::maintenance_errors`](crate::Stats::maintenance_errors).
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed), [`Poisoned`](crate::ErrorKind::Poisoned) and [`Forked`](crate::ErrorKind::Forked).
     pub fn start_retention(&self) -> Result<(), Error> {
-        let core = self.core();
-        core.owner().check()?;
-        core.commits.check()?;
-        core.retention().start();
-        core.call_back();
+        let engine = self.engine();
+        engine.fork_guard().check()?;
+        engine.commits.check()?;
+        engine.retention().start();
+        engine.run_due_work();
         Ok(())
     }
 
     /// Work that is not urgent, done after appends may go on.
     fn tidy(&self) {
-        self.core().tidy();
-        self.core().call_back();
+        self.engine().tidy();
+        self.engine().run_due_work();
     }
 }

@@ -8,25 +8,30 @@ use wal_segment::{Error as SegmentError, OpenMode, Operation};
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::read::open_segments::open_directory;
+use crate::read::open_segments::freeing_descriptors;
 
 impl Options {
     /// The directory in `path`, made where it may be and a new log `would_do`.
     pub(crate) fn directory(&self, path: &Path, would_do: bool) -> Result<Arc<Disk>, Error> {
-        if would_do && self.open_mode != OpenMode::MustExist { made(path) } else { existing(path) }
+        if would_do && self.open_mode != OpenMode::MustExist {
+            create_directory(path)
+        } else {
+            open_directory(path)
+        }
     }
 }
 
 /// A directory that is made if it is not there.
-pub(crate) fn made(path: &Path) -> Result<Arc<Disk>, Error> {
+pub(crate) fn create_directory(path: &Path) -> Result<Arc<Disk>, Error> {
     Ok(Arc::new(
-        open_directory(|| Disk::create(path)).map_err(|error| refused(Operation::Create, path, error))?,
+        freeing_descriptors(|| Disk::create(path))
+            .map_err(|error| refused(Operation::Create, path, error))?,
     ))
 }
 
 /// A directory that is there; nothing is made.
-pub(crate) fn existing(path: &Path) -> Result<Arc<Disk>, Error> {
-    match open_directory(|| Disk::open(path)) {
+pub(crate) fn open_directory(path: &Path) -> Result<Arc<Disk>, Error> {
+    match freeing_descriptors(|| Disk::open(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(SegmentError::NoLog { directory: path.to_path_buf() }.into())
         }

@@ -29,7 +29,7 @@ use crate::options::limits::{RetentionOptions, WhenFull};
 /// Each limit is an upper bound: while the log exceeds any of them, its oldest segment is dropped, but never one that a
 /// [hold](crate::Wal::hold) needs, and never the last one. That happens on a background thread; without
 /// [`background`](Options::background) threads in the call that began or ended a segment. Failures are counted in
-/// [`Stats::keeping_errors`](crate::Stats::keeping_errors).
+/// [`Stats::maintenance_errors`](crate::Stats::maintenance_errors).
 impl Options {
     /// Retention by size, after [`Wal::start_retention`](crate::Wal::start_retention): the oldest segment is dropped while the
     /// segments after it hold this many bytes. So at least this much is kept, and at most one segment more. At least 1.

@@ -11,16 +11,16 @@ use wal_sync::primitives::Mutex;
 use crate::error::{Error, ErrorKind};
 use crate::read::entry::Entry;
 use crate::read::open_segments::OpenSegments;
-use crate::report::counters::Meters;
+use crate::report::counters::Counters;
 use crate::report::event::note;
 #[cfg(feature = "tracing")]
 use crate::report::listener::Listener;
 
 /// The directory of a log, with the open segments and buffers that its readers share.
 #[derive(Debug)]
-pub(crate) struct Library {
+pub(crate) struct SegmentCache {
     directory: Arc<dyn Directory>,
-    meters: Arc<Meters>,
+    counters: Arc<Counters>,
     segments: Arc<OpenSegments>,
     /// Traces the first memory mapping that the system fails.
     #[cfg(feature = "tracing")]
@@ -34,16 +34,16 @@ const SPARE_CHUNKS: usize = 8;
 /// A longer buffer, of a large entry, is not kept for small ones.
 const SPARE_CHUNK_BYTES: usize = 64 << 10;
 
-impl Library {
+impl SegmentCache {
     /// A cache for the log in `directory`, which keeps `segments` open.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         segments: Arc<OpenSegments>,
-        meters: Arc<Meters>,
-    ) -> Library {
-        Library {
+        counters: Arc<Counters>,
+    ) -> SegmentCache {
+        SegmentCache {
             directory,
-            meters,
+            counters,
             segments,
             #[cfg(feature = "tracing")]
             listener: None,
@@ -53,8 +53,8 @@ impl Library {
 
     /// The same, with tracing.
     #[cfg(feature = "tracing")]
-    pub(crate) fn traced(self, listener: Option<Listener>) -> Library {
-        Library { listener, ..self }
+    pub(crate) fn traced(self, listener: Option<Listener>) -> SegmentCache {
+        SegmentCache { listener, ..self }
     }
 
     /// Whether sealed segments are read through memory mappings.
@@ -68,7 +68,7 @@ impl Library {
         let Some(entry) = find(self, snapshot, wanted)? else {
             return Err(self.out_of_range(snapshot, &format_args!("read {sequence}")));
         };
-        self.meters.read(1, entry.payload().len() as u64);
+        self.counters.read(1, entry.payload().len() as u64);
         Ok(Entry::new(entry))
     }
 
@@ -86,7 +86,7 @@ impl Library {
 
     /// Counts entries that were returned to readers.
     pub(crate) fn count_read(&self, entries: u64, bytes: u64) {
-        self.meters.read(entries, bytes);
+        self.counters.read(entries, bytes);
     }
 
     pub(crate) fn out_of_range(&self, snapshot: &Snapshot, what: &dyn fmt::Display) -> Error {
@@ -106,7 +106,7 @@ impl Library {
     }
 }
 
-impl SegmentSource for Library {
+impl SegmentSource for SegmentCache {
     fn directory(&self) -> &dyn Directory {
         self.directory.as_ref()
     }

@@ -8,9 +8,9 @@ use wal_format::Sequence;
 use wal_segment::{SegmentSource, Snapshot};
 
 use crate::error::Error;
-use crate::read::cache::Library;
-use crate::read::counted::Tally;
+use crate::read::cache::SegmentCache;
 use crate::read::entry::Entry;
+use crate::read::read_counter::ReadCounter;
 
 /// An iterator over entries in order, or backwards with [`rev`](Iterator::rev); it may be advanced from both ends. Each
 /// entry is verified against its checksum when it is returned. After the first error it ends, at both ends.
@@ -23,15 +23,19 @@ use crate::read::entry::Entry;
 #[derive(Debug)]
 pub struct Entries {
     inner: wal_segment::Entries,
-    tally: Tally,
+    tally: ReadCounter,
 }
 
 impl Entries {
-    pub(crate) fn range(library: &Arc<Library>, snapshot: Snapshot, range: impl RangeBounds<u64>) -> Entries {
+    pub(crate) fn range(
+        cache: &Arc<SegmentCache>,
+        snapshot: Snapshot,
+        range: impl RangeBounds<u64>,
+    ) -> Entries {
         let wanted = sequences(range);
         Entries {
-            inner: wal_segment::Entries::new(Arc::clone(library) as Arc<dyn SegmentSource>, snapshot, wanted),
-            tally: Tally::new(Arc::clone(library)),
+            inner: wal_segment::Entries::new(Arc::clone(cache) as Arc<dyn SegmentSource>, snapshot, wanted),
+            tally: ReadCounter::new(Arc::clone(cache)),
         }
     }
 
@@ -39,9 +43,9 @@ impl Entries {
         Ok(self.tally.counted(entry?))
     }
 
-    pub(crate) fn from(library: &Arc<Library>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
-        library.check_start(&snapshot, "read", first)?;
-        Ok(Entries::range(library, snapshot, first..))
+    pub(crate) fn from(cache: &Arc<SegmentCache>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
+        cache.check_start(&snapshot, "read", first)?;
+        Ok(Entries::range(cache, snapshot, first..))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading, for the log and its views: entries, iterators, and the cache of open segments.
 
 pub(crate) mod cache;
-pub(crate) mod counted;
 pub(crate) mod entries;
 pub(crate) mod entry;
 pub(crate) mod open_segments;
+pub(crate) mod read_counter;

@@ -154,7 +154,7 @@ fn with_descriptors<T>(close: impl Fn() -> usize, call: impl Fn() -> io::Result<
 }
 
 /// Opens a directory; closes idle segments of other logs when descriptors have run out.
-pub(crate) fn open_directory<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn freeing_descriptors<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
     with_descriptors(close_idle, open)
 }
 

@@ -15,7 +15,7 @@ use crate::report::stats::Stats;
 
 /// The counters of one open log.
 #[derive(Debug)]
-pub(crate) struct Meters {
+pub(crate) struct Counters {
     writing: Line<Writing>,
     append_duration: Line<DurationHistogram>,
     syncing: Line<Syncing>,
@@ -73,10 +73,10 @@ pub(crate) struct Gauges {
     pub(crate) pending_bytes: u64,
 }
 
-impl Meters {
-    pub(crate) fn new() -> Meters {
+impl Counters {
+    pub(crate) fn new() -> Counters {
         let zero = || AtomicU64::new(0);
-        Meters {
+        Counters {
             writing: Line(Writing {
                 entries: zero(),
                 bytes: zero(),
@@ -154,7 +154,7 @@ impl Meters {
     pub(crate) fn fill(&self, gauges: Gauges) -> Stats {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let seconds = |durations: &DurationHistogram| durations.distribution(1e9);
-        let Meters {
+        let Counters {
             writing: Line(writing),
             append_duration: Line(append_duration),
             syncing: Line(syncing),
@@ -187,12 +187,12 @@ impl Meters {
             holds: 0,
             lowest_hold: None,
             held_bytes: 0,
-            hold_overruns: 0,
+            invalidated_holds: 0,
             retention_started: false,
             pending_deletion_files: 0,
             pending_deletion_bytes: 0,
-            keeping_errors: 0,
-            last_keeping_error: None,
+            maintenance_errors: 0,
+            last_maintenance_error: None,
             recovery_duration: Duration::from_nanos(read(&recovery.nanos)),
             recovery_dropped_bytes: read(&recovery.dropped_bytes),
             append_duration: seconds(append_duration),
@@ -240,9 +240,9 @@ mod tests {
 
     #[test]
     fn a_failed_sync_is_no_sync() {
-        let meters = Meters::new();
-        meters.sync_failed();
-        let stats = meters.fill(Gauges { poisoned: true, ..EMPTY });
+        let counters = Counters::new();
+        counters.sync_failed();
+        let stats = counters.fill(Gauges { poisoned: true, ..EMPTY });
         assert_eq!((stats.syncs, stats.sync_errors, stats.poisoned), (0, 1, true));
         assert_eq!((stats.sync_duration.count, stats.sync_entries.count), (0, 0));
     }
@@ -250,36 +250,36 @@ mod tests {
     #[test]
     fn an_empty_log_has_no_last_entry() {
         let gone = Gauges { first: 7, durable: 7, written: 7, ..EMPTY };
-        assert_eq!(Meters::new().fill(gone).last, None);
-        assert_eq!(Meters::new().fill(Gauges { written: 8, ..gone }).last, Some(7));
+        assert_eq!(Counters::new().fill(gone).last, None);
+        assert_eq!(Counters::new().fill(Gauges { written: 8, ..gone }).last, Some(7));
     }
 
     #[test]
     fn a_duration_longer_than_its_counter_is_the_longest() {
-        let meters = Meters::new();
-        meters.appended(Duration::MAX);
-        meters.recovered(Duration::MAX, 0);
-        let stats = meters.fill(EMPTY);
+        let counters = Counters::new();
+        counters.appended(Duration::MAX);
+        counters.recovered(Duration::MAX, 0);
+        let stats = counters.fill(EMPTY);
         assert_eq!(stats.append_duration.quantile(1.0), Some(f64::INFINITY));
         assert_eq!(stats.recovery_duration, Duration::from_nanos(u64::MAX));
     }
 
     #[test]
     fn each_act_is_counted_where_it_belongs() {
-        let meters = Meters::new();
-        meters.recovered(micros(1_234), 56);
-        meters.wrote(3, 300);
-        meters.write_took(micros(2));
-        meters.wrote(1, 50);
-        meters.write_took(micros(4));
-        meters.appended(micros(100));
-        meters.synced(4, micros(90));
-        meters.sync_was_slow();
-        meters.rolled_over(micros(2_000));
-        meters.read(2, 120);
-        meters.read(1, 50);
+        let counters = Counters::new();
+        counters.recovered(micros(1_234), 56);
+        counters.wrote(3, 300);
+        counters.write_took(micros(2));
+        counters.wrote(1, 50);
+        counters.write_took(micros(4));
+        counters.appended(micros(100));
+        counters.synced(4, micros(90));
+        counters.sync_was_slow();
+        counters.rolled_over(micros(2_000));
+        counters.read(2, 120);
+        counters.read(1, 50);
 
-        let stats = meters.fill(Gauges {
+        let stats = counters.fill(Gauges {
             poisoned: false,
             directory_locked: true,
             maps: true,
@@ -311,23 +311,23 @@ mod tests {
     fn what_several_threads_count_adds_up() {
         const THREADS: u64 = 4;
         const FRAMES: u64 = 5_000;
-        let meters = Meters::new();
+        let counters = Counters::new();
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     for _ in 0..FRAMES {
-                        meters.wrote(3, 10);
-                        meters.write_took(micros(1));
-                        meters.appended(micros(2));
-                        meters.synced(6, micros(3));
-                        meters.rolled_over(micros(4));
-                        meters.read(2, 20);
-                        meters.sync_failed();
+                        counters.wrote(3, 10);
+                        counters.write_took(micros(1));
+                        counters.appended(micros(2));
+                        counters.synced(6, micros(3));
+                        counters.rolled_over(micros(4));
+                        counters.read(2, 20);
+                        counters.sync_failed();
                     }
                 });
             }
         });
-        let (all, stats) = (THREADS * FRAMES, meters.fill(EMPTY));
+        let (all, stats) = (THREADS * FRAMES, counters.fill(EMPTY));
         assert_eq!((stats.appended_entries, stats.appended_bytes), (3 * all, 10 * all));
         assert_eq!((stats.read_entries, stats.read_bytes), (2 * all, 20 * all));
         assert_eq!((stats.syncs, stats.sync_errors, stats.rollovers), (all, all, all));

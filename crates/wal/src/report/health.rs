@@ -39,7 +39,7 @@ pub struct Health {
 #[non_exhaustive]
 pub struct Stall {
     /// The operation.
-    pub what: InHand,
+    pub what: Operation,
     /// How long it has been running, at least.
     pub lasted: Duration,
 }
@@ -47,7 +47,7 @@ pub struct Stall {
 /// An operation that the log is performing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum InHand {
+pub enum Operation {
     /// An fsync of appended entries.
     Sync,
     /// A query for the free space of the file system. Only the next segment waits for it.
@@ -123,9 +123,9 @@ impl fmt::Display for Health {
         }
         if let Some(stall) = &self.stalled {
             let what = match stall.what {
-                InHand::Sync => "sync",
-                InHand::Write => "write",
-                InHand::Space => "query for the free space",
+                Operation::Sync => "sync",
+                Operation::Write => "write",
+                Operation::Space => "query for the free space",
             };
             tell(format_args!("a {what} has not ended for {:?}", stall.lasted))?;
         }

@@ -220,9 +220,9 @@ const FAMILIES: [Family; 30] = [
         value: Value::Gauge(|stats| Some(stats.held_bytes as f64)),
     },
     Family {
-        name: "wal_hold_overruns_total",
+        name: "wal_invalidated_holds_total",
         help: "Holds that were invalidated because they kept more than hold_limit_bytes.",
-        value: Value::Counter(|stats| stats.hold_overruns),
+        value: Value::Counter(|stats| stats.invalidated_holds),
     },
     Family {
         name: "wal_retention_started",
@@ -235,9 +235,9 @@ const FAMILIES: [Family; 30] = [
         value: Value::Gauge(|stats| Some(stats.pending_deletion_bytes as f64)),
     },
     Family {
-        name: "wal_keeping_errors_total",
+        name: "wal_maintenance_errors_total",
         help: "Errors of retention and of sealing old segments; both are tried again.",
-        value: Value::Counter(|stats| stats.keeping_errors),
+        value: Value::Counter(|stats| stats.maintenance_errors),
     },
     Family {
         name: "wal_recovery_duration_seconds",

@@ -62,7 +62,7 @@ pub struct Stats {
     /// last one, which is kept anyway.
     pub held_bytes: u64,
     /// Holds that were invalidated because they kept too much.
-    pub hold_overruns: u64,
+    pub invalidated_holds: u64,
     /// Whether [`Wal::start_retention`](crate::Wal::start_retention) was called. Until then no retention limit drops
     /// anything.
     pub retention_started: bool,
@@ -71,9 +71,9 @@ pub struct Stats {
     /// The length of the files whose deletion is pending, in bytes. Not part of `disk_bytes`.
     pub pending_deletion_bytes: u64,
     /// Errors of retention and of sealing old segments. Both are tried again.
-    pub keeping_errors: u64,
+    pub maintenance_errors: u64,
     /// The last of these errors.
-    pub last_keeping_error: Option<String>,
+    pub last_maintenance_error: Option<String>,
 
     /// The time that the open took, with crash recovery, until the log could be appended to.
     pub recovery_duration: Duration,

@@ -180,7 +180,7 @@ impl Holds {
         let state = self.state.lock_whole();
         stats.holds = state.holds.len() as u64;
         stats.held_bytes = state.lowest().map_or(0, |hold| kept_bytes(pieces, hold.sequence, u64::MAX));
-        stats.hold_overruns = state.invalidated;
+        stats.invalidated_holds = state.invalidated;
     }
 
     /// The lowest hold that does not keep too much, or `wanted` if that is lower.

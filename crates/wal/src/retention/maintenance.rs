@@ -93,6 +93,6 @@ impl Maintenance {
 
     pub(crate) fn fill(&self, stats: &mut Stats) {
         let state = self.state.lock_whole();
-        (stats.keeping_errors, stats.last_keeping_error) = (state.errors, state.last_error.clone());
+        (stats.maintenance_errors, stats.last_maintenance_error) = (state.errors, state.last_error.clone());
     }
 }

@@ -2,7 +2,7 @@
 //! handed out.
 //!
 //! ```text
-//!  Empty ──order──▶ Ordered ──▶ InHand ──▶ Zeroing ⇄ InHand ──▶ Ready ──take──▶ Empty
+//!  Empty ──order──▶ Ordered ──▶ Operation ──▶ Zeroing ⇄ Operation ──▶ Ready ──take──▶ Empty
 //!                                  └─────▶ Failed: the append that needs it orders again
 //! ```
 
@@ -63,7 +63,7 @@ enum Slot {
     Empty,
     Ordered(Order),
     /// The thread is at it; once it can be used, its file is so long.
-    InHand(Option<u64>),
+    Operation(Option<u64>),
     /// It can be used, and is better if it need not be yet.
     Zeroing(Spare),
     Ready(Spare),
@@ -111,7 +111,7 @@ impl Preallocator {
                     state.awaited = false;
                     return Err(error);
                 }
-                slot @ (Slot::Ordered(_) | Slot::InHand(_)) => slot,
+                slot @ (Slot::Ordered(_) | Slot::Operation(_)) => slot,
                 // What there is does not suit: its file makes room for another.
                 Slot::Ready(_) | Slot::Zeroing(_) | Slot::Failed(_) | Slot::Empty => Slot::Ordered(order),
             };
@@ -187,13 +187,13 @@ impl Preallocator {
         let mut state = self.state.lock_whole();
         match std::mem::replace(&mut state.slot, Slot::Empty) {
             Slot::Ordered(order) => {
-                state.slot = Slot::InHand(None);
+                state.slot = Slot::Operation(None);
                 drop(state);
                 self.settle(self.made(order));
                 true
             }
             Slot::Zeroing(spare) if may_zero && !state.awaited => {
-                state.slot = Slot::InHand(Some(spare.file_bytes()));
+                state.slot = Slot::Operation(Some(spare.file_bytes()));
                 drop(state);
                 self.settle(self.zero(spare));
                 true
@@ -227,7 +227,7 @@ impl Preallocator {
         let state = self.state.lock_whole();
         let file_bytes = match &state.slot {
             Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
-            Slot::InHand(bytes) => *bytes,
+            Slot::Operation(bytes) => *bytes,
             _ => None,
         };
         Prepared { file_bytes, recycled: state.recycled }

@@ -21,9 +21,9 @@ use wal_sync::Mark;
 use wal_sync::primitives::{Instant, now};
 
 use crate::error::Error;
-use crate::read::cache::Library;
-use crate::read::counted::Tally;
+use crate::read::cache::SegmentCache;
 use crate::read::entry::Entry;
+use crate::read::read_counter::ReadCounter;
 use crate::view::View;
 
 /// The default polling interval: short compared with a disk's fsync.
@@ -57,14 +57,14 @@ impl View {
     /// # Errors
     /// As [`View::read_from`].
     pub fn follow_with(&self, first: u64, mark: Mark) -> Result<ViewFollower, Error> {
-        self.library().check_start(self.snapshot(), "follow", first)?;
+        self.cache().check_start(self.snapshot(), "follow", first)?;
         let next = Sequence::try_from(first).unwrap_or(Sequence::MAX);
-        let durable = Sequence::try_from(self.durable()).unwrap_or(Sequence::MAX);
-        let scout = Tailer::new(self.snapshot().clone(), durable);
+        let durable = Sequence::try_from(self.durable_end()).unwrap_or(Sequence::MAX);
+        let tailer = Tailer::new(self.snapshot().clone(), durable);
         Ok(ViewFollower {
-            tally: Tally::new(Arc::clone(self.library())),
-            library: Arc::clone(self.library()),
-            scout: if mark == Mark::Durable { scout.durable_only() } else { scout },
+            tally: ReadCounter::new(Arc::clone(self.cache())),
+            cache: Arc::clone(self.cache()),
+            tailer: if mark == Mark::Durable { tailer.durable_only() } else { tailer },
             mark,
             cursor: Cursor::new(),
             is_stale: true,
@@ -80,7 +80,7 @@ impl View {
 /// and directories will do.
 ///
 /// An entry that is only *written* may be lost in a power loss, or by a failed sync or write of the
-/// writer. Entries before [`ViewFollower::durable`] stay.
+/// writer. Entries before [`ViewFollower::durable_end`] stay.
 ///
 /// As an iterator it blocks until the next entry. It never ends without an error: a closed log may be opened
 /// again. It ends after one:
@@ -97,8 +97,8 @@ impl View {
 /// has taken frames back, and once where its last frame is longer than 1 MiB. While the writer changes files, a
 /// call may take 40 ms to find out what happened, and up to a second while the writer truncates again and again.
 pub struct ViewFollower {
-    library: Arc<Library>,
-    scout: Tailer,
+    cache: Arc<SegmentCache>,
+    tailer: Tailer,
     mark: Mark,
     cursor: Cursor,
     /// The tailer has polled since the cursor was renewed.
@@ -106,13 +106,13 @@ pub struct ViewFollower {
     /// The number of the next entry to return.
     next: Sequence,
     interval: Duration,
-    tally: Tally,
+    tally: ReadCounter,
     ended: bool,
 }
 
 impl ViewFollower {
     /// Sets the polling interval while it waits, at least 100 us. The default of 10 ms, a hundred polls a second, costs a
-    /// thousandth of a core.
+    /// thousandth of a engine.
     #[must_use]
     pub fn every(self, interval: Duration) -> ViewFollower {
         ViewFollower { interval: interval.max(SHORTEST_INTERVAL), ..self }
@@ -133,8 +133,8 @@ impl ViewFollower {
     /// The end of the log that is recorded on disk as durable, as of the last poll: every entry before this number is.
     /// More may be durable: the writer records it with what it writes next.
     #[must_use]
-    pub fn durable(&self) -> u64 {
-        self.scout.durable().value()
+    pub fn durable_end(&self) -> u64 {
+        self.tailer.durable().value()
     }
 
     /// Returns the next entry without waiting for the writer: [`Poll::Pending`] when there is none yet, `Ready(None)`
@@ -173,7 +173,7 @@ impl ViewFollower {
             if left.is_zero() {
                 return Poll::Pending;
             }
-            self.library.directory().wait(left.min(self.interval));
+            self.cache.directory().wait(left.min(self.interval));
         }
     }
 
@@ -187,8 +187,8 @@ impl ViewFollower {
                 }
                 Ok(None) => {
                     self.is_stale = true;
-                    let there_is_more = self.scout.look(self.library.directory(), self.next)?;
-                    if self.scout.take_rewound() {
+                    let there_is_more = self.tailer.look(self.cache.directory(), self.next)?;
+                    if self.tailer.take_rewound() {
                         self.cursor.leave();
                     }
                     if !there_is_more {
@@ -200,7 +200,7 @@ impl ViewFollower {
                     explained += 1;
                     self.cursor.leave();
                     self.is_stale = true;
-                    self.scout.explain(self.library.directory(), self.next, error)?;
+                    self.tailer.explain(self.cache.directory(), self.next, error)?;
                 }
             }
         }
@@ -208,10 +208,10 @@ impl ViewFollower {
 
     /// The next entry, up to the limit of the last poll.
     fn read(&mut self) -> Result<Option<wal_segment::Entry>, SegmentError> {
-        if self.next >= self.scout.limit() {
+        if self.next >= self.tailer.limit() {
             return Ok(None);
         }
-        let segments = self.library.as_ref();
+        let segments = self.cache.as_ref();
         // After a truncation the cursor may hold entries that are no longer in the log.
         if !self.is_stale
             && let Some(entry) = self.cursor.read(segments, self.next)?
@@ -219,11 +219,11 @@ impl ViewFollower {
             return Ok(Some(entry));
         }
         let before = self.cursor.life();
-        self.cursor.renew(segments, self.scout.snapshot(), self.next)?;
+        self.cursor.renew(segments, self.tailer.snapshot(), self.next)?;
         self.is_stale = false;
         if self.cursor.life() != before {
             // A removed file takes disk space as long as it is open.
-            self.library.keep(self.scout.snapshot());
+            self.cache.keep(self.tailer.snapshot());
         }
         self.cursor.read(segments, self.next)
     }
@@ -248,7 +248,7 @@ impl fmt::Debug for ViewFollower {
         f.debug_struct("ViewFollower")
             .field("mark", &self.mark)
             .field("position", &self.position())
-            .field("durable", &self.durable())
+            .field("durable", &self.durable_end())
             .finish_non_exhaustive()
     }
 }

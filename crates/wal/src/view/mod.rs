@@ -11,7 +11,7 @@ use wal_format::{ChecksumKind, LogId, SegmentName};
 use wal_segment::{Recovery, SegmentSource, Snapshot, Verification, look, verify};
 
 use crate::error::Error;
-use crate::read::cache::Library;
+use crate::read::cache::SegmentCache;
 use crate::read::entries::Entries;
 use crate::read::entry::Entry;
 
@@ -19,7 +19,7 @@ use crate::read::entry::Entry;
 /// and changes nothing.
 #[derive(Clone, Debug)]
 pub struct View {
-    pub(crate) library: Arc<Library>,
+    pub(crate) cache: Arc<SegmentCache>,
     pub(crate) snapshot: Snapshot,
     recovery: Recovery,
 }
@@ -43,13 +43,13 @@ pub struct SegmentInfo {
 }
 
 impl View {
-    pub(crate) fn look(library: Arc<Library>) -> Result<View, Error> {
-        let (snapshot, recovery) = look(library.directory())?;
-        Ok(View { library, snapshot, recovery })
+    pub(crate) fn look(cache: Arc<SegmentCache>) -> Result<View, Error> {
+        let (snapshot, recovery) = look(cache.directory())?;
+        Ok(View { cache, snapshot, recovery })
     }
 
-    pub(crate) fn library(&self) -> &Arc<Library> {
-        &self.library
+    pub(crate) fn cache(&self) -> &Arc<SegmentCache> {
+        &self.cache
     }
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
@@ -77,18 +77,18 @@ impl View {
     /// The sequence number of the last entry; `None` in an empty log.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
-        (!self.is_empty()).then(|| self.written() - 1)
+        (!self.is_empty()).then(|| self.written_end() - 1)
     }
 
     /// Whether the log has no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.written() == self.first()
+        self.written_end() == self.first()
     }
 
     /// The end of the log: the sequence number of the next entry. Entries before it can be read.
     #[must_use]
-    pub fn written(&self) -> u64 {
+    pub fn written_end(&self) -> u64 {
         self.snapshot.next().value()
     }
 
@@ -96,13 +96,13 @@ impl View {
     /// after a kill, more may be durable. A failed sync or a crash may take back the entries from this number on,
     /// and then other entries get their numbers.
     #[must_use]
-    pub fn durable(&self) -> u64 {
+    pub fn durable_end(&self) -> u64 {
         self.recovery.durable
     }
 
     /// The segments of the log, oldest first.
     pub fn segments(&self) -> impl Iterator<Item = SegmentInfo> + '_ {
-        let directory = self.library.directory().path();
+        let directory = self.cache.directory().path();
         let last = self.snapshot.spans().next_back().map(|span| span.life);
         let is_clean = self.recovery.ending == wal_segment::Ending::Clean;
         self.snapshot.spans().map(move |span| SegmentInfo {
@@ -122,7 +122,7 @@ impl View {
     /// the entry is damaged, or when it is after a damaged place that ends the view;
     /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) when a truncation has dropped it since.
     pub fn read(&self, sequence: u64) -> Result<Entry, Error> {
-        self.library.read(&self.snapshot, sequence)
+        self.cache.read(&self.snapshot, sequence)
     }
 
     /// Iterates over the entries from `first` on. At damage the iterator returns the error and ends. A view does not keep
@@ -134,13 +134,13 @@ impl View {
     /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) when `first` is before the first
     /// entry that is kept, or after the next one.
     pub fn read_from(&self, first: u64) -> Result<Entries, Error> {
-        Entries::from(&self.library, self.snapshot.clone(), first)
+        Entries::from(&self.cache, self.snapshot.clone(), first)
     }
 
     /// Iterates over the entries whose numbers lie in `range`; backwards with [`rev`](Iterator::rev). Numbers that the
     /// log does not contain are skipped.
     pub fn range(&self, range: impl RangeBounds<u64>) -> Entries {
-        Entries::range(&self.library, self.snapshot.clone(), range)
+        Entries::range(&self.cache, self.snapshot.clone(), range)
     }
 
     /// Verifies every byte of the log, in its current state instead of the view's.
@@ -149,6 +149,6 @@ impl View {
     /// When the log cannot be read, or is truncated meanwhile again and again. Damage is reported in the result and is not
     /// an error.
     pub fn verify(&self) -> Result<Verification, Error> {
-        Ok(verify(self.library.directory())?)
+        Ok(verify(self.cache.directory())?)
     }
 }

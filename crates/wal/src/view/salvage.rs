@@ -9,7 +9,7 @@ use wal_segment::{Gap, Losses, SalvageSummary};
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::options::directory::existing;
+use crate::options::directory::open_directory;
 use crate::read::entry::Entry;
 use crate::view::View;
 
@@ -58,7 +58,7 @@ impl Options {
     /// [`ErrorKind::NoLog`](crate::ErrorKind::NoLog) when the directory does not exist;
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be listed. A directory without a log has no entries.
     pub fn open_salvage(&self, path: impl AsRef<Path>) -> Result<Salvage, Error> {
-        self.open_salvage_in(existing(path.as_ref())?)
+        self.open_salvage_in(open_directory(path.as_ref())?)
     }
 
     /// As [`Options::open_salvage`], through a [`Directory`].

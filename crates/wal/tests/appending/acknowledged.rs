@@ -54,7 +54,7 @@ fn acknowledges_nothing_too_early(options: &Options, bytes: usize) {
                     let payload = payload((appender * 1000 + turn) as u64, bytes);
                     let acknowledges = ACKNOWLEDGED[(appender + turn) % ACKNOWLEDGED.len()];
                     let number = acknowledges(&wal, &payload).expect("nothing fails");
-                    assert!(wal.durable() > number);
+                    assert!(wal.durable_end() > number);
                     holds_all(&on_the_device(disk, options), &[(number, payload)]);
                 }
             });
@@ -133,7 +133,7 @@ fn whoever_waits_for_the_durable_watermark_finds_the_entry_on_the_device() {
                 }
                 scope.spawn(|| {
                     while !over.load(Ordering::Relaxed) {
-                        let durable = wal.durable();
+                        let durable = wal.durable_end();
                         assert!(on_the_device(&disk, &options).len() as u64 >= durable);
                     }
                 });

@@ -28,7 +28,7 @@ fn numbers_count_from_zero_and_a_batch_takes_a_range_of_them() {
     assert_eq!(wal.append(b"a").expect("nothing fails"), 0);
     assert_eq!(wal.append_batch([b"b", b"c", b"d"]).expect("nothing fails"), 1..4);
     assert_eq!(wal.append(b"e").expect("nothing fails"), 4);
-    assert_eq!((wal.first(), wal.last(), wal.written()), (0, Some(4), 5));
+    assert_eq!((wal.first(), wal.last(), wal.written_end()), (0, Some(4), 5));
     for (number, entry) in (0..).zip(wal.range(..).expect("open")) {
         assert_eq!(entry.expect("whole").sequence(), number);
     }
@@ -289,7 +289,7 @@ fn a_view_reads_beside_a_writer_and_changes_nothing() {
         let (shown, error) = read(looked.range(..));
         assert!(error.is_none());
         assert_eq!(shown, contents(&wal));
-        assert_eq!((looked.first(), looked.written()), (0, u64::from(number) + 1));
+        assert_eq!((looked.first(), looked.written_end()), (0, u64::from(number) + 1));
         assert_eq!(looked.last(), Some(u64::from(number)));
         assert!(matches!(looked.recovery().ending, Ending::Unclosed), "{}", looked.recovery());
         assert!(looked.verify().expect("readable").damages.is_empty());
@@ -341,5 +341,5 @@ fn a_log_on_a_real_disk_creates_its_directory_but_not_the_parents() {
     }
     let view = Options::new().open_read_only(&path).expect("a log");
     assert!(view.verify().expect("readable").damages.is_empty());
-    assert_eq!(view.written(), 12);
+    assert_eq!(view.written_end(), 12);
 }

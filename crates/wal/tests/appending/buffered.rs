@@ -40,15 +40,15 @@ fn a_kill_takes_what_has_gathered_and_leaves_what_was_flushed() {
                     }
                 };
                 append(10);
-                assert_eq!((wal.written(), wal.is_empty()), (0, true), "a number is not a write");
+                assert_eq!((wal.written_end(), wal.is_empty()), (0, true), "a number is not a write");
                 assert_eq!(survivors(&disk), (0, 0));
                 wal.flush().expect("nothing fails");
-                assert_eq!((wal.written(), wal.durable()), (10, 0));
+                assert_eq!((wal.written_end(), wal.durable_end()), (10, 0));
                 assert_eq!(survivors(&disk), (10, 0));
                 append(5);
                 assert_eq!(survivors(&disk), (10, 0));
                 wal.sync().expect("nothing fails");
-                assert_eq!((wal.written(), wal.durable()), (15, 15));
+                assert_eq!((wal.written_end(), wal.durable_end()), (15, 15));
                 assert_eq!(survivors(&disk), (15, 15));
                 append(3);
                 assert_eq!(contents(&wal).len(), 15, "a reader shows what is written");
@@ -97,10 +97,10 @@ fn a_full_buffer_goes_to_the_operating_system_by_itself() {
                 let wal = open(&disk, &roomy(policy, background).buffered(1000));
                 for number in 0..100_u64 {
                     wal.append(&[1; 100]).expect("nothing fails");
-                    let behind = number + 1 - wal.written();
+                    let behind = number + 1 - wal.written_end();
                     assert!(behind <= 10, "{behind} entries of a hundred bytes have gathered");
                 }
-                assert!(wal.written() >= 90);
+                assert!(wal.written_end() >= 90);
             }
         }
     });
@@ -133,13 +133,13 @@ fn an_append_asks_for_more_or_less_than_its_policy_and_gets_that() {
             wal.append_with(b"durable", Durability::Durable).expect("nothing fails");
             assert_eq!(survivors(&disk), (1, 1), "{what}");
             wal.append_with(b"written", Durability::Written).expect("nothing fails");
-            assert_eq!((survivors(&disk), wal.durable()), ((2, 1), 1), "{what}: no sync");
+            assert_eq!((survivors(&disk), wal.durable_end()), ((2, 1), 1), "{what}: no sync");
             // Without a buffer nothing is less than written.
             wal.append_with(b"no buffer", Durability::Buffered).expect("nothing fails");
-            assert_eq!((survivors(&disk), wal.durable()), ((3, 1), 1), "{what}");
+            assert_eq!((survivors(&disk), wal.durable_end()), ((3, 1), 1), "{what}");
             let written = wal.submit_with(b"written", Durability::Buffered).expect("it joins");
             written.wait().expect("nothing fails");
-            assert_eq!((survivors(&disk), wal.durable()), ((4, 1), 1), "{what}");
+            assert_eq!((survivors(&disk), wal.durable_end()), ((4, 1), 1), "{what}");
             wal.append_with(b"durable", Durability::Durable).expect("nothing fails");
             assert_eq!(survivors(&disk), (5, 5), "{what}");
             wal.append(b"the policy decides").expect("nothing fails");
@@ -160,7 +160,7 @@ fn periodic_leaves_no_more_than_its_count_without_a_sync() {
                 wal.append(b"entry").expect("nothing fails");
                 let lost = number - survivors(&disk).1 as u64;
                 assert!(lost < entries, "{lost} entries would be lost of every {entries}");
-                assert_eq!(wal.durable(), number - number % entries);
+                assert_eq!(wal.durable_end(), number - number % entries);
             }
             // With threads it is soon so.
             let disk = SimDisk::new(1);
@@ -168,7 +168,7 @@ fn periodic_leaves_no_more_than_its_count_without_a_sync() {
             for _ in 0..40 {
                 wal.append(b"entry").expect("nothing fails");
             }
-            eventually("the thread syncs", LIMIT, || wal.durable() > 40 - entries);
+            eventually("the thread syncs", LIMIT, || wal.durable_end() > 40 - entries);
             assert!(survivors(&disk).1 as u64 > 40 - entries);
         }
     });
@@ -188,7 +188,7 @@ fn periodic_leaves_nothing_for_longer_than_its_interval_without_a_sync() {
             for number in 1..=5 {
                 // Each of the large ones takes a segment of its own.
                 wal.append(&payload(number, if number < 3 { 10 } else { 600_000 })).expect("nothing fails");
-                eventually("the thread syncs", LIMIT, || wal.durable() == number);
+                eventually("the thread syncs", LIMIT, || wal.durable_end() == number);
                 assert_eq!(survivors(&disk).1 as u64, number);
             }
             // Nothing is pending, and nothing is synced.
@@ -204,7 +204,7 @@ fn periodic_leaves_nothing_for_longer_than_its_interval_without_a_sync() {
         wal.append(b"first").expect("nothing fails");
         thread::sleep(interval * 2);
         wal.append(b"second").expect("nothing fails");
-        assert_eq!(wal.durable(), 2);
+        assert_eq!(wal.durable_end(), 2);
     });
 }
 
@@ -257,7 +257,7 @@ fn what_is_written_gets_its_sync_while_what_comes_after_it_finds_no_space() {
                         wal.append(&payload(1, 23_000)).expect("it gathers");
                         wal.flush().expect("there is space");
                     }
-                    let next = wal.written();
+                    let next = wal.written_end();
                     let waits =
                         wal.submit_with(&payload(next, 10), Durability::Durable).expect("it is numbered");
                     wal.flush().expect("there is room in the segment");
@@ -267,7 +267,7 @@ fn what_is_written_gets_its_sync_while_what_comes_after_it_finds_no_space() {
                     wal.append(&payload(next + 1, 23_500)).expect("it gathers");
                     refused(wal.flush(), ErrorKind::NoSpace);
                     assert_eq!(waits.wait().expect("it is written, and can be synced"), next);
-                    assert!(wal.durable() > next, "{policy:?}");
+                    assert!(wal.durable_end() > next, "{policy:?}");
                     drop(wal);
                     let shown = contents(&open(&disk.power_cut_losing_everything(), &small(policy)));
                     assert!(shown.len() as u64 > next, "{policy:?}");

@@ -13,7 +13,10 @@ fn a_new_log_begins_where_it_is_told_to_and_goes_on_from_there() {
             let options = small(policy).first_sequence(first);
             let disk = SimDisk::new(1);
             let wal = open(&disk, &options);
-            assert_eq!((wal.first(), wal.written(), wal.durable(), wal.last()), (first, first, first, None));
+            assert_eq!(
+                (wal.first(), wal.written_end(), wal.durable_end(), wal.last()),
+                (first, first, first, None)
+            );
             assert_eq!((wal.recovery().first, wal.recovery().next), (first, first));
             assert!(wal.is_empty());
             assert_eq!(wal.append(b"a").expect("nothing fails"), first);
@@ -26,7 +29,7 @@ fn a_new_log_begins_where_it_is_told_to_and_goes_on_from_there() {
             wal.close().expect("nothing fails");
 
             let looked = view(&disk);
-            assert_eq!((looked.first(), looked.written()), (first, first + 7));
+            assert_eq!((looked.first(), looked.written_end()), (first, first + 7));
             let verified = looked.verify().expect("it can be read");
             assert_eq!((verified.entries, verified.damages.len()), (7, 0));
             assert_eq!(looked.segments().next().expect("a segment").sequences.start, first);
@@ -38,7 +41,7 @@ fn a_new_log_begins_where_it_is_told_to_and_goes_on_from_there() {
             wal.truncate_before(first + 2).expect("nothing fails");
             wal.truncate_after(first + 4).expect("nothing fails");
             assert_eq!(wal.append(b"d").expect("nothing fails"), first + 5);
-            assert_eq!((wal.first(), wal.written()), (first + 2, first + 6));
+            assert_eq!((wal.first(), wal.written_end()), (first + 2, first + 6));
         }
     }
 }
@@ -54,7 +57,7 @@ fn a_log_that_is_there_has_its_own_first_number() {
     for (disk, next) in [(&empty, 7), (&used, 1)] {
         for other in [0, 1, 7, 9000] {
             let wal = open(disk, &small(policy).first_sequence(other));
-            assert_eq!(wal.written(), next, "{other} was asked for");
+            assert_eq!(wal.written_end(), next, "{other} was asked for");
         }
     }
     let wal = open(&empty, &small(policy).first_sequence(9));
@@ -71,7 +74,10 @@ fn the_largest_numbers_are_the_last_that_are_given() {
     refused(wal.append(b"one more"), ErrorKind::TooLarge);
     wal.close().expect("nothing fails");
     let wal = open(&disk, &options(0));
-    assert_eq!((wal.first(), wal.written(), contents(&wal)), (LAST - 1, LAST, vec![b"the last".to_vec()]));
+    assert_eq!(
+        (wal.first(), wal.written_end(), contents(&wal)),
+        (LAST - 1, LAST, vec![b"the last".to_vec()])
+    );
 
     let wal = open(&SimDisk::new(5), &options(LAST));
     refused(wal.append(b"none is left"), ErrorKind::TooLarge);

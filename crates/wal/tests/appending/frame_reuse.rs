@@ -134,7 +134,7 @@ fn what_has_gathered_survives_a_failed_write_and_is_written_once_and_in_order() 
                     }
                     assert_eq!(refusals, 3);
                     wal.flush().expect("the fault is over");
-                    assert_eq!(wal.written(), 60, "{what}");
+                    assert_eq!(wal.written_end(), 60, "{what}");
                     assert!(contents(&wal) == payloads, "{what}");
                     let killed = disk.kill();
                     wal.close().expect("nothing fails");
@@ -167,10 +167,10 @@ fn a_buffered_log_that_cannot_write_says_so_at_each_call_and_keeps_what_it_took(
             assert!(taken.len() < 20, "{} entries gathered in a buffer of ten", taken.len());
             refused(wal.flush(), ErrorKind::NoSpace);
             refused(wal.sync(), ErrorKind::NoSpace);
-            assert_eq!((wal.written(), wal.durable()), (0, 0));
+            assert_eq!((wal.written_end(), wal.durable_end()), (0, 0));
             failing.store(0, Ordering::SeqCst);
             wal.sync().expect("there is space again");
-            assert_eq!(wal.durable(), taken.len() as u64);
+            assert_eq!(wal.durable_end(), taken.len() as u64);
             assert!(contents(&wal) == taken);
             drop(wal);
             assert!(contents(&open(&disk.power_cut_losing_everything(), &options)) == taken);

@@ -101,7 +101,7 @@ fn submit_timeout_waits_for_so_long_and_gets_room_if_there_is_some_by_then() {
             for waiter in [waits, endless, longest] {
                 waiter.join().expect("nobody panics").expect("nothing fails");
             }
-            assert_eq!(wal.written(), 5);
+            assert_eq!(wal.written_end(), 5);
         }
     });
 }
@@ -175,7 +175,7 @@ fn whatever_many_threads_submit_no_more_than_the_bound_is_in_flight() {
                 for commit in flying.into_inner().expect("nobody panics") {
                     commit.wait().expect("nothing fails");
                 }
-                assert_eq!(wal.written(), 240);
+                assert_eq!(wal.written_end(), 240);
             }
         }
     });

@@ -115,7 +115,7 @@ fn a_sync_that_failed_once_is_told_to_everybody_who_waits_and_to_everybody_who_c
                 }
             }
             let passed = syncs.passed();
-            assert_eq!(wal.durable(), 1, "{what}");
+            assert_eq!(wal.durable_end(), 1, "{what}");
             wal.until_durable(0).wait().expect("what was durable is durable");
             refuses_everything(&what, wal);
             assert_eq!(syncs.passed(), passed, "{what}: there is no second sync");

@@ -75,7 +75,7 @@ fn whoever_waits_for_an_entry_that_nobody_has_appended_yet_is_woken_by_it_and_no
             let wal = open(&SimDisk::new(1), &small(policy).background(background));
             let waiting: Vec<_> = WATERMARKS
                 .into_iter()
-                .zip([Wal::written, Wal::durable])
+                .zip([Wal::written_end, Wal::durable_end])
                 .flat_map(|watermark| WAYS.map(|way| (watermark, way)))
                 .flat_map(|(watermark, way)| [3, 7].map(|number| (watermark, way, number)))
                 .map(|((watermark, position), way, number)| {
@@ -115,7 +115,7 @@ fn waiting_asks_for_no_write_and_no_sync() {
             wal.flush().expect("nothing fails");
             wal.until_written(0).wait().expect("it is written");
             assert!(wal.until_durable(0).wait_timeout(pause).is_none());
-            assert_eq!(wal.durable(), 0);
+            assert_eq!(wal.durable_end(), 0);
         }
     });
 }

@@ -58,14 +58,14 @@ impl Ledger {
     pub(crate) fn sync(&mut self, wal: &Wal) -> Result<(), Error> {
         wal.sync()?;
         self.durable = self.accepted.len();
-        assert_eq!(wal.durable(), self.entries().len() as u64, "a sync covers everything");
+        assert_eq!(wal.durable_end(), self.entries().len() as u64, "a sync covers everything");
         Ok(())
     }
 
     pub(crate) fn roll(&mut self, wal: &Wal) -> Result<(), Error> {
         wal.roll()?;
         self.durable = self.accepted.len();
-        assert_eq!(wal.durable(), self.entries().len() as u64, "a roll covers everything");
+        assert_eq!(wal.durable_end(), self.entries().len() as u64, "a roll covers everything");
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Ledger {
 
     /// What the watermark says is a promise too.
     fn note(&mut self, wal: &Wal) {
-        let durable = wal.durable();
+        let durable = wal.durable_end();
         assert!(durable <= self.entries().len() as u64, "more is durable than there is");
         let mut end = 0;
         for (index, group) in self.accepted.iter().enumerate() {

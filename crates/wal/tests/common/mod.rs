@@ -129,7 +129,7 @@ pub(crate) fn read(entries: Entries) -> (Vec<Vec<u8>>, Option<Error>) {
 pub(crate) fn contents(wal: &Wal) -> Vec<Vec<u8>> {
     let (payloads, error) = read(wal.range(..).expect("the log is open"));
     assert!(error.is_none(), "the log cannot be read: {error:?}");
-    assert_eq!(payloads.len() as u64, wal.written() - wal.first(), "the reader and the numbers disagree");
+    assert_eq!(payloads.len() as u64, wal.written_end() - wal.first(), "the reader and the numbers disagree");
     payloads
 }
 

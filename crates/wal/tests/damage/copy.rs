@@ -23,7 +23,7 @@ fn payload(number: u64, bytes: usize) -> Vec<u8> {
 
 fn append(wal: &Wal, bytes: usize) {
     // Nobody else appends at this moment.
-    let number = wal.written();
+    let number = wal.written_end();
     let appended = wal.append_at(number, &payload(number, bytes)).expect("nothing fails");
     assert_eq!(appended, number);
 }
@@ -34,7 +34,7 @@ fn holds_what_was_appended(wal: &Wal) -> (u64, u64) {
     for (entry, number) in contents(wal).into_iter().zip(wal.first()..) {
         assert_eq!(entry, payload(number, entry.len()), "entry {number}");
     }
-    (wal.first(), wal.written())
+    (wal.first(), wal.written_end())
 }
 
 /// Five entries in three segments, and something that is dropped from the front.
@@ -62,7 +62,7 @@ fn a_copy_is_durable_and_opens_to_the_same_log_closed_or_not() {
         let copied = open(&kept, &small(policy));
         assert_eq!(copied.recovery().ending, Ending::Unclosed);
         assert_eq!(contents(&copied), contents(&wal));
-        assert_eq!((copied.first(), copied.durable()), (1, 7));
+        assert_eq!((copied.first(), copied.durable_end()), (1, 7));
         // They go on, each by itself.
         append(&copied, 50);
         append(&wal, 60);
@@ -91,7 +91,7 @@ fn a_log_without_an_entry_is_copied_with_the_number_that_comes_next() {
         let report = wal.copy_into(&target).expect("nothing fails");
         assert_eq!((report.first, report.next), (next, next));
         let copied = open(&target.power_cut_losing_everything(), &options);
-        assert_eq!((copied.first(), copied.written()), (next, next));
+        assert_eq!((copied.first(), copied.written_end()), (next, next));
         append(&copied, 10);
     }
 }
@@ -108,14 +108,14 @@ const DOINGS: [(&str, Doing); 6] = [
     }),
     ("roll over", |wal| (0..3).for_each(|_| append(wal, HALF))),
     ("drop the front", |wal| {
-        wal.truncate_before(wal.written()).expect("nothing fails");
+        wal.truncate_before(wal.written_end()).expect("nothing fails");
     }),
     ("drop some of the front", |wal| {
-        wal.truncate_before((wal.first() + 3).min(wal.written())).expect("nothing fails");
+        wal.truncate_before((wal.first() + 3).min(wal.written_end())).expect("nothing fails");
         append(wal, 10);
     }),
     ("drop the end and go on", |wal| {
-        if wal.written() > wal.first() + 2 {
+        if wal.written_end() > wal.first() + 2 {
             wal.truncate_after(wal.first() + 1).expect("nothing fails");
         }
         append(wal, HALF);
@@ -178,13 +178,13 @@ fn a_copy_has_everything_that_was_durable_when_it_began_whatever_is_done_at_any_
     for policy in POLICIES {
         for (what, doing) in DOINGS {
             let reads = at_each_read(policy, doing, |wal, _| {
-                let (first, durable, written) = (wal.first(), wal.durable(), wal.written());
+                let (first, durable, written) = (wal.first(), wal.durable_end(), wal.written_end());
                 let target = SimDisk::new(7);
                 let report = wal.copy_into(&target).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let copied = open(&target.power_cut_losing_everything(), &small(policy));
                 assert_eq!(holds_what_was_appended(&copied), (report.first, report.next), "{what}");
                 assert_eq!((report.first, report.next), (first, written), "{what}");
-                assert!(copied.written() >= durable, "{what}");
+                assert!(copied.written_end() >= durable, "{what}");
                 append(&copied, 10);
             });
             assert!(reads > 3, "{what}: {reads} reads");
@@ -207,7 +207,7 @@ fn a_view_that_is_copied_beside_a_writer_is_whole_or_says_which_segment_is_gone(
                 Ok(report) => {
                     let copied = open(&target.power_cut_losing_everything(), &options);
                     assert_eq!(holds_what_was_appended(&copied), (report.first, report.next), "{what}");
-                    assert_eq!((report.first, report.next), (looked.first(), looked.written()), "{what}");
+                    assert_eq!((report.first, report.next), (looked.first(), looked.written_end()), "{what}");
                     *counted.1 += 1;
                 }
                 Err(error) => {
@@ -238,13 +238,13 @@ fn copies_one_after_the_other_beside_threads_that_append_and_truncate_are_all_wh
                     // The only thread that appends.
                     append(&wal, if round % 3 == 0 { HALF } else { 30 });
                     if round % 20 == 19 {
-                        wal.truncate_before(wal.written().saturating_sub(10)).expect("nothing fails");
+                        wal.truncate_before(wal.written_end().saturating_sub(10)).expect("nothing fails");
                     }
                 }
             })
         };
         for _ in 0..25 {
-            let (first, durable) = (wal.first(), wal.durable());
+            let (first, durable) = (wal.first(), wal.durable_end());
             let target = SimDisk::new(10);
             let report = wal.copy_into(&target).unwrap_or_else(|error| panic!("{policy:?}: {error}"));
             let copied = open(&target.power_cut_losing_everything(), &small(policy));
@@ -265,7 +265,7 @@ fn is_none_or_all(disk: &SimDisk, all: &[Vec<u8>], what: &str) -> bool {
         Err(ErrorKind::NoLog) => assert!(!has_segment, "{what}: {:?}", disk.names()),
         Err(other) => panic!("{what}: {other:?}"),
         Ok(looked) if looked.verify().expect("it can be read").damages.is_empty() => {
-            assert_eq!((looked.first(), looked.written()), (1, 7), "{what}");
+            assert_eq!((looked.first(), looked.written_end()), (1, 7), "{what}");
         }
         Ok(_) => {}
     }

@@ -24,7 +24,7 @@ const ANCHOR: &str = "ANCHOR";
 /// Appends until the log goes on in another segment, or refuses. Returns what was acknowledged, and the error.
 fn append_over_a_rollover(wal: &Wal) -> (u64, Option<wal::Error>) {
     let rollovers = wal.stats().rollovers;
-    for number in wal.written().. {
+    for number in wal.written_end().. {
         match wal.append(&large(number)) {
             Err(error) => return (number, Some(error)),
             Ok(_) if wal.stats().rollovers > rollovers => return (number + 1, None),
@@ -240,10 +240,10 @@ fn files(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
 fn a_log_that_was_exchanged_removes_and_makes_no_file_of_the_one_in_its_place() {
     let acts: [Act; 6] = [
         ("close", |wal| wal.clone().close()),
-        ("truncate_before", |wal| wal.truncate_before(wal.written() - 1).map(drop)),
-        ("truncate_after", |wal| wal.truncate_after(wal.written() - 2)),
+        ("truncate_before", |wal| wal.truncate_before(wal.written_end() - 1).map(drop)),
+        ("truncate_after", |wal| wal.truncate_after(wal.written_end() - 2)),
         ("roll", |wal| wal.roll()),
-        ("appends", |wal| (0..6).try_for_each(|_| wal.append(&large(wal.written())).map(drop))),
+        ("appends", |wal| (0..6).try_for_each(|_| wal.append(&large(wal.written_end())).map(drop))),
         ("drop", |_| Ok(())),
     ];
     for background in [false, true] {
@@ -254,7 +254,7 @@ fn a_log_that_was_exchanged_removes_and_makes_no_file_of_the_one_in_its_place() 
                 let wal = open(&disk, &options);
                 let append = |wal: &Wal, count: u64| {
                     for _ in 0..count {
-                        wal.append(&large(wal.written())).expect("nothing fails");
+                        wal.append(&large(wal.written_end())).expect("nothing fails");
                     }
                 };
                 append(&wal, 9);
@@ -308,7 +308,7 @@ fn where_a_directory_cannot_be_locked_the_first_writer_takes_no_file_from_the_se
                 if closes {
                     drop(first.close());
                 } else {
-                    while first.append(&large(first.written())).is_ok() {}
+                    while first.append(&large(first.written_end())).is_ok() {}
                     drop(first);
                 }
                 for number in first_has + 5..first_has + 8 {
@@ -438,7 +438,7 @@ fn whichever_half_of_a_rename_a_power_cut_keeps_no_entry_is_written_over() {
             let wal = open(&image, &options);
             let begins = wal.first();
             assert!(begins >= first || acknowledged == 0, "{}", image.origin());
-            let next = wal.written();
+            let next = wal.written_end();
             assert!(next >= acknowledged, "{next} of {acknowledged}: {}", image.origin());
             for number in next..next + 12 {
                 wal.append(&large(number)).expect("nothing fails");
@@ -565,7 +565,7 @@ fn on_a_real_disk_every_entry_is_in_the_directory_that_was_opened() {
             refused(options.open(&held), ErrorKind::Locked);
             wal.close().expect("it goes on");
             let wal = options.open(&held).expect("all of it is there");
-            assert_eq!((wal.first(), wal.written()), (1, acknowledged));
+            assert_eq!((wal.first(), wal.written_end()), (1, acknowledged));
             let shown = contents(&wal);
             assert!(shown.iter().zip(1..).all(|(payload, number)| *payload == large(number)), "{exchange:?}");
             assert!(!wal.health().displaced);

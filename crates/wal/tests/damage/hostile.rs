@@ -55,14 +55,14 @@ fn set(bytes: &mut [u8], at: usize, width: u32, value: u64) {
 
 /// Whatever they find: it ends, and without a panic.
 fn read_backward_and_by_number(view: &View) {
-    for entries in [view.range(..), view.range(..view.written()), view.range(2..6)] {
+    for entries in [view.range(..), view.range(..view.written_end()), view.range(2..6)] {
         let mut failed = false;
         for entry in entries.rev() {
             assert!(!failed, "an iterator that returned an error ends");
             failed = entry.is_err();
         }
     }
-    for number in [0, 1, 3, 5, 7, view.written(), u64::MAX] {
+    for number in [0, 1, 3, 5, 7, view.written_end(), u64::MAX] {
         view.read(number).ok();
     }
 }

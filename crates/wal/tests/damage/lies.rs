@@ -75,14 +75,14 @@ fn live(disk: &SimDisk, entries: u64) {
 fn live_with(disk: &SimDisk, options: &Options, entries: u64) {
     let wal = open(disk, options);
     for _ in 0..entries {
-        wal.append(&payload(wal.written())).expect("nothing fails");
+        wal.append(&payload(wal.written_end())).expect("nothing fails");
     }
 }
 
 /// A batch of four, and `behind` entries that stand behind it in the same segment.
 fn append_batch(disk: &SimDisk, behind: u64) {
     let wal = open(disk, &options());
-    let first = wal.written();
+    let first = wal.written_end();
     let batch: Vec<_> = (first..first + 4).map(payload).collect();
     wal.append_batch(&batch).expect("nothing fails");
     for number in first + 4..first + 4 + behind {
@@ -98,7 +98,7 @@ fn log(end: End) -> (SimDisk, String) {
         End::Sealed => {
             let wal = open(&disk, &options().segment_bytes(SMALL));
             for _ in 0..60 {
-                let payload = [payload(wal.written()), vec![7; 500]].concat();
+                let payload = [payload(wal.written_end()), vec![7; 500]].concat();
                 wal.append(&payload).expect("nothing fails");
             }
         }
@@ -266,7 +266,7 @@ const WAYS: [Way; 6] = [
 /// The number behind the last entry that is seen in this way: beside a log that was killed, the last ones may not be stated
 /// to be durable.
 fn seen_by(way: &str, view: &View) -> u64 {
-    if way == "a follower of what is durable" { view.durable() } else { view.written() }
+    if way == "a follower of what is durable" { view.durable_end() } else { view.written_end() }
 }
 
 fn from_both_ends(mut entries: Entries) -> (Vec<u64>, Option<Error>) {
@@ -335,7 +335,7 @@ fn is_whole(disk: &SimDisk, what: &str) {
     }
     let wal = open(&copy(&directory(disk)), &options());
     let (numbers, error) = read(wal.range(..).expect("it is open"));
-    assert!(error.is_none() && numbers.into_iter().eq(0..wal.written()), "{what}: {error:?}");
+    assert!(error.is_none() && numbers.into_iter().eq(0..wal.written_end()), "{what}: {error:?}");
     let (_, error) = read(wal.range(..).expect("it is open").rev());
     assert!(error.is_none(), "{what}: {error:?}");
 }

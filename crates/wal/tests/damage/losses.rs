@@ -51,7 +51,7 @@ fn everyone_agrees(disk: &SimDisk, next: u64, what: &str) -> Option<Told> {
     let looked = view(disk);
     // After a kill the last write alone may have been interrupted: no log can tell that from damage.
     let is_torn = matches!(looked.recovery().ending, Ending::Torn { .. });
-    let next = if is_torn { looked.written() } else { next };
+    let next = if is_torn { looked.written_end() } else { next };
     let salvage = Options::new().open_salvage_in(Arc::new(disk.clone())).expect("it can be listed");
     let readable: BTreeSet<u64> = salvage
         .filter_map(|item| match item {
@@ -132,7 +132,7 @@ fn everyone_agrees(disk: &SimDisk, next: u64, what: &str) -> Option<Told> {
 }
 
 fn next_of(disk: &SimDisk) -> u64 {
-    view(disk).written()
+    view(disk).written_end()
 }
 
 // One damaged byte in entry 5000 was entry 5000 for cat, 5000 to 5118 for verify, 2662 to 5118 for copy.
@@ -228,7 +228,7 @@ fn a_closed_log_that_has_lost_its_seal_has_lost_no_entry_and_opens() {
         assert_eq!(everyone_agrees(&disk, next, &format!("cut to {end}")), None, "nothing is lost");
         let wal =
             crate::common::try_open(&disk, &small(SyncPolicy::Immediate)).expect("a SEAL holds no entry");
-        assert_eq!(wal.written(), next);
+        assert_eq!(wal.written_end(), next);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::gate::Gate;
 use crate::common::seam::{Call, Seam};
 use crate::common::{HALF, eventually, every_setup, open, refused, small, within};
-use wal::{Durability, ErrorKind, InHand, Options, SlowSync, SyncPolicy, Wal};
+use wal::{Durability, ErrorKind, Operation, Options, SlowSync, SyncPolicy, Wal};
 use wal_segment::io::Directory;
 use wal_segment::io::sim::SimDisk;
 
@@ -80,7 +80,7 @@ fn a_sync_that_hangs_is_told_while_it_hangs_and_once_when_it_has_ended() {
                 syncs.until_somebody_waits();
                 eventually("the stall is told", LIMIT, || wal.health().stalled.is_some());
                 let stall = wal.health().stalled.expect("it hangs still");
-                assert_eq!(stall.what, InHand::Sync);
+                assert_eq!(stall.what, Operation::Sync);
                 assert!(stall.lasted >= SLOW, "{stall:?}");
                 assert!(wal.health().to_string().contains("a sync has not ended for"), "{}", wal.health());
                 assert_eq!((told(&slow), wal.stats().slow_syncs), (Vec::new(), 0), "it has not ended");
@@ -118,7 +118,7 @@ fn a_write_that_hangs_is_told_to_whoever_asks_twice() {
             assert_eq!(wal.health().stalled, None, "nobody has seen it before");
             thread::sleep(SLOW);
             let stall = wal.health().stalled.expect("it was there before");
-            assert_eq!(stall.what, InHand::Write);
+            assert_eq!(stall.what, Operation::Write);
             assert!(stall.lasted >= SLOW, "{stall:?}");
             writes.open();
             appender.join().expect("no panic").expect("it passes");
@@ -180,7 +180,7 @@ fn a_callback_of_a_slow_sync_may_append_and_sync() {
             let wal = open(&SimDisk::new(1), &options);
             later.set(wal.clone()).expect("once");
             wal.append_with(b"slow", Durability::Durable).expect("nothing fails");
-            eventually("it was called and has appended", LIMIT, || wal.durable() == 2);
+            eventually("it was called and has appended", LIMIT, || wal.durable_end() == 2);
             wal.close().expect("nothing fails");
         }
     });
@@ -352,7 +352,7 @@ fn health_answers_while_the_file_system_does_not_and_says_so() {
         println!("health: median {:?}, 99 of 100 within {:?}", took[ASKED / 2], took[ASKED * 99 / 100]);
         assert!(took[ASKED * 99 / 100] < Duration::from_millis(50), "{:?}", took[ASKED * 99 / 100]);
         eventually("it is told", LIMIT, || {
-            wal.health().stalled.is_some_and(|stall| stall.what == InHand::Space)
+            wal.health().stalled.is_some_and(|stall| stall.what == Operation::Space)
         });
         let health = wal.health();
         assert!(!health.is_healthy() && health.space.age >= Duration::from_millis(50), "{health}");

@@ -34,7 +34,7 @@ mod program {
         log_and_replay(&directory).expect("a new log");
         log_and_replay(&directory).expect("a log that was closed");
         let view = Options::new().open_read_only(&directory).expect("a log");
-        assert_eq!(view.written(), 6);
+        assert_eq!(view.written_end(), 6);
     }
 }
 

@@ -152,7 +152,7 @@ fn a_callback_that_closes_the_log_closes_it() {
             assert!(acknowledged >= 7, "three segments of two, and the first of the fourth: {acknowledged}");
             assert_eq!(end.recv().expect("it was called"), Ok(()));
             let reopened = open(&disk, &small(policy));
-            assert_eq!(reopened.written(), acknowledged);
+            assert_eq!(reopened.written_end(), acknowledged);
             refused(wal.close(), ErrorKind::Closed);
         }
     });
@@ -302,7 +302,7 @@ fn a_cut_is_told_from_a_full_segment() {
         }
         damage_last_frame(&disk);
         let wal = open(&disk, &options);
-        assert_eq!(wal.written(), 2, "the last frame is torn");
+        assert_eq!(wal.written_end(), 2, "the last frame is torn");
         wal.append(b"behind the tear").expect("nothing fails");
         drop(wal);
         assert_eq!(seen(), [(2, true)], "{policy:?}, background {background}");
@@ -317,9 +317,9 @@ fn a_callback_that_keeps_the_log_is_let_go_when_it_was_closed() {
             let (kept, slow) = (Arc::clone(&later), Arc::clone(&later));
             let options = small(policy).background(true).slow_sync(Duration::from_nanos(1));
             let options =
-                options.on_rollover(move |_| assert!(kept.get().is_none_or(|wal| wal.written() > 0)));
+                options.on_rollover(move |_| assert!(kept.get().is_none_or(|wal| wal.written_end() > 0)));
             let options =
-                options.on_slow_sync(move |_| assert!(slow.get().is_none_or(|wal| wal.written() > 0)));
+                options.on_slow_sync(move |_| assert!(slow.get().is_none_or(|wal| wal.written_end() > 0)));
             let wal = open(&SimDisk::new(1), &options);
             drop(options);
             later.set(wal.clone()).expect("once");

@@ -295,7 +295,7 @@ fn a_subscriber_may_append_to_the_log_and_may_panic() {
                 }));
                 // The second rollover is told to a subscriber that has nothing more to do.
                 (0..6).for_each(|_| durable(&wal));
-                eventually("the subscriber has appended", LIMIT, || wal.durable() == 7);
+                eventually("the subscriber has appended", LIMIT, || wal.durable_end() == 7);
                 wal.close().expect("nothing fails");
                 subscribed.the("closed");
             }

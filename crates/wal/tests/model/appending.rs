@@ -107,7 +107,7 @@ impl Model {
         assert!(together.told.is_empty(), "accepted, and not there: {:?}", together.told.keys());
         let next = self.oracle.next();
         assert!(taken_back.is_empty() || next >= self.gathered, "something that had gathered is gone");
-        assert_eq!(wal.written(), next);
+        assert_eq!(wal.written_end(), next);
         self.oracle.failed_in_any_order(next, &taken_back, &together.failed);
     }
 
@@ -125,14 +125,14 @@ impl Model {
         let wal = self.wal();
         match promise {
             Durability::Buffered => {}
-            Durability::Written => assert!(wal.written() > number, "{number} is not written"),
-            Durability::Durable => assert!(wal.durable() > number, "{number} is not durable"),
+            Durability::Written => assert!(wal.written_end() > number, "{number} is not written"),
+            Durability::Durable => assert!(wal.durable_end() > number, "{number} is not durable"),
         }
     }
 
     /// Nothing is left to be written. What a failed write has taken back, and nobody waited for, is gone.
     pub(crate) fn is_all_written(&mut self) {
-        let written = self.wal().written();
+        let written = self.wal().written_end();
         if self.write_fails && written < self.oracle.next() {
             assert!(written >= self.gathered, "something that had gathered is gone");
             self.oracle.failed(written, None);

@@ -64,7 +64,7 @@ impl Model {
             ErrorKind::NoSpace | ErrorKind::Io if self.setup.gathers().is_some() => {
                 self.kept_what_gathered(told);
             }
-            ErrorKind::NoSpace | ErrorKind::Io => self.oracle.failed(wal.written(), told),
+            ErrorKind::NoSpace | ErrorKind::Io => self.oracle.failed(wal.written_end(), told),
             _ => panic!("{error}"),
         }
     }
@@ -76,7 +76,7 @@ impl Model {
         self.disk.space(None);
         self.write_fails = false;
         let wal = self.wal();
-        let failed_at = wal.written();
+        let failed_at = wal.written_end();
         let next = self.oracle.next();
         let probe = self.oracle.payload(20);
         let number = match wal.append_with(&probe, Durability::Buffered) {
@@ -111,7 +111,7 @@ impl Model {
         common::refused(wal.append(b"after"), ErrorKind::Poisoned);
         common::refused(wal.sync(), ErrorKind::Poisoned);
         common::refused(wal.read_from(0), ErrorKind::Poisoned);
-        self.durable = self.durable.max(wal.durable());
+        self.durable = self.durable.max(wal.durable_end());
         for (commit, promise) in &self.pending {
             // What is being written at the moment is told when that has ended.
             match commit.wait_timeout(MINUTE).expect("nobody is left waiting") {

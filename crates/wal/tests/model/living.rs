@@ -20,7 +20,11 @@ impl Model {
         match self.wal().roll() {
             Ok(()) => {
                 self.is_all_written();
-                assert_eq!(self.wal().durable(), self.oracle.next(), "a segment that has ended is durable");
+                assert_eq!(
+                    self.wal().durable_end(),
+                    self.oracle.next(),
+                    "a segment that has ended is durable"
+                );
             }
             Err(error) => self.failed(&error, None),
         }
@@ -63,7 +67,7 @@ impl Model {
         let Some(mut following) = self.following.take() else { return };
         let wal = self.wal();
         let mark = following.follower.mark();
-        let reached = || if mark == Mark::Durable { wal.durable() } else { wal.written() };
+        let reached = || if mark == Mark::Durable { wal.durable_end() } else { wal.written_end() };
         let least = reached();
         loop {
             match following.follower.try_next() {

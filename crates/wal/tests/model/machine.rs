@@ -138,7 +138,7 @@ impl Model {
             Step::Sync => match wal.sync() {
                 Ok(()) => {
                     self.is_all_written();
-                    assert_eq!(wal.durable(), self.oracle.next());
+                    assert_eq!(wal.durable_end(), self.oracle.next());
                 }
                 Err(error) => self.failed(&error, None),
             },
@@ -184,13 +184,13 @@ impl Model {
                 self.reopen(*setup, self.oracle.next());
             }
             Step::Kill(setup) => {
-                (self.durable, self.written) = (wal.durable(), wal.written());
+                (self.durable, self.written) = (wal.durable_end(), wal.written_end());
                 self.disk = self.disk.kill();
                 let may_be_poisoned = self.setup.background && self.sync_fails;
                 self.reopen(*setup, if may_be_poisoned { self.durable } else { self.written });
             }
             Step::Cut(setup, image) => {
-                self.durable = wal.durable();
+                self.durable = wal.durable_end();
                 let model = CrashModel { exhaustive_up_to: 8, random: 8, tearing: 4, garbage: 4 };
                 let mut images = self.disk.crash_images(model, *image);
                 let place = usize::try_from(*image % images.len() as u64).expect("few images");
@@ -206,7 +206,7 @@ impl Model {
     /// What holds between any two steps.
     pub(crate) fn check(&mut self) {
         let wal = self.wal();
-        let (durable, written) = (wal.durable(), wal.written());
+        let (durable, written) = (wal.durable_end(), wal.written_end());
         // A sync that nobody waited for is told to whoever comes next.
         let shown = match self.entries() {
             Some(shown) if !self.poisoned => shown,
@@ -218,7 +218,7 @@ impl Model {
         );
         assert!(durable <= written && written <= self.oracle.next(), "{durable}, {written}");
         if !self.setup.background {
-            assert_eq!((wal.written(), shown.len() as u64), (written, written));
+            assert_eq!((wal.written_end(), shown.len() as u64), (written, written));
             assert_eq!(wal.last(), (written > self.first).then(|| written - 1));
             assert_eq!(wal.is_empty(), written == self.first);
         }
@@ -259,8 +259,8 @@ impl Model {
         if let Err(broken) = self.oracle.adopt(&shown, least..=most.max(least)) {
             panic!("{broken}\n{}", self.disk.origin());
         }
-        assert_eq!(wal.durable(), shown.len() as u64, "what an open shows is durable");
-        (self.written, self.durable, self.gathered) = (wal.written(), wal.durable(), 0);
+        assert_eq!(wal.durable_end(), shown.len() as u64, "what an open shows is durable");
+        (self.written, self.durable, self.gathered) = (wal.written_end(), wal.durable_end(), 0);
         self.wal = Some(wal);
     }
 }

@@ -153,7 +153,7 @@ impl Model {
         }
         let (shown, error) = read(view.range(..));
         error.map_or(Ok(()), |error| Err(format!("{error}")))?;
-        let one = view.read(view.written().saturating_sub(1));
+        let one = view.read(view.written_end().saturating_sub(1));
         if view.is_empty() != one.is_err() {
             return Err(format!("the last entry of a view is {one:?}"));
         }
@@ -166,7 +166,7 @@ impl Model {
         }
         // It looks anew.
         assert!(self.setup.background || found.entries == entries, "{}", found.entries);
-        assert!(view.durable() <= view.written());
+        assert!(view.durable_end() <= view.written_end());
         let unchanged = self.setup.background || common::directory(&self.disk) == before;
         assert!(unchanged, "a view changed something");
         Ok(())

@@ -20,7 +20,11 @@ impl Model {
             // Nothing is dropped but what a failed write may have left.
             return self.oracle.truncated(end);
         }
-        assert_eq!((self.wal().written(), self.wal().durable()), (end, end), "all that stays is durable");
+        assert_eq!(
+            (self.wal().written_end(), self.wal().durable_end()),
+            (end, end),
+            "all that stays is durable"
+        );
         self.oracle.truncated(end);
         (self.written, self.durable, self.gathered) = (end, end, self.gathered.min(end));
         self.cut_followers(end);
@@ -45,7 +49,7 @@ impl Model {
             Err(error) => return self.failed(&error, None),
         };
         assert_eq!(kept, first, "as much as is held stays");
-        assert!(self.wal().durable() >= first, "what is dropped is made durable before");
+        assert!(self.wal().durable_end() >= first, "what is dropped is made durable before");
         self.first = first;
     }
 }

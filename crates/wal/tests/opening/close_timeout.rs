@@ -43,7 +43,7 @@ fn a_close_on_a_disk_that_hangs_gives_up_says_what_is_durable_and_leaves_the_log
             let (wal, gate) = gated(&disk, &options, |call| matches!(call, Call::Sync { .. }));
             wal.append(b"one").expect("nothing fails");
             wal.sync().expect("nothing fails");
-            let durable = wal.durable();
+            let durable = wal.durable_end();
             let (kept, other) = (wal.clone(), wal.clone());
             gate.shut();
             // Under these policies nothing waits for the sync that hangs.
@@ -61,7 +61,7 @@ fn a_close_on_a_disk_that_hangs_gives_up_says_what_is_durable_and_leaves_the_log
 
             // Other handles are told, and to drop one waits for nothing.
             refused(kept.append(b"three"), ErrorKind::Closed);
-            assert_eq!(kept.durable(), durable);
+            assert_eq!(kept.durable_end(), durable);
             within(LONG, move || drop(other));
             refused(within(LONG, move || kept.close_timeout(LONG)), ErrorKind::Closed);
             refused(try_open(&disk, &options), ErrorKind::Locked);

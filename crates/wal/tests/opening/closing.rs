@@ -101,7 +101,7 @@ fn a_close_among_appenders_submitters_waiters_and_readers_ends_every_call_and_lo
                     refused(waiter.join().expect("nobody panics"), ErrorKind::Closed);
                 }
                 // A close makes durable whatever was written, too.
-                assert_eq!(wal.durable(), shown.len() as u64, "{what}");
+                assert_eq!(wal.durable_end(), shown.len() as u64, "{what}");
                 let cut = open(&disk.power_cut_losing_everything(), &small(policy));
                 assert!(contents(&cut) == shown, "{what}");
             }
@@ -146,7 +146,7 @@ fn everything_is_refused_behind_a_close_and_the_second_close_too() {
 }
 
 fn clone_still_answers(wal: &Wal) {
-    assert_eq!((wal.first(), wal.last(), wal.written(), wal.durable()), (0, Some(0), 1, 1));
+    assert_eq!((wal.first(), wal.last(), wal.written_end(), wal.durable_end()), (0, Some(0), 1, 1));
     assert!(wal.recovery().ending == Ending::New && !wal.is_empty());
     wal.until_durable(0).wait().expect("it is");
     assert!(format!("{wal:?}").contains("written: 1"));
@@ -269,7 +269,7 @@ fn the_last_of_many_handles_ends_the_log_whichever_that_is() {
                     threads.into_iter().flat_map(|thread| thread.join().expect("nobody panics")).collect();
                 let wal = open(&disk, &small(policy));
                 holds_all(&contents(&wal), &acknowledged);
-                assert_eq!(wal.written(), 28, "what was submitted was written");
+                assert_eq!(wal.written_end(), 28, "what was submitted was written");
             }
         }
     });
@@ -400,7 +400,7 @@ fn a_closed_log_leaves_no_prepared_segment_and_a_dropped_one_may() {
             assert!(prepared <= usize::from(!closes), "{policy:?}, threads: {background}: {prepared}");
             let wal = open(&disk, &small(policy));
             assert_eq!(matches!(wal.recovery().ending, Ending::Clean), closes);
-            assert_eq!(wal.written(), 5);
+            assert_eq!(wal.written_end(), 5);
         }
     }
 }
@@ -501,7 +501,7 @@ fn a_log_on_a_real_disk_is_opened_again_at_once_in_the_same_process() {
             let path = home.path().join(format!("log-{background}"));
             for round in 0..12_u64 {
                 let wal = small(SyncPolicy::Immediate).background(background).open(&path).expect("the lock");
-                assert_eq!(wal.written(), round * 4);
+                assert_eq!(wal.written_end(), round * 4);
                 for _ in 0..4 {
                     wal.append(&[1; 900]).expect("there is space");
                 }

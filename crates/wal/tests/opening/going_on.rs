@@ -588,7 +588,7 @@ fn an_anchor_that_begins_after_the_last_segment_is_an_empty_log_that_begins_ther
                 bytes[at..at + SLOT_BYTES].copy_from_slice(&reset.encode(&[]));
             }
         }));
-        assert_eq!((view(&disk).first(), view(&disk).written()), (first, first));
+        assert_eq!((view(&disk).first(), view(&disk).written_end()), (first, first));
         let wal = open(&disk, &options());
         assert_eq!(wal.append(b"the first one").expect("nothing fails"), first);
         wal.close().expect("nothing fails");

@@ -94,7 +94,7 @@ fn options() -> Options {
 
 fn append(wal: &Wal, entries: u64) {
     for _ in 0..entries {
-        let payload = format!("entry {}", wal.written());
+        let payload = format!("entry {}", wal.written_end());
         wal.append(payload.as_bytes()).expect("nothing fails");
     }
 }

@@ -85,13 +85,13 @@ fn a_killed_process_releases_the_lock() {
     refused(Options::new().open(&path), ErrorKind::Locked);
     // Readers need no lock.
     let view = Options::new().open_read_only(&path).expect("beside the writer");
-    assert!(view.written() > 20);
+    assert!(view.written_end() > 20);
     child.kill().expect("our child");
     child.wait().expect("our child");
     assert!(path.join("LOCK").exists(), "the file stays; the lock does not");
     let wal = Options::new().open(&path).expect("nobody holds it");
     let shown = contents(&wal);
-    assert!(shown.len() as u64 >= view.written(), "what was acknowledged before the kill is there");
+    assert!(shown.len() as u64 >= view.written_end(), "what was acknowledged before the kill is there");
     for (number, payload) in (0_u64..).zip(&shown) {
         assert_eq!(payload, &number.to_le_bytes());
     }

@@ -49,7 +49,7 @@ fn a_log_that_has_got_so_far_opens_and_one_that_has_not_is_refused_and_left_as_i
         }
         for sequence in 0..=5 {
             let wal = expecting(&five(closed), sequence).expect("it has got so far");
-            assert_eq!(wal.written(), 5);
+            assert_eq!(wal.written_end(), 5);
             assert_eq!(wal.append(b"five").expect("nothing fails"), 5);
         }
     }
@@ -66,11 +66,11 @@ fn an_older_state_of_the_whole_directory_is_refused() {
     for _ in 0..4 {
         wal.append(&[7; HALF]).expect("nothing fails");
     }
-    let acknowledged = wal.durable();
+    let acknowledged = wal.durable_end();
     drop(wal);
-    assert_eq!(expecting(&disk.kill(), acknowledged).expect("nothing is lost").written(), 7);
+    assert_eq!(expecting(&disk.kill(), acknowledged).expect("nothing is lost").written_end(), 7);
     // As a log it is whole, and opens without a word.
-    assert_eq!(open(&backup.kill(), &options()).written(), 3);
+    assert_eq!(open(&backup.kill(), &options()).written_end(), 3);
     let backup = crate::common::copy(&directory(&backup));
     is_rolled_back(&backup, acknowledged, 3);
 }
@@ -99,12 +99,12 @@ fn where_there_is_no_log_none_is_made_unless_a_new_one_would_do() {
     let error = refused(expecting(&disk, 1), ErrorKind::NoLog);
     assert!(error.to_string().contains("no log"), "{error}");
     assert_eq!(disk.names(), ["LOCK"]);
-    assert_eq!(expecting(&disk, 0).expect("any log will do").written(), 0);
+    assert_eq!(expecting(&disk, 0).expect("any log will do").written_end(), 0);
 
     let begins_at_nine = options().first_sequence(9);
     let disk: Arc<SimDisk> = Arc::new(SimDisk::new(5));
     refused(begins_at_nine.open_expecting_in(disk.clone(), 10), ErrorKind::NoLog);
-    assert_eq!(begins_at_nine.open_expecting_in(disk, 9).expect("a new one will do").written(), 9);
+    assert_eq!(begins_at_nine.open_expecting_in(disk, 9).expect("a new one will do").written_end(), 9);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_path_that_is_not_there_is_not_made() {
     wal.append(b"zero").expect("nothing fails");
     wal.close().expect("nothing fails");
     let wal = options().open_expecting(&path, 1).expect("it has got so far");
-    assert_eq!(wal.written(), 1);
+    assert_eq!(wal.written_end(), 1);
     drop(wal);
     // A new log would do, and this one, which has its own numbers, does not.
     for first in [0, 9] {

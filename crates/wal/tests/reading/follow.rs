@@ -71,7 +71,7 @@ fn fails(item: Item, kind: ErrorKind) -> Error {
 
 fn append(wal: &Wal, count: u64) {
     for _ in 0..count {
-        wal.append(&payload(wal.written())).expect("nothing fails");
+        wal.append(&payload(wal.written_end())).expect("nothing fails");
     }
 }
 
@@ -119,7 +119,7 @@ fn a_durable_follower_does_not_see_what_is_only_written() {
     append(&wal, 1);
     is_pending(&mut durable);
     is_entry(written.next(), 0);
-    assert_eq!(written.durable(), 0);
+    assert_eq!(written.durable_end(), 0);
     // Two frames are read ahead, and one of them is not durable yet.
     wal.sync().expect("nothing fails");
     append(&wal, 1);
@@ -127,7 +127,7 @@ fn a_durable_follower_does_not_see_what_is_only_written() {
     is_pending(&mut durable);
     wal.sync().expect("nothing fails");
     is_entry(durable.next(), 1);
-    assert_eq!(written.durable(), 2);
+    assert_eq!(written.durable_end(), 2);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn of_several_cuts_the_lowest_counts() {
         (0..10).for_each(|number| is_entry(follower.next(), number));
         for last in cuts {
             wal.truncate_after(last).expect("nothing fails");
-            append(&wal, 30 - wal.written());
+            append(&wal, 30 - wal.written_end());
         }
         if told {
             fails(follower.next(), ErrorKind::Truncated);
@@ -467,7 +467,7 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
             let mut next = 0;
             for round in 0..4_u64 {
                 let wal = open(&disk, &options);
-                assert_eq!(wal.written(), next, "{policy:?}");
+                assert_eq!(wal.written_end(), next, "{policy:?}");
                 let to = next + 60;
                 let followers: Vec<_> = (0..6)
                     .map(|nth| {
@@ -487,10 +487,10 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
                         })
                     })
                     .collect();
-                while wal.written() < to {
-                    wal.append(&large(wal.written())).expect("nothing fails");
+                while wal.written_end() < to {
+                    wal.append(&large(wal.written_end())).expect("nothing fails");
                 }
-                next = wal.written();
+                next = wal.written_end();
                 if round % 2 == 0 {
                     wal.close().expect("nothing fails");
                 } else {
@@ -569,7 +569,7 @@ fn followers_beside_appends_and_truncations_see_one_log() {
                 break;
             }
             thread::sleep(Duration::from_millis(10));
-            let (first, written) = (wal.first(), wal.written());
+            let (first, written) = (wal.first(), wal.written_end());
             if round % 2 == 0 && written > first + 40 {
                 wal.truncate_before(written - 20).expect("nothing fails");
             } else if written > first + 10 {
@@ -616,7 +616,7 @@ fn a_durable_follower_is_never_in_front_of_the_watermark() {
                     match entry {
                         Ok(entry) => {
                             assert_eq!(entry.sequence(), number);
-                            assert!(entry.sequence() < handle.durable(), "{number} is not durable");
+                            assert!(entry.sequence() < handle.durable_end(), "{number} is not durable");
                             number += 1;
                         }
                         Err(error) => end = Some(error.kind()),
@@ -635,7 +635,7 @@ fn a_durable_follower_is_never_in_front_of_the_watermark() {
                     wal.sync().ok();
                 }
             }
-            let (written, durable) = (wal.written(), wal.durable());
+            let (written, durable) = (wal.written_end(), wal.durable_end());
             let closed = wal.close();
             let (seen, end) = follows.join().expect("it does not panic");
             if closed.is_ok() {

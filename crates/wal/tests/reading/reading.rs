@@ -413,8 +413,8 @@ fn behind_the_hole_of_a_missing_segment_a_view_tells_it_first_to_who_comes_from_
     let view = crate::common::view(&disk);
     let error = view.range(..).next_back().expect("something").expect_err("nobody knows what is last");
     assert_eq!(error.kind(), ErrorKind::Missing, "{error}");
-    assert_eq!(refused(view.read(view.written()), ErrorKind::Missing).to_string(), error.to_string());
-    let readable = view.range(..view.written()).rev().map(pair).count();
+    assert_eq!(refused(view.read(view.written_end()), ErrorKind::Missing).to_string(), error.to_string());
+    let readable = view.range(..view.written_end()).rev().map(pair).count();
     assert!(readable > 0 && readable < expected.len());
 }
 
@@ -489,7 +489,7 @@ fn readers_of_every_kind_see_the_written_log_while_it_grows() {
                         let mut rounds = 0_u64;
                         while !over.load(Ordering::Relaxed) || rounds < 20 {
                             rounds += 1;
-                            let written = wal.written();
+                            let written = wal.written_end();
                             let Some(last) = written.checked_sub(1) else { continue };
                             match kind {
                                 0 => {

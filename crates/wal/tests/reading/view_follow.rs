@@ -31,7 +31,7 @@ fn other(number: u64) -> Vec<u8> {
 
 fn append(wal: &Wal, count: u64) {
     for _ in 0..count {
-        wal.append(&payload(wal.written())).expect("nothing fails");
+        wal.append(&payload(wal.written_end())).expect("nothing fails");
     }
 }
 
@@ -125,14 +125,14 @@ fn what_is_stated_durable_is_durable_and_keeps_up() {
         for number in 0..200 {
             append(&wal, 1);
             is_entry(&mut follower, number);
-            assert!(follower.durable() <= wal.durable(), "{policy:?} at {number}");
+            assert!(follower.durable_end() <= wal.durable_end(), "{policy:?} at {number}");
             if policy == SyncPolicy::Immediate {
-                assert_eq!(follower.durable(), number, "each frame states the one before it");
+                assert_eq!(follower.durable_end(), number, "each frame states the one before it");
             }
         }
         wal.close().expect("nothing fails");
         is_pending(&mut follower);
-        assert_eq!(follower.durable(), 200, "{policy:?}");
+        assert_eq!(follower.durable_end(), 200, "{policy:?}");
     }
 }
 
@@ -149,8 +149,8 @@ fn what_a_crash_of_the_machine_takes_away_was_not_stated_durable() {
                 wal.sync().expect("nothing fails");
             }
         }
-        let kept = view(&disk.power_cut_losing_everything()).written();
-        assert!(follower.durable() <= kept, "{} of {kept}", follower.durable());
+        let kept = view(&disk.power_cut_losing_everything()).written_end();
+        assert!(follower.durable_end() <= kept, "{} of {kept}", follower.durable_end());
     }
 }
 
@@ -180,7 +180,7 @@ fn a_cut_behind_the_place_is_the_log_and_one_in_front_of_it_is_told() {
             for number in last + 1..last + 1 + late {
                 wal.append(&other(number)).expect("nothing fails");
             }
-            let before = view(&disk).written();
+            let before = view(&disk).written_end();
             let mut number = read;
             let end = loop {
                 match item(&mut follower) {
@@ -402,7 +402,7 @@ fn a_check_of_a_log_that_is_truncated_meanwhile_finds_no_damage() {
     });
     for round in 0_u64..100 {
         append(&wal, 30);
-        let written = wal.written();
+        let written = wal.written_end();
         if round % 2 == 0 {
             wal.truncate_before(written - 150).expect("nothing fails");
         } else {
@@ -438,7 +438,7 @@ fn a_first_write_that_fails_though_it_was_stored_is_taken_back_and_is_no_damage(
         disk.fail(fault(CallKind::Write, 1, Times::Once, stored_all_the_same()));
         refused(wal.append(b"this fails, and is stored"), ErrorKind::Io);
         let beside = view(&disk);
-        assert_eq!(beside.written(), 21, "the failed entry can be seen");
+        assert_eq!(beside.written_end(), 21, "the failed entry can be seen");
         if seen {
             assert_eq!(item(&mut follower).expect("it is there").expect("whole").sequence(), 20);
         }
@@ -533,7 +533,7 @@ fn a_read_only_directory_will_do() {
     let mut follower = beside.follow_with(0, Mark::Written).expect("it is there");
     (0..40).for_each(|number| is_entry(&mut follower, number));
     is_pending(&mut follower);
-    assert_eq!(follower.durable(), 40);
+    assert_eq!(follower.durable_end(), 40);
     set(0o700, 0o600);
 }
 
@@ -554,7 +554,7 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
                     Some(disk) => open(disk, &options),
                 };
                 let wal = wal_of();
-                let from = wal.written();
+                let from = wal.written_end();
                 let rounds = 5;
                 let to = from + rounds * 30;
                 let followers: Vec<_> = (0..3)
@@ -579,7 +579,7 @@ fn followers_never_stick_or_skip_at_a_rollover_or_a_restart() {
                 for round in 0..rounds {
                     let open = wal.take().unwrap_or_else(wal_of);
                     for _ in 0..30 {
-                        open.append(&large(open.written())).expect("nothing fails");
+                        open.append(&large(open.written_end())).expect("nothing fails");
                     }
                     if round % 2 == 0 {
                         open.close().expect("nothing fails");
@@ -632,7 +632,7 @@ fn what_a_failed_sync_took_away_and_a_new_writer_wrote_again_in_the_same_segment
                             open(&disk, &options)
                         }
                     };
-                    let kept = wal.written();
+                    let kept = wal.written_end();
                     assert!(failed && (5..=7).contains(&kept), "{what}: {kept}");
                     for number in kept..kept + 4 {
                         let payload = [other(number), vec![9; extra]].concat();
@@ -655,7 +655,7 @@ fn what_a_failed_sync_took_away_and_a_new_writer_wrote_again_in_the_same_segment
                     }
                     (kept..kept + 4).for_each(|number| is_new(&mut durable, number));
                     let anew = view(&disk);
-                    assert_eq!(read(anew.range(..)).0.len() as u64, anew.written(), "{what}");
+                    assert_eq!(read(anew.range(..)).0.len() as u64, anew.written_end(), "{what}");
                 }
             }
         }
@@ -679,7 +679,7 @@ fn a_view_whose_last_entries_were_taken_back_says_so_and_a_new_one_has_the_other
     wal.sync().expect("nothing fails");
     append(&wal, 3);
     let before = view(&disk);
-    assert_eq!((before.written(), before.durable()), (8, 5));
+    assert_eq!((before.written_end(), before.durable_end()), (8, 5));
     disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(SyncLoss::CacheNewDiskOld)));
     wal.sync().expect_err("it fails");
     drop(wal);
@@ -708,16 +708,16 @@ fn a_follower_whose_segment_was_dropped_and_used_again_is_told_or_goes_on() {
             let wal = open(&disk, &small(SyncPolicy::Immediate));
             (0..3).for_each(|number| assert_eq!(wal.append(&large(number)).expect("nothing fails"), number));
             let beside = view(&disk);
-            let mut follower = beside.follow_with(wal.durable(), mark).expect("it is there");
+            let mut follower = beside.follow_with(wal.durable_end(), mark).expect("it is there");
             let from = follower.position();
             is_pending(&mut follower);
             drop(beside);
             let before = wal.stats().recycled_segments;
             while wal.stats().recycled_segments < before + 3 {
                 for _ in 0..4 {
-                    wal.append(&large(wal.written())).expect("nothing fails");
+                    wal.append(&large(wal.written_end())).expect("nothing fails");
                 }
-                let keep = if drops_what_comes { wal.written() - 1 } else { from };
+                let keep = if drops_what_comes { wal.written_end() - 1 } else { from };
                 wal.truncate_before(keep).expect("nothing fails");
                 if !drops_what_comes {
                     break;
@@ -769,7 +769,7 @@ fn a_view_of_an_entry_that_another_one_has_replaced_in_place_does_not_call_it_da
     wal.truncate_after(4).expect("nothing fails");
     append(&wal, 1);
     let before = view(&disk);
-    assert_eq!(before.written(), 6);
+    assert_eq!(before.written_end(), 6);
     disk.fail(fault(CallKind::SyncFile, 0, Times::Once, FaultEffect::SyncLoss(SyncLoss::CacheNewDiskOld)));
     wal.sync().expect_err("it fails");
     drop(wal);
@@ -959,7 +959,7 @@ fn beside_truncations_there_is_no_false_alarm() {
             }
             let open = wal.take().unwrap_or_else(|| options.open(&path).expect("it opens"));
             append(&open, 20);
-            let (first, written) = (open.first(), open.written());
+            let (first, written) = (open.first(), open.written_end());
             match round % 4 {
                 0 if written > first + 60 => {
                     open.truncate_before(written - 30).expect("nothing fails");

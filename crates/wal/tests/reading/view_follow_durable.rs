@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn append(wal: &Wal, count: u64) {
     for _ in 0..count {
-        let number = wal.written();
+        let number = wal.written_end();
         wal.append(&payload(number, usize::try_from(number * 37 % 700).expect("small")))
             .expect("nothing fails");
     }
@@ -86,14 +86,14 @@ fn a_power_cut_never_takes_back_what_a_follower_has_handed_out() {
                     }
                     // One that begins in the middle, where entries are written that are not durable.
                     5 => {
-                        let first = wal.written() / 2;
+                        let first = wal.written_end() / 2;
                         followers.push((first, view(&disk).follow(first).expect("it is there"), Vec::new()));
                     }
                     _ => append(&wal, 1 + step % 3),
                 }
                 for (first, follower, seen) in &mut followers {
                     drain(follower, seen);
-                    assert!(seen.is_empty() || position(follower) <= wal.durable(), "{what}");
+                    assert!(seen.is_empty() || position(follower) <= wal.durable_end(), "{what}");
                     survives(&disk.power_cut_losing_everything(), *first, seen, &what);
                 }
                 if step % 8 == 7 {
@@ -162,7 +162,7 @@ fn what_a_killed_writer_has_left_is_handed_out_once_an_open_has_made_it_durable(
         assert_eq!(numbers(&mut follower), 5, "{policy:?}: opened again");
         // In the same segment: what comes is stated by what follows it.
         append(&wal, 2);
-        assert!(numbers(&mut follower) <= wal.durable(), "{policy:?}");
+        assert!(numbers(&mut follower) <= wal.durable_end(), "{policy:?}");
         wal.close().expect("nothing fails");
         assert_eq!(numbers(&mut follower), 7, "{policy:?}");
     }
@@ -219,7 +219,7 @@ fn it_sees_each_entry_once_over_rollovers_closes_kills_and_reopens_under_every_p
             contents(&wal) == seen,
             "{policy:?}, threads: {background}: {} of {}",
             seen.len(),
-            wal.written()
+            wal.written_end()
         );
     }
 }

@@ -67,14 +67,14 @@ fn what_is_called_durable_is_on_the_device_at_that_moment() {
         for turn in 0..40_u64 {
             let number = wal.append(&turn.to_le_bytes().repeat(20)).expect("nothing fails");
             if policy.waits() {
-                assert_eq!(wal.durable(), number + 1);
+                assert_eq!(wal.durable_end(), number + 1);
             }
             if turn % 7 == 6 {
                 wal.sync().expect("nothing fails");
-                assert_eq!(wal.durable(), number + 1);
+                assert_eq!(wal.durable_end(), number + 1);
             }
             let there = contents(&open(&disk.power_cut_losing_everything(), &options)).len() as u64;
-            assert!(there >= wal.durable(), "{there} entries of {}", wal.durable());
+            assert!(there >= wal.durable_end(), "{there} entries of {}", wal.durable_end());
         }
     }
 }
@@ -87,7 +87,7 @@ fn the_durable_point_moves_in_the_watermark_the_frames_and_the_anchor() {
     let wal = open(&disk, &small(SyncPolicy::Immediate));
     for turn in 0..6 {
         wal.append(b"entry").expect("nothing fails");
-        assert_eq!(wal.durable(), turn + 1, "the watermark");
+        assert_eq!(wal.durable_end(), turn + 1, "the watermark");
     }
     // Each frame says that everything in front of it was durable when it was written.
     let bytes = disk.contents(&segment_name(1)).expect("the first segment");
@@ -98,9 +98,9 @@ fn the_durable_point_moves_in_the_watermark_the_frames_and_the_anchor() {
         assert_eq!(pair[1].header.durable_offset, pair[1].offset as u64, "a frame's durable point");
     }
     // A reader, who has nothing but the files, sees all but the last entry proven; after a close, all.
-    assert_eq!(view(&disk).durable(), 5);
+    assert_eq!(view(&disk).durable_end(), 5);
     wal.close().expect("nothing fails");
-    assert_eq!(view(&disk).durable(), 6, "the anchor's durable point");
+    assert_eq!(view(&disk).durable_end(), 6, "the anchor's durable point");
 }
 
 #[test]
@@ -109,19 +109,19 @@ fn under_none_the_durable_point_moves_with_each_sync_and_each_rollover() {
     let wal = open(&disk, &small(SyncPolicy::None));
     wal.append(b"zero").expect("nothing fails");
     wal.append(b"one").expect("nothing fails");
-    assert_eq!(wal.durable(), 0, "nobody synced");
+    assert_eq!(wal.durable_end(), 0, "nobody synced");
     wal.sync().expect("nothing fails");
-    assert_eq!(wal.durable(), 2);
+    assert_eq!(wal.durable_end(), 2);
     wal.append(b"two").expect("nothing fails");
     let bytes = disk.contents(&segment_name(1)).expect("the first segment");
     let last = *frames(&bytes).last().expect("a frame");
     assert_eq!(last.header.durable_offset, last.offset as u64);
     wal.append(&[3; HALF]).expect("nothing fails");
     wal.append(&[4; HALF]).expect("nothing fails");
-    assert_eq!(wal.durable(), 2);
+    assert_eq!(wal.durable_end(), 2);
     wal.append(&[5; HALF]).expect("nothing fails");
     assert_eq!(segments(&disk).len(), 2);
-    assert_eq!(wal.durable(), 5, "everything in front of the new segment");
+    assert_eq!(wal.durable_end(), 5, "everything in front of the new segment");
 }
 
 // kafka#8812 and spacetimedb#5830 handed out, after a restart, entries that were in the page cache and had
@@ -146,7 +146,7 @@ fn what_an_open_showed_survives_a_power_cut() {
                 let wal = open(&killed, &options);
                 let shown = contents(&wal);
                 ledger.check_kill(&shown).expect("a kill takes nothing");
-                assert_eq!(wal.durable(), shown.len() as u64);
+                assert_eq!(wal.durable_end(), shown.len() as u64);
                 for image in killed.crash_images(crate::common::FEW_IMAGES, 1) {
                     assert!(contents(&open(&image, &options)) == shown, "{}", image.origin());
                 }
@@ -164,7 +164,7 @@ fn an_open_for_writing_reports_everything_as_durable() {
     }
     drop(wal);
     let wal = open(&disk.kill(), &small(SyncPolicy::None));
-    assert_eq!(wal.durable(), 3);
+    assert_eq!(wal.durable_end(), 3);
     assert_eq!(wal.recovery().next, 3);
     assert_eq!(wal.recovery().durable, 3, "an open for writing proves all: {}", wal.recovery());
 }

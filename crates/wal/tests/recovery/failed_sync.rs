@@ -64,7 +64,7 @@ fn after_a_failed_sync_every_later_call_is_refused_and_the_disk_decides() {
                 match life(wal, &mut ledger).map_err(|stopped| *stopped) {
                     Err((Some(wal), error)) if error.kind() == ErrorKind::Poisoned => {
                         poisoned += 1;
-                        let (durable, syncs) = (wal.durable(), disk.calls().syncs);
+                        let (durable, syncs) = (wal.durable_end(), disk.calls().syncs);
                         assert!(durable <= ledger.entries().len() as u64);
                         refuses_everything(wal);
                         assert_eq!(disk.calls().syncs, syncs, "a sync was tried again");
@@ -109,10 +109,10 @@ fn a_sync_that_failed_once_is_not_forgotten_by_the_next_one() {
             wal.sync().expect("this one lies");
             wal.append(b"second").expect("nothing is synced");
         }
-        let durable = wal.durable();
+        let durable = wal.durable_end();
         refused(wal.sync(), ErrorKind::Poisoned);
         disk.heal();
-        assert_eq!(wal.durable(), durable);
+        assert_eq!(wal.durable_end(), durable);
         refuses_everything(wal);
     }
 }
@@ -225,7 +225,7 @@ fn a_failed_sync_leaves_no_appender_asleep() {
                 assert_eq!(panicked, 0);
                 // Where no segment could be prepared, nothing was ever waiting for a sync.
                 match wal.sync() {
-                    Ok(()) => assert_eq!(wal.durable(), wal.written()),
+                    Ok(()) => assert_eq!(wal.durable_end(), wal.written_end()),
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Poisoned),
                 }
                 drop(wal);
@@ -335,7 +335,7 @@ fn a_rollover_never_syncs_again_what_another_thread_is_failing_to_sync() {
         let wal = Arc::new(options.open_in(seam).expect("nothing fails"));
         wal.append(b"durable").expect("nothing fails");
         wal.sync().expect("nothing fails");
-        assert_eq!(wal.durable(), 1);
+        assert_eq!(wal.durable_end(), 1);
         for number in 1..=8 {
             wal.append(&[number; 3000]).expect("nothing fails");
         }
@@ -352,7 +352,7 @@ fn a_rollover_never_syncs_again_what_another_thread_is_failing_to_sync() {
         *turn.lock().expect("nobody panics") = 2;
         moved.notify_all();
         assert_eq!(failing.join().expect("no panic"), Err(ErrorKind::Poisoned));
-        (disk, rolled, wal.durable())
+        (disk, rolled, wal.durable_end())
     });
     let said = format!("the rollover said {rolled:?}, the watermark {durable}");
     let warm = disk.kill();

@@ -89,7 +89,7 @@ fn failed_writes_under_concurrent_appends_leave_no_hole() {
                 acknowledged.sort();
                 let (numbers, payloads): (Vec<u64>, Vec<Vec<u8>>) = acknowledged.into_iter().unzip();
                 assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{what}: {numbers:?}");
-                assert_eq!(wal.written(), numbers.len() as u64, "{what}");
+                assert_eq!(wal.written_end(), numbers.len() as u64, "{what}");
                 assert!(contents(&wal) == payloads, "{what}");
                 let durable = open(&disk.power_cut_losing_everything(), &small(policy));
                 assert!(contents(&durable) == payloads, "{what}: the last one was durable");
@@ -135,7 +135,7 @@ fn a_failed_write_takes_back_everything_that_joined_behind_it_and_nothing_else()
                 let error = crate::common::refused(commit.wait(), ErrorKind::Io);
                 assert_eq!(error.to_string(), failed.to_string(), "{what}");
             }
-            assert_eq!((wal.written(), wal.last()), (1, Some(0)), "{what}");
+            assert_eq!((wal.written_end(), wal.last()), (1, Some(0)), "{what}");
             for number in 1..=5 {
                 let appended = wal.append_with(&[7], Durability::Durable);
                 assert_eq!(appended.expect("the fault is over"), number, "{what}");
@@ -199,7 +199,7 @@ fn numbers_never_go_back_in_front_of_what_was_acknowledged() {
                     }
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{error}"),
                 }
-                assert_eq!(wal.written(), accepted.len() as u64);
+                assert_eq!(wal.written_end(), accepted.len() as u64);
             }
             assert!(accepted.len() > 15, "{} of 60", accepted.len());
             assert!(contents(&wal) == accepted);

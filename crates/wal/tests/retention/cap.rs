@@ -17,7 +17,7 @@ const CAP: u64 = 3 * SMALL;
 
 /// Two entries of this size fill a segment, so six fill the log.
 fn append(wal: &Wal) -> Result<u64, wal::Error> {
-    wal.append(&payload(wal.written() << 20, HALF))
+    wal.append(&payload(wal.written_end() << 20, HALF))
 }
 
 fn file_bytes(disk: &SimDisk) -> u64 {
@@ -78,7 +78,7 @@ fn an_entry_that_would_need_more_than_half_of_the_cap_is_too_large() {
     refused(wal.append_batch([vec![1; HALF], vec![1; 2 * HALF]]), ErrorKind::TooLarge);
     // However often, there is room for the next one once the log is emptied.
     for _ in 0..5 {
-        let before = wal.written();
+        let before = wal.written_end();
         if wal.append(&vec![2; largest.expect("there is one")]).is_err() {
             wal.truncate_before(before).expect("nothing fails");
             wal.append(&vec![2; largest.expect("there is one")]).expect("there is room");
@@ -238,7 +238,7 @@ fn appends_wait_until_a_truncation_has_made_room() {
                 let waiting = [append(), append(), append()];
                 thread::sleep(Duration::from_millis(10));
                 assert!(waiting.iter().all(|append| !append.is_finished()));
-                assert_eq!(wal.written(), 6, "reads and stats go on");
+                assert_eq!(wal.written_end(), 6, "reads and stats go on");
                 assert_eq!((contents(&wal).len(), wal.stats().written), (6, 6));
                 assert_eq!(wal.truncate_before(2).expect("nothing fails"), 0, "it is held");
                 thread::sleep(Duration::from_millis(5));
@@ -454,7 +454,10 @@ fn what_is_written_becomes_durable_while_what_comes_after_it_waits_for_room() {
                     } else {
                         assert_eq!(durable.wait().expect("it is written"), 5);
                     }
-                    assert!(wal.durable() > 5 && !starves.is_finished(), "{policy:?}, threads: {background}");
+                    assert!(
+                        wal.durable_end() > 5 && !starves.is_finished(),
+                        "{policy:?}, threads: {background}"
+                    );
                     wal.truncate_before(4).expect("nothing fails");
                     assert_eq!(starves.join().expect("it does not panic").expect("there is room"), 6);
                 });

@@ -77,8 +77,8 @@ fn a_hold_is_of_one_open_and_keeps_the_log_neither_open_nor_locked() {
     drop(wal);
     let wal = open(&disk, &small(POLICY));
     assert_eq!(wal.truncate_before(5).expect("nothing fails"), 5);
-    refused(hold.wait_overrun(LIMIT), ErrorKind::Closed);
-    assert!(!hold.overrun());
+    refused(hold.wait_invalidated(LIMIT), ErrorKind::Closed);
+    assert!(!hold.invalidated());
 }
 
 #[test]
@@ -91,18 +91,18 @@ fn a_hold_that_keeps_too_much_is_passed_and_told_and_the_others_are_not() {
             let (stuck, fine) =
                 (wal.hold("stuck", 1).expect("it is there"), wal.hold("fine", 9).expect("too"));
             assert_eq!(wal.truncate_before(4).expect("nothing fails"), 1, "so much it may keep");
-            assert!(!stuck.wait_overrun(Duration::ZERO).expect("the log is open"));
+            assert!(!stuck.wait_invalidated(Duration::ZERO).expect("the log is open"));
             thread::scope(|scope| {
-                let waits = scope.spawn(|| stuck.wait_overrun(LIMIT).expect("the log is open"));
+                let waits = scope.spawn(|| stuck.wait_invalidated(LIMIT).expect("the log is open"));
                 assert_eq!(wal.truncate_before(12).expect("nothing fails"), 9);
                 assert!(waits.join().expect("it does not panic"));
             });
-            assert!(stuck.overrun() && !fine.overrun());
-            let error = refused(stuck.advance(10), ErrorKind::Overrun);
+            assert!(stuck.invalidated() && !fine.invalidated());
+            let error = refused(stuck.advance(10), ErrorKind::Invalidated);
             assert!(error.to_string().contains("\"stuck\""), "{error}");
             assert_eq!(stuck.sequence(), 1);
             let stats = wal.stats();
-            assert_eq!((stats.hold_overruns, stats.holds), (1, 2));
+            assert_eq!((stats.invalidated_holds, stats.holds), (1, 2));
             assert_eq!(stats.lowest_hold.map(|hold| hold.sequence), Some(9));
         }
     });
@@ -142,7 +142,7 @@ fn what_is_held_can_be_read_while_others_append_and_truncate() {
                 });
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
-                        let asked = wal.written();
+                        let asked = wal.written_end();
                         assert!(wal.truncate_before(asked).expect("nothing fails") <= asked);
                         thread::sleep(Duration::from_micros(200));
                     }
@@ -161,7 +161,7 @@ fn what_is_held_can_be_read_while_others_append_and_truncate() {
                     });
                 }
             });
-            let next = wal.written();
+            let next = wal.written_end();
             assert_eq!(wal.truncate_before(next).expect("nothing fails"), next, "all are gone");
             assert!(contents(&wal).is_empty());
         }
@@ -205,10 +205,10 @@ impl FailingAnchor {
 /// Everything that a hold promises is so.
 #[track_caller]
 fn keeps(wal: &Wal, hold: &wal::Hold, expected: &[Vec<u8>]) {
-    assert!(!hold.overrun(), "nothing was dropped");
-    assert!(!hold.wait_overrun(Duration::ZERO).expect("the log is open"));
+    assert!(!hold.invalidated(), "nothing was dropped");
+    assert!(!hold.wait_invalidated(Duration::ZERO).expect("the log is open"));
     hold.advance(hold.sequence()).expect("it is valid");
-    assert_eq!((wal.stats().hold_overruns, wal.stats().holds), (0, 1));
+    assert_eq!((wal.stats().invalidated_holds, wal.stats().holds), (0, 1));
     let (found, error) = read(wal.read_from(hold.sequence()).expect("it is held"));
     assert!(error.is_none() && found == expected, "{error:?}");
     drop(wal.hold("another", hold.sequence()).expect("the log begins where it did"));
@@ -232,7 +232,7 @@ fn a_truncation_that_fails_at_any_call_to_the_anchor_invalidates_no_hold() {
         let truncated = wal.truncate_before(12);
         if disk.is_ahead() {
             assert_eq!(truncated.expect("nothing fails"), 12);
-            assert!(hold.overrun(), "it kept too much");
+            assert!(hold.invalidated(), "it kept too much");
             break;
         }
         refused(truncated, ErrorKind::Io);
@@ -240,9 +240,9 @@ fn a_truncation_that_fails_at_any_call_to_the_anchor_invalidates_no_hold() {
         assert_eq!(wal.first(), 0);
         keeps(&wal, &hold, &held);
         assert_eq!(wal.truncate_before(12).expect("the disk is well again"), 12);
-        assert!(hold.wait_overrun(LIMIT).expect("the log is open"));
-        refused(hold.advance(12), ErrorKind::Overrun);
-        assert_eq!(wal.stats().hold_overruns, 1);
+        assert!(hold.wait_invalidated(LIMIT).expect("the log is open"));
+        refused(hold.advance(12), ErrorKind::Invalidated);
+        assert_eq!(wal.stats().invalidated_holds, 1);
     }
     assert!(failed >= 2, "a write and a sync");
 }
@@ -269,14 +269,16 @@ fn retention_that_fails_at_any_call_to_the_anchor_invalidates_no_hold() {
                     // Until the threads have done what the segments so far make due.
                     thread::sleep(Duration::from_millis(20));
                 }
-                assert!(!hold.overrun(), "it keeps what it may");
+                assert!(!hold.invalidated(), "it keeps what it may");
                 disk.fail_after(calls);
                 wal.append(&payloads[5]).expect("it fills its segment");
                 // This begins the fourth segment, and the hold keeps two of those that are to be dropped.
                 let appended = wal.append(&payloads[6]);
-                eventually("retention has run", LIMIT, || wal.stats().keeping_errors > 0 || hold.overrun());
+                eventually("retention has run", LIMIT, || {
+                    wal.stats().maintenance_errors > 0 || hold.invalidated()
+                });
                 let is_ahead = disk.is_ahead();
-                if wal.stats().keeping_errors == 0 {
+                if wal.stats().maintenance_errors == 0 {
                     appended.expect("nothing fails");
                     if is_ahead {
                         break;
@@ -302,9 +304,9 @@ fn retention_that_fails_at_any_call_to_the_anchor_invalidates_no_hold() {
                     // The next attempt comes with the next segment.
                     wal.append(&payloads[0]).expect("nothing fails");
                 }
-                assert!(hold.wait_overrun(LIMIT).expect("the log is open"), "the next attempt works");
+                assert!(hold.wait_invalidated(LIMIT).expect("the log is open"), "the next attempt works");
                 eventually("and then shows", LIMIT, || wal.first() >= 4);
-                assert_eq!(wal.stats().hold_overruns, 1);
+                assert_eq!(wal.stats().invalidated_holds, 1);
             }
             assert!(background || failed >= 2, "threads {background}, cap {capped}: a write and a sync");
         }

@@ -33,7 +33,7 @@ fn pool(disk: &SimDisk) -> Vec<String> {
 /// Two entries fill a segment.
 fn fill(wal: &Wal, segments: u64) {
     for _ in 0..segments * 2 {
-        let number = wal.written();
+        let number = wal.written_end();
         wal.append(&payload(number, HALF)).expect("nothing fails");
     }
 }
@@ -110,7 +110,7 @@ fn payloads_that_are_frames_of_the_old_life_are_never_read_as_entries() {
             wal.append(&hostile).expect("nothing fails");
         }
         for round in 0..6 {
-            wal.truncate_before(wal.written() - 2).expect("nothing fails");
+            wal.truncate_before(wal.written_end() - 2).expect("nothing fails");
             // A copy of frames that stand in the file that is used next, at the place where they stand.
             let waits = pool(&disk).pop();
             if let Some(old) = waits.and_then(|name| disk.contents(&name)) {
@@ -246,7 +246,7 @@ impl Kept {
     }
 
     fn drop_front(&mut self, wal: &Wal) -> Result<(), wal::Error> {
-        self.asked = wal.written() - 2;
+        self.asked = wal.written_end() - 2;
         wal.truncate_before(self.asked)?;
         self.first = self.asked;
         Ok(())
@@ -362,8 +362,8 @@ fn a_longer_file_is_shortened_and_a_shorter_one_is_extended() {
     };
     assert_eq!(lengths(&disk), Some(SMALL), "{:?}", disk.names());
     // And the other way round.
-    wal.truncate_before(wal.written()).expect("nothing fails");
-    let number = wal.written();
+    wal.truncate_before(wal.written_end()).expect("nothing fails");
+    let number = wal.written_end();
     wal.append(&payload(number, 60_000)).expect("nothing fails");
     wal.append(&payload(number + 1, HALF)).expect("nothing fails");
     let shown = contents(&wal);
@@ -588,7 +588,7 @@ fn more_files_than_are_wanted_are_removed_by_an_open_and_what_is_no_file_is_left
     assert!(pool(&disk).contains(&"pool-500.wal".to_owned()));
     assert_eq!(pool(&disk).len(), 2, "{:?}", pool(&disk));
     fill(&wal, 4);
-    wal.truncate_before(wal.written() - 2).expect("nothing fails");
+    wal.truncate_before(wal.written_end() - 2).expect("nothing fails");
     fill(&wal, 4);
     wal.close().expect("nothing fails");
     assert_eq!(pool(&disk), ["pool-500.wal"]);
@@ -602,7 +602,7 @@ fn a_directory_does_not_grow_over_a_thousand_cycles() {
             let wal = open(&disk, &small(SyncPolicy::None).background(background));
             for cycle in 0..1000_u64 {
                 fill(&wal, 1);
-                let first = wal.written() - 1 - cycle % 3;
+                let first = wal.written_end() - 1 - cycle % 3;
                 wal.truncate_before(first.max(wal.first())).expect("nothing fails");
                 assert!(disk.names().len() <= 9, "cycle {cycle}: {:?}", disk.names());
             }
@@ -623,13 +623,13 @@ fn on_a_full_disk_old_files_carry_the_log_on_and_nothing_waits_while_an_append_f
     disk.space(Some(0));
     // Each truncation leaves the file that the next segment needs.
     for _ in 0..20 {
-        wal.truncate_before(wal.written() - 1).expect("it takes no space");
+        wal.truncate_before(wal.written_end() - 1).expect("it takes no space");
         fill(&wal, 1);
     }
     assert!(wal.stats().recycled_segments >= 19);
     let mut failed = None;
     for _ in 0..12 {
-        if let Err(error) = wal.append(&payload(wal.written(), HALF)) {
+        if let Err(error) = wal.append(&payload(wal.written_end(), HALF)) {
             failed = Some(error);
             break;
         }
@@ -638,7 +638,7 @@ fn on_a_full_disk_old_files_carry_the_log_on_and_nothing_waits_while_an_append_f
     assert!(pool(&disk).is_empty(), "{:?}", pool(&disk));
     let shown = contents(&wal);
     // A file of which too little is there gives its space back, and another one is made of it.
-    wal.truncate_before(wal.written() - 1).expect("it takes no space");
+    wal.truncate_before(wal.written_end() - 1).expect("it takes no space");
     fill(&wal, 1);
     assert!(contents(&wal).len() >= 2 && !shown.is_empty());
     wal.close().expect("it takes no space");
@@ -704,7 +704,7 @@ fn check_power_cut_of(disk: &SimDisk, wal: &Wal) {
 fn a_log_of_files_that_were_used_before_keeps_what_it_promised() {
     let disk = SimDisk::new(1);
     let wal = recycled(&disk, &small(POLICY));
-    wal.truncate_before(wal.written()).expect("nothing fails");
+    wal.truncate_before(wal.written_end()).expect("nothing fails");
     wal.close().expect("nothing fails");
     for seed in 0..4 {
         let life = disk.kill();

@@ -129,16 +129,16 @@ fn what_a_limit_wants_is_kept_and_at_most_a_segment_more() {
                 let mut most = 0;
                 for _ in 0..30 {
                     append(&wal, 1);
-                    let kept = wal.written() - wal.first();
-                    assert!(kept >= 5.min(wal.written()), "{policy:?}: {kept} are left");
+                    let kept = wal.written_end() - wal.first();
+                    assert!(kept >= 5.min(wal.written_end()), "{policy:?}: {kept} are left");
                     most = most.max(kept);
                 }
                 assert!(background || most <= 9, "{policy:?}: {most} are left");
                 wal.sync().expect("nothing fails");
                 append(&wal, 2);
-                eventually("it is dropped", LIMIT, || wal.written() - wal.first() <= 9);
+                eventually("it is dropped", LIMIT, || wal.written_end() - wal.first() <= 9);
                 assert!(wal.first().is_multiple_of(2), "whole segments");
-                assert_eq!(wal.stats().keeping_errors, 0);
+                assert_eq!(wal.stats().maintenance_errors, 0);
                 wal.close().expect("the thread is joined");
             }
         }
@@ -168,8 +168,8 @@ fn a_hold_that_is_taken_again_after_an_open_finds_everything_that_it_kept() {
                 let hold = wal.hold("service", 0).expect("nothing was dropped");
                 wal.start_retention().expect("the log is open");
                 append(&wal, 1);
-                assert_eq!((hold.overrun(), contents(&wal).len()), (false, 9 + 2 * (turn + 1)));
-                assert_eq!((wal.first(), wal.stats().keeping_errors), (0, 0));
+                assert_eq!((hold.invalidated(), contents(&wal).len()), (false, 9 + 2 * (turn + 1)));
+                assert_eq!((wal.first(), wal.stats().maintenance_errors), (0, 0));
                 // While the log is open, retention would drop what it lets go.
                 drop(wal);
                 drop(hold);
@@ -235,9 +235,9 @@ fn retention_passes_a_hold_that_keeps_too_much() {
     append(&wal, 1);
     let hold = wal.hold("stuck", 0).expect("it is there");
     append(&wal, 4);
-    assert_eq!((wal.first(), hold.overrun()), (0, false));
+    assert_eq!((wal.first(), hold.invalidated()), (0, false));
     append(&wal, 2);
-    assert_eq!((wal.first(), hold.overrun()), (4, true));
+    assert_eq!((wal.first(), hold.invalidated()), (4, true));
 }
 
 #[test]
@@ -274,10 +274,10 @@ fn segments_are_dropped_by_age_also_after_a_reopen_and_a_clock_that_is_set_chang
     wal.start_retention().expect("the log is open");
     append(&wal, 4);
     assert_eq!(wal.first(), 6, "after a reopen, too");
-    let opened_with = wal.written() - 4;
+    let opened_with = wal.written_end() - 4;
     clocked.until(1236);
     append(&wal, 2);
-    assert!((opened_with..wal.written()).contains(&wal.first()), "what the open found is gone");
+    assert!((opened_with..wal.written_end()).contains(&wal.first()), "what the open found is gone");
 }
 
 #[test]
@@ -352,8 +352,8 @@ fn what_fails_in_the_background_is_counted_and_tried_again() {
         append(&wal, 2);
         fails.store(true, Ordering::Relaxed);
         append(&wal, 1);
-        eventually("it is counted", LIMIT, || wal.stats().keeping_errors > 0);
-        assert!(wal.stats().last_keeping_error.is_some_and(|error| error.contains("ANCHOR")));
+        eventually("it is counted", LIMIT, || wal.stats().maintenance_errors > 0);
+        assert!(wal.stats().last_maintenance_error.is_some_and(|error| error.contains("ANCHOR")));
         assert_eq!(wal.first(), 0);
         fails.store(false, Ordering::Relaxed);
         if !background {
@@ -373,18 +373,18 @@ fn a_power_cut_anywhere_in_retention_leaves_a_log_that_begins_where_it_did_or_wh
             wal.start_retention().expect("the log is open");
             disk.crash_at(disk.operations() + cut_at);
             let accepted = (0..10).take_while(|n| wal.append(&payload(n << 20, HALF)).is_ok()).count() as u64;
-            let durable = wal.durable();
+            let durable = wal.durable_end();
             drop(wal);
             for image in disk.crash_images(FEW_IMAGES, cut_at) {
                 let found = open(&image, &small(policy));
                 let what = format!("{policy:?}, cut at {cut_at}: {}", image.origin());
                 assert!(found.first().is_multiple_of(2), "{what}");
-                assert!(found.written() >= durable && found.written() <= accepted + 1, "{what}");
-                let kept = found.written() - found.first();
+                assert!(found.written_end() >= durable && found.written_end() <= accepted + 1, "{what}");
+                let kept = found.written_end() - found.first();
                 // What is written counts, and under this policy a loss of power takes some of it.
-                assert!(policy == SyncPolicy::None || kept >= 3.min(found.written()), "{what}: {kept}");
+                assert!(policy == SyncPolicy::None || kept >= 3.min(found.written_end()), "{what}: {kept}");
                 let expected: Vec<_> =
-                    (found.first()..found.written()).map(|n| payload(n << 20, HALF)).collect();
+                    (found.first()..found.written_end()).map(|n| payload(n << 20, HALF)).collect();
                 assert!(contents(&found) == expected, "{what}");
             }
             if !disk.crashed() {

@@ -31,7 +31,7 @@ fn the_next_append_goes_into_another_segment_and_what_was_there_is_durable() {
             let commit = wal.submit(&payload(1 << 20, 20)).expect("nothing fails");
             wal.roll().expect("nothing fails");
             commit.outcome().expect("it is written, and synced").expect("nothing fails");
-            assert_eq!((wal.durable(), linked(&disk).len()), (2, 1), "{policy:?}");
+            assert_eq!((wal.durable_end(), linked(&disk).len()), (2, 1), "{policy:?}");
             let file = linked(&disk).pop().expect("one");
             let info = view(&disk).segments().next().expect("one");
             assert!(info.closed);
@@ -130,7 +130,7 @@ fn a_roll_behind_a_failed_write_makes_durable_what_was_written_before() {
         disk.fail(fault(CallKind::Write, 0, Times::Forever, FaultEffect::Error(enospc())));
         refused(wal.append(b"never"), ErrorKind::NoSpace);
         wal.roll().expect("there is nothing to be written");
-        assert_eq!(wal.durable(), 1);
+        assert_eq!(wal.durable_end(), 1);
         let cut = disk.power_cut_losing_everything();
         assert_eq!(contents(&open(&cut, &options)), [b"written"]);
     }
@@ -180,9 +180,9 @@ fn appends_go_on_while_others_roll() {
                 for _ in 0..2 {
                     scope.spawn(|| {
                         for _ in 0..25 {
-                            let before = wal.written();
+                            let before = wal.written_end();
                             wal.roll().expect("nothing fails");
-                            assert!(wal.durable() >= before);
+                            assert!(wal.durable_end() >= before);
                         }
                     });
                 }
@@ -223,7 +223,7 @@ fn a_segment_that_has_had_its_first_entry_for_long_is_ended_and_one_without_an_e
                 wal.flush().expect("nothing fails");
                 view(&disk).segments().last().is_some_and(|segment| segment.closed)
             });
-            assert_eq!(wal.stats().keeping_errors, 0);
+            assert_eq!(wal.stats().maintenance_errors, 0);
             wal.close().expect("the thread is joined");
         }
     });

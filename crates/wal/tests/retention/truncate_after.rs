@@ -66,11 +66,11 @@ fn truncating_at_or_beyond_the_end_does_nothing() {
     let empty = open(&disk, &small(SyncPolicy::None));
     empty.truncate_after(0).expect("there is nothing to drop");
     let entries = append(&empty, &mut 0, 2, 10);
-    let before = (disk.operations(), empty.durable());
+    let before = (disk.operations(), empty.durable_end());
     for last in [1, 2, u64::MAX] {
         empty.truncate_after(last).expect("there is nothing to drop");
     }
-    assert_eq!((disk.operations(), empty.durable()), before, "nothing is written and nothing synced");
+    assert_eq!((disk.operations(), empty.durable_end()), before, "nothing is written and nothing synced");
     assert!(contents(&empty) == entries);
 }
 
@@ -103,7 +103,7 @@ fn without_space_for_the_next_segment_the_log_stays_as_it_was() {
     disk.space(Some(0));
     refused(wal.truncate_after(2), ErrorKind::NoSpace);
     assert!(contents(&wal) == entries);
-    assert_eq!((wal.written(), wal.durable()), (6, 6));
+    assert_eq!((wal.written_end(), wal.durable_end()), (6, 6));
     disk.space(None);
     wal.truncate_after(2).expect("there is space again");
     assert!(contents(&wal) == entries[..3]);
@@ -175,9 +175,9 @@ fn fails(
     let told = wal.truncate_after(2);
     disk.heal();
     let poisoned = matches!(&told, Err(error) if error.kind() == ErrorKind::Poisoned);
-    let cut = wal.written() == 3;
+    let cut = wal.written_end() == 3;
     // A thread may sync while this looks at the images.
-    let durable = usize::try_from(wal.durable()).expect("a few").max(3);
+    let durable = usize::try_from(wal.durable_end()).expect("a few").max(3);
     if let Err(error) = &told {
         let known = [ErrorKind::Io, ErrorKind::NoSpace, ErrorKind::Poisoned];
         assert!(known.contains(&error.kind()), "{what}: {error:?}");
@@ -266,7 +266,7 @@ fn a_failed_sync_of_the_link_poisons_and_a_failed_anchor_does_not() {
         let wal = open(&disk, &options);
         disk.fail(fault(CallKind::SyncFile, nth, Times::Once, FaultEffect::Error(eio())));
         let told = wal.truncate_after(2).expect_err("one of its syncs failed");
-        seen.insert(nth, (told.kind(), wal.written()));
+        seen.insert(nth, (told.kind(), wal.written_end()));
         disk.heal();
         if told.kind() != ErrorKind::Poisoned {
             wal.append(&[1]).expect("appends go on");
@@ -289,7 +289,7 @@ fn power_cut_at_any_operation_leaves_the_old_log_or_the_new_one() {
         for cut_at in 0.. {
             let disk = SimDisk::new(cut_at);
             let (wal, entries) = log_of_six(&disk, &small(policy));
-            let (start, durable) = (disk.operations(), usize::try_from(wal.durable()).expect("a few"));
+            let (start, durable) = (disk.operations(), usize::try_from(wal.durable_end()).expect("a few"));
             disk.crash_at(start + cut_at);
             let told = wal.truncate_after(last);
             drop(wal);
@@ -327,7 +327,7 @@ fn what_was_cut_off_never_comes_back_behind_entries_of_the_same_size() {
         wal.truncate_after(1).expect("nothing fails");
         let mut expected = entries[..2].to_vec();
         expected.extend(append(&wal, &mut 100, 2, HALF));
-        let durable = usize::try_from(wal.durable()).expect("a few");
+        let durable = usize::try_from(wal.durable_end()).expect("a few");
         let ends: Vec<&[Vec<u8>]> = (durable.max(2)..=4).map(|end| &expected[..end]).collect();
         for image in disk.crash_images(FEW_IMAGES, 6) {
             let wal = open(&image, &small(policy));
@@ -378,7 +378,7 @@ fn a_cut_in_the_middle_of_a_batch_keeps_what_is_in_front_of_it() {
     wal.append_batch([b"a", b"b", b"c", b"d"]).expect("nothing fails");
     wal.truncate_after(1).expect("nothing fails");
     assert!(contents(&wal) == [b"a", b"b"]);
-    assert_eq!((wal.written(), wal.durable(), wal.last()), (2, 2, Some(1)));
+    assert_eq!((wal.written_end(), wal.durable_end(), wal.last()), (2, 2, Some(1)));
     assert_eq!(wal.append(b"C").expect("nothing fails"), 2);
     drop(wal);
     let wal = open(&disk.power_cut_losing_everything(), &small(POLICY));
@@ -460,7 +460,7 @@ fn whoever_waits_for_what_was_cut_off_is_told() {
             let (front, beyond) = (wal.until_durable(1), wal.until_durable(7));
             let waits = thread::spawn(move || (front.wait(), beyond.wait()));
             wal.truncate_after(2).expect("nothing fails");
-            assert_eq!((wal.written(), wal.durable()), (3, 3), "{policy:?} {background}");
+            assert_eq!((wal.written_end(), wal.durable_end()), (3, 3), "{policy:?} {background}");
             for (n, commit) in commits.into_iter().enumerate() {
                 match commit.wait() {
                     Ok(number) => assert_eq!(number, n as u64),
@@ -506,9 +506,9 @@ fn what_has_gathered_in_a_buffer_is_cut_off_as_what_is_written() {
     for n in 0..5 {
         wal.append(&[n; 30]).expect("nothing fails");
     }
-    assert_eq!(wal.written(), 0);
+    assert_eq!(wal.written_end(), 0);
     wal.truncate_after(1).expect("nothing fails");
-    assert_eq!((wal.written(), wal.durable()), (2, 2));
+    assert_eq!((wal.written_end(), wal.durable_end()), (2, 2));
     for n in 7..9 {
         wal.append(&[n; 30]).expect("nothing fails");
     }
@@ -551,7 +551,7 @@ fn appenders_and_truncations_together_leave_a_log_that_each_of_them_agrees_with(
                 let (truncating, over) = (wal.clone(), &done);
                 scope.spawn(move || {
                     while !over.load(Ordering::Relaxed) {
-                        let written = truncating.written();
+                        let written = truncating.written_end();
                         if written > 2 {
                             truncating.truncate_after(written - 2).expect("nothing fails");
                         }

@@ -68,7 +68,7 @@ fn is_poisoned(wal: &Wal, told: &Result<(), Error>, background: bool) -> bool {
     let synced = wal.sync();
     if let Err(error) = &synced {
         assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
-        assert!(wal.durable() < wal.written(), "there was nothing to sync: {error}");
+        assert!(wal.durable_end() < wal.written_end(), "there was nothing to sync: {error}");
     }
     synced.is_err()
 }
@@ -90,7 +90,7 @@ fn fails(
     let told = wal.truncate_before(3).map(|first| assert_eq!(first, 3));
     disk.heal();
     // A thread may sync while this looks at the images.
-    let durable = wal.durable();
+    let durable = wal.durable_end();
     let (old, new) = ((0, entries.clone()), (3, entries[3..].to_vec()));
     for image in disk.crash_images(FEW_IMAGES, nth) {
         let found = shown(&open(&image, &small(policy)));
@@ -165,7 +165,7 @@ fn power_cut_at_any_operation_leaves_the_old_beginning_or_the_new_one() {
         for cut_at in 0.. {
             let disk = SimDisk::new(cut_at);
             let (wal, entries) = log_of_six(&disk, &small(policy));
-            let durable = usize::try_from(wal.durable()).expect("a few");
+            let durable = usize::try_from(wal.durable_end()).expect("a few");
             disk.crash_at(disk.operations() + cut_at);
             let told = wal.truncate_before(first);
             drop(wal);
@@ -218,7 +218,7 @@ fn what_is_in_front_of_the_beginning_cannot_be_read_and_what_is_behind_it_can() 
         assert!(read(wal.read_from(first).expect("it is there")).0 == entries[kept..]);
         assert_eq!(wal.stats().first, first);
         let seen = view(&disk);
-        assert_eq!((seen.first(), seen.written()), (first, 6));
+        assert_eq!((seen.first(), seen.written_end()), (first, 6));
         assert_eq!(seen.segments().next().map(|segment| segment.sequences.start), Some(first));
         let verified = seen.verify().expect("it can be read");
         assert_eq!((verified.entries, verified.damages.len()), (6 - first, 0));
@@ -237,7 +237,7 @@ fn a_log_that_is_emptied_goes_on_with_its_numbers() {
         let (wal, _) = log_of_six(&disk, &small(policy));
         wal.truncate_before(6).expect("nothing fails");
         assert!(wal.is_empty() && wal.last().is_none());
-        assert_eq!((wal.first(), wal.written(), wal.durable()), (6, 6, 6));
+        assert_eq!((wal.first(), wal.written_end(), wal.durable_end()), (6, 6, 6));
         for image in disk.crash_images(FEW_IMAGES, 5) {
             let wal = open(&image, &small(policy));
             assert!(wal.is_empty() && wal.first() == 6);
@@ -263,7 +263,7 @@ fn what_is_dropped_is_made_durable_before() {
     let commit = wal.submit(&[3]).expect("nothing fails");
     wal.truncate_before(4).expect("what was submitted is written first");
     assert_eq!(commit.outcome().expect("it is written").expect("nothing fails"), 3);
-    assert_eq!((wal.durable(), wal.first()), (4, 4));
+    assert_eq!((wal.durable_end(), wal.first()), (4, 4));
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn appenders_and_readers_go_on_while_the_front_is_dropped() {
                 let (truncating, reading, over) = (wal.clone(), wal.clone(), &done);
                 scope.spawn(move || {
                     while !over.load(Ordering::Relaxed) {
-                        let first = truncating.written().saturating_sub(3);
+                        let first = truncating.written_end().saturating_sub(3);
                         truncating.truncate_before(first).expect("nothing fails");
                         assert!(truncating.first() >= first);
                         thread::sleep(Duration::from_micros(300));
@@ -381,7 +381,7 @@ fn appenders_and_readers_go_on_while_the_front_is_dropped() {
                 }
                 done.store(true, Ordering::Relaxed);
             });
-            assert_eq!(wal.written(), 300);
+            assert_eq!(wal.written_end(), 300);
             let before = shown(&wal);
             wal.close().expect("nothing fails");
             assert!(shown(&open(&disk.power_cut_losing_everything(), &options)) == before, "{policy:?}");

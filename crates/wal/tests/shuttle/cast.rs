@@ -222,7 +222,7 @@ impl Image {
 /// The number of the next entry of a log that was closed.
 fn disk_next(disk: &SimDisk) -> u64 {
     let view = Options::new().open_read_only_in(Arc::new(disk.clone()));
-    view.expect("a log that was closed can be looked at").written()
+    view.expect("a log that was closed can be looked at").written_end()
 }
 
 fn payloads(entries: Entries) -> Vec<Vec<u8>> {
@@ -457,7 +457,7 @@ impl Actor {
         };
         self.history.holds(place);
         self.read_held(hold.sequence());
-        let further = (first + self.wal.durable()).div_ceil(2);
+        let further = (first + self.wal.durable_end()).div_ceil(2);
         let next_place = self.history.begin_hold(further);
         self.history.lets_go(place);
         match hold.advance(further) {
@@ -472,7 +472,7 @@ impl Actor {
 
     fn read_held(&self, sequence: u64) {
         assert!(self.wal.first() <= sequence, "entry {sequence} is held");
-        if sequence >= self.wal.durable() {
+        if sequence >= self.wal.durable_end() {
             // Nothing is there yet.
             return;
         }
@@ -511,12 +511,12 @@ impl Actor {
     }
 
     fn purge(&self) {
-        let (first, next) = (self.wal.first(), self.wal.written());
+        let (first, next) = (self.wal.first(), self.wal.written_end());
         self.truncate(Drops::Before((first + next).div_ceil(2)));
     }
 
     fn cut(&self) {
-        let next = self.wal.written();
+        let next = self.wal.written_end();
         self.truncate(Drops::From(next.saturating_sub(1).max(1)));
     }
 

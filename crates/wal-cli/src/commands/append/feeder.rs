@@ -49,7 +49,7 @@ impl<R: Read> Feeder<R> {
         gate: Arc<Gate>,
         submitted: SyncSender<Vec<Commit>>,
     ) -> Feeder<R> {
-        let next = wal.written();
+        let next = wal.written_end();
         Feeder { wal, lines, gate, submitted, chunk: Vec::new(), next }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
     if let Some(note) = torn_tail(&common.dir, &wal.recovery().ending) {
         say(note);
     }
-    let first = wal.written();
+    let first = wal.written_end();
     // A usize holds it: the open has refused more than a frame can hold.
     let max_line_bytes = usize::try_from(args.max_entry_bytes).unwrap_or(usize::MAX);
     let lines = Lines::new(io::stdin(), terminator(args.null), max_line_bytes);
@@ -44,7 +44,7 @@ pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
     let passed = pass(&wal, lines, acks);
     // The log is closed after a failure, too.
     let closed = wal.clone().close();
-    let next = wal.written();
+    let next = wal.written_end();
     if wal.health().displaced {
         say(format!(
             "{} is another directory now: the entries are in the one that was opened, which was moved or replaced",
@@ -177,7 +177,7 @@ impl<W: Write> Waiter<W> {
             End::TooLong { line, max_line_bytes } => Err(Failure::refused(format!(
                 "line {line} is longer than --max-entry-bytes ({max_line_bytes}); \
                  the lines before it are kept, the next entry is {}",
-                wal.written()
+                wal.written_end()
             ))),
         }
     }
@@ -190,6 +190,6 @@ fn not_kept(wal: &Wal, line: u64, error: &wal::Error) -> Failure {
         return failure;
     }
     let Failure { message, .. } = failure;
-    let message = format!("{message}; the lines before it are kept; the next entry is {}", wal.written());
+    let message = format!("{message}; the lines before it are kept; the next entry is {}", wal.written_end());
     Failure { message, ..failure }
 }

@@ -30,7 +30,7 @@ impl Life<'_> {
         let told = self.joined(appended, asked)?;
         let quiet = !self.faulted && !self.disk.crashed();
         if told.is_ok() && quiet && self.setup.policy == Policy::Periodic {
-            let pending = self.wal().written() - self.wal().durable();
+            let pending = self.wal().written_end() - self.wal().durable_end();
             if pending >= PERIOD_ENTRIES {
                 let how = format!("{pending} entries are not durable, and no sync ran");
                 return Err(Broken::new(Promise::LossIsBounded, how));
@@ -76,7 +76,7 @@ impl Life<'_> {
         self.expected.wrote_ahead = true;
         let told = self.wal().flush();
         self.settle(false)?;
-        let (written, entries) = (self.wal().written(), self.expected.entries());
+        let (written, entries) = (self.wal().written_end(), self.expected.entries());
         if told.is_ok() && written != entries {
             let how = format!("after a flush {written} entries are written, not {entries}");
             return Err(Broken::new(Promise::AcknowledgedIsThere, how));
@@ -88,7 +88,7 @@ impl Life<'_> {
         let told = self.wal().sync();
         self.settle(false)?;
         if told.is_ok() {
-            let (durable, entries) = (self.wal().durable(), self.expected.entries());
+            let (durable, entries) = (self.wal().durable_end(), self.expected.entries());
             if durable != entries {
                 let how = format!("after a sync {durable} entries are durable, not {entries}");
                 return Err(Broken::new(Promise::AcknowledgedIsThere, how));
@@ -140,7 +140,7 @@ impl Life<'_> {
                 self.expected.refuse();
             }
         } else if error.kind() != ErrorKind::Poisoned {
-            self.expected.wrote(self.wal().written())?;
+            self.expected.wrote(self.wal().written_end())?;
             self.expected.take_back(false);
         }
         self.settle(false)?;

@@ -177,7 +177,7 @@ impl Life<'_> {
         if !self.disk.crashed() {
             self.settle_failed(last_joined)?;
         }
-        let (written, durable) = (self.wal().written(), self.wal().durable());
+        let (written, durable) = (self.wal().written_end(), self.wal().durable_end());
         self.expected.wrote(written)?;
         self.promised(durable, Durability::Durable)?;
         for commit in std::mem::take(&mut self.submitted) {

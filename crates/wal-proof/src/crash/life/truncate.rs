@@ -34,7 +34,7 @@ impl Life<'_> {
     pub(super) fn try_truncate(&mut self, truncation: Drops) -> Told {
         self.settle(false)?;
         self.expected.begin_truncation(truncation);
-        let before = self.wal().written();
+        let before = self.wal().written_end();
         let told = match truncation {
             Drops::Before(first) => self.wal().truncate_before(first).map(drop),
             Drops::From(next) => self.wal().truncate_after(next - 1),
@@ -53,7 +53,8 @@ impl Life<'_> {
             }
             // The log is cut, and the anchor could not be written.
             (_, Drops::From(next))
-                if self.wal().written() == next && (told.is_ok() || before != next && !waits_after(next)) =>
+                if self.wal().written_end() == next
+                    && (told.is_ok() || before != next && !waits_after(next)) =>
             {
                 let cut = self.expected.entries() > next;
                 match &told {
@@ -67,7 +68,8 @@ impl Life<'_> {
                 self.settle(false)?;
             }
             (Ok(()), Drops::From(next)) => {
-                let how = format!("truncated at {next}, and {} entries are written", self.wal().written());
+                let how =
+                    format!("truncated at {next}, and {} entries are written", self.wal().written_end());
                 return Err(Broken::new(Promise::TruncationIsOldOrNew, how));
             }
             // The log begins there, or where it did, until another one is told to.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::{Encoder, IntCounter, TextEncoder};
 
 use super::*;
-use crate::report::counters::{Gauges, Meters};
+use crate::report::counters::{Counters, Gauges};
 
 /// The stable names, written down a second time: a change here breaks users' dashboards.
 const PROMISED: [(&str, &str); 30] = [
@@ -17,9 +17,9 @@ const PROMISED: [(&str, &str); 30] = [
     ("wal_durable_sequence", "gauge"),
     ("wal_first_sequence", "gauge"),
     ("wal_held_bytes", "gauge"),
-    ("wal_hold_overruns_total", "counter"),
+    ("wal_invalidated_holds_total", "counter"),
     ("wal_holds", "gauge"),
-    ("wal_keeping_errors_total", "counter"),
+    ("wal_maintenance_errors_total", "counter"),
     ("wal_last_sequence", "gauge"),
     ("wal_pending_bytes", "gauge"),
     ("wal_pending_deletion_bytes", "gauge"),
@@ -45,13 +45,13 @@ const PROMISED: [(&str, &str); 30] = [
 const DOCUMENT: &str = include_str!("../../../../../docs/metrics.md");
 
 /// A log as its metrics see it.
-struct Log(Arc<Meters>);
+struct Log(Arc<Counters>);
 
 impl Log {
     const DIRECTORY: &str = "var/orders";
 
     fn new() -> Log {
-        Log(Arc::new(Meters::new()))
+        Log(Arc::new(Counters::new()))
     }
 
     /// A log that has done something of each kind.
@@ -73,8 +73,8 @@ impl Log {
     }
 
     fn metrics(&self, gauges: Gauges) -> Metrics {
-        let meters = Arc::clone(&self.0);
-        Metrics::new(Path::new(Log::DIRECTORY), Arc::new(move || meters.fill(gauges)))
+        let counters = Arc::clone(&self.0);
+        Metrics::new(Path::new(Log::DIRECTORY), Arc::new(move || counters.fill(gauges)))
     }
 }
 

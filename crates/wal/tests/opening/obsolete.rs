@@ -82,7 +82,7 @@ fn an_empty_blank_or_header_only_file_behind_the_last_segment_is_a_prepared_one(
                 let what = format!("{count} segments, closed {closed}, then {what}");
                 let disk = crate::common::copy(&directory(&whole));
                 disk.put(&spare, bytes);
-                assert_eq!(view(&disk).written(), ledger.entries().len() as u64, "{what}");
+                assert_eq!(view(&disk).written_end(), ledger.entries().len() as u64, "{what}");
                 goes_on(&what, &disk, &ledger);
             }
         }

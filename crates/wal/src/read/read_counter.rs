@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::read::cache::Library;
+use crate::read::cache::SegmentCache;
 use crate::read::entry::Entry;
 
 /// Entries that one reader has returned and not reported to the log's counters yet.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    library: Arc<Library>,
+pub(crate) struct ReadCounter {
+    cache: Arc<SegmentCache>,
     entries: u64,
     bytes: u64,
 }
@@ -16,9 +16,9 @@ pub(crate) struct Tally {
 /// Reported this many at a time: an addition to a shared counter is too slow for every entry.
 const COUNTED_ENTRIES: u64 = 256;
 
-impl Tally {
-    pub(crate) fn new(library: Arc<Library>) -> Tally {
-        Tally { library, entries: 0, bytes: 0 }
+impl ReadCounter {
+    pub(crate) fn new(cache: Arc<SegmentCache>) -> ReadCounter {
+        ReadCounter { cache, entries: 0, bytes: 0 }
     }
 
     /// Counts an entry that is being returned.
@@ -34,13 +34,13 @@ impl Tally {
     /// Reports to the log's counters.
     pub(crate) fn count(&mut self) {
         if self.entries > 0 {
-            self.library.count_read(self.entries, self.bytes);
+            self.cache.count_read(self.entries, self.bytes);
             (self.entries, self.bytes) = (0, 0);
         }
     }
 }
 
-impl Drop for Tally {
+impl Drop for ReadCounter {
     fn drop(&mut self) {
         self.count();
     }
