@@ -17,7 +17,7 @@ use crate::view::View;
 /// order of their sequence numbers. From [`Options::open_salvage`].
 ///
 /// Each entry is verified when it is returned, and read into memory of its own. Other memory does not
-/// grow with the log, except for a record a file.
+/// grow with the log, except for one record per file.
 #[derive(Debug)]
 pub struct Salvage(wal_segment::Salvage<'static>);
 
