@@ -1,20 +1,19 @@
-//! The process that has the log open.
+//! Refuses a fork of the process that opened the log.
 //!
-//! A fork copies the log into a process where its threads do not exist, with files that are the parent's. So the
-//! child must never write: not what it appends, not what the parent had buffered, not at a drop.
+//! A fork copies the log into a process where its threads do not exist, with files that belong to the parent. So the child
+//! must never write: not its appends, not the parent's buffer, not at a drop.
 //!
 //! ```text
 //!  append, submit ─▶ frame ─▶ Tail::write ─┐
-//!  sync, the ticker ────────▶ Tail::sync  ─┤
-//!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the spares
+//!  sync, the flusher ───────▶ Tail::sync  ─┤
+//!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the supply
 //!  close ────────────▶ Tail::finish       ─┤
-//!  leftovers ────────▶ Tail::recycle_obsolete
+//!  obsolete files ───▶ Tail::recycle_obsolete
 //! ```
 //!
-//! Everything that reaches the disk passes one of these. Whoever would wait for a thread or a turn that did not
-//! come along asks before: close, drop, sync, flush, truncations, and the waits for a commit or a watermark.
-//! An append may find a lock that another thread had at the moment of the fork, and waits for ever, as in any
-//! process with threads.
+//! Every call that reaches the disk passes one of these. Calls that would wait for a thread or a turn of the parent check
+//! first: close, drop, sync, flush, truncations, and the waits for a commit or a watermark. An append may find a lock that
+//! another thread had at the moment of the fork, and waits for ever, as in any process with threads.
 
 use std::sync::Arc;
 
@@ -36,7 +35,7 @@ impl ForkGuard {
         ForkGuard { process: process_id(), mark: Arc::new(ForkMark::new()) }
     }
 
-    /// Whether it is still this process that asks. Costs a load from memory, or a system call where there is no mark.
+    /// Whether the caller is in this process. Costs a load from memory, or a system call where there is no mark.
     pub(crate) fn is_here(&self) -> bool {
         self.mark.is_here().unwrap_or_else(|| process_id() == self.process)
     }

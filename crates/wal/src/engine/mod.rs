@@ -1,4 +1,4 @@
-//! The machine behind the handles: what all handles of one open log share. It knows no handle.
+//! The engine: what all handles of one open log share. It knows no handle.
 
 mod both_turns;
 pub(crate) mod fork;
@@ -36,7 +36,7 @@ use crate::retention::limits::Piece;
 use crate::retention::maintenance::Maintenance;
 use crate::supply::{KnownSpace, Supply};
 
-/// An open log. Its threads hold it too, so it ends when it is told to, not when it is dropped.
+/// An open log. Its threads have a reference too, so it ends by [`Engine::close`] or [`Engine::end`], not when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) commits: GroupCommit<Tail>,
@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     /// As they are in force.
     #[cfg(feature = "config")]
     pub(crate) options: Options,
-    /// Where no thread calls back, whoever rolled over does.
+    /// Where there is no thread for callbacks, the next call runs them.
     caller: Option<Caller>,
     background: bool,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Engine {
 const ANCHOR_BYTES: u64 = (SLOT_BYTES * SLOTS) as u64;
 
 impl Engine {
-    /// Who may write. Asked before a wait for what a fork has not copied: threads, and turns that they had.
+    /// Checked before a wait for what a fork does not copy: threads, and turns that they had.
     pub(crate) fn fork_guard(&self) -> &ForkGuard {
         self.commits.target().fork_guard()
     }
@@ -83,33 +83,33 @@ impl Engine {
         &self.probe
     }
 
-    /// What the file system had left when it was asked last, for a probe at this moment.
+    /// The free space when the file system was asked last, for a health check at this moment.
     pub(crate) fn known_space(&self, needed_bytes: u64, at: Instant) -> Space {
         let KnownSpace { free_bytes, failure, asked } = self.supply.known_space();
         Space { free_bytes, needed_bytes, failure, age: at.saturating_duration_since(asked) }
     }
 
-    /// The question for it that is in hand.
+    /// The question for it that is in flight.
     pub(crate) fn space_mark(&self) -> &SyncMark {
         self.supply.space_mark()
     }
 
-    /// Whether the path of the directory leads elsewhere, as far as was looked.
+    /// Whether the path of the directory led elsewhere at the last check.
     pub(crate) fn is_displaced(&self) -> bool {
         self.supply.is_displaced()
     }
 
-    /// Why the last spare, and the last anchor, could not be had.
+    /// Why the last spare could not be prepared, and the last anchor not be written.
     pub(crate) fn background_failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
         self.supply.failures()
     }
 
-    /// Whether whoever waits has to do what is due.
+    /// Whether waiting callers have to do the background work.
     pub(crate) fn is_driven_by_waiters(&self) -> bool {
         !self.background
     }
 
-    /// Does what is due, and runs the callbacks, where no thread does.
+    /// Without threads: does the maintenance that is due, and runs the callbacks.
     pub(crate) fn run_due_work(&self) {
         self.maintain_if_due();
         self.supply.ask_space_if_wanted();
@@ -118,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// Makes everything durable, marks the end, ends the threads and gives up the lock.
+    /// Makes everything durable, marks the end, ends the threads and releases the lock.
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.fork_guard().check()?;
         let closed = self.commits.close(Tail::finish);
@@ -142,7 +142,7 @@ impl Engine {
     /// Ends without a sync, as when the last handle is dropped.
     pub(crate) fn end(&self) {
         if !self.fork_guard().is_here() {
-            // What was submitted is the other process's, and so are the threads that would be waited for.
+            // The submitted entries and the threads belong to the other process.
             return;
         }
         self.commits.abandon();
@@ -150,7 +150,9 @@ impl Engine {
         self.commits.target().release();
     }
 
-    /// What was counted, and how the log stands.
+    /// See [`Wal::stats`].
+    ///
+    /// [`Wal::stats`]: crate::Wal::stats
     pub(crate) fn stats(&self) -> Stats {
         let snapshot = self.commits.target().layout();
         let stock = self.supply.stock();
@@ -186,18 +188,18 @@ impl Engine {
             Err(failure) => (Some(Error::from(failure)), false),
         };
         let probe = self.probe();
-        let in_hand = |what, lasted: Option<Duration>| {
+        let stall = |what, lasted: Option<Duration>| {
             lasted.filter(|lasted| *lasted >= probe.slow_sync).map(|lasted| Stall { what, lasted })
         };
         let write = probe.lasted(self.commits.write_in_hand(), asked);
         let sync = self.commits.target().sync_mark().lasted(asked);
         let space = self.space_mark().lasted(asked);
-        let stalled = in_hand(Operation::Sync, sync)
-            .or_else(|| in_hand(Operation::Write, write))
-            .or_else(|| in_hand(Operation::Space, space));
+        let stalled = stall(Operation::Sync, sync)
+            .or_else(|| stall(Operation::Write, write))
+            .or_else(|| stall(Operation::Space, space));
         let (spare_failure, anchor_failure) = self.background_failures();
         Health {
-            // Of a log that failed nothing is in hand any more, whatever a panic has left behind.
+            // In a failed log nothing is in flight, whatever mark a panic has left.
             stalled: stalled.filter(|_| poisoned.is_none()),
             poisoned,
             closed,

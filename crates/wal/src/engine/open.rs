@@ -1,4 +1,4 @@
-//! Opening a log for appending: from options and a directory to an engine with its threads.
+//! Opens an engine with its threads, from options and a directory.
 
 use std::sync::Arc;
 
@@ -22,10 +22,9 @@ use crate::report::listener::{Caller, Listener};
 use crate::report::probe::Probe;
 use crate::supply::{Kind, Supply};
 
-/// What one write takes at most, unless a single entry or batch is larger: large enough that the cost of
-/// the call is nothing beside that of the copy.
+/// The largest write, unless a single entry or batch is larger: large enough that the call costs little beside the copy.
 const FRAME_BYTES: u64 = 1 << 20;
-/// And no more than this part of a segment.
+/// And a segment holds at least so many.
 const FRAMES_A_SEGMENT: u64 = 4;
 
 impl Engine {
@@ -37,7 +36,7 @@ impl Engine {
         let begun = now();
         let (directory, segments) = sparing(directory, options.mapped_reads);
         let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
-            wal_segment::open(&directory, options.wanted(at_least))?;
+            wal_segment::open(&directory, options.open_request(at_least))?;
         options.retention_options().check_cap(writer.segment_bytes())?;
         writer.limit(options.max_log_bytes);
         let counters = Arc::new(Counters::new());
@@ -135,7 +134,7 @@ impl Options {
         }
     }
 
-    fn wanted(&self, at_least: u64) -> OpenRequest {
+    fn open_request(&self, at_least: u64) -> OpenRequest {
         OpenRequest {
             segment_bytes: self.segment_bytes,
             checksum: self.checksum,

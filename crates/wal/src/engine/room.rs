@@ -1,4 +1,4 @@
-//! Space that the log has no more use for: dropped under the cap, used again, or given back.
+//! Makes room: drops entries under the cap, recycles or removes obsolete files, and shrinks closed segments.
 
 use wal_format::{SegmentNumber, Sequence};
 use wal_segment::{Error as SegmentError, SpareSource, Writer, shrink};
@@ -8,8 +8,7 @@ use crate::retention::limits::Piece;
 use crate::supply::Supply;
 
 impl Tail {
-    /// Uses the segments again, or removes them, that a truncation has left and no reader needs any
-    /// more, and gives back the space that closed ones do not need.
+    /// Recycles or removes the obsolete files that no reader needs any more, and shrinks closed segments.
     pub(crate) fn recycle_obsolete(&self) {
         if !self.fork_guard.is_here() {
             return;
@@ -19,7 +18,7 @@ impl Tail {
         self.shrink();
     }
 
-    /// Shortens closed segments that are longer than they need be.
+    /// Shortens closed segments to what they hold.
     pub(super) fn shrink(&self) {
         let excess = self.lock().as_mut().map(Writer::take_shrinkable).unwrap_or_default();
         if excess.is_empty() || self.supply.check_names().is_err() {
@@ -38,16 +37,16 @@ impl Tail {
         obsolete
     }
 
-    /// As [`Tail::retain`], for whoever has the writer. Returns whether something was dropped.
+    /// As [`Tail::retain`], for a thread that has the writer and both turns. Returns whether something was dropped.
     pub(super) fn retain_in(&self, writer: &mut Writer, supply: &Supply) -> Result<bool, SegmentError> {
         let snapshot = writer.snapshot();
         let now_ns = supply.directory().monotonic_ns();
         let Some(from) = self.retention.drops_before(&self.holds, &snapshot, now_ns) else {
             return Ok(false);
         };
-        // Nothing has changed since but holds. One that was taken meanwhile may be in front of it.
+        // Only holds can have changed since. One that was taken meanwhile may be below it.
         let place = self.holds.limit_to_holds(&Piece::all(&snapshot), from);
-        // Else the snapshot is one of the readers for which the files linger.
+        // Otherwise the snapshot counts as a reader that needs the files.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
         let done = writer.truncate_before(place, supply);
@@ -55,8 +54,8 @@ impl Tail {
         done.map(|()| true)
     }
 
-    /// No segment could be begun under the cap. Drops what retention lets go, and removes what nobody needs.
-    /// Returns whether something is gone.
+    /// The cap allows no further segment. Drops what retention lets go, and recycles or removes obsolete files. Returns whether
+    /// that made room.
     pub(super) fn make_room(&self, writer: &mut Writer) -> bool {
         let before = writer.log_bytes();
         if let Err(error) = self.retain_in(writer, self.supply.as_ref()) {

@@ -1,9 +1,8 @@
-//! The end of the log: the writer, and what it shows. What is done with it is in `target`, `both_turns` and `room`.
+//! The end of the log: the writer, and the snapshot that readers get. What is done with it is in `target`, `both_turns` and `room`.
 //!
-//! Locks: `writer` belongs to whoever has the turn to write or to sync; two of them meet only when a sync
-//! is taken out or reported back, while a frame is written, and when somebody asks behind a truncation for
-//! the files that it has left. `shown` is what readers are given, so that
-//! they wait for neither; it is held for a moment.
+//! Locks: `writer` belongs to the threads that have the turn to write and the turn to sync; they meet only when a sync is taken
+//! out or reported while a frame is written, and when a thread takes the obsolete files after a truncation. `shown` is the
+//! snapshot that readers get, so that they wait for neither; it is held for a moment.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -27,7 +26,7 @@ use crate::retention::holds::Holds;
 use crate::retention::maintenance::Maintenance;
 use crate::supply::Supply;
 
-/// The writer, and what it shows.
+/// The writer, and the snapshot that readers get.
 #[derive(Debug)]
 pub(crate) struct Tail {
     /// `None` once closed.
@@ -45,7 +44,7 @@ pub(crate) struct Tail {
     pub(super) frame_bytes: usize,
     pub(super) sync_mark: SyncMark,
     pub(super) slow_sync: Duration,
-    /// Somebody syncs in the background when this asks for it.
+    /// The flusher syncs early when a write asks for it.
     pub(super) background: bool,
 }
 
@@ -89,17 +88,17 @@ impl Tail {
         self.shown.lock_whole().clone()
     }
 
-    /// The log as it is now, for looking at its segments: no file waits for it.
+    /// The log as it is now, for a look at its segments. It keeps no file.
     pub(crate) fn layout(&self) -> Snapshot {
         self.shown.lock_whole().without_lease()
     }
 
-    /// The number of the first entry that is kept.
+    /// The sequence of the first entry that is kept.
     pub(crate) fn first(&self) -> u64 {
         self.shown.lock_whole().first().value()
     }
 
-    /// Who may write.
+    /// Whether this process may write.
     pub(crate) fn fork_guard(&self) -> &ForkGuard {
         &self.fork_guard
     }
@@ -109,25 +108,25 @@ impl Tail {
         self.directory.monotonic_ns()
     }
 
-    /// The sync that is in hand.
+    /// The fsync that is in flight.
     pub(crate) fn sync_mark(&self) -> &SyncMark {
         &self.sync_mark
     }
 
-    /// Who takes note of what is traced.
+    /// Notes events for tracing.
     #[cfg(feature = "tracing")]
     pub(crate) fn listener(&self) -> Option<&Listener> {
         self.listener.as_ref()
     }
 
-    /// Nothing is told any more.
+    /// No more events.
     pub(crate) fn stop_listening(&self) {
         if let Some(listener) = &self.listener {
             listener.stop();
         }
     }
 
-    /// Gives up the lock of the log.
+    /// Releases the lock of the log.
     pub(crate) fn release(&self) {
         drop(self.lock().take());
     }
@@ -144,20 +143,19 @@ impl Tail {
         }
     }
 
-    /// What went wrong with a write, or with the end. Poison is news then: of a log that is poisoned nothing
-    /// more is asked.
+    /// The failure of a write, or of the end. Poison is reported: it is always new, as a poisoned log is asked nothing more.
     pub(super) fn fault(&self, error: SegmentError) -> Fault<Error> {
         match error {
             SegmentError::Poisoned(_) => Fault::Final(self.poisoned(error)),
             SegmentError::CapReached(fullness) if self.retention.options().waits() => {
-                Fault::CapReached(self.full(fullness))
+                Fault::CapReached(self.cap_reached(fullness))
             }
-            SegmentError::CapReached(fullness) => Fault::Passing(self.full(fullness)),
+            SegmentError::CapReached(fullness) => Fault::Passing(self.cap_reached(fullness)),
             error => Fault::Passing(error.into()),
         }
     }
 
-    /// Tells why nothing more is accepted.
+    /// Reports why nothing more is accepted.
     pub(super) fn poisoned(&self, error: SegmentError) -> Error {
         let exchanged = matches!(&error, SegmentError::Poisoned(cause) if matches!(**cause, SegmentError::Exchanged { .. }));
         let error = Error::from(error);
@@ -170,8 +168,8 @@ impl Tail {
         error
     }
 
-    /// What takes the space under the cap.
-    fn full(&self, fullness: CapReached) -> Error {
+    /// The error of a log at its cap: what takes the space.
+    fn cap_reached(&self, fullness: CapReached) -> Error {
         let directory = self.directory.path().display();
         let held = self.holds.lowest().map_or_else(String::new, |hold| {
             format!("; the hold {:?} keeps entries from {} on", hold.name, hold.sequence)

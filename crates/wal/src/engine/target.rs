@@ -10,8 +10,7 @@ use crate::engine::tail::{FRAME_ENTRIES, Tail};
 use crate::error::{Error, closed};
 use crate::report::event::{Event, Rollover, SlowSync, note};
 
-/// Of frames with a single entry, the time of one in so many is taken: two looks at the clock are felt beside
-/// a small write.
+/// Of frames with a single entry, one in so many is measured: two reads of the clock cost noticeably beside a small write.
 const SAMPLED_ENTRIES: u64 = 16;
 
 impl Target for Tail {

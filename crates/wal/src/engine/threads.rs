@@ -1,10 +1,10 @@
-//! The threads of one log: named, and joined when it ends.
+//! The background threads of one log: named, and joined when it ends.
 //!
 //! | thread | exists, unless the log does without threads | does |
 //! |---|---|---|
 //! | `wal-files` | while the log is open | prepares and zeroes segments, writes the anchor |
-//! | `wal-sync` | while the log is open | writes and syncs what nobody waits for, and for company that is too large to be waited for |
-//! | `wal-retention` | when retention, `roll_after` or `WhenFull::Wait` is set | ends old segments, drops what no limit wants |
+//! | `wal-sync` | while the log is open | the flusher: writes and fsyncs for callers that do not wait, and for groups of siblings that are too large to be waited for |
+//! | `wal-retention` | when retention, `roll_after` or `WhenFull::Wait` is set | ends old segments, drops what retention lets go |
 //! | `wal-events` | when there is a callback, or something is traced | calls it, and subscribers |
 
 use wal_sync::primitives::{Mutex, ThreadHandle, is_current, spawn};
@@ -18,7 +18,7 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Nobody yet.
+    /// None yet.
     pub(crate) fn new() -> Threads {
         Threads { threads: Mutex::new(Vec::new()) }
     }
@@ -38,7 +38,7 @@ impl Threads {
         let threads = std::mem::take(&mut *self.threads.lock_whole());
         for thread in threads {
             if !is_current(&thread) {
-                // A panic on one of them was contained, or has failed the log: either way it was told.
+                // A panic on one of them was caught, or has failed the log: it was reported already.
                 thread.join().ok();
             }
         }

@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::read::open_segments::freeing_descriptors;
 
 impl Options {
-    /// The directory in `path`, made where it may be and a new log `would_do`.
+    /// The directory in `path`, created if the options allow it and a new log `would_do`.
     pub(crate) fn directory(&self, path: &Path, would_do: bool) -> Result<Arc<Disk>, Error> {
         if would_do && self.open_mode != OpenMode::MustExist {
             create_directory(path)
@@ -21,7 +21,7 @@ impl Options {
     }
 }
 
-/// A directory that is made if it is not there.
+/// Opens a directory, and creates it if it does not exist.
 pub(crate) fn create_directory(path: &Path) -> Result<Arc<Disk>, Error> {
     Ok(Arc::new(
         freeing_descriptors(|| Disk::create(path))
@@ -29,7 +29,7 @@ pub(crate) fn create_directory(path: &Path) -> Result<Arc<Disk>, Error> {
     ))
 }
 
-/// A directory that is there; nothing is made.
+/// Opens a directory that exists.
 pub(crate) fn open_directory(path: &Path) -> Result<Arc<Disk>, Error> {
     match freeing_descriptors(|| Disk::open(path)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -8,14 +8,14 @@ use crate::options::limits::RetentionOptions;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) segment: u64,
-    /// The number of its first entry.
+    /// The sequence of its first entry.
     pub(crate) first: u64,
     /// Where the log ends in it, in bytes.
     pub(crate) bytes: u64,
     /// How long its file is.
     pub(crate) file_bytes: u64,
     pub(crate) begun_unix_ns: u64,
-    /// A durable LINK behind it says that it has ended.
+    /// A durable LINK after it states that it has ended.
     pub(crate) closed: bool,
 }
 
@@ -34,8 +34,7 @@ impl Piece {
     }
 }
 
-/// When everything in a segment is so old that it may go, if the time is limited; `ended` knows when it had ended, by
-/// the same clock.
+/// When every entry of a segment is too old, if there is a limit; `ended` knows when the segment ended, by the same clock.
 pub(crate) fn expires_ns(
     pieces: &[Piece],
     at: usize,
@@ -46,12 +45,12 @@ pub(crate) fn expires_ns(
     Some(ended(&pieces[at..])?.saturating_add(age))
 }
 
-/// How many segments at the front a durable LINK has closed: no others may go.
+/// How many segments at the front a durable LINK has closed: no others may be dropped.
 pub(crate) fn closed(pieces: &[Piece]) -> usize {
     pieces.iter().take_while(|piece| piece.closed).count()
 }
 
-/// How many segments at the front the limits want dropped, [closed] or not.
+/// How many segments at the front the limits let go, [closed] or not.
 pub(crate) fn dropped(
     pieces: &[Piece],
     next: u64,
@@ -61,11 +60,11 @@ pub(crate) fn dropped(
 ) -> usize {
     let mut rest_bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
     for (at, piece) in pieces.iter().enumerate() {
-        let Some(behind) = pieces.get(at + 1) else { return at };
+        let Some(following) = pieces.get(at + 1) else { return at };
         rest_bytes -= piece.bytes;
         let many_bytes = options.retain_bytes.is_some_and(|least| rest_bytes >= least);
         let many_entries =
-            options.retain_entries.is_some_and(|least| next.saturating_sub(behind.first) >= least);
+            options.retain_entries.is_some_and(|least| next.saturating_sub(after.first) >= least);
         let old = expires_ns(pieces, at, options, &ended).is_some_and(|expires| expires <= now_ns);
         if !(many_bytes || many_entries || old) {
             return at;
@@ -74,7 +73,7 @@ pub(crate) fn dropped(
     0
 }
 
-/// How much the files take from the one with entry `from` to in front of the one with entry `to`, in bytes.
+/// The size in bytes of the files from the one with entry `from` up to the one with entry `to`, exclusive.
 pub(crate) fn kept_bytes(pieces: &[Piece], from: u64, to: u64) -> u64 {
     let holding = |number: u64| pieces.partition_point(|piece| piece.first <= number).saturating_sub(1);
     let (from, to) = (holding(from), holding(to));
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_no_durable_link_has_closed_stays_and_so_does_what_is_behind_it() {
+    fn a_segment_that_no_durable_link_has_closed_stays_and_so_does_what_is_after_it() {
         let mut pieces = pieces(5);
         assert_eq!(closed(&pieces), 4);
         pieces[1].closed = false;
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_are_whole_files_in_front_of_the_one_that_stays_anyway() {
+    fn what_is_kept_are_whole_files_before_the_one_that_stays_anyway() {
         let pieces = pieces(5);
         for (from, to, files) in [(0, 50, 4), (9, 10, 1), (0, 9, 0), (10, 40, 3), (30, 20, 0), (99, 99, 0)] {
             assert_eq!(kept_bytes(&pieces, from, to), files * 150, "{from} to {to}");
