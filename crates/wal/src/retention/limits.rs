@@ -64,7 +64,7 @@ pub(crate) fn dropped(
         rest_bytes -= piece.bytes;
         let many_bytes = options.retain_bytes.is_some_and(|least| rest_bytes >= least);
         let many_entries =
-            options.retain_entries.is_some_and(|least| next.saturating_sub(after.first) >= least);
+            options.retain_entries.is_some_and(|least| next.saturating_sub(following.first) >= least);
         let old = expires_ns(pieces, at, options, &ended).is_some_and(|expires| expires <= now_ns);
         if !(many_bytes || many_entries || old) {
             return at;
