@@ -13,7 +13,7 @@ pub(crate) struct RetentionOptions {
     pub(crate) roll_after: Option<Duration>,
 }
 
-/// What an append does that would take the log above [`Options::max_log_bytes`].
+/// What an append does that would take the log above [`Options::max_log_bytes`](crate::Options::max_log_bytes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[cfg_attr(
@@ -22,7 +22,7 @@ pub(crate) struct RetentionOptions {
     serde(rename_all = "snake_case")
 )]
 pub enum WhenFull {
-    /// It fails with [`ErrorKind::NoSpace`].
+    /// It fails with [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace).
     #[default]
     Refuse,
     /// It waits until there is room, or the log is closed.
