@@ -6,6 +6,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use wal_format::ChecksumKind;
@@ -222,7 +223,8 @@ impl DerefMut for Changing<'_> {
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        if let Some(writer) = &*self.writer {
+        // After a panic the log is failed, and readers keep what they were shown.
+        if let Some(writer) = self.writer.as_ref().filter(|_| !thread::panicking()) {
             self.tail.show(writer);
         }
     }
