@@ -75,7 +75,8 @@ impl Named {
             match self.file.allocate(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::Unsupported => break,
-                done => return done.place(Operation::Reserve, || self.path.to_path_buf(), None),
+                // The place of a reservation is its length: the error says how much was asked for.
+                done => return done.place(Operation::Reserve, || self.path.to_path_buf(), Some(bytes)),
             }
         }
         if self.length()? < bytes { self.resize(bytes) } else { Ok(()) }
