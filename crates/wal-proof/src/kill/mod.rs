@@ -129,6 +129,7 @@ fn kill_all(
         // Every second log has segments that take all its lives, and few files are left.
         let is_roomy = (first / ROUNDS_A_LOG) % 2 == 1;
         let mut torn_tails = 0;
+        let mut torn = false;
         for number in first..rounds.min(first + ROUNDS_A_LOG) {
             let mut random = Random::of(seed, number);
             let round = Round {
@@ -142,7 +143,7 @@ fn kill_all(
                 grace_micros: random.below(2000) as u64,
             };
             let killed = round.run()?;
-            let torn = program.verify(&directory)?;
+            torn = program.verify(&directory)?;
             let found = truth.take_in(program, &directory, &killed)?;
             totals.rounds += 1;
             totals.acks += killed.acked;
@@ -152,7 +153,7 @@ fn kill_all(
         totals.torn += torn_tails;
         // One open and close without a kill, then everything once more.
         program.close(&directory)?;
-        truth.compare_all(program, &directory)?;
+        truth.compare_all(program, &directory, torn)?;
         totals.logs += 1;
         let files = files_left(&directory)?;
         if files > torn_tails + MOST_FILES {
