@@ -176,8 +176,11 @@ impl Truth {
         directory: &Path,
         was_torn: bool,
     ) -> Result<(), String> {
-        if program.verify(directory)? && !was_torn {
-            return Err("a log that was closed has a torn tail".to_owned());
+        let is_torn = program.verify(directory)?;
+        if is_torn != was_torn {
+            return Err(format!(
+                "before an open and a close the log had a torn tail: {was_torn}; after it: {is_torn}"
+            ));
         }
         self.compare(program, directory, 0, 0).map(|_| ())
     }

@@ -29,7 +29,7 @@ pub(crate) fn frames(disk: &SimDisk) -> Vec<DiskFrame> {
     let (begins, segments) = log_segments(disk);
     let first = begins.map_or(0, |anchor| anchor.first.value());
     let mut found: Vec<DiskFrame> =
-        segments.iter().filter_map(|segments| frames_of(disk, segments)).flatten().collect();
+        segments.iter().filter_map(|segment| frames_of(disk, segment)).flatten().collect();
     for frame in &mut found {
         frame.kept &= frame.kind != FrameKind::Data || frame.first >= first;
     }
@@ -37,8 +37,8 @@ pub(crate) fn frames(disk: &SimDisk) -> Vec<DiskFrame> {
 }
 
 /// The frames of one segment.
-pub(crate) fn frames_of(disk: &SimDisk, segments: &LogSegment) -> Option<Vec<DiskFrame>> {
-    let LogSegment { file, end } = segments;
+pub(crate) fn frames_of(disk: &SimDisk, segment: &LogSegment) -> Option<Vec<DiskFrame>> {
+    let LogSegment { file, end } = segment;
     let (number, bytes) = (SegmentName::parse(file)?, disk.contents(file)?);
     let header = SegmentHeader::decode(&bytes).ok()?;
     let mut found = Vec::new();

@@ -9,8 +9,10 @@ use crate::rules::{Rule, Rules};
 use crate::segment::span::Span;
 use crate::spares::source::SpareSource;
 
+/// Up to where the log is durable, and how far the anchor lags.
 #[derive(Debug)]
 pub(super) struct Durability {
+    /// The furthest place that a sync has covered.
     pub(super) point: Option<DurablePoint>,
     /// A sync was handed out and not reported yet. Until then no other sync runs: if the first of two syncs
     /// fails, the second may wrongly succeed.
@@ -39,6 +41,7 @@ impl Durability {
         }
     }
 
+    /// A sync covered everything up to `point`. Returns whether that is further than before.
     pub(super) fn advance(&mut self, point: DurablePoint, rules: Rules) -> bool {
         let reached = |point: DurablePoint| (point.segment, point.offset);
         let moves = self.point.is_none_or(|durable| reached(durable) < reached(point));
@@ -50,6 +53,7 @@ impl Durability {
 }
 
 impl Writer {
+    /// Whether the LINK of the last segment is durable.
     pub(super) fn is_linked(&self) -> bool {
         let last = self.segments.last_number();
         last.is_some() && self.durability.point.map(|point| point.segment) == last

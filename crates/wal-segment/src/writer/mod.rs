@@ -144,18 +144,23 @@ impl SyncJob {
     }
 }
 
+/// What an open hands to the writer.
 pub(crate) struct Start {
     pub(crate) lock: WriterLock,
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
     pub(crate) anchor: Anchor,
+    /// Whether the log ends at the close that the anchor states.
     pub(crate) closed: bool,
     pub(crate) spans: Vec<Span>,
+    /// Closed segments whose files may be longer than needed.
     pub(crate) oversized: Vec<SegmentNumber>,
     pub(crate) first: Sequence,
     pub(crate) next: Sequence,
+    /// Why the next segment is begun.
     pub(crate) reason: LinkReason,
     pub(crate) latest_unix_ns: u64,
+    /// The last segment, when the log goes on in it.
     pub(crate) open: Option<OpenSegment>,
 }
 

@@ -28,6 +28,7 @@ use crate::spares::source::SpareSource;
 use crate::spares::spare::Spare;
 use crate::writer::builder::FrameBuilder;
 
+/// How the log goes on in another segment.
 pub(super) struct Switch<'a> {
     pub(super) reason: LinkReason,
     pub(super) spare: Spare,
@@ -126,6 +127,7 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes the LINK, and the frame after it, with one write. Returns where the log ends then.
     fn write_first(
         &self,
         open: &mut OpenSegment,
@@ -145,6 +147,7 @@ impl Writer {
         Ok(Tip { offset, chain, next })
     }
 
+    /// The LINK of `open` is written, from `start` on it takes frames. `room` came with the spare: nothing is allocated.
     fn enter(&mut self, open: OpenSegment, start: Tip, room: Arc<Vec<Span>>) {
         let span = Span {
             life: open.header.life,

@@ -34,6 +34,7 @@ impl Dropped {
 }
 
 impl Segments {
+    /// The last span, as the log ends in it now.
     pub(super) fn last(&self) -> Option<Span> {
         self.spans.last().map(|span| Span { end: self.end, seal_offset: self.seal_offset, ..*span })
     }

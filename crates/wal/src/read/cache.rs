@@ -112,11 +112,11 @@ impl SegmentSource for SegmentCache {
     }
 
     fn segment(&self, span: &Span) -> Result<Arc<SegmentReader>, wal_segment::Error> {
-        let (volume, refused) = self.segments.segment(self.directory.as_ref(), span)?;
+        let (segment, refused) = self.segments.segment(self.directory.as_ref(), span)?;
         #[cfg(not(feature = "tracing"))]
         drop(refused);
         note!(when Some(error) = refused => &self.listener, MappingRefused { error: error.into() });
-        Ok(volume)
+        Ok(segment)
     }
 
     fn chunk(&self) -> Chunk {

@@ -36,7 +36,7 @@ fn of_this_process() -> Vec<Arc<OpenSegments>> {
 /// holds a lock.
 #[derive(Debug)]
 pub(crate) struct OpenSegments {
-    volumes: Mutex<RecentSegments>,
+    recent: Mutex<RecentSegments>,
     /// The number of open segments, readable without the lock.
     count: AtomicU64,
     /// The bound for all logs of this process; `None` when the files of this one take no descriptor.
@@ -48,7 +48,7 @@ impl OpenSegments {
     pub(crate) fn new(directory: &dyn Directory, mapped: bool) -> Arc<OpenSegments> {
         let shared_bound = directory.max_open_files().map(|most| most / SHARE);
         let segments = Arc::new(OpenSegments {
-            volumes: Mutex::new(RecentSegments::new(OF_ONE_LOG, mapped)),
+            recent: Mutex::new(RecentSegments::new(OF_ONE_LOG, mapped)),
             count: AtomicU64::new(0),
             shared_bound,
         });
@@ -62,7 +62,7 @@ impl OpenSegments {
 
     /// Whether sealed segments are mapped.
     pub(crate) fn maps(&self) -> bool {
-        self.volumes.lock_whole().maps()
+        self.recent.lock_whole().maps()
     }
 
     /// Returns the segment of a span, and opens it if necessary; with the error of the first mapping that the system failed.
@@ -72,32 +72,32 @@ impl OpenSegments {
         span: &Span,
     ) -> Result<(Arc<SegmentReader>, Option<Error>), Error> {
         // A cache is valid even after a panic under its lock. The lock is not held while the system opens the file.
-        let mut volumes = self.volumes.lock_whole();
-        if let Some(volume) = volumes.get(span) {
-            return Ok((volume, None));
+        let mut recent = self.recent.lock_whole();
+        if let Some(segment) = recent.get(span) {
+            return Ok((segment, None));
         }
-        let mapped = volumes.maps();
-        drop(volumes);
+        let mapped = recent.maps();
+        drop(recent);
         let mut refused = None;
-        let volume = SegmentReader::open(directory, span, mapped, &mut refused)?;
-        let mut volumes = self.volumes.lock_whole();
-        let refused = refused.filter(|_| volumes.stop_mapping());
-        volumes.put(&volume);
-        self.counted(&volumes);
-        drop(volumes);
+        let segment = SegmentReader::open(directory, span, mapped, &mut refused)?;
+        let mut recent = self.recent.lock_whole();
+        let refused = refused.filter(|_| recent.stop_mapping());
+        recent.put(&segment);
+        self.counted(&recent);
+        drop(recent);
         self.keep_the_bound();
-        Ok((volume, refused))
+        Ok((segment, refused))
     }
 
     /// Closes the segments that this snapshot does not have.
     pub(crate) fn keep(&self, snapshot: &Snapshot) {
-        let mut volumes = self.volumes.lock_whole();
-        volumes.keep(snapshot);
-        self.counted(&volumes);
+        let mut recent = self.recent.lock_whole();
+        recent.keep(snapshot);
+        self.counted(&recent);
     }
 
-    fn counted(&self, volumes: &RecentSegments) {
-        self.count.store(volumes.count() as u64, Ordering::Relaxed);
+    fn counted(&self, recent: &RecentSegments) {
+        self.count.store(recent.count() as u64, Ordering::Relaxed);
     }
 
     /// Closes the oldest segment of the log with the most open ones, until the bound of the process holds.
@@ -114,19 +114,19 @@ impl OpenSegments {
     }
 
     fn give_up_oldest(&self) {
-        let mut volumes = self.volumes.lock_whole();
-        let oldest = volumes.pop_oldest();
-        self.counted(&volumes);
-        drop(volumes);
+        let mut recent = self.recent.lock_whole();
+        let oldest = recent.pop_oldest();
+        self.counted(&recent);
+        drop(recent);
         // Closing the file and unmapping it can be slow: not under the lock.
         drop(oldest);
     }
 
     fn give_up_idle(&self) -> usize {
-        let mut volumes = self.volumes.lock_whole();
-        let idle = volumes.take_idle();
-        self.counted(&volumes);
-        drop(volumes);
+        let mut recent = self.recent.lock_whole();
+        let idle = recent.take_idle();
+        self.counted(&recent);
+        drop(recent);
         idle.len()
     }
 

@@ -9,7 +9,7 @@ use wal_sync::primitives::{AtomicBool, Condvar, Mutex, Ordering, now, since};
 use crate::error::{Error, ErrorKind};
 use crate::report::stats::Stats;
 
-/// Wakes the thread `wal-keeper`; without threads, tells the next call that maintenance is due.
+/// Wakes the thread `wal-retention`; without threads, tells the next call that maintenance is due.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     state: Mutex<State>,

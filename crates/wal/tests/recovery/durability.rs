@@ -109,7 +109,7 @@ fn under_none_the_durable_point_moves_with_each_sync_and_each_rollover() {
     let wal = open(&disk, &small(SyncPolicy::None));
     wal.append(b"zero").expect("nothing fails");
     wal.append(b"one").expect("nothing fails");
-    assert_eq!(wal.durable_end(), 0, "nobody synced");
+    assert_eq!(wal.durable_end(), 0, "no sync has run");
     wal.sync().expect("nothing fails");
     assert_eq!(wal.durable_end(), 2);
     wal.append(b"two").expect("nothing fails");
@@ -121,7 +121,7 @@ fn under_none_the_durable_point_moves_with_each_sync_and_each_rollover() {
     assert_eq!(wal.durable_end(), 2);
     wal.append(&[5; HALF]).expect("nothing fails");
     assert_eq!(segments(&disk).len(), 2);
-    assert_eq!(wal.durable_end(), 5, "everything in front of the new segment");
+    assert_eq!(wal.durable_end(), 5, "everything before the new segment");
 }
 
 // kafka#8812 and spacetimedb#5830 handed out, after a restart, entries that were in the page cache and had

@@ -570,7 +570,7 @@ fn the_pool_is_taken_over_after_a_kill_and_removed_by_a_close() {
     assert!(wal.stats().recycled_segments > 0);
     wal.close().expect("nothing fails");
     assert!(pool(&killed).is_empty());
-    // Whoever wants none removes what is there.
+    // An open without recycling removes the used files.
     let wal = open(&disk, &small(POLICY).recycle(false));
     assert!(pool(&disk).is_empty());
     assert_eq!(contents(&wal).len(), 2);
