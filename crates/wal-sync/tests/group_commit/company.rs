@@ -146,17 +146,20 @@ fn a_leader_of_an_emptied_frame_is_not_taken_for_the_one_who_was_relieved() {
     });
 }
 
-/// Threads that append over and over until `enough`, each with a pause in between, in milliseconds.
-fn append_until(log: &Log, pauses: &[u64], enough: impl Fn(&Log)) {
+/// So many threads append over and over until `enough`, each time with a pause of so many milliseconds of its own.
+fn append_until(log: &Log, threads: u64, pause: impl Fn(u64, u64) -> u64 + Sync, enough: impl Fn(&Log)) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for &pause in pauses {
-            let over = &over;
+        for thread in 0..threads {
+            let (over, pause) = (&over, &pause);
             scope.spawn(move || {
-                while !over.load(Ordering::SeqCst) {
+                for round in 0.. {
+                    if over.load(Ordering::SeqCst) {
+                        break;
+                    }
                     let number = put(log, 7, Durable).unwrap();
                     assert!(log.fake().is_durable(number));
-                    thread::sleep(Duration::from_millis(pause));
+                    thread::sleep(Duration::from_millis(pause(thread, round)));
                 }
             });
         }
@@ -165,19 +168,23 @@ fn append_until(log: &Log, pauses: &[u64], enough: impl Fn(&Log)) {
     });
 }
 
-/// A sync of 6 ms: half of them are back within a third of it, and the others are not.
-fn crowd() -> (Log, Vec<u64>) {
+/// A sync of 6 ms: a leader waits for others for a third of it.
+fn with_slow_syncs() -> Log {
     let log = Log::wide(SyncPolicy::grouped(LONG));
     log.fake().change(|record| record.sync_takes = Duration::from_millis(6));
-    (log, (0..40).map(|thread| thread % 2 * 4).collect())
+    log
+}
+
+/// After every sync a quarter of them are back in time, and the others while the next one is under way.
+fn crowd(thread: u64, round: u64) -> u64 {
+    (5 * thread + 3 * round) % 8
 }
 
 #[test]
 fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker_until_they_are_gone() {
-    // When two dozen threads of forty happen to come at once: after 0.3 s, or on a busy machine after half a minute.
     watched_for(10 * PATIENCE, || {
-        let (log, pauses) = crowd();
-        append_until(&log, &pauses, |log| log.fake().until(|record| record.most_by_ticker >= 20));
+        let log = with_slow_syncs();
+        append_until(&log, 40, crowd, |log| log.fake().until(|record| record.most_by_ticker >= 20));
         // Once they are gone nobody is expected, and whoever comes alone leads itself.
         for _ in 0..10 {
             log.put(7, Durable).unwrap();
@@ -193,8 +200,9 @@ fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker_until_they_are_
 #[test]
 fn a_few_lead_themselves_however_late_some_of_them_come() {
     watched(|| {
-        let (log, _) = crowd();
-        append_until(&log, &[0, 0, 0, 0, 4, 4], |log| log.fake().until(|record| record.syncs_begun >= 100));
+        let log = with_slow_syncs();
+        let pause = |thread, _| if thread < 4 { 0 } else { 4 };
+        append_until(&log, 6, pause, |log| log.fake().until(|record| record.syncs_begun >= 100));
         assert_eq!(log.fake().record().syncs_by_ticker, 0);
     });
 }
@@ -221,9 +229,9 @@ impl Wake for Appends {
 #[test]
 fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_ticker() {
     watched(|| {
-        let (log, pauses) = crowd();
+        let log = with_slow_syncs();
         let on_the_ticker = Arc::new(AtomicBool::new(false));
-        append_until(&log, &pauses, |log| {
+        append_until(&log, 40, crowd, |log| {
             while !on_the_ticker.load(Ordering::SeqCst) {
                 let mut ticket = log.submit_one(7, Durable).unwrap();
                 let appends =
