@@ -33,6 +33,12 @@ impl TableEntry {
         let digest = if checksum.width() == 4 { u64::from(u32_at(row, 4)) } else { u64_at(row, 4) };
         TableEntry { length: u32_at(row, 0), digest }
     }
+
+    /// Whether `payload` is the one that was written.
+    #[must_use]
+    pub fn vouches_for(&self, payload: &[u8], checksum: ChecksumKind) -> bool {
+        payload.len() == self.length as usize && checksum.digest(payload) == self.digest
+    }
 }
 
 /// Writes one row of an entry table to the start of `row`.
@@ -181,10 +187,10 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let row_bytes = TableEntry::bytes(self.frame.checksum);
         let (row, rest) = self.frame.table.split_at_checked(row_bytes)?;
-        let TableEntry { length, digest } = TableEntry::decode(row, self.frame.checksum);
+        let row = TableEntry::decode(row, self.frame.checksum);
         // The lengths were checked to add up to all payloads when the frame was decoded.
-        let (payload, later) = self.frame.payloads.split_at(length as usize);
-        if self.frame.checksum.digest(payload) != digest {
+        let (payload, later) = self.frame.payloads.split_at(row.length as usize);
+        if !row.vouches_for(payload, self.frame.checksum) {
             let entry = self.index;
             self.frame.table = &[];
             return Some(Err(FrameFault::Payload { entry }));

@@ -15,12 +15,12 @@
 //! systems do.
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::SimDisk;
 use super::inode::{BLOCK_BYTES, Image, Inode, SECTOR_BYTES, Version};
+use super::origin::Origin;
+use super::pick::{Pick, Spoil};
 use super::random::Random;
 use super::state::{Change, Entry, NameChange, Names, State};
 
@@ -46,81 +46,23 @@ impl Default for CrashModel {
     }
 }
 
-/// Which of the pending items a power cut kept. Its text, `1.0.2`, `0.0.1 torn 99` or
-/// `1.1.1 garbage 99`, reads back with [`FromStr`], so that a failing case can be named in a test and
-/// drawn again with [`SimDisk::crash_image`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pick {
-    /// For each item the version: 0 is what was durable.
-    versions: Vec<usize>,
-    spoil: Spoil,
+/// A power cut as it is told: what it took and what it left.
+struct PowerCut {
+    pending: Arc<Pending>,
+    pick: Pick,
 }
 
-/// What happened below the size of a block; the numbers are seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spoil {
-    Nothing,
-    Torn(u64),
-    Garbage(u64),
-}
-
-impl fmt::Display for Pick {
+impl fmt::Display for PowerCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, version) in self.versions.iter().enumerate() {
-            let dot = if place == 0 { "" } else { "." };
-            write!(f, "{dot}{version}")?;
+        let PowerCut { pending, pick } = self;
+        let State { origin, operations, .. } = &pending.state;
+        write!(f, "{origin}; power cut after {operations} operations, pick \"{pick}\"")?;
+        let mut between = " (";
+        for (item, version) in pending.items.iter().zip(&pick.versions) {
+            write!(f, "{between}{}", Kept { item, version: *version, pending })?;
+            between = ", ";
         }
-        match self.spoil {
-            Spoil::Nothing => Ok(()),
-            Spoil::Torn(seed) => write!(f, " torn {seed}"),
-            Spoil::Garbage(seed) => write!(f, " garbage {seed}"),
-        }
-    }
-}
-
-impl FromStr for Pick {
-    type Err = io::Error;
-
-    fn from_str(text: &str) -> io::Result<Pick> {
-        let unclear = || io::Error::new(io::ErrorKind::InvalidInput, format!("no pick: {text:?}"));
-        let (versions, spoil) = if let Some((versions, seed)) = text.split_once(" torn ") {
-            (versions, Spoil::Torn(seed.parse().map_err(|_| unclear())?))
-        } else if let Some((versions, seed)) = text.split_once(" garbage ") {
-            (versions, Spoil::Garbage(seed.parse().map_err(|_| unclear())?))
-        } else {
-            (text, Spoil::Nothing)
-        };
-        let versions = versions.split('.').filter(|version| !version.is_empty());
-        let versions = versions.map(str::parse).collect::<Result<_, _>>().map_err(|_| unclear())?;
-        Ok(Pick { versions, spoil })
-    }
-}
-
-/// How a disk came to be.
-pub(super) enum Origin {
-    Seed(u64),
-    Killed { before: Arc<Origin>, operations: u64 },
-    Cut { pending: Arc<Pending>, pick: Pick },
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Seed(seed) => write!(f, "disk of seed {seed}"),
-            Origin::Killed { before, operations } => {
-                write!(f, "{before}; killed after {operations} operations")
-            }
-            Origin::Cut { pending, pick } => {
-                let State { origin, operations, .. } = &pending.state;
-                write!(f, "{origin}; power cut after {operations} operations, pick \"{pick}\"")?;
-                let mut between = " (";
-                for (item, version) in pending.items.iter().zip(&pick.versions) {
-                    write!(f, "{between}{}", Kept { item, version: *version, pending })?;
-                    between = ", ";
-                }
-                if pending.items.is_empty() { Ok(()) } else { f.write_str(")") }
-            }
-        }
+        if pending.items.is_empty() { Ok(()) } else { f.write_str(")") }
     }
 }
 
@@ -261,7 +203,8 @@ impl Pending {
             }
         }
         let inodes = self.inodes_under(&names, durables);
-        let origin = Origin::Cut { pending: Arc::clone(self), pick: pick.clone() };
+        let told = Box::new(PowerCut { pending: Arc::clone(self), pick: pick.clone() });
+        let origin = Origin::Cut { pick: pick.clone(), told };
         SimDisk::of(self.state.cut(names, inodes, origin))
     }
 

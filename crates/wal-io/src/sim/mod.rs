@@ -72,19 +72,23 @@ mod fault;
 mod file;
 mod hash;
 mod inode;
+mod origin;
+mod pick;
 mod random;
 mod state;
 
-pub use crash::{CrashImages, CrashModel, Pick};
+pub use crash::{CrashImages, CrashModel};
 pub use fault::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times, is_crash};
+pub use pick::Pick;
 pub use random::Random;
 pub use state::Calls;
 
-use crash::{Origin, Pending};
+use crash::Pending;
 use fault::{Armed, erofs};
 use file::{SimFile, SimLock, id_of};
 use hash::Hash;
 use inode::{BLOCK_BYTES, Inode};
+use origin::Origin;
 use state::{Entry, Locked, State};
 
 /// A simulated disk with one directory. A clone is another handle to the same disk; images, and the

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use super::crash::Origin;
 use super::fault::{Armed, CallKind, FaultEffect, SyncLoss, crash, eio, enospc, erofs};
 use super::inode::Inode;
+use super::origin::Origin;
 use super::random::Random;
 use crate::FileKind;
 

@@ -26,6 +26,11 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) const NONE: Slots = Slots { slots: [Err(HeaderFault::Short); SLOTS], sections: Vec::new() };
 
+    /// Reads both slots without the lock of the log; [`Slots::NONE`] where there is no anchor file.
+    pub(crate) fn find(directory: &dyn Directory, kind: Option<FileKind>) -> Result<Slots, Error> {
+        open(directory, kind, Access::Read)?.as_ref().map_or(Ok(Slots::NONE), Slots::read)
+    }
+
     /// Fails on a slot of a later version: its writer may rely on what this build does not know.
     pub(crate) fn read(file: &Named) -> Result<Slots, Error> {
         let mut bytes = [0; SLOT_BYTES * SLOTS];
@@ -253,13 +258,13 @@ pub(crate) fn open(
     match kind {
         None => Ok(None),
         Some(FileKind::Regular) => Named::open(directory, ANCHOR_FILE, access).map(Some),
-        Some(kind) => Err(Error::Damaged(Damage {
-            file: directory.path().join(ANCHOR_FILE),
-            offset: 0,
-            sequences: None,
-            kind: DamageKind::NotAFile(kind),
-        })),
+        Some(kind) => Err(Error::Damaged(damage(directory, DamageKind::NotAFile(kind)))),
     }
+}
+
+/// The damage of the anchor file.
+pub(crate) fn damage(directory: &dyn Directory, kind: DamageKind) -> Damage {
+    Damage { file: directory.path().join(ANCHOR_FILE), offset: 0, sequences: None, kind }
 }
 
 #[cfg(all(test, feature = "sim"))]

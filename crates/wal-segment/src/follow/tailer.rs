@@ -16,15 +16,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_format::{ANCHOR_FILE, Anchor, HeaderFault, Life, LogId, Sequence};
+use wal_format::{Anchor, Life, LogId, Sequence};
 
 use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::anchor::Slots;
-use crate::files::named::Named;
+use crate::files::anchor::{self, Slots};
 use crate::files::names::{Catalog, segment_path};
 use crate::follow::growing::Growing;
 use crate::follow::trail::{linked, missing, trail};
-use crate::io::{Access, Directory};
+use crate::io::{Directory, FileKind};
 use crate::recovery::decide::AnchorSeen;
 use crate::recovery::open::has_vanished;
 use crate::recovery::settle::{Purpose, Settling};
@@ -339,19 +338,15 @@ pub(crate) fn explain(directory: &dyn Directory, snapshot: &Snapshot, next: Sequ
 }
 
 fn anchor_of(directory: &dyn Directory) -> Result<Result<Anchor, Error>, Error> {
-    let file = match Named::open(directory, ANCHOR_FILE, Access::Read) {
-        Err(error) if has_vanished(&error) => {
-            return Ok(Err(anchor_damage(directory, DamageKind::Anchor(HeaderFault::Short))));
-        }
-        opened => opened?,
+    let slots = match Slots::find(directory, Some(FileKind::Regular)) {
+        Err(error) if has_vanished(&error) => Slots::NONE,
+        found => found?,
     };
-    let slots = Slots::read(&file)?;
     Ok(slots
         .newest(Rules::default())
         .ok_or_else(|| anchor_damage(directory, DamageKind::Anchor(slots.fault()))))
 }
 
 fn anchor_damage(directory: &dyn Directory, kind: DamageKind) -> Error {
-    let file = directory.path().join(ANCHOR_FILE);
-    Error::Damaged(Damage { file, offset: 0, sequences: None, kind })
+    Error::Damaged(anchor::damage(directory, kind))
 }

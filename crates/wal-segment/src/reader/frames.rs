@@ -165,7 +165,7 @@ impl OpenFrame {
     fn entry(&self, index: u32, row: TableEntry, start: usize) -> Result<Entry, (Sequence, FrameFault)> {
         let sequence = self.number(index);
         let end = start + row.length as usize;
-        if self.checksum.digest(&self.bytes[start..end]) != row.digest {
+        if !row.vouches_for(&self.bytes[start..end], self.checksum) {
             return Err((sequence, FrameFault::Payload { entry: index }));
         }
         Ok(Entry { sequence, bytes: self.bytes.clone(), start, end })

@@ -185,12 +185,8 @@ fn without_anchor(
         behind: BehindSeen::Nothing,
         reach: Reach::Reached,
     });
-    let damage = matches!(verdict, Verdict::Refused(_)).then(|| Damage {
-        file: directory.path().join(wal_format::ANCHOR_FILE),
-        offset: 0,
-        sequences: None,
-        kind: DamageKind::Anchor(fault),
-    });
+    let refused = matches!(verdict, Verdict::Refused(_));
+    let damage = refused.then(|| anchor::damage(directory, DamageKind::Anchor(fault)));
     Survey { verdict, damage, catalog, residency, ..Survey::empty(Sequence::ZERO) }
 }
 

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use wal_format::{
-    ANCHOR_FILE, Anchor, ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, HeaderFault, Life, Link, LogId,
-    MAX_SEGMENT_BYTES, SegmentName, SegmentNumber, Sequence,
+    Anchor, ChecksumKind, FIRST_FRAME_OFFSET, FrameFault, HeaderFault, Life, Link, LogId, MAX_SEGMENT_BYTES,
+    SegmentName, SegmentNumber, Sequence,
 };
 
 use super::scan::Scan;
@@ -97,9 +97,7 @@ pub(super) fn plan(directory: &dyn Directory) -> Result<Plan, Error> {
 }
 
 fn read_anchor(directory: &dyn Directory, catalog: &Catalog, summary: &mut SalvageSummary) -> Option<Anchor> {
-    let opened = anchor::open(directory, catalog.anchor, Access::Read);
-    let slots = opened.and_then(|file| file.as_ref().map_or(Ok(Slots::NONE), Slots::read));
-    let kind = match slots {
+    let kind = match Slots::find(directory, catalog.anchor) {
         Ok(slots) => match slots.newest(Rules::default()) {
             Some(anchor) => return Some(anchor),
             None => DamageKind::Anchor(slots.fault()),
@@ -108,8 +106,7 @@ fn read_anchor(directory: &dyn Directory, catalog: &Catalog, summary: &mut Salva
         Err(Error::Damaged(damage)) => damage.kind,
         Err(_) => DamageKind::Unreadable,
     };
-    let file = directory.path().join(ANCHOR_FILE);
-    summary.damages.push(Damage { file, offset: 0, sequences: None, kind });
+    summary.damages.push(anchor::damage(directory, kind));
     None
 }
 

@@ -10,8 +10,8 @@
 use std::ops::ControlFlow;
 
 use wal_format::{
-    ChecksumKind, Digest, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader,
-    FrameKind, Life, Sequence, TableEntry,
+    ChecksumKind, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind,
+    Life, Sequence, TableEntry,
 };
 
 use crate::error::{DamageKind, Error};
@@ -173,26 +173,11 @@ impl Scan {
         let Some(sequence) = sequence.filter(|&sequence| sequence >= from && sequence < Sequence::MAX) else {
             return Ok(None);
         };
-        let payload = self.payload(payload_at, row)?;
+        let payload = self.check.payload(payload_at, row)?;
         if payload.is_none() {
             self.note(frame.offset, FrameFault::Payload { entry: frame.row });
         }
         Ok(payload.map(|payload| Verified { sequence, payload, whole: frame.whole }))
-    }
-
-    fn payload(&mut self, offset: u64, row: TableEntry) -> Result<Option<Vec<u8>>, Error> {
-        let mut payload = Vec::new();
-        let mut digest = Digest::new(self.check.checksum);
-        while payload.len() < row.length as usize {
-            let left = row.length as usize - payload.len();
-            let piece = self.check.payload_window.bytes_at(offset + payload.len() as u64, left)?;
-            if piece.is_empty() {
-                return Ok(None);
-            }
-            digest.update(piece);
-            payload.extend_from_slice(piece);
-        }
-        Ok((digest.finish() == row.digest).then_some(payload))
     }
 
     fn frame_at(&mut self, offset: u64) -> Checked<Frame> {

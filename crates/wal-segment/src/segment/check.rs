@@ -73,19 +73,11 @@ impl FrameCheck {
                 return Ok(Err(FrameFault::Short));
             }
             let row = TableEntry::decode(row, self.checksum);
-            let mut left = row.length as usize;
-            let mut digest = Digest::new(self.checksum);
-            while left > 0 {
-                let piece = self.payload_window.bytes_at(at, left)?;
-                if piece.is_empty() {
-                    return Ok(Err(FrameFault::Short));
-                }
-                digest.update(piece);
-                at += piece.len() as u64;
-                left -= piece.len();
-            }
-            if digest.finish() != row.digest {
-                return Ok(Err(FrameFault::Payload { entry }));
+            let left = row.length as usize;
+            match digest_of(&mut self.payload_window, at, left, self.checksum, |_| {})? {
+                None => return Ok(Err(FrameFault::Short)),
+                Some(digest) if digest != row.digest => return Ok(Err(FrameFault::Payload { entry })),
+                Some(_) => at += u64::from(row.length),
             }
             row_at += row_bytes as u64;
         }
@@ -127,19 +119,41 @@ impl FrameCheck {
         Ok(if crc == Some(frame.header.table_crc) { Ok(()) } else { Err(FrameFault::Table) })
     }
 
-    fn crc(&mut self, mut offset: u64, mut left: usize) -> Result<Option<u32>, Error> {
-        let mut crc = Digest::new(ChecksumKind::Crc32);
-        while left > 0 {
-            let piece = self.payload_window.bytes_at(offset, left)?;
-            if piece.is_empty() {
-                return Ok(None);
-            }
-            crc.update(piece);
-            offset += piece.len() as u64;
-            left -= piece.len();
-        }
-        Ok(u32::try_from(crc.finish()).ok())
+    /// The payload of a row at `offset`; none where it does not match, or the file ends in it.
+    pub(crate) fn payload(&mut self, offset: u64, row: TableEntry) -> Result<Option<Vec<u8>>, Error> {
+        let mut payload = Vec::new();
+        let (left, window) = (row.length as usize, &mut self.payload_window);
+        let digest =
+            digest_of(window, offset, left, self.checksum, |piece| payload.extend_from_slice(piece))?;
+        Ok((digest == Some(row.digest)).then_some(payload))
     }
+
+    fn crc(&mut self, offset: u64, left: usize) -> Result<Option<u32>, Error> {
+        let digest = digest_of(&mut self.payload_window, offset, left, ChecksumKind::Crc32, |_| {})?;
+        Ok(digest.and_then(|crc| u32::try_from(crc).ok()))
+    }
+}
+
+/// The digest of `left` bytes from `offset` on, each piece shown to `take`; none where the file ends among them.
+fn digest_of(
+    window: &mut Window,
+    mut offset: u64,
+    mut left: usize,
+    kind: ChecksumKind,
+    mut take: impl FnMut(&[u8]),
+) -> Result<Option<u64>, Error> {
+    let mut digest = Digest::new(kind);
+    while left > 0 {
+        let piece = window.bytes_at(offset, left)?;
+        if piece.is_empty() {
+            return Ok(None);
+        }
+        digest.update(piece);
+        take(piece);
+        offset += piece.len() as u64;
+        left -= piece.len();
+    }
+    Ok(Some(digest.finish()))
 }
 
 const TABLE_PIECE_ROWS: usize = 4096;

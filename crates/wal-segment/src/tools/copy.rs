@@ -20,12 +20,12 @@ use wal_format::{
     Anchor, DurablePoint, FIRST_FRAME_OFFSET, FrameFault, LOCK_FILE, SegmentName, SegmentNumber,
 };
 
-use crate::error::{Damage, DamageKind, Error, Lost, Operation, Place};
+use crate::error::{DamageKind, Error, Lost, Operation, Place};
 use crate::files::anchor::{self, AnchorFile, Slots};
 use crate::files::named::{Named, remove, sync_directory};
 use crate::files::names::Catalog;
 use crate::files::writer_lock::WriterLock;
-use crate::io::{Access, Directory};
+use crate::io::Directory;
 use crate::recovery::open::{LOOKS, PAUSE, has_vanished};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
@@ -128,10 +128,7 @@ fn copy_locked(
 /// just being made.
 fn anchor_of(source: &dyn Directory) -> Result<(Anchor, Vec<u8>), Error> {
     for look in 1.. {
-        let read = Catalog::read(source).and_then(|catalog| {
-            let file = anchor::open(source, catalog.anchor, Access::Read)?;
-            file.as_ref().map_or(Ok(Slots::NONE), Slots::read)
-        });
+        let read = Catalog::read(source).and_then(|catalog| Slots::find(source, catalog.anchor));
         let slots = match read {
             Err(error) if has_vanished(&error) && look < LOOKS => Slots::NONE,
             read => read?,
@@ -140,9 +137,7 @@ fn anchor_of(source: &dyn Directory) -> Result<(Anchor, Vec<u8>), Error> {
             return Ok((anchor, slots.sections));
         }
         if look >= LOOKS {
-            let file = source.path().join(wal_format::ANCHOR_FILE);
-            let kind = DamageKind::Anchor(slots.fault());
-            return Err(Error::Damaged(Damage { file, offset: 0, sequences: None, kind }));
+            return Err(Error::Damaged(anchor::damage(source, DamageKind::Anchor(slots.fault()))));
         }
         source.wait(PAUSE);
     }

@@ -1,6 +1,7 @@
 //! The oracle: what was appended, what was promised, and so what a log may show after a crash.
 
 use wal::{Error, SyncPolicy, Wal};
+use wal_segment::io::sim::Random;
 
 /// What one append or batch put in.
 type Group = Vec<Vec<u8>>;
@@ -150,11 +151,8 @@ impl Ledger {
 /// Bytes that name their stamp and do not compress.
 pub(crate) fn payload(stamp: u64, bytes: usize) -> Vec<u8> {
     let mut payload = format!("{stamp}.").into_bytes();
-    let mut word = stamp;
-    while payload.len() < bytes {
-        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        payload.push((word >> 33).to_le_bytes()[0]);
-    }
-    payload.truncate(bytes);
+    let named = payload.len().min(bytes);
+    payload.resize(bytes, 0);
+    Random::new(stamp).fill(&mut payload[named..]);
     payload
 }
