@@ -26,15 +26,15 @@ impl Mapping {
     #[allow(unsafe_code, reason = "std has no mapping; the reasons stand beside the block")]
     pub(crate) fn of(file: impl memmap2::MmapAsRawDesc, len: usize) -> io::Result<Mapping> {
         // SAFETY: a mapping is undefined when its bytes change underneath. This process never writes
-        // to a range that it maps: `volume.rs` maps closed segments only, up to the end that a LINK in a
-        // later segment states, and `writer` never writes to a segment again once it has written that
-        // LINK. Its file becomes another segment only in `pool_file.rs`, under an exclusive lock, and
-        // `volume.rs` keeps a shared lock on it for as long as it keeps the mapping, in this process as in
-        // any other. Where files cannot be locked no file is used again. Another process is kept from
-        // writing by the exclusive lock on LOCK, and a program that ignores the lock is outside the
-        // contract (`docs/durability.md`). Every byte read is checked before it is believed, so even
-        // then the outcome is a reported corruption. The length was checked by the caller against
-        // the length of the file, so no page lies wholly beyond its end.
+        // to a range that it maps: `SegmentReader::open` (wal-segment) maps closed segments only, up to the
+        // end that a LINK in a later segment states, and the writer never writes to a segment again once it
+        // has written that LINK. Its file becomes another segment only in `spares/pool_file.rs`, under an
+        // exclusive lock, and `reader/segments/bytes.rs` keeps a shared lock on it for as long as it keeps
+        // the mapping, in this process as in any other. Where files cannot be locked no file is used again.
+        // Another process is kept from writing by the exclusive lock on LOCK, and a program that ignores the
+        // lock is outside the contract (`docs/durability.md`). Every byte read is checked before it is
+        // believed, so even then the outcome is a reported corruption. The length was checked by the caller
+        // against the length of the file, so no page lies wholly beyond its end.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(file)? };
         Ok(Mapping(Inner::Mapped(map)))
     }

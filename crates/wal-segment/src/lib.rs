@@ -46,6 +46,7 @@ pub use recovery::open::{DEFAULT_SEGMENT_BYTES, OpenMode, OpenRequest, Opened, l
 pub use recovery::report::{Ending, Recovery};
 pub use rules::{Rule, Rules};
 pub use salvage::{Aside, Gap, Losses, Salvage, SalvageSummary, Salvaged, SetAside, salvage};
+pub use segment::frame_builder::FrameBuilder;
 pub use segment::snapshot::Snapshot;
 pub use segment::span::{Span, Tip};
 pub use spares::pool_file::PoolFile;
@@ -55,5 +56,4 @@ pub use tools::copy::{CopyReport, copy};
 pub use tools::verify::{Verification, verify};
 pub use wal_io as io;
 pub use wal_io::ForkMark;
-pub use writer::builder::FrameBuilder;
 pub use writer::{PendingDeletion, Rolled, Settings, Shrinkable, SyncJob, Writer, shrink};

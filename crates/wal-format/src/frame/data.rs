@@ -54,6 +54,8 @@ pub fn encode_table_entry(row: &mut [u8], checksum: ChecksumKind, entry: TableEn
 /// Writes the frame that holds `payloads`, each with its digest, over all of `out`; returns the
 /// frame's chain value.
 ///
+/// For tools and tests: the log itself gathers a frame piece by piece.
+///
 /// `header` is what the frame says of its place; its kind, counts and table checksum are set here. The
 /// payloads are walked twice, so digests that are computed on the way are computed twice.
 ///

@@ -18,8 +18,8 @@ use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexP
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
+use crate::reader::find_frame::beyond;
 use crate::reader::frames::{Frames, OpenFrame};
-use crate::reader::search::beyond;
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};

@@ -4,8 +4,8 @@ use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
+use crate::reader::find_frame::{beyond, place};
 use crate::reader::frames::{Frames, OpenFrame};
-use crate::reader::search::{beyond, place};
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};

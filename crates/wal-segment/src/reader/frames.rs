@@ -1,4 +1,4 @@
-//! The frames of one span, by offset, and the entries of one frame.
+//! The frames of one span, by offset, and the entries of one frame in order. A single entry: `reader/get`.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! span    ← the one that holds the number                          binary search over spans
-//! frame   ← the one that holds it                                  see search
+//! frame   ← the one that holds it                                  see `find_frame`
 //! table   ← must match the frame's header
 //! payload ← must match its row of the table
 //! ```
@@ -16,9 +16,9 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::names::segment_path;
 use crate::follow::tailer::explain;
 use crate::reader::entry::Entry;
+use crate::reader::find_frame::{CHUNK_BYTES, search};
 use crate::reader::forward::Forward;
 use crate::reader::frames::Frames;
-use crate::reader::search::{CHUNK_BYTES, search};
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::Frame;
 use crate::segment::snapshot::Snapshot;

@@ -11,7 +11,7 @@ use wal_format::{SegmentHeader, Sequence};
 use crate::error::Error;
 use crate::files::named::Named;
 use crate::files::window::Window;
-use crate::segment::genuine::{fits_after, for_each_piece, genuine};
+use crate::segment::find_headers::{fits_after, for_each_piece, genuine};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {

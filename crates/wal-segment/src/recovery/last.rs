@@ -1,4 +1,4 @@
-//! The highest linked segment: where its frames end, and what lies after them.
+//! The highest linked segment: where its frames end, by a walk, and what lies after them.
 
 use wal_format::{Anchor, FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, Sequence};
 

@@ -15,8 +15,8 @@ use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Link};
 
 use crate::error::Damage;
 use crate::files::named::Named;
+use crate::segment::find_headers::genuine;
 use crate::segment::frame::Frame;
-use crate::segment::genuine::genuine;
 use crate::segment::head::Linked;
 use crate::segment::span::{Span, Tip, may_cut_inside};
 

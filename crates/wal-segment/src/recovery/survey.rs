@@ -26,9 +26,9 @@ use crate::recovery::settle::{Purpose, Settling};
 use crate::recovery::top::{Top, anchor_beside};
 use crate::rules::{Rule, Rules};
 use crate::salvage;
+use crate::segment::entry_end::end_after;
 use crate::segment::head::{Linked, Site};
 use crate::segment::index::Index;
-use crate::segment::locate::end_after;
 use crate::segment::span::{Span, Tip};
 use crate::segment::walk::Stop;
 

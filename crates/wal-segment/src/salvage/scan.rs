@@ -5,7 +5,7 @@
 //!        ▲ walk ───────────────▶ ▲ search ─────▶ ▲ walk
 //! ```
 //!
-//! After a damaged frame, each place is tried until a header is genuine (see `segment/genuine.rs`).
+//! After a damaged frame, each place is tried until a header is genuine (see `segment/find_headers.rs`).
 
 use std::ops::ControlFlow;
 
@@ -18,8 +18,8 @@ use crate::error::{DamageKind, Error};
 use crate::files::named::Named;
 use crate::files::window::Window;
 use crate::segment::check::FrameCheck;
+use crate::segment::find_headers::{fits_after, for_each_piece, genuine};
 use crate::segment::frame::{Checked, Frame};
-use crate::segment::genuine::{fits_after, for_each_piece, genuine};
 
 #[derive(Debug)]
 pub(super) struct Verified {

@@ -1,4 +1,5 @@
-//! Checks what follows a frame's header, in bounded memory: a large frame piece by piece.
+//! Checks what follows a frame's header, in bounded memory: a large frame piece by piece. For a walk and for salvage;
+//! readers check what they hand out (`reader/frames`, `reader/get`).
 
 use wal_format::{
     ChecksumKind, DataFrame, Digest, FRAME_HEADER_BYTES, FrameFault, INDEX_POINT_BYTES, SEAL_FIXED_BYTES,

@@ -1,4 +1,4 @@
-//! The log as it was at one moment, for readers.
+//! The log as it was at one moment, for readers, and which of its spans holds a number.
 
 use std::sync::Arc;
 

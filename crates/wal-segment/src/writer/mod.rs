@@ -24,7 +24,7 @@
 //! the files requires it. A [`SpareSource`] prepares segments and writes the anchor. Neither an append nor a
 //! rollover allocates memory here.
 
-pub(crate) mod builder;
+mod append;
 mod cap;
 mod durability;
 mod open_segment;
@@ -39,8 +39,8 @@ mod truncate;
 use std::sync::Arc;
 
 use wal_format::{
-    Anchor, ChecksumKind, DurablePoint, FIRST_FRAME_OFFSET, LinkReason, LogId, MAX_SEGMENT_BYTES, SealKind,
-    SegmentNumber, Sequence,
+    Anchor, ChecksumKind, DurablePoint, FIRST_FRAME_OFFSET, LinkReason, LogId, SealKind, SegmentNumber,
+    Sequence,
 };
 
 use self::durability::Durability;
@@ -58,7 +58,6 @@ use crate::rules::{Rule, Rules};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::{Span, Tip};
 use crate::spares::source::SpareSource;
-use crate::writer::builder::FrameBuilder;
 
 /// The settings for the next segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,15 +239,6 @@ impl Writer {
         self.rolled.take()
     }
 
-    /// Whether appending a frame of this size may sync: because it goes into another segment or after a cut,
-    /// or is the first write since the open.
-    #[must_use]
-    pub fn turns_over(&self, frame_bytes: u64) -> bool {
-        self.durability.anchor_owed
-            || !matches!(&self.state, State::Open(open)
-                if !open.is_as_found(self.segments.end) && open.has_room(self.segments.end.offset, frame_bytes))
-    }
-
     /// Whether enough is not synced that a rollover would have to wait for it.
     #[must_use]
     pub fn wants_sync(&self) -> bool {
@@ -259,60 +249,6 @@ impl Writer {
         let left = open.capacity.saturating_sub(self.segments.end.offset).max(LAST_SYNC_BYTES);
         let most = EARLY_SYNC_BYTES.min(left).min((open.capacity - FIRST_FRAME_OFFSET) / 2);
         open.unsynced && self.segments.end.offset - synced >= most
-    }
-
-    /// Appends one frame and returns the sequence number of its first entry. On return its entries are in the
-    /// page cache: they survive a crash of the process, and after an fsync a loss of power.
-    ///
-    /// # Errors
-    /// None of the entries is part of the log; their numbers are used again, and the frame may be appended
-    /// again. Where the cap or the disk space allows no other segment, the last one still takes frames that
-    /// fit. The log stays usable unless the error is [`Error::Poisoned`].
-    ///
-    /// # Panics
-    /// When it [turns over](Writer::turns_over) during a sync, and when the frame is empty.
-    pub fn append(&mut self, frame: &mut FrameBuilder, spares: &dyn SpareSource) -> Result<Sequence, Error> {
-        self.refuse_if_poisoned()?;
-        let first = self.segments.end.next;
-        let next = first.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
-        let frame_bytes = frame.frame_bytes();
-        if orders::needed_bytes(frame_bytes) > MAX_SEGMENT_BYTES {
-            return Err(Error::OutOfNumbers);
-        }
-        if self.turns_over(frame_bytes) {
-            assert!(!self.durability.in_flight, "no segment is ended beside a sync of it");
-            if self.durability.anchor_owed {
-                self.write_owed_anchor(spares)?;
-            }
-            self.end_if_full(frame_bytes, spares)?;
-            if let State::Detached(detached) = &self.state {
-                let is_cut = detached.reason.is_cut();
-                self.refuse_above_cap(self.log_bytes(), self.segments.end.offset, frame_bytes)?;
-                self.check_names(spares)?;
-                // Frames that a cut drops must not come back: its LINK is durable before anything is
-                // accepted.
-                if is_cut && self.rules.keeps(Rule::CutSynced) {
-                    self.begin_next(frame_bytes, None, spares)?;
-                } else {
-                    return self.begin_next(frame_bytes, Some(frame), spares).map(|()| first);
-                }
-            }
-        }
-        let unix_ns = self.point_unix_ns(spares.directory());
-        let State::Open(open) = &mut self.state else { unreachable!("a cut opens a segment or fails") };
-        let offset = self.segments.end.offset;
-        let header = open.frame_header(self.segments.end, self.durability.point);
-        let (bytes, chain) = frame.encode(header, open.header.life, offset);
-        if let Err(error) = open.file.write_all(bytes, offset) {
-            self.write_failed();
-            return Err(error);
-        }
-        if let Some(unix_ns) = unix_ns {
-            open.index.note(offset, first, unix_ns);
-        }
-        open.unsynced = true;
-        self.segments.end = Tip { offset: offset + frame_bytes, chain, next };
-        Ok(first)
     }
 
     /// Returns the fsync for everything that was appended; `None` if all of it is durable.
@@ -408,37 +344,6 @@ impl Writer {
             State::Poisoned(cause) => Err(Error::Poisoned(Arc::clone(cause))),
             _ => Ok(()),
         }
-    }
-
-    /// Makes the log go on in a new segment: a torn write here can then never become part of the log once
-    /// later entries were accepted.
-    fn write_failed(&mut self) {
-        if !self.rules.keeps(Rule::FailedWriteCuts) {
-            return;
-        }
-        if let State::Open(open) = &self.state {
-            let unsynced = open.unsynced.then(|| open.file.clone());
-            self.shrink.add(open.header.life.segment);
-            self.state = State::Detached(Detached { reason: LinkReason::Torn, unsynced });
-            self.rest_in_doubt = true;
-        }
-    }
-
-    /// Prepares the open segment for its first write since an open found it: checks the names, and makes the
-    /// anchor say that the log is open.
-    ///
-    /// # Errors
-    /// Why the anchor could not be written. Then nothing else may be written; the next attempt tries again.
-    fn state_open(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
-        if matches!(&self.state, State::Open(open) if open.is_as_found(self.segments.end)) {
-            self.check_names(spares)?;
-            // The process appends: space that earlier ones left reserved may be freed.
-            self.shrink.begin();
-        }
-        if std::mem::take(&mut self.durability.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
-            self.durability.anchor_owed = true;
-        }
-        if self.durability.anchor_owed { self.write_owed_anchor(spares) } else { Ok(()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The open segment, at the end of the log.
+//! The open segment, at the end of the log: begun from a spare, or gone on in after an open; whether a frame fits.
 
 use std::sync::Arc;
 

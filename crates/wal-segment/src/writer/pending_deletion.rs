@@ -1,4 +1,5 @@
-//! Obsolete segments pending deletion: a reader of this process may still open their files.
+//! Obsolete segments pending deletion: a reader of this process may still open their files. Whoever owns the writer
+//! deletes them, or uses them again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};

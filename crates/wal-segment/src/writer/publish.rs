@@ -23,10 +23,10 @@ use crate::files::watched::WatchedFile;
 use crate::io::Directory;
 use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
+use crate::segment::frame_builder::FrameBuilder;
 use crate::segment::span::{Span, Tip};
 use crate::spares::source::SpareSource;
 use crate::spares::spare::Spare;
-use crate::writer::builder::FrameBuilder;
 
 /// How the log goes on in another segment.
 pub(super) struct Switch<'a> {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::io::Directory;
 use crate::recovery::obsolete::remove_obsolete;
 use crate::rules::Rule;
-use crate::segment::locate::end_after;
+use crate::segment::entry_end::end_after;
 use crate::segment::span::Span;
 use crate::spares::source::SpareSource;
 

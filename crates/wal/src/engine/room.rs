@@ -1,4 +1,4 @@
-//! Makes room: drops entries under the cap, recycles or removes obsolete files, and shrinks closed segments.
+//! Makes room: drops entries under the cap, hands obsolete files to [`Supply::retire`], and shrinks closed segments.
 
 use wal_format::{SegmentNumber, Sequence};
 use wal_segment::{Error as SegmentError, SpareSource, Writer, shrink};

@@ -45,7 +45,7 @@ pub(crate) struct Tail {
     pub(super) frame_bytes: usize,
     pub(super) sync_mark: SyncMark,
     pub(super) slow_sync: Duration,
-    /// The flusher syncs early when a write asks for it.
+    /// The ticker syncs early when a write asks for it.
     pub(super) background: bool,
 }
 

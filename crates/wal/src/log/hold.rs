@@ -24,8 +24,8 @@ impl Wal {
         let engine = self.engine();
         engine.commits.check()?;
         refuse_beyond(engine, name, sequence)?;
-        let id = engine.holds().hold(name, sequence).map_err(|floor| {
-            let message = format!("cannot hold {sequence} for {name:?}: the log begins at {floor}");
+        let id = engine.holds().hold(name, sequence).map_err(|first| {
+            let message = format!("cannot hold {sequence} for {name:?}: the log begins at {first}");
             Error::new(ErrorKind::OutOfRange, message)
         })?;
         Ok(Hold { engine: Arc::clone(engine), id, name: name.into() })

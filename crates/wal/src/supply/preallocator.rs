@@ -1,8 +1,8 @@
 //! Prepares the next segment ahead of the log, as etcd's file pipeline does: ordered, made new or of a used file, zeroed,
-//! handed out.
+//! handed out. This is when; how is `spares/spare` of wal-segment.
 //!
 //! ```text
-//!  Empty ──order──▶ Ordered ──▶ Operation ──▶ Zeroing ⇄ Operation ──▶ Ready ──take──▶ Empty
+//!  Empty ──order──▶ Ordered ──▶ Working ──▶ Zeroing ⇄ Working ──▶ Ready ──take──▶ Empty
 //!                                  └─────▶ Failed: the append that needs it orders again
 //! ```
 
@@ -63,7 +63,7 @@ enum Slot {
     Empty,
     Ordered(Order),
     /// The thread is at it; once it can be used, its file is so long.
-    Operation(Option<u64>),
+    Working(Option<u64>),
     /// It can be used, and is better if it need not be yet.
     Zeroing(Spare),
     Ready(Spare),
@@ -111,7 +111,7 @@ impl Preallocator {
                     state.awaited = false;
                     return Err(error);
                 }
-                slot @ (Slot::Ordered(_) | Slot::Operation(_)) => slot,
+                slot @ (Slot::Ordered(_) | Slot::Working(_)) => slot,
                 // What there is does not suit: its file makes room for another.
                 Slot::Ready(_) | Slot::Zeroing(_) | Slot::Failed(_) | Slot::Empty => Slot::Ordered(order),
             };
@@ -187,13 +187,13 @@ impl Preallocator {
         let mut state = self.state.lock_whole();
         match std::mem::replace(&mut state.slot, Slot::Empty) {
             Slot::Ordered(order) => {
-                state.slot = Slot::Operation(None);
+                state.slot = Slot::Working(None);
                 drop(state);
                 self.settle(self.made(order));
                 true
             }
             Slot::Zeroing(spare) if may_zero && !state.awaited => {
-                state.slot = Slot::Operation(Some(spare.file_bytes()));
+                state.slot = Slot::Working(Some(spare.file_bytes()));
                 drop(state);
                 self.settle(self.zero(spare));
                 true
@@ -227,7 +227,7 @@ impl Preallocator {
         let state = self.state.lock_whole();
         let file_bytes = match &state.slot {
             Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
-            Slot::Operation(bytes) => *bytes,
+            Slot::Working(bytes) => *bytes,
             _ => None,
         };
         Prepared { file_bytes, recycled: state.recycled }

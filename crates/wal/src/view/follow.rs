@@ -112,7 +112,7 @@ pub struct ViewFollower {
 
 impl ViewFollower {
     /// Sets the polling interval while it waits, at least 100 us. The default of 10 ms, a hundred polls a second, costs a
-    /// thousandth of a engine.
+    /// thousandth of a core.
     #[must_use]
     pub fn every(self, interval: Duration) -> ViewFollower {
         ViewFollower { interval: interval.max(SHORTEST_INTERVAL), ..self }

@@ -39,7 +39,7 @@ impl RecentSegments {
 
     /// The segment of a span, if it is cached.
     pub fn get(&mut self, span: &Span) -> Option<Arc<SegmentReader>> {
-        let at = self.segments.iter().rposition(|backing| backing.number() == span.life.segment)?;
+        let at = self.segments.iter().rposition(|open| open.number() == span.life.segment)?;
         if !self.segments[at].serves(span) {
             return None;
         }
@@ -53,7 +53,7 @@ impl RecentSegments {
 
     /// Caches an open segment, in place of another reader of the same segment.
     pub fn put(&mut self, segment: &Arc<SegmentReader>) {
-        self.segments.retain(|backing| backing.number() != segment.number());
+        self.segments.retain(|open| open.number() != segment.number());
         if self.capacity > 0 {
             if self.segments.len() == self.capacity {
                 self.segments.pop_front();
@@ -83,6 +83,6 @@ impl RecentSegments {
     /// Evicts segments that are not part of this snapshot: a removed file takes space while it is open.
     /// Readers keep theirs.
     pub fn keep(&mut self, snapshot: &Snapshot) {
-        self.segments.retain(|backing| snapshot.spans().any(|span| span.life.segment == backing.number()));
+        self.segments.retain(|open| snapshot.spans().any(|span| span.life.segment == open.number()));
     }
 }

@@ -1,4 +1,4 @@
-//! Finds frames without a chain: tries each place that could hold a header.
+//! Finds frames without a chain: tries each place that could hold a header. Whether one is genuine, `segment/frame` says.
 //!
 //! The checksum of a header is masked with the life of the segment and its offset. So neither a frame of an
 //! earlier life nor a copy of a frame inside a payload is taken for genuine.

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! This is interpolation search (Perl, Itai, Avni: "Interpolation search, a log log n search", 1978) over
-//! frames of any length. A frame with a [genuine](crate::segment::genuine) header identifies itself and
+//! frames of any length. A frame with a [genuine](crate::segment::find_headers) header identifies itself and
 //! states its numbers. Before a segment's end no place holds two genuine frames of one life (an open appends
 //! only where it found none), so such a frame is part of the log. A payload may contain a valid header, by
 //! chance or because an attacker tried often enough; so the frame after it must name it, too.
@@ -27,8 +27,8 @@ use wal_format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Sequen
 use crate::error::Error;
 use crate::reader::frames::Frames;
 use crate::reader::segments::source::SegmentSource;
+use crate::segment::find_headers::genuine;
 use crate::segment::frame::Frame;
-use crate::segment::genuine::genuine;
 use crate::segment::span::{Span, Tip};
 
 pub(crate) const CHUNK_BYTES: usize = 8 << 10;

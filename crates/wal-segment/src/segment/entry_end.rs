@@ -1,4 +1,4 @@
-//! Finds where a frame ends, by the headers before it.
+//! Finds where the frame of an entry ends, by the headers before it.
 
 use wal_format::{FRAME_HEADER_BYTES, Sequence};
 
