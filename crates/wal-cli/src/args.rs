@@ -66,7 +66,7 @@ pub(crate) struct Append {
     /// Checksum of payloads, from the next segment on [default: the log's, or crc32].
     #[arg(long, value_name = "KIND", value_enum)]
     pub(crate) checksum: Option<Kind>,
-    /// Size at which a segment rolls over, such as 64MiB, from the next one on [default: the log's, or 64MiB].
+    /// Size at which a segment rolls over, such as 64MiB [default: the log's, or 64MiB].
     #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
     pub(crate) segment_size: Option<u64>,
     /// Sequence of the first entry of a new log [default: 0].

@@ -48,15 +48,15 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Failed(error) => error.fmt(f),
-            Error::Panicked => f.write_str("a thread panicked while it wrote or synced"),
+            Error::Panicked => f.write_str("the log is poisoned: a thread panicked while it wrote or synced"),
             Error::Closed => f.write_str("the log is closed"),
             Error::Truncated { from } => write!(f, "a truncation dropped the entries from {from} on"),
             Error::WriteFailed { from } => {
                 write!(f, "the write of the entries from {from} on failed, and their numbers are given again")
             }
-            Error::Backpressure => f.write_str("as much is in flight as is allowed"),
+            Error::Backpressure => f.write_str("no room to append now: too many bytes are in flight, or the log is writing or being truncated; nothing was appended"),
             Error::Conflict { expected, next } => {
-                write!(f, "the next entry gets number {next}, and not {expected}")
+                write!(f, "the next entry gets number {next}, and not {expected}: nothing was appended")
             }
         }
     }

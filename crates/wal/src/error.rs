@@ -16,7 +16,7 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The operating system returned an error; the operation did not happen.
+    /// The operating system returned an error. Unless the method says otherwise, the operation did not happen.
     Io,
     /// The disk is full, a quota is used up, or the log has reached the size limit of its options. It stays readable and
     /// accepts appends again once there is space: truncate it, or free disk space.
@@ -53,8 +53,8 @@ pub enum ErrorKind {
     Forked,
     /// The log was closed, or its last handle was dropped, before the operation completed.
     Closed,
-    /// The bytes in flight have reached the limit of the options, and the caller did not want to wait longer; nothing
-    /// was appended.
+    /// There is no room to append now (too many bytes are in flight, a full frame is being written, or the log is being
+    /// truncated), and the caller did not want to wait longer; nothing was appended.
     Backpressure,
     /// The next entry gets another sequence number than the caller expected: [`Error::next_sequence`]. Nothing was
     /// appended.
@@ -77,9 +77,8 @@ pub enum ErrorKind {
 #[derive(Clone)]
 enum Cause {
     Segment(wal_segment::Error),
-    Message(String),
-    Conflict { expected: u64, next: u64 },
-    TimedOut { limit: Duration, durable: u64, written: u64 },
+    /// With the number that [`Error::next_sequence`] or [`Error::durable_end`] returns.
+    Message(String, Option<u64>),
 }
 
 impl Error {
@@ -103,7 +102,7 @@ impl Error {
     #[must_use]
     pub fn next_sequence(&self) -> Option<u64> {
         match &self.cause {
-            Cause::Conflict { next, .. } => Some(*next),
+            Cause::Message(_, number) if self.kind == ErrorKind::Conflict => *number,
             Cause::Segment(wal_segment::Error::RolledBack { next, .. }) => Some(next.value()),
             _ => None,
         }
@@ -114,17 +113,21 @@ impl Error {
     #[must_use]
     pub fn durable_end(&self) -> Option<u64> {
         match &self.cause {
-            Cause::TimedOut { durable, .. } => Some(*durable),
+            Cause::Message(_, number) if self.kind == ErrorKind::TimedOut => *number,
             _ => None,
         }
     }
 
     pub(crate) fn timed_out(limit: Duration, durable: u64, written: u64) -> Error {
-        Error { kind: ErrorKind::TimedOut, cause: Cause::TimedOut { limit, durable, written } }
+        let message = format!(
+            "the log is not closed after {limit:?}: everything before entry {durable} is durable, everything before \
+             entry {written} is written; the close goes on, and the log stays locked until it has ended"
+        );
+        Error { kind: ErrorKind::TimedOut, cause: Cause::Message(message, Some(durable)) }
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, cause: Cause::Message(message.into()) }
+        Error { kind, cause: Cause::Message(message.into(), None) }
     }
 }
 
@@ -136,28 +139,20 @@ impl From<wal_segment::Error> for Error {
 
 impl From<wal_sync::Error<Error>> for Error {
     fn from(error: wal_sync::Error<Error>) -> Error {
-        match error {
-            wal_sync::Error::Failed(error) => error,
-            wal_sync::Error::Closed => closed(),
-            wal_sync::Error::Panicked => Error::new(
-                ErrorKind::Poisoned,
-                "the log is poisoned: a thread panicked while it wrote or synced",
-            ),
-            wal_sync::Error::Truncated { from } => {
-                Error::new(ErrorKind::Truncated, format!("a truncation dropped the entries from {from} on"))
-            }
+        let message = error.to_string();
+        let (kind, number) = match error {
+            wal_sync::Error::Failed(error) => return error,
+            wal_sync::Error::Closed => (ErrorKind::Closed, None),
+            wal_sync::Error::Panicked => (ErrorKind::Poisoned, None),
             // The appender gets the kind of the failed write. A caller that waits for the entry can only do what it
             // does after a truncation.
-            failed @ wal_sync::Error::WriteFailed { .. } => {
-                Error::new(ErrorKind::Truncated, failed.to_string())
+            wal_sync::Error::Truncated { .. } | wal_sync::Error::WriteFailed { .. } => {
+                (ErrorKind::Truncated, None)
             }
-            wal_sync::Error::Conflict { expected, next } => {
-                Error { kind: ErrorKind::Conflict, cause: Cause::Conflict { expected, next } }
-            }
-            wal_sync::Error::Backpressure => {
-                Error::new(ErrorKind::Backpressure, "the bytes in flight have reached max_in_flight_bytes")
-            }
-        }
+            wal_sync::Error::Conflict { next, .. } => (ErrorKind::Conflict, Some(next)),
+            wal_sync::Error::Backpressure => (ErrorKind::Backpressure, None),
+        };
+        Error { kind, cause: Cause::Message(message, number) }
     }
 }
 
@@ -193,15 +188,7 @@ impl fmt::Display for Error {
                 write!(f, "{error}; Options::open_salvage reads what is left of the log")
             }
             Cause::Segment(error) => error.fmt(f),
-            Cause::Message(message) => f.write_str(message),
-            Cause::Conflict { expected, next } => {
-                write!(f, "the next entry gets number {next}, and not {expected}: nothing was appended")
-            }
-            Cause::TimedOut { limit, durable, written } => write!(
-                f,
-                "the log is not closed after {limit:?}: everything before entry {durable} is durable, everything before \
-                 entry {written} is written; the close goes on, and the log stays locked until it has ended"
-            ),
+            Cause::Message(message, _) => f.write_str(message),
         }
     }
 }
@@ -216,7 +203,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
             Cause::Segment(error) => error.source(),
-            Cause::Message(_) | Cause::Conflict { .. } | Cause::TimedOut { .. } => None,
+            Cause::Message(..) => None,
         }
     }
 }

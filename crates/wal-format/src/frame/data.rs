@@ -36,6 +36,7 @@ impl TableEntry {
 
     /// Whether `payload` is the one that was written.
     #[must_use]
+    #[inline]
     pub fn vouches_for(&self, payload: &[u8], checksum: ChecksumKind) -> bool {
         payload.len() == self.length as usize && checksum.digest(payload) == self.digest
     }

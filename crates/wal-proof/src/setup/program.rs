@@ -48,7 +48,7 @@ impl Program {
         }
     }
 
-    /// Opens the log, appends nothing, and closes it. After that its tail is whole.
+    /// Opens the log, appends nothing, and closes it. Its end stays as it was, torn or not.
     pub(crate) fn close(&self, directory: &Path) -> Result<(), String> {
         let output = self.output("append", directory)?;
         if !output.status.success() {

@@ -137,6 +137,9 @@ impl OpenFrame {
         }
     }
 
+    // In line with the loop of `Forward`: what it returns is large, and passing it through memory costs a reader in order
+    // a fifth of its time.
+    #[inline]
     pub(crate) fn next(&mut self, from: Sequence) -> Handed {
         while self.next_row < self.end_row {
             let (index, row) = (self.next_row, self.row(self.next_row));

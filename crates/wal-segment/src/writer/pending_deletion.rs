@@ -1,5 +1,5 @@
-//! Obsolete segments pending deletion: a reader of this process may still open their files. Whoever owns the writer
-//! deletes them, or uses them again.
+//! Obsolete segments pending deletion: a reader of this process may still open their files. The owner of the writer
+//! deletes or recycles them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};

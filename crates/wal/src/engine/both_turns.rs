@@ -11,7 +11,6 @@ use crate::engine::Engine;
 use crate::engine::tail::Tail;
 use crate::error::{Error, closed};
 use crate::report::event::Rollover;
-use crate::retention::limits::Piece;
 use crate::supply::Supply;
 
 impl Engine {
@@ -52,11 +51,8 @@ impl Tail {
         let dropped = Tail::truncate(tail, |writer, supply| {
             // What is beyond the end is refused, whatever is held.
             let within = first <= writer.next().value() && first > writer.first().value();
-            let place = if within {
-                tail.holds.limit_to_holds(&Piece::all(&writer.snapshot()), first)
-            } else {
-                first
-            };
+            let spans: Vec<_> = writer.snapshot().spans().collect();
+            let place = if within { tail.holds.limit_to_holds(&spans, first) } else { first };
             let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
             let done = writer.truncate_before(place, supply);
             begins = writer.first().value();
@@ -93,7 +89,7 @@ impl Tail {
         let obsolete = tail.take_obsolete(writer);
         drop(guard);
         // A closed log has no use for their files.
-        tail.supply.remove(&obsolete);
+        tail.supply.used.remove(&obsolete);
         tail.shrink();
         ended.map_err(|error| tail.fault(error))
     }

@@ -51,7 +51,7 @@ impl Engine {
         }
         // One time for both questions: a segment that grows too old between them would be dropped after the longest
         // sleep only.
-        let monotonic_ns = tail.monotonic_ns();
+        let monotonic_ns = tail.directory.monotonic_ns();
         if retention.drops_before(self.holds(), &tail.layout(), monotonic_ns).is_some() {
             let retained = self.commits.drop_before(0, Tail::retain);
             self.tidy();
@@ -60,11 +60,11 @@ impl Engine {
                 sleep = sleep.min(PAUSE);
             }
         }
-        if retention.options().waits() && self.commits.is_starved() {
+        if tail.options.waits() && self.commits.is_starved() {
             // No event reports that a reader has closed dropped files.
             self.commits.retry();
         }
-        if self.maintenance().take_deferred() || retention.options().waits() && self.commits.is_starved() {
+        if self.maintenance().take_deferred() || tail.options.waits() && self.commits.is_starved() {
             sleep = sleep.min(POLL);
         }
         if retention.awaits_link() {
@@ -77,7 +77,7 @@ impl Engine {
     /// The part of a truncation that is not urgent, after the turns are given back.
     pub(crate) fn tidy(&self) {
         let tail = self.commits.target();
-        self.cache.keep(&tail.layout());
+        self.cache.segments.keep(&tail.layout());
         tail.recycle_obsolete();
     }
 }

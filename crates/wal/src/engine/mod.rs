@@ -13,26 +13,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::{SLOT_BYTES, SLOTS};
-use wal_segment::{Error as SegmentError, Recovery};
+use wal_segment::{Ending, Recovery};
 use wal_sync::GroupCommit;
-use wal_sync::primitives::{Instant, now};
+use wal_sync::primitives::now;
 
 use crate::engine::fork::ForkGuard;
 use crate::engine::tail::Tail;
 use crate::engine::threads::Threads;
 use crate::error::Error;
-#[cfg(feature = "config")]
 use crate::options::Options;
 use crate::read::cache::SegmentCache;
-use crate::report::counters::{Counters, Gauges};
+use crate::report::counters::Counters;
 use crate::report::event::note;
 use crate::report::health::{Health, Operation, Space, Stall};
 use crate::report::listener::Caller;
-use crate::report::probe::{Probe, SyncMark};
+use crate::report::probe::Probe;
 use crate::report::stats::Stats;
 use crate::retention::Retention;
 use crate::retention::holds::Holds;
-use crate::retention::limits::Piece;
 use crate::retention::maintenance::Maintenance;
 use crate::supply::{KnownSpace, Supply};
 
@@ -42,6 +40,8 @@ pub(crate) struct Engine {
     pub(crate) commits: GroupCommit<Tail>,
     pub(crate) cache: Arc<SegmentCache>,
     pub(crate) recovery: Recovery,
+    /// How long the open took.
+    recovery_duration: Duration,
     /// Where there is no thread for maintenance, the next call does it.
     maintains_in_calls: bool,
     counters: Arc<Counters>,
@@ -49,12 +49,8 @@ pub(crate) struct Engine {
     directory_locked: bool,
     threads: Threads,
     probe: Probe,
-    /// As they are in force.
-    #[cfg(feature = "config")]
-    pub(crate) options: Options,
     /// Where there is no thread for callbacks, the next call runs them.
     caller: Option<Caller>,
-    background: bool,
 }
 
 /// What the anchor takes on the disk.
@@ -63,7 +59,12 @@ const ANCHOR_BYTES: u64 = (SLOT_BYTES * SLOTS) as u64;
 impl Engine {
     /// Checked before a wait for what a fork does not copy: threads, and turns that they had.
     pub(crate) fn fork_guard(&self) -> &ForkGuard {
-        self.commits.target().fork_guard()
+        &self.commits.target().fork_guard
+    }
+
+    /// The options in force: with the defaults filled in, without callbacks.
+    pub(crate) fn options(&self) -> &Options {
+        &self.commits.target().options
     }
 
     pub(crate) fn holds(&self) -> &Holds {
@@ -78,35 +79,9 @@ impl Engine {
         &self.commits.target().maintenance
     }
 
-    /// What a health check compares with.
-    pub(crate) fn probe(&self) -> &Probe {
-        &self.probe
-    }
-
-    /// The free space when the file system was asked last, for a health check at this moment.
-    pub(crate) fn known_space(&self, needed_bytes: u64, at: Instant) -> Space {
-        let KnownSpace { free_bytes, failure, asked } = self.supply.known_space();
-        Space { free_bytes, needed_bytes, failure, age: at.saturating_duration_since(asked) }
-    }
-
-    /// The question for it that is in flight.
-    pub(crate) fn space_mark(&self) -> &SyncMark {
-        self.supply.space_mark()
-    }
-
-    /// Whether the path of the directory led elsewhere at the last check.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.supply.is_displaced()
-    }
-
-    /// Why the last spare could not be prepared, and the last anchor not be written.
-    pub(crate) fn background_failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
-        self.supply.failures()
-    }
-
     /// Whether waiting callers have to do the background work.
     pub(crate) fn is_driven_by_waiters(&self) -> bool {
-        !self.background
+        !self.options().background
     }
 
     /// Without threads: does the maintenance that is due, and runs the callbacks.
@@ -124,7 +99,7 @@ impl Engine {
         let closed = self.commits.close(Tail::finish);
         if !matches!(closed, Err(wal_sync::Error::Closed)) {
             note!(
-                self.commits.target().listener(),
+                &self.commits.target().listener,
                 Closed {
                     written: self.commits.written(),
                     durable: self.commits.durable(),
@@ -155,23 +130,32 @@ impl Engine {
     /// [`Wal::stats`]: crate::Wal::stats
     pub(crate) fn stats(&self) -> Stats {
         let snapshot = self.commits.target().layout();
-        let stock = self.supply.stock();
-        let segment_bytes: u64 = snapshot.spans().map(|span| span.file_bytes).sum();
+        let spans: Vec<_> = snapshot.spans().collect();
+        let first = snapshot.first().value();
+        // Read before `written`, so that it never exceeds that.
         let durable = self.commits.durable();
-        let mut stats = self.counters.fill(Gauges {
-            directory_locked: self.directory_locked,
-            maps: self.cache.maps(),
+        let written = self.commits.written();
+        let mut stats = Stats {
             poisoned: self.commits.failure().is_some(),
-            first: snapshot.first().value(),
+            directory_locked: self.directory_locked,
+            maps: self.cache.segments.maps(),
+            first,
+            last: (written > first).then(|| written - 1),
             durable,
-            written: self.commits.written(),
-            segments: snapshot.spans().count() as u64,
-            disk_bytes: segment_bytes + stock.bytes + ANCHOR_BYTES,
-            spare_segments: stock.files,
-            recycled_segments: stock.recycled,
+            written,
+            segments: spans.len() as u64,
+            disk_bytes: spans.iter().map(|span| span.file_bytes).sum::<u64>() + ANCHOR_BYTES,
             pending_bytes: self.commits.in_flight_bytes(),
-        });
-        self.holds().fill(&mut stats, &Piece::all(&snapshot));
+            recovery_duration: self.recovery_duration,
+            recovery_dropped_bytes: match self.recovery.ending {
+                Ending::Torn { bytes, .. } => bytes,
+                _ => 0,
+            },
+            ..Stats::default()
+        };
+        self.counters.fill(&mut stats);
+        self.supply.fill(&mut stats);
+        self.holds().fill(&mut stats, &spans);
         self.retention().fill(&mut stats);
         self.maintenance().fill(&mut stats);
         stats
@@ -187,24 +171,27 @@ impl Engine {
             Err(wal_sync::Error::Closed) => (None, true),
             Err(failure) => (Some(Error::from(failure)), false),
         };
-        let probe = self.probe();
+        let (supply, options) = (&self.supply, self.options());
         let stall = |what, lasted: Option<Duration>| {
-            lasted.filter(|lasted| *lasted >= probe.slow_sync).map(|lasted| Stall { what, lasted })
+            lasted.filter(|lasted| *lasted >= options.slow_sync).map(|lasted| Stall { what, lasted })
         };
-        let write = probe.lasted(self.commits.write_in_hand(), asked);
-        let sync = self.commits.target().sync_mark().lasted(asked);
-        let space = self.space_mark().lasted(asked);
+        let write = self.probe.lasted(self.commits.write_in_hand(), asked);
+        let sync = self.commits.target().sync_mark.lasted(asked);
+        let space = supply.space.mark().lasted(asked);
         let stalled = stall(Operation::Sync, sync)
             .or_else(|| stall(Operation::Write, write))
             .or_else(|| stall(Operation::Space, space));
-        let (spare_failure, anchor_failure) = self.background_failures();
+        let (spare_failure, anchor_failure) = supply.failures();
+        let KnownSpace { free_bytes, failure, asked: answered } = supply.known_space();
+        let needed_bytes = options.low_space_bytes.unwrap_or_default();
+        let age = asked.saturating_duration_since(answered);
         Health {
             // In a failed log nothing is in flight, whatever mark a panic has left.
             stalled: stalled.filter(|_| poisoned.is_none()),
             poisoned,
             closed,
-            displaced: self.is_displaced(),
-            space: self.known_space(probe.needed_bytes, asked),
+            displaced: supply.names.is_displaced(),
+            space: Space { free_bytes, needed_bytes, failure, age },
             no_room: self.commits.starved().map(Error::from),
             spare_failure: spare_failure.map(Error::from),
             anchor_failure: anchor_failure.map(Error::from),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wal_format::{ChecksumKind, Sequence};
 use wal_segment::io::Directory;
-use wal_segment::{Ending, OpenRequest, Opened};
+use wal_segment::{OpenRequest, Opened};
 use wal_sync::primitives::channel::Receiver;
 use wal_sync::primitives::{now, since};
 use wal_sync::{GroupCommit, Limits};
@@ -37,11 +37,10 @@ impl Engine {
         let (directory, segments) = sparing(directory, options.mapped_reads);
         let Opened { mut writer, anchor, names, directory_locked, pool, recovery } =
             wal_segment::open(&directory, options.open_request(at_least))?;
-        options.retention_options().check_cap(writer.segment_bytes())?;
+        options.check_cap(writer.segment_bytes())?;
         writer.limit(options.max_log_bytes);
-        let counters = Arc::new(Counters::new());
-        let dropped_bytes = if let Ending::Torn { bytes, .. } = recovery.ending { bytes } else { 0 };
-        counters.recovered(since(begun), dropped_bytes);
+        let recovery_duration = since(begun);
+        let counters = Arc::new(Counters::default());
         let background = options.background;
         let (listener, caller) = Listener::new(&options.callbacks, directory.path()).unzip();
         let cache = SegmentCache::new(Arc::clone(&directory), segments, Arc::clone(&counters));
@@ -49,33 +48,29 @@ impl Engine {
         let cache = cache.traced(listener.clone());
         let cache = Arc::new(cache);
         let kind = options.kind(directory, listener.as_ref());
-        let (supply, bell) = Supply::new(&kind, anchor, names, &pool);
+        let (supply, bell) = Supply::new(kind, anchor, names, &pool);
         let supply = Arc::new(supply);
         note!(when false = directory_locked => &listener, DirectoryNotLocked {});
-        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
-        #[cfg(feature = "config")]
-        let in_force = options.in_force(&writer);
-        let probe = Probe::new(options.slow_sync, options.low_space_bytes.unwrap_or(writer.segment_bytes()));
+        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: recovery_duration });
+        let in_force = Arc::new(options.in_force(&writer));
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let limits = options.limits(writer.segment_bytes());
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
         let (shared, metered) = (Arc::clone(&supply), Arc::clone(&counters));
-        let tail = Tail::new(writer, cache.directory_handle(), shared, metered, listener, room, options);
+        let tail = Tail::new(writer, Arc::clone(&cache.directory), shared, metered, listener, room, in_force);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let engine = Arc::new(Engine {
             commits: GroupCommit::new(tail, options.sync, limits, next),
             cache,
             recovery,
-            maintains_in_calls: !background && options.retention_options().wants_a_thread(),
+            recovery_duration,
+            maintains_in_calls: !background && options.wants_a_thread(),
             counters,
             supply: Arc::clone(&supply),
             directory_locked,
             threads: Threads::new(),
-            probe,
-            #[cfg(feature = "config")]
-            options: in_force,
+            probe: Probe::new(),
             caller: kept_caller,
-            background,
         });
         engine.start_threads(supply, bell, called_back).inspect_err(|_| engine.end())?;
         engine.run_due_work();
@@ -94,10 +89,10 @@ impl Engine {
         if let Some(caller) = caller {
             self.threads.start("wal-events", move || caller.run())?;
         }
-        if self.background {
+        if self.options().background {
             let engine = Arc::clone(self);
             self.threads.start("wal-sync", move || engine.commits.tick())?;
-            if self.retention().options().wants_a_thread() {
+            if self.options().wants_a_thread() {
                 let engine = Arc::clone(self);
                 self.threads.start("wal-retention", move || engine.run_maintenance())?;
             }

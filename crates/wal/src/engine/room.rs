@@ -1,10 +1,9 @@
-//! Makes room: drops entries under the cap, hands obsolete files to [`Supply::retire`], and shrinks closed segments.
+//! Makes room: drops entries under the cap, hands obsolete files to `supply/used_files`, and shrinks closed segments.
 
 use wal_format::{SegmentNumber, Sequence};
 use wal_segment::{Error as SegmentError, SpareSource, Writer, shrink};
 
 use crate::engine::tail::Tail;
-use crate::retention::limits::Piece;
 use crate::supply::Supply;
 
 impl Tail {
@@ -14,17 +13,17 @@ impl Tail {
             return;
         }
         let obsolete = self.lock().as_mut().map(|writer| self.take_obsolete(writer));
-        self.supply.retire(&obsolete.unwrap_or_default());
+        self.supply.used.retire(&obsolete.unwrap_or_default());
         self.shrink();
     }
 
     /// Shortens closed segments to what they hold.
     pub(super) fn shrink(&self) {
-        let excess = self.lock().as_mut().map(Writer::take_shrinkable).unwrap_or_default();
-        if excess.is_empty() || self.supply.check_names().is_err() {
+        let shrinkable = self.lock().as_mut().map(Writer::take_shrinkable).unwrap_or_default();
+        if shrinkable.is_empty() || self.supply.check_names().is_err() {
             return;
         }
-        let shortened = shrink(self.directory.as_ref(), excess);
+        let shortened = shrink(self.directory.as_ref(), shrinkable);
         if let Some(writer) = self.change().as_mut() {
             writer.shrunk(&shortened);
         }
@@ -45,7 +44,8 @@ impl Tail {
             return Ok(false);
         };
         // Only holds can have changed since. One that was taken meanwhile may be below it.
-        let place = self.holds.limit_to_holds(&Piece::all(&snapshot), from);
+        let spans: Vec<_> = snapshot.spans().collect();
+        let place = self.holds.limit_to_holds(&spans, from);
         // Otherwise the snapshot counts as a reader that needs the files.
         drop(snapshot);
         let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
@@ -64,9 +64,9 @@ impl Tail {
         // What readers were shown keeps the files of dropped segments.
         self.show(writer);
         let obsolete = self.take_obsolete(writer);
-        self.supply.retire(&obsolete);
+        self.supply.used.retire(&obsolete);
         let made = writer.log_bytes() < before;
-        if !made && self.retention.options().waits() {
+        if !made && self.options.waits() {
             self.maintenance.write_deferred();
         }
         made

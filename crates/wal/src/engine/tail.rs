@@ -34,19 +34,18 @@ pub(crate) struct Tail {
     pub(super) writer: Mutex<Option<Writer>>,
     pub(super) shown: Mutex<Snapshot>,
     pub(super) directory: Arc<dyn Directory>,
-    pub(super) fork_guard: ForkGuard,
+    pub(crate) fork_guard: ForkGuard,
     pub(super) supply: Arc<Supply>,
     pub(super) counters: Arc<Counters>,
-    pub(super) listener: Option<Listener>,
+    pub(crate) listener: Option<Listener>,
     pub(super) holds: Holds,
     pub(super) retention: Retention,
     pub(super) maintenance: Arc<Maintenance>,
     pub(super) checksum: ChecksumKind,
     pub(super) frame_bytes: usize,
     pub(super) sync_mark: SyncMark,
-    pub(super) slow_sync: Duration,
-    /// The ticker syncs early when a write asks for it.
-    pub(super) background: bool,
+    /// The options in force: with the defaults filled in, without callbacks.
+    pub(crate) options: Arc<Options>,
 }
 
 /// A frame has no more entries than this, unless a batch has.
@@ -61,10 +60,10 @@ impl Tail {
         counters: Arc<Counters>,
         listener: Option<Listener>,
         frame_bytes: usize,
-        options: &Options,
+        options: Arc<Options>,
     ) -> Tail {
         let maintenance = Arc::new(Maintenance::new());
-        let (kept, shared) = (options.retention_options(), Arc::clone(&maintenance));
+        let (kept, shared) = (Arc::clone(&options), Arc::clone(&maintenance));
         Tail {
             holds: Holds::new(writer.first().value(), options.hold_limit_bytes, Arc::clone(&maintenance)),
             retention: Retention::new(kept, &writer, directory.as_ref(), shared),
@@ -79,8 +78,7 @@ impl Tail {
             listener,
             frame_bytes,
             sync_mark: SyncMark::new(),
-            slow_sync: options.slow_sync,
-            background: options.background,
+            options,
         }
     }
 
@@ -99,32 +97,9 @@ impl Tail {
         self.shown.lock_whole().first().value()
     }
 
-    /// Whether this process may write.
-    pub(crate) fn fork_guard(&self) -> &ForkGuard {
-        &self.fork_guard
-    }
-
-    /// The time of the seam.
-    pub(crate) fn monotonic_ns(&self) -> u64 {
-        self.directory.monotonic_ns()
-    }
-
-    /// The fsync that is in flight.
-    pub(crate) fn sync_mark(&self) -> &SyncMark {
-        &self.sync_mark
-    }
-
-    /// Notes events for tracing.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn listener(&self) -> Option<&Listener> {
-        self.listener.as_ref()
-    }
-
     /// No more events.
     pub(crate) fn stop_listening(&self) {
-        if let Some(listener) = &self.listener {
-            listener.stop();
-        }
+        self.listener.iter().for_each(Listener::stop);
     }
 
     /// Releases the lock of the log.
@@ -148,7 +123,7 @@ impl Tail {
     pub(super) fn fault(&self, error: SegmentError) -> Fault<Error> {
         match error {
             SegmentError::Poisoned(_) => Fault::Final(self.poisoned(error)),
-            SegmentError::CapReached(fullness) if self.retention.options().waits() => {
+            SegmentError::CapReached(fullness) if self.options.waits() => {
                 Fault::CapReached(self.cap_reached(fullness))
             }
             SegmentError::CapReached(fullness) => Fault::Passing(self.cap_reached(fullness)),

@@ -33,7 +33,7 @@ impl Target for Tail {
         self.fork_guard.check().map_err(Fault::Final)?;
         let mut guard = self.change();
         let Some(writer) = guard.as_mut() else { return Err(Fault::Final(closed())) };
-        if let Some(exchanged) = self.supply.exchanged() {
+        if let Some(exchanged) = self.supply.names.exchanged() {
             return Err(self.fault(writer.poison(exchanged)));
         }
         let turns_over = writer.turns_over(frame.frame_bytes());
@@ -49,7 +49,7 @@ impl Target for Tail {
         let wrote = Wrote {
             next: writer.next().value(),
             durable: writer.durable().value(),
-            sync_soon: self.background && writer.wants_sync(),
+            sync_soon: self.options.background && writer.wants_sync(),
         };
         drop(guard);
         let begins = rolled.is_some() || !had_entries;
@@ -70,7 +70,7 @@ impl Target for Tail {
             Err(error) => {
                 if error.is_out_of_space() {
                     // The next one may find some.
-                    self.supply.give_up_used();
+                    self.supply.used.give_up();
                 }
                 let fault = self.fault(error);
                 note!(
@@ -87,7 +87,7 @@ impl Target for Tail {
         let (job, durable) = {
             let mut guard = self.lock();
             let writer = guard.as_mut().ok_or_else(closed)?;
-            if let Some(exchanged) = self.supply.exchanged() {
+            if let Some(exchanged) = self.supply.names.exchanged() {
                 return Err(self.poisoned(writer.poison(exchanged)));
             }
             match writer.sync_job()? {
@@ -100,7 +100,7 @@ impl Target for Tail {
         let ran = job.run();
         self.sync_mark.clear();
         let took = since(begun);
-        if took >= self.slow_sync {
+        if took >= self.options.slow_sync {
             self.counters.sync_was_slow();
             let sequences = durable..job.point().next.value();
             self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));

@@ -5,7 +5,7 @@
 //! | `wal-files` | while the log is open | prepares and zeroes segments, writes the anchor |
 //! | `wal-sync` | while the log is open | the ticker: writes and fsyncs for callers that do not wait, and for company that is too large to be waited for |
 //! | `wal-retention` | when retention, `roll_after` or `WhenFull::Wait` is set | ends old segments, drops what retention lets go |
-//! | `wal-events` | when there is a callback, or something is traced | calls it, and subscribers |
+//! | `wal-events` | when there is a callback, or with the feature `tracing` | calls it, and subscribers |
 
 use wal_sync::primitives::{Mutex, ThreadHandle, is_current, spawn};
 

@@ -222,8 +222,9 @@ impl Wal {
         let engine = self.engine();
         let submitted = engine.commits.submit_at(expected, batch, asked, patience, fill);
         engine.run_due_work();
+        let fork_guard = engine.fork_guard().clone();
         let driver = engine.is_driven_by_waiters().then(|| Arc::clone(engine));
-        Ok(Commit::new(submitted?, batch.entries, driver, engine.fork_guard().clone()))
+        Ok(Commit { ticket: submitted?, entries: batch.entries, engine: driver, fork_guard })
     }
 
     /// Raises the durability to written, unless the log is buffered.

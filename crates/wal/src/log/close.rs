@@ -3,16 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_sync::primitives::{Condvar, Mutex, now, spawn};
+use wal_sync::primitives::channel::bounded;
+use wal_sync::primitives::spawn;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::Wal;
-
-/// The result of the close, once it has finished.
-struct Outcome {
-    closed: Mutex<Option<Result<(), Error>>>,
-    told: Condvar,
-}
 
 impl Wal {
     /// Closes the log as [`Wal::close`] does, but waits for at most `limit`.
@@ -27,28 +22,16 @@ impl Wal {
     /// Otherwise as [`Wal::close`].
     pub fn close_timeout(self, limit: Duration) -> Result<(), Error> {
         let engine = Arc::clone(self.engine());
-        let outcome = Arc::new(Outcome { closed: Mutex::new(None), told: Condvar::new() });
-        let shared = Arc::clone(&outcome);
-        let begun = now();
+        let (tells, told) = bounded(1);
         // The thread takes the handle: dropping the last one here would wait for the disk, too.
         let closing = move || {
-            let closed = self.close();
-            *shared.closed.lock_whole() = Some(closed);
-            shared.told.notify_all();
+            tells.send(self.close()).ok();
         };
         spawn("wal-close", closing).map_err(|error| {
             Error::new(ErrorKind::Io, format!("the thread wal-close cannot be started: {error}"))
         })?;
-        let mut closed = outcome.closed.lock_whole();
-        loop {
-            if let Some(closed) = closed.take() {
-                return closed;
-            }
-            let left = limit.saturating_sub(now().saturating_duration_since(begun));
-            if left.is_zero() {
-                return Err(Error::timed_out(limit, engine.commits.durable(), engine.commits.written()));
-            }
-            closed = outcome.told.wait_for(&outcome.closed, closed, left);
-        }
+        told.recv_timeout(limit).unwrap_or_else(|_| {
+            Err(Error::timed_out(limit, engine.commits.durable(), engine.commits.written()))
+        })
     }
 }

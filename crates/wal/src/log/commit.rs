@@ -26,23 +26,14 @@ use crate::error::Error;
 /// commits that no thread waits for make no progress. A waker that waits for a [`Reached`] may wait for ever.
 #[must_use = "nothing is guaranteed before it was waited for"]
 pub struct Commit {
-    ticket: Ticket<Error>,
-    entries: u64,
+    pub(super) ticket: Ticket<Error>,
+    pub(super) entries: u64,
     /// Without background threads: the waiting caller writes and syncs through this.
-    engine: Option<Arc<Engine>>,
-    fork_guard: ForkGuard,
+    pub(super) engine: Option<Arc<Engine>>,
+    pub(super) fork_guard: ForkGuard,
 }
 
 impl Commit {
-    pub(crate) fn new(
-        ticket: Ticket<Error>,
-        entries: u64,
-        engine: Option<Arc<Engine>>,
-        fork_guard: ForkGuard,
-    ) -> Commit {
-        Commit { ticket, entries, engine, fork_guard }
-    }
-
     /// The sequence number of the first entry. If the commit fails, another entry gets it.
     #[must_use]
     pub fn sequence(&self) -> u64 {

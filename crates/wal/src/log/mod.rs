@@ -73,8 +73,8 @@ impl Wal {
     ///
     /// # Errors
     /// [`ErrorKind::Poisoned`] when a sync failed, now or earlier; it is never tried again.
-    /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of the entries were dropped meanwhile. In a
-    /// [buffered](Options::buffered) log, the error of writing the buffered entries.
+    /// [`ErrorKind::Closed`]. [`ErrorKind::Truncated`] when some of the entries were dropped meanwhile. The
+    /// error of the write, when entries not yet written cannot be written. [`ErrorKind::Forked`].
     pub fn sync(&self) -> Result<(), Error> {
         self.engine().fork_guard().check()?;
         let synced = self.engine().commits.sync();
@@ -103,7 +103,8 @@ impl Wal {
     /// # Errors
     /// The error that kept the segment from being sealed, as on a full disk: the log stays whole. When the SEAL could not
     /// be written, the log goes on in another segment, after a cut; when the anchor could not, in the same one.
-    /// [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed; [`Closed`](crate::ErrorKind::Closed).
+    /// [`Poisoned`](crate::ErrorKind::Poisoned) when the sync failed; [`Closed`](crate::ErrorKind::Closed),
+    /// [`Forked`](crate::ErrorKind::Forked).
     pub fn roll(&self) -> Result<(), Error> {
         let rolled = self.engine().roll();
         self.engine().run_due_work();
@@ -164,11 +165,11 @@ impl Wal {
         &self.engine().recovery
     }
 
-    /// The options in force, for display, with every default filled in. Only `buffered_bytes` is absent when
-    /// the log is not buffered. They have no callbacks.
+    /// The options in force, for display, with every default filled in; limits that are not set, `first_sequence`
+    /// and `buffered_bytes` stay absent. They have no callbacks.
     #[cfg(feature = "config")]
     pub fn options(&self) -> &Options {
-        &self.engine().options
+        self.engine().options()
     }
 
     /// Counters since the open, and the current state of the log. Costs microseconds and allocates.
@@ -203,7 +204,9 @@ impl Wal {
     ///
     /// # Errors
     /// The log is closed also after an error. [`ErrorKind::Poisoned`] means that entries which were not durable may be
-    /// lost; after any other error everything is durable, and the next open takes longer.
+    /// lost; after any other error everything that was written is durable, and the next open takes longer. The error may be
+    /// that of the last write: its entries, of a buffered log or waiting for space, are lost. [`ErrorKind::Forked`]: nothing
+    /// was closed.
     pub fn close(self) -> Result<(), Error> {
         self.engine().close()
     }

@@ -71,7 +71,7 @@ impl Options {
     pub fn open_read_only_in(&self, directory: Arc<dyn Directory>) -> Result<View, Error> {
         self.check()?;
         let (directory, segments) = sparing(directory, self.mapped_reads);
-        View::look(Arc::new(SegmentCache::new(directory, segments, Arc::new(Counters::new()))))
+        View::look(Arc::new(SegmentCache::new(directory, segments, Arc::new(Counters::default()))))
     }
 
     /// As [`Options::open`], but fails on a log that ends before `sequence`, to detect a restored backup or lost

@@ -39,7 +39,7 @@ impl Wal {
             dropped
         });
         let dropped = dropped.map_err(Error::from);
-        note!(engine.commits.target().listener(), TruncatedBefore { first, failed: dropped.clone().err() });
+        note!(&engine.commits.target().listener, TruncatedBefore { first, failed: dropped.clone().err() });
         self.tidy();
         dropped.map(|()| kept)
     }
@@ -76,7 +76,7 @@ impl Wal {
             Tail::truncate(tail, |writer, supply| writer.truncate_after(place, supply))
         });
         let dropped = dropped.map_err(Error::from);
-        note!(engine.commits.target().listener(), TruncatedAfter { last, failed: dropped.clone().err() });
+        note!(&engine.commits.target().listener, TruncatedAfter { last, failed: dropped.clone().err() });
         self.tidy();
         dropped
     }

@@ -6,7 +6,6 @@ use wal_format::{MAX_FRAME_PAYLOAD_BYTES, MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, 
 
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
-use crate::options::limits::RetentionOptions;
 
 impl Options {
     /// Refuses an option that cannot work, by its name.
@@ -31,7 +30,7 @@ impl Options {
                 "max_batch_bytes is {found}; it must be from max_entry_bytes ({least}) to {MAX_FRAME_PAYLOAD_BYTES}"
             ));
         }
-        self.retention_options().check(self.segment_bytes)?;
+        self.check_retention()?;
         if self.max_in_flight_bytes == 0 {
             return invalid("max_in_flight_bytes is 0; it must be at least 1".to_owned());
         }
@@ -58,11 +57,8 @@ impl Options {
         }
         Ok(())
     }
-}
 
-impl RetentionOptions {
-    /// What can be checked before the log is known.
-    pub(crate) fn check(&self, segment_bytes: Option<u64>) -> Result<(), Error> {
+    fn check_retention(&self) -> Result<(), Error> {
         for (name, limit) in [("retain_bytes", self.retain_bytes), ("retain_entries", self.retain_entries)] {
             if limit == Some(0) {
                 return Err(Error::new(
@@ -76,7 +72,7 @@ impl RetentionOptions {
                 return Err(Error::new(ErrorKind::InvalidOptions, format!("{name} is 0; it must be more")));
             }
         }
-        self.check_cap(segment_bytes.unwrap_or(MIN_SEGMENT_BYTES))
+        self.check_cap(self.segment_bytes.unwrap_or(MIN_SEGMENT_BYTES))
     }
 
     /// Whether the cap has room for two segments, and for what retention by bytes keeps.

@@ -1,17 +1,6 @@
-//! The options of retention and the cap, as the background work needs them.
+//! What the background work asks of the options: whether retention drops something, whether appends wait.
 
-use std::time::Duration;
-
-/// The limits of retention, the cap and the age of segments, as the background work needs them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RetentionOptions {
-    pub(crate) retain_bytes: Option<u64>,
-    pub(crate) retain_entries: Option<u64>,
-    pub(crate) retain_age: Option<Duration>,
-    pub(crate) max_log_bytes: Option<u64>,
-    pub(crate) when_full: WhenFull,
-    pub(crate) roll_after: Option<Duration>,
-}
+use crate::options::Options;
 
 /// What an append does that would take the log above [`Options::max_log_bytes`](crate::Options::max_log_bytes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,7 +18,7 @@ pub enum WhenFull {
     Wait,
 }
 
-impl RetentionOptions {
+impl Options {
     /// Whether something is dropped without being asked for.
     pub(crate) fn retains(&self) -> bool {
         self.retain_bytes.is_some() || self.retain_entries.is_some() || self.retain_age.is_some()

@@ -7,6 +7,7 @@ pub(crate) mod directory;
 pub(crate) mod limits;
 pub(crate) mod retention;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::{ChecksumKind, FRAME_HEADER_BYTES};
@@ -16,7 +17,7 @@ use wal_sync::SyncPolicy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::options::limits::WhenFull;
-use crate::report::event::{Callback, Callbacks, Rollover, SlowSync};
+use crate::report::event::{Callbacks, Rollover, SlowSync};
 
 /// How a log is opened. The defaults are those that a database could run on.
 ///
@@ -192,7 +193,7 @@ impl Options {
     ///
     /// [`Wal`]: crate::Wal
     pub fn on_rollover(mut self, call: impl Fn(&Rollover) + Send + Sync + 'static) -> Options {
-        self.callbacks.on_rollover = Some(Callback::new(call));
+        self.callbacks.on_rollover = Some(Arc::new(call));
         self
     }
 
@@ -210,7 +211,7 @@ impl Options {
     /// [`on_rollover`](Options::on_rollover), and on the same thread. The fsyncs of a rollover, a truncation and a close do not
     /// count. Default: no callback.
     pub fn on_slow_sync(mut self, call: impl Fn(&SlowSync) + Send + Sync + 'static) -> Options {
-        self.callbacks.on_slow_sync = Some(Callback::new(call));
+        self.callbacks.on_slow_sync = Some(Arc::new(call));
         self
     }
 
@@ -270,7 +271,6 @@ impl Options {
 
     /// These options with what the log and the defaults have decided, and without the callbacks, one of which may keep
     /// the log open.
-    #[cfg(feature = "config")]
     pub(crate) fn in_force(&self, writer: &Writer) -> Options {
         Options {
             segment_bytes: Some(writer.segment_bytes()),
@@ -289,7 +289,7 @@ impl Options {
 
     /// The largest batch with its rows whose segment is no longer than half of the cap.
     pub(crate) fn most_batch_bytes(&self) -> Option<u64> {
-        let longest = self.retention_options().longest_segment_bytes()?;
+        let longest = self.longest_segment_bytes()?;
         Some(Writer::frame_bytes_within(longest).saturating_sub(FRAME_HEADER_BYTES as u64 + PADDING_BYTES))
     }
 

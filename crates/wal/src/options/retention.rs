@@ -5,7 +5,7 @@ use std::time::Duration;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::options::Options;
-use crate::options::limits::{RetentionOptions, WhenFull};
+use crate::options::limits::WhenFull;
 
 /// # Retention and the cap
 /// The limits of retention (`retain_bytes`, `retain_entries`, `retain_age`) drop nothing before the application calls
@@ -26,13 +26,13 @@ use crate::options::limits::{RetentionOptions, WhenFull};
 /// # }
 /// ```
 ///
-/// Each limit is an upper bound: while the log exceeds any of them, its oldest segment is dropped, but never one that a
+/// Any limit alone lets a segment go: the oldest segment is dropped while one of them allows it, but never one that a
 /// [hold](crate::Wal::hold) needs, and never the last one. That happens on a background thread; without
 /// [`background`](Options::background) threads in the call that began or ended a segment. Failures are counted in
 /// [`Stats::maintenance_errors`](crate::Stats::maintenance_errors).
 impl Options {
     /// Retention by size, after [`Wal::start_retention`](crate::Wal::start_retention): the oldest segment is dropped while the
-    /// segments after it hold this many bytes. So at least this much is kept, and at most one segment more. At least 1.
+    /// segments after it hold this many bytes. By this limit at least this much is kept, and at most one segment more. At least 1.
     /// Default: no limit.
     pub fn retain_bytes(mut self, bytes: u64) -> Options {
         self.retain_bytes = Some(bytes);
@@ -40,7 +40,7 @@ impl Options {
     }
 
     /// Retention by count, after [`Wal::start_retention`](crate::Wal::start_retention): the oldest segment is dropped while the
-    /// segments after it hold this many entries. So at least this many are kept, and at most one segment more. At least 1.
+    /// segments after it hold this many entries. By this limit at least this many are kept, and at most one segment more. At least 1.
     /// Default: no limit.
     pub fn retain_entries(mut self, entries: u64) -> Options {
         self.retain_entries = Some(entries);
@@ -101,18 +101,5 @@ impl Options {
     pub fn roll_after(mut self, age: Duration) -> Options {
         self.roll_after = Some(age);
         self
-    }
-}
-
-impl Options {
-    pub(crate) fn retention_options(&self) -> RetentionOptions {
-        RetentionOptions {
-            retain_bytes: self.retain_bytes,
-            retain_entries: self.retain_entries,
-            retain_age: self.retain_age,
-            max_log_bytes: self.max_log_bytes,
-            when_full: self.when_full,
-            roll_after: self.roll_after,
-        }
     }
 }

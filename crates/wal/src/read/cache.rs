@@ -19,9 +19,9 @@ use crate::report::listener::Listener;
 /// The directory of a log, with the open segments and buffers that its readers share.
 #[derive(Debug)]
 pub(crate) struct SegmentCache {
-    directory: Arc<dyn Directory>,
-    counters: Arc<Counters>,
-    segments: Arc<OpenSegments>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(super) counters: Arc<Counters>,
+    pub(crate) segments: Arc<OpenSegments>,
     /// Traces the first memory mapping that the system fails.
     #[cfg(feature = "tracing")]
     listener: Option<Listener>,
@@ -57,11 +57,6 @@ impl SegmentCache {
         SegmentCache { listener, ..self }
     }
 
-    /// Whether sealed segments are read through memory mappings.
-    pub(crate) fn maps(&self) -> bool {
-        self.segments.maps()
-    }
-
     /// Reads the entry with this sequence number.
     pub(crate) fn read(&self, snapshot: &Snapshot, sequence: u64) -> Result<Entry, Error> {
         let wanted = Sequence::try_from(sequence).unwrap_or(Sequence::MAX);
@@ -84,25 +79,11 @@ impl SegmentCache {
         Err(self.out_of_range(snapshot, &format_args!("{verb} from {first}")))
     }
 
-    /// Counts entries that were returned to readers.
-    pub(crate) fn count_read(&self, entries: u64, bytes: u64) {
-        self.counters.read(entries, bytes);
-    }
-
     pub(crate) fn out_of_range(&self, snapshot: &Snapshot, what: &dyn fmt::Display) -> Error {
         let directory = self.directory.path().display();
         let (first, next) = (snapshot.first(), snapshot.next());
         let message = format!("{directory}: cannot {what}: the log begins at {first} and ends before {next}");
         Error::new(ErrorKind::OutOfRange, message)
-    }
-
-    pub(crate) fn directory_handle(&self) -> Arc<dyn Directory> {
-        Arc::clone(&self.directory)
-    }
-
-    /// Closes the segments that this snapshot does not have.
-    pub(crate) fn keep(&self, snapshot: &Snapshot) {
-        self.segments.keep(snapshot);
     }
 }
 

@@ -164,7 +164,8 @@ pub(crate) fn sparing(
     mapped: bool,
 ) -> (Arc<dyn Directory>, Arc<OpenSegments>) {
     let segments = OpenSegments::new(directory.as_ref(), mapped);
-    (Sparing::over(directory, &segments), segments)
+    let sparing = Sparing { inner: directory, segments: Arc::clone(&segments) };
+    (Arc::new(sparing), segments)
 }
 
 /// A directory that closes idle segments and repeats a call when descriptors have run out.
@@ -175,10 +176,6 @@ struct Sparing {
 }
 
 impl Sparing {
-    fn over(inner: Arc<dyn Directory>, segments: &Arc<OpenSegments>) -> Arc<dyn Directory> {
-        Arc::new(Sparing { inner, segments: Arc::clone(segments) })
-    }
-
     fn with_descriptors<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         with_descriptors(|| self.segments.close_idle(), call)
     }

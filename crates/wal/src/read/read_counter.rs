@@ -34,7 +34,7 @@ impl ReadCounter {
     /// Reports to the log's counters.
     pub(crate) fn count(&mut self) {
         if self.entries > 0 {
-            self.cache.count_read(self.entries, self.bytes);
+            self.cache.counters.read(self.entries, self.bytes);
             (self.entries, self.bytes) = (0, 0);
         }
     }

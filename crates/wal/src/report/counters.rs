@@ -14,21 +14,20 @@ use crate::report::histogram::{CountHistogram, DurationHistogram};
 use crate::report::stats::Stats;
 
 /// The counters of one open log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Counters {
     writing: Line<Writing>,
     append_duration: Line<DurationHistogram>,
     syncing: Line<Syncing>,
     reading: Line<Reading>,
-    recovery: Line<Recovery>,
 }
 
 /// Two cache lines, as processors fetch them in pairs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 struct Line<T>(T);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Writing {
     entries: AtomicU64,
     bytes: AtomicU64,
@@ -36,7 +35,7 @@ struct Writing {
     rollover_duration: DurationHistogram,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Syncing {
     errors: AtomicU64,
     slow: AtomicU64,
@@ -44,57 +43,13 @@ struct Syncing {
     entries: CountHistogram,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reading {
     entries: AtomicU64,
     bytes: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Recovery {
-    nanos: AtomicU64,
-    dropped_bytes: AtomicU64,
-}
-
-/// The state of the log, collected from its other parts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gauges {
-    pub(crate) poisoned: bool,
-    pub(crate) directory_locked: bool,
-    pub(crate) maps: bool,
-    pub(crate) first: u64,
-    /// Read before `written`, so that `durable` never exceeds it.
-    pub(crate) durable: u64,
-    pub(crate) written: u64,
-    pub(crate) segments: u64,
-    pub(crate) disk_bytes: u64,
-    pub(crate) spare_segments: u64,
-    pub(crate) recycled_segments: u64,
-    pub(crate) pending_bytes: u64,
-}
-
 impl Counters {
-    pub(crate) fn new() -> Counters {
-        let zero = || AtomicU64::new(0);
-        Counters {
-            writing: Line(Writing {
-                entries: zero(),
-                bytes: zero(),
-                duration: DurationHistogram::new(),
-                rollover_duration: DurationHistogram::new(),
-            }),
-            append_duration: Line(DurationHistogram::new()),
-            syncing: Line(Syncing {
-                errors: zero(),
-                slow: zero(),
-                duration: DurationHistogram::new(),
-                entries: CountHistogram::new(),
-            }),
-            reading: Line(Reading { entries: zero(), bytes: zero() }),
-            recovery: Line(Recovery { nanos: zero(), dropped_bytes: zero() }),
-        }
-    }
-
     /// A frame was written, with this many entries and payload bytes.
     pub(crate) fn wrote(&self, entries: u64, bytes: u64) {
         let Line(writing) = &self.writing;
@@ -125,7 +80,7 @@ impl Counters {
         self.syncing.0.errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A sync took longer than the options allow, whether it failed or not.
+    /// A sync took `slow_sync` or longer, whether it failed or not.
     pub(crate) fn sync_was_slow(&self) {
         self.syncing.0.slow.fetch_add(1, Ordering::Relaxed);
     }
@@ -143,15 +98,8 @@ impl Counters {
         reading.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The duration of the open, and the bytes that it dropped after the end of the log. Once a log.
-    pub(crate) fn recovered(&self, took: Duration, dropped_bytes: u64) {
-        let Line(recovery) = &self.recovery;
-        recovery.nanos.store(nanos(took), Ordering::Relaxed);
-        recovery.dropped_bytes.store(dropped_bytes, Ordering::Relaxed);
-    }
-
-    /// The counters, with the state of the log. Allocates; not for the hot path.
-    pub(crate) fn fill(&self, gauges: Gauges) -> Stats {
+    /// Allocates; not for the hot path.
+    pub(crate) fn fill(&self, stats: &mut Stats) {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let seconds = |durations: &DurationHistogram| durations.distribution(1e9);
         let Counters {
@@ -159,48 +107,20 @@ impl Counters {
             append_duration: Line(append_duration),
             syncing: Line(syncing),
             reading: Line(reading),
-            recovery: Line(recovery),
         } = self;
-        let (sync_duration, rollover_duration) =
-            (seconds(&syncing.duration), seconds(&writing.rollover_duration));
-        Stats {
-            appended_entries: read(&writing.entries),
-            appended_bytes: read(&writing.bytes),
-            read_entries: read(&reading.entries),
-            read_bytes: read(&reading.bytes),
-            syncs: sync_duration.count,
-            sync_errors: read(&syncing.errors),
-            slow_syncs: read(&syncing.slow),
-            rollovers: rollover_duration.count,
-            poisoned: gauges.poisoned,
-            directory_locked: gauges.directory_locked,
-            maps: gauges.maps,
-            first: gauges.first,
-            last: (gauges.written > gauges.first).then(|| gauges.written - 1),
-            durable: gauges.durable,
-            written: gauges.written,
-            segments: gauges.segments,
-            disk_bytes: gauges.disk_bytes,
-            spare_segments: gauges.spare_segments,
-            recycled_segments: gauges.recycled_segments,
-            pending_bytes: gauges.pending_bytes,
-            holds: 0,
-            lowest_hold: None,
-            held_bytes: 0,
-            invalidated_holds: 0,
-            retention_started: false,
-            pending_deletion_files: 0,
-            pending_deletion_bytes: 0,
-            maintenance_errors: 0,
-            last_maintenance_error: None,
-            recovery_duration: Duration::from_nanos(read(&recovery.nanos)),
-            recovery_dropped_bytes: read(&recovery.dropped_bytes),
-            append_duration: seconds(append_duration),
-            write_duration: seconds(&writing.duration),
-            sync_duration,
-            rollover_duration,
-            sync_entries: syncing.entries.distribution(1.0),
-        }
+        stats.appended_entries = read(&writing.entries);
+        stats.appended_bytes = read(&writing.bytes);
+        stats.write_duration = seconds(&writing.duration);
+        stats.rollover_duration = seconds(&writing.rollover_duration);
+        stats.rollovers = stats.rollover_duration.count;
+        stats.append_duration = seconds(append_duration);
+        stats.sync_errors = read(&syncing.errors);
+        stats.slow_syncs = read(&syncing.slow);
+        stats.sync_duration = seconds(&syncing.duration);
+        stats.syncs = stats.sync_duration.count;
+        stats.sync_entries = syncing.entries.distribution(1.0);
+        stats.read_entries = read(&reading.entries);
+        stats.read_bytes = read(&reading.bytes);
     }
 }
 
@@ -215,19 +135,11 @@ mod tests {
     use super::*;
     use crate::report::stats::Distribution;
 
-    const EMPTY: Gauges = Gauges {
-        poisoned: false,
-        directory_locked: true,
-        maps: true,
-        first: 0,
-        durable: 0,
-        written: 0,
-        segments: 0,
-        disk_bytes: 0,
-        spare_segments: 0,
-        recycled_segments: 0,
-        pending_bytes: 0,
-    };
+    fn counted(counters: &Counters) -> Stats {
+        let mut stats = Stats::default();
+        counters.fill(&mut stats);
+        stats
+    }
 
     fn micros(micros: u64) -> Duration {
         Duration::from_micros(micros)
@@ -240,34 +152,23 @@ mod tests {
 
     #[test]
     fn a_failed_sync_is_no_sync() {
-        let counters = Counters::new();
+        let counters = Counters::default();
         counters.sync_failed();
-        let stats = counters.fill(Gauges { poisoned: true, ..EMPTY });
-        assert_eq!((stats.syncs, stats.sync_errors, stats.poisoned), (0, 1, true));
+        let stats = counted(&counters);
+        assert_eq!((stats.syncs, stats.sync_errors), (0, 1));
         assert_eq!((stats.sync_duration.count, stats.sync_entries.count), (0, 0));
     }
 
     #[test]
-    fn an_empty_log_has_no_last_entry() {
-        let gone = Gauges { first: 7, durable: 7, written: 7, ..EMPTY };
-        assert_eq!(Counters::new().fill(gone).last, None);
-        assert_eq!(Counters::new().fill(Gauges { written: 8, ..gone }).last, Some(7));
-    }
-
-    #[test]
     fn a_duration_longer_than_its_counter_is_the_longest() {
-        let counters = Counters::new();
+        let counters = Counters::default();
         counters.appended(Duration::MAX);
-        counters.recovered(Duration::MAX, 0);
-        let stats = counters.fill(EMPTY);
-        assert_eq!(stats.append_duration.quantile(1.0), Some(f64::INFINITY));
-        assert_eq!(stats.recovery_duration, Duration::from_nanos(u64::MAX));
+        assert_eq!(counted(&counters).append_duration.quantile(1.0), Some(f64::INFINITY));
     }
 
     #[test]
     fn each_act_is_counted_where_it_belongs() {
-        let counters = Counters::new();
-        counters.recovered(micros(1_234), 56);
+        let counters = Counters::default();
         counters.wrote(3, 300);
         counters.write_took(micros(2));
         counters.wrote(1, 50);
@@ -279,27 +180,10 @@ mod tests {
         counters.read(2, 120);
         counters.read(1, 50);
 
-        let stats = counters.fill(Gauges {
-            poisoned: false,
-            directory_locked: true,
-            maps: true,
-            first: 1,
-            durable: 5,
-            written: 6,
-            segments: 2,
-            disk_bytes: 70,
-            spare_segments: 3,
-            recycled_segments: 9,
-            pending_bytes: 40,
-        });
+        let stats = counted(&counters);
         assert_eq!((stats.appended_entries, stats.appended_bytes), (4, 350));
         assert_eq!((stats.read_entries, stats.read_bytes), (3, 170));
         assert_eq!((stats.syncs, stats.sync_errors, stats.slow_syncs, stats.rollovers), (1, 0, 1, 1));
-        assert_eq!((stats.first, stats.last, stats.durable, stats.written), (1, Some(5), 5, 6));
-        assert_eq!((stats.segments, stats.disk_bytes, stats.spare_segments), (2, 70, 3));
-        assert_eq!(stats.recycled_segments, 9);
-        assert_eq!((stats.poisoned, stats.pending_bytes), (false, 40));
-        assert_eq!((stats.recovery_duration, stats.recovery_dropped_bytes), (micros(1_234), 56));
         assert_eq!(totals(&stats.write_duration), (2, 6.0));
         assert_eq!(totals(&stats.append_duration), (1, 100.0));
         assert_eq!(totals(&stats.sync_duration), (1, 90.0));
@@ -311,7 +195,7 @@ mod tests {
     fn what_several_threads_count_adds_up() {
         const THREADS: u64 = 4;
         const FRAMES: u64 = 5_000;
-        let counters = Counters::new();
+        let counters = Counters::default();
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
@@ -327,7 +211,7 @@ mod tests {
                 });
             }
         });
-        let (all, stats) = (THREADS * FRAMES, counters.fill(EMPTY));
+        let (all, stats) = (THREADS * FRAMES, counted(&counters));
         assert_eq!((stats.appended_entries, stats.appended_bytes), (3 * all, 10 * all));
         assert_eq!((stats.read_entries, stats.read_bytes), (2 * all, 20 * all));
         assert_eq!((stats.syncs, stats.sync_errors, stats.rollovers), (all, all, all));

@@ -37,7 +37,7 @@ impl Rollover {
     }
 }
 
-/// A finished fsync that took longer than [`slow_sync`](crate::Options::slow_sync) allows.
+/// A finished fsync that took [`slow_sync`](crate::Options::slow_sync) or longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlowSync {
@@ -106,33 +106,10 @@ macro_rules! note {
 pub(crate) use note;
 
 /// The callback for one kind of event.
-pub(crate) struct Callback<T>(Arc<dyn Fn(&T) + Send + Sync>);
-
-impl<T> Callback<T> {
-    pub(crate) fn new(call: impl Fn(&T) + Send + Sync + 'static) -> Callback<T> {
-        Callback(Arc::new(call))
-    }
-
-    /// Calls it, and catches its panics.
-    fn call(&self, event: &T) {
-        catch_unwind(AssertUnwindSafe(|| (self.0)(event))).ok();
-    }
-}
-
-impl<T> Clone for Callback<T> {
-    fn clone(&self) -> Callback<T> {
-        Callback(Arc::clone(&self.0))
-    }
-}
-
-impl<T> fmt::Debug for Callback<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Callback(..)")
-    }
-}
+pub(crate) type Callback<T> = Arc<dyn Fn(&T) + Send + Sync>;
 
 /// The callbacks of the options.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Callbacks {
     pub(crate) on_rollover: Option<Callback<Rollover>>,
     pub(crate) on_slow_sync: Option<Callback<SlowSync>>,
@@ -144,12 +121,21 @@ impl Callbacks {
         self.on_rollover.is_none() && self.on_slow_sync.is_none()
     }
 
+    /// Calls the one for this event, if there is one, and catches its panics.
     pub(super) fn call(&self, event: &Event) {
-        match event {
-            Event::Rollover(rollover) => self.on_rollover.iter().for_each(|callback| callback.call(rollover)),
-            Event::SlowSync(sync) => self.on_slow_sync.iter().for_each(|callback| callback.call(sync)),
+        let call = || match event {
+            Event::Rollover(rollover) => self.on_rollover.iter().for_each(|callback| callback(rollover)),
+            Event::SlowSync(sync) => self.on_slow_sync.iter().for_each(|callback| callback(sync)),
             #[cfg(feature = "tracing")]
             Event::Trace(_) => {}
-        }
+        };
+        catch_unwind(AssertUnwindSafe(call)).ok();
+    }
+}
+
+impl fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rollover, slow_sync) = (self.on_rollover.is_some(), self.on_slow_sync.is_some());
+        write!(f, "Callbacks {{ on_rollover: {rollover}, on_slow_sync: {slow_sync} }}")
     }
 }

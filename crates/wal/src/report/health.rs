@@ -9,7 +9,7 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// The error that poisoned the log: a sync failed, or a file of the log was replaced. The log accepts nothing more
+    /// The error that poisoned the log: a sync failed, a file of the log was replaced, or a thread panicked. The log accepts nothing more
     /// until it is opened again.
     pub poisoned: Option<Error>,
     /// Whether the log was closed.
@@ -19,7 +19,7 @@ pub struct Health {
     /// Checked before each new segment and each write of the anchor: once a segment, and with background threads
     /// also about a second after an append that was synced.
     pub displaced: bool,
-    /// An operation that has run for longer than [`slow_sync`](crate::Options::slow_sync).
+    /// An operation that has run for [`slow_sync`](crate::Options::slow_sync) or longer.
     pub stalled: Option<Stall>,
     /// Free space of the file system, when it was last queried.
     pub space: Space,
@@ -87,64 +87,44 @@ impl Health {
     /// Whether the log is open and nothing is wrong.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.poisoned.is_none()
-            && !self.closed
-            && !self.displaced
-            && self.stalled.is_none()
-            && !self.space.is_low()
-            && self.space.failure.is_none()
-            && self.no_room.is_none()
-            && self.spare_failure.is_none()
-            && self.anchor_failure.is_none()
+        self.troubles().next().is_none()
+    }
+
+    /// What is wrong.
+    fn troubles(&self) -> impl Iterator<Item = String> {
+        let failed = |what: &str, error: &Option<Error>| error.as_ref().map(|error| format!("{what}{error}"));
+        let displaced = "the path of the log leads elsewhere: it goes on in the directory that it opened";
+        let Space { free_bytes, needed_bytes, failure, .. } = &self.space;
+        let low = free_bytes.filter(|_| self.space.is_low());
+        [
+            failed("", &self.poisoned),
+            self.closed.then(|| "the log is closed".to_owned()),
+            self.displaced.then(|| displaced.to_owned()),
+            self.stalled.map(|Stall { what, lasted }| format!("a {what} has not ended for {lasted:?}")),
+            low.map(|free_bytes| format!("{free_bytes} bytes are free, and {needed_bytes} are needed")),
+            failed("", failure),
+            failed("appends wait for space: ", &self.no_room),
+            failed("the next segment is not prepared: ", &self.spare_failure),
+            failed("the anchor is not written: ", &self.anchor_failure),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_healthy() {
-            return f.write_str("healthy");
-        }
-        let mut between = "";
-        let mut tell = |what: fmt::Arguments<'_>| {
-            write!(f, "{between}{what}")?;
-            between = "; ";
-            Ok(())
-        };
-        if let Some(error) = &self.poisoned {
-            tell(format_args!("{error}"))?;
-        }
-        if self.closed {
-            tell(format_args!("the log is closed"))?;
-        }
-        if self.displaced {
-            tell(format_args!(
-                "the path of the log leads elsewhere: it goes on in the directory that it opened"
-            ))?;
-        }
-        if let Some(stall) = &self.stalled {
-            let what = match stall.what {
-                Operation::Sync => "sync",
-                Operation::Write => "write",
-                Operation::Space => "query for the free space",
-            };
-            tell(format_args!("a {what} has not ended for {:?}", stall.lasted))?;
-        }
-        let Space { free_bytes, needed_bytes, failure, .. } = &self.space;
-        if let Some(free_bytes) = free_bytes.filter(|_| self.space.is_low()) {
-            tell(format_args!("{free_bytes} bytes are free, and {needed_bytes} are needed"))?;
-        }
-        if let Some(error) = failure {
-            tell(format_args!("{error}"))?;
-        }
-        if let Some(error) = &self.no_room {
-            tell(format_args!("appends wait for space: {error}"))?;
-        }
-        if let Some(error) = &self.spare_failure {
-            tell(format_args!("the next segment is not prepared: {error}"))?;
-        }
-        if let Some(error) = &self.anchor_failure {
-            tell(format_args!("the anchor is not written: {error}"))?;
-        }
-        Ok(())
+        let troubles: Vec<String> = self.troubles().collect();
+        if troubles.is_empty() { f.write_str("healthy") } else { f.write_str(&troubles.join("; ")) }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Operation::Sync => "sync",
+            Operation::Write => "write",
+            Operation::Space => "query for the free space",
+        })
     }
 }

@@ -35,16 +35,18 @@ pub(crate) struct Histogram<const FIRST_LOG2: u32, const BUCKETS: usize> {
     sum: AtomicU64,
 }
 
+impl<const FIRST_LOG2: u32, const BUCKETS: usize> Default for Histogram<FIRST_LOG2, BUCKETS> {
+    fn default() -> Self {
+        Histogram { counts: std::array::from_fn(|_| AtomicU64::new(0)), sum: AtomicU64::new(0) }
+    }
+}
+
 impl<const FIRST_LOG2: u32, const BUCKETS: usize> Histogram<FIRST_LOG2, BUCKETS> {
     /// The last bucket has no bound, and every bound fits in 64 bits.
     const BOUNDS: usize = {
         assert!(BUCKETS >= 2 && FIRST_LOG2 as usize + BUCKETS - 2 < u64::BITS as usize);
         BUCKETS - 1
     };
-
-    pub(crate) fn new() -> Self {
-        Histogram { counts: std::array::from_fn(|_| AtomicU64::new(0)), sum: AtomicU64::new(0) }
-    }
 
     pub(crate) fn observe(&self, value: u64) {
         self.counts[Self::bucket(value)].fetch_add(1, Ordering::Relaxed);
@@ -114,21 +116,21 @@ mod tests {
 
     #[test]
     fn durations_are_bounded_from_a_microsecond_to_seventeen_seconds() {
-        let buckets = DurationHistogram::new().distribution(1e9).buckets;
+        let buckets = DurationHistogram::default().distribution(1e9).buckets;
         assert_eq!((buckets.len(), buckets[0].0, buckets[24].0), (25, 0.000_001_024, 17.179_869_184));
         assert!(buckets.windows(2).all(|pair| pair[1].0 == 2.0 * pair[0].0));
     }
 
     #[test]
     fn numbers_of_entries_are_bounded_from_1_to_65536() {
-        let buckets = CountHistogram::new().distribution(1.0).buckets;
+        let buckets = CountHistogram::default().distribution(1.0).buckets;
         let bounds: Vec<f64> = buckets.iter().map(|&(bound, _)| bound).collect();
         assert_eq!((bounds.len(), bounds[0], bounds[1], bounds[16]), (17, 1.0, 2.0, 65_536.0));
     }
 
     #[test]
     fn a_value_above_every_bound_is_in_the_count_alone() {
-        let histogram = CountHistogram::new();
+        let histogram = CountHistogram::default();
         for value in [65_536, 65_537, 1_000_000] {
             histogram.observe(value);
         }
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn buckets_are_cumulative() {
-        let histogram = CountHistogram::new();
+        let histogram = CountHistogram::default();
         for value in [0, 1, 2, 2, 3, 4, 5] {
             histogram.observe(value);
         }
@@ -153,7 +155,7 @@ mod tests {
     fn what_several_threads_observe_adds_up() {
         const THREADS: u64 = 4;
         const VALUES: u64 = 20_000;
-        let histogram = CountHistogram::new();
+        let histogram = CountHistogram::default();
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let histogram = &histogram;

@@ -46,19 +46,17 @@ impl SyncMark {
     }
 }
 
-/// What a probe compares with, and what it remembers for the next one.
+/// What a probe remembers for the next one.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    pub(crate) slow_sync: Duration,
-    pub(crate) needed_bytes: u64,
     /// The write that was running at the last probe, and the time of the first probe that saw it.
     write: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Probe {
     /// Before the first probe.
-    pub(crate) fn new(slow_sync: Duration, needed_bytes: u64) -> Probe {
-        Probe { slow_sync, needed_bytes, write: Mutex::new(None) }
+    pub(crate) fn new() -> Probe {
+        Probe { write: Mutex::new(None) }
     }
 
     /// How long this write has been running, at least: since the first probe that saw it.

@@ -161,7 +161,7 @@ const FAMILIES: [Family; 30] = [
     },
     Family {
         name: "wal_poisoned",
-        help: "1 when an fsync failed or a file was replaced, and the log accepts nothing until it is reopened; else 0.",
+        help: "1 when an fsync failed, a file was replaced or a thread panicked, and the log accepts nothing until it is reopened; else 0.",
         value: Value::Gauge(|stats| Some(f64::from(u8::from(stats.poisoned)))),
     },
     Family {

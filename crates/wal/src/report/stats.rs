@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// Counters start at 0 when the log is opened. The log goes on while they are read, so each number is right
 /// by itself, but no two belong to exactly the same moment. Their names as Prometheus metrics are in `docs/metrics.md`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Entries written, whether durable yet or not.
@@ -26,7 +26,7 @@ pub struct Stats {
     /// Rollovers to a next segment.
     pub rollovers: u64,
 
-    /// Whether a sync failed, or a file of the log was replaced: the log accepts nothing more until it is opened again.
+    /// Whether a sync failed, a file of the log was replaced, or a thread panicked: the log accepts nothing more until it is opened again.
     pub poisoned: bool,
     /// Whether the directory itself is locked against other writers. Where it cannot be, as on NFS, only the file `LOCK`
     /// keeps them out, and only until it is removed or replaced.
@@ -105,7 +105,7 @@ pub struct LowestHold {
 }
 
 /// A histogram with cumulative buckets, as Prometheus has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Distribution {
     /// The number of values.
@@ -142,7 +142,7 @@ mod tests {
     use crate::report::histogram::CountHistogram;
 
     fn distribution(values: impl IntoIterator<Item = u64>) -> Distribution {
-        let histogram = CountHistogram::new();
+        let histogram = CountHistogram::default();
         values.into_iter().for_each(|value| histogram.observe(value));
         histogram.distribution(1.0)
     }

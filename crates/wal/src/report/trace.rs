@@ -2,54 +2,15 @@
 //! listed in `docs/tracing.md`.
 //!
 //! A subscriber is foreign code, so it runs where callbacks run: events are queued under turns and locks, and emitted in
-//! order under none. Events above the enabled level are not queued.
+//! order under none.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use tracing::level_filters::LevelFilter;
-use tracing::{Level, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
 use wal_segment::Ending;
 
 use crate::report::event::{Event, Trace};
-
-impl Event {
-    /// The level of its `tracing` event.
-    fn level(&self) -> Level {
-        match self {
-            Event::Rollover(rollover) if !rollover.cut => Level::DEBUG,
-            Event::Rollover(_) | Event::SlowSync(_) => Level::WARN,
-            Event::Trace(trace) => trace.level(),
-        }
-    }
-
-    /// Whether a subscriber may be interested. Cheap: compares with the highest level that is enabled anywhere.
-    pub(crate) fn is_traced(&self) -> bool {
-        self.level() <= LevelFilter::current()
-    }
-}
-
-impl Trace {
-    fn level(&self) -> Level {
-        match self {
-            Trace::Opened { recovery, .. } if matches!(recovery.ending, Ending::Torn { .. }) => Level::WARN,
-            Trace::TruncatedBefore { failed: Some(_), .. }
-            | Trace::TruncatedAfter { failed: Some(_), .. }
-            | Trace::Closed { failed: Some(_), .. }
-            | Trace::WriteFailed { .. }
-            | Trace::DirectoryNotLocked {}
-            | Trace::Displaced {}
-            | Trace::MappingRefused { .. }
-            | Trace::SpareFailed { .. }
-            | Trace::AnchorFailed { .. } => Level::WARN,
-            Trace::SyncFailed { .. } | Trace::Exchanged { .. } => Level::ERROR,
-            Trace::Opened { .. }
-            | Trace::TruncatedBefore { .. }
-            | Trace::TruncatedAfter { .. }
-            | Trace::Closed { .. } => Level::INFO,
-        }
-    }
-}
 
 /// Emits the event to the subscriber, and catches its panics.
 pub(crate) fn emit(log: &str, event: &Event) {

@@ -15,11 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wal_segment::Span;
 use wal_sync::primitives::{Condvar, Mutex, now, since};
 
 use crate::error::{Error, closed};
 use crate::report::stats::{LowestHold, Stats};
-use crate::retention::limits::{Piece, kept_bytes};
+use crate::retention::limits::kept_bytes;
 use crate::retention::maintenance::Maintenance;
 
 /// The holds of one log.
@@ -130,9 +131,9 @@ impl Holds {
     /// How far the front may be dropped when it is to be dropped up to `wanted`: to the lowest hold that does not keep
     /// too much. Invalidates no hold, as nothing is dropped yet, but none can be taken below that place. For the
     /// thread that has both turns; followed by [`Holds::begins_at`].
-    pub(crate) fn limit_to_holds(&self, pieces: &[Piece], wanted: u64) -> u64 {
+    pub(crate) fn limit_to_holds(&self, spans: &[Span], wanted: u64) -> u64 {
         let mut state = self.state.lock_whole();
-        let place = self.lowest_allowed(&state, pieces, wanted);
+        let place = self.lowest_allowed(&state, spans, wanted);
         state.log_start = state.log_start.max(place);
         place
     }
@@ -154,11 +155,12 @@ impl Holds {
 
     /// How many of the segments below `wanted` no hold keeps. When a hold keeps some of them, retention is woken once
     /// it has moved far enough.
-    pub(crate) fn count_unheld(&self, pieces: &[Piece], wanted: u64) -> usize {
+    pub(crate) fn count_unheld(&self, spans: &[Span], wanted: u64) -> usize {
         let mut state = self.state.lock_whole();
-        let place = self.lowest_allowed(&state, pieces, wanted);
-        let unheld = pieces.partition_point(|piece| piece.first <= place).saturating_sub(1);
-        state.wakes_at = (place < wanted).then(|| pieces.get(unheld + 1).map(|piece| piece.first)).flatten();
+        let place = self.lowest_allowed(&state, spans, wanted);
+        let unheld = spans.partition_point(|span| span.start.next.value() <= place).saturating_sub(1);
+        state.wakes_at =
+            (place < wanted).then(|| spans.get(unheld + 1).map(|span| span.start.next.value())).flatten();
         unheld
     }
 
@@ -175,18 +177,18 @@ impl Holds {
         self.changed.notify_all();
     }
 
-    pub(crate) fn fill(&self, stats: &mut Stats, pieces: &[Piece]) {
+    pub(crate) fn fill(&self, stats: &mut Stats, spans: &[Span]) {
         stats.lowest_hold = self.lowest();
         let state = self.state.lock_whole();
         stats.holds = state.holds.len() as u64;
-        stats.held_bytes = state.lowest().map_or(0, |hold| kept_bytes(pieces, hold.sequence, u64::MAX));
+        stats.held_bytes = state.lowest().map_or(0, |hold| kept_bytes(spans, hold.sequence, u64::MAX));
         stats.invalidated_holds = state.invalidated;
     }
 
     /// The lowest hold that does not keep too much, or `wanted` if that is lower.
-    fn lowest_allowed(&self, state: &State, pieces: &[Piece], wanted: u64) -> u64 {
+    fn lowest_allowed(&self, state: &State, spans: &[Span], wanted: u64) -> u64 {
         let is_too_much = |hold: &HoldState| {
-            self.limit_bytes.is_some_and(|most| kept_bytes(pieces, hold.sequence, wanted) > most)
+            self.limit_bytes.is_some_and(|most| kept_bytes(spans, hold.sequence, wanted) > most)
         };
         let allowed = state.holds.values().filter(|hold| !hold.invalidated && !is_too_much(hold));
         allowed.map(|hold| hold.sequence).min().map_or(wanted, |lowest| lowest.min(wanted))

@@ -22,19 +22,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_segment::io::Directory;
-use wal_segment::{PendingDeletion, Snapshot, Writer};
+use wal_segment::{PendingDeletion, Snapshot, Span, Writer};
 use wal_sync::primitives::{Instant, Mutex, now, since};
 
-use crate::options::limits::RetentionOptions;
+use crate::options::Options;
 use crate::report::stats::Stats;
 use crate::retention::holds::Holds;
-use crate::retention::limits::{Piece, closed, dropped, expires_ns};
+use crate::retention::limits::{closed, dropped, expires_ns};
 use crate::retention::maintenance::Maintenance;
 
 /// What is due to be dropped from one log, and when its open segment is due to end.
 #[derive(Debug)]
 pub(crate) struct Retention {
-    options: RetentionOptions,
+    options: Arc<Options>,
     maintenance: Arc<Maintenance>,
     state: Mutex<State>,
 }
@@ -56,7 +56,7 @@ struct State {
 impl Retention {
     /// For a log as an open has found it, now.
     pub(crate) fn new(
-        options: RetentionOptions,
+        options: Arc<Options>,
         writer: &Writer,
         directory: &dyn Directory,
         maintenance: Arc<Maintenance>,
@@ -83,10 +83,6 @@ impl Retention {
         Retention { options, maintenance, state: Mutex::new(state) }
     }
 
-    pub(crate) fn options(&self) -> &RetentionOptions {
-        &self.options
-    }
-
     /// Lets the limits drop entries from now on.
     pub(crate) fn start(&self) {
         let was_started = std::mem::replace(&mut self.state.lock_whole().started, true);
@@ -106,31 +102,31 @@ impl Retention {
         if !self.options.retains() {
             return None;
         }
-        let pieces = Piece::all(snapshot);
+        let spans: Vec<Span> = snapshot.spans().collect();
         let mut state = self.state.lock_whole();
         if !state.started {
             return None;
         }
         let next = snapshot.next().value();
         let now_ns = state.opened.now_ns(monotonic_ns);
-        let unwanted = dropped(&pieces, next, &self.options, now_ns, |pieces| state.ended_ns(pieces));
-        let count = unwanted.min(closed(&pieces));
+        let unwanted = dropped(&spans, next, &self.options, now_ns, |spans| state.ended_ns(spans));
+        let count = unwanted.min(closed(&spans));
         state.awaits_link = count < unwanted;
         drop(state);
-        let wanted = pieces.get(count).filter(|_| count > 0)?.first;
-        let unheld = holds.count_unheld(&pieces, wanted);
-        (unheld > 0).then(|| pieces[unheld].first)
+        let wanted = spans.get(count).filter(|_| count > 0)?.start.next.value();
+        let unheld = holds.count_unheld(&spans, wanted);
+        (unheld > 0).then(|| spans[unheld].start.next.value())
     }
 
     /// Until the oldest segment is too old, if age is a limit. `None` when something else keeps it.
     pub(crate) fn until_expired(&self, snapshot: &Snapshot, monotonic_ns: u64) -> Option<Duration> {
-        let pieces = Piece::all(snapshot);
-        pieces.get(1)?;
+        let spans: Vec<Span> = snapshot.spans().collect();
+        spans.get(1)?;
         let state = self.state.lock_whole();
         if !state.started {
             return None;
         }
-        let expires = expires_ns(&pieces, 0, &self.options, |pieces| state.ended_ns(pieces))?;
+        let expires = expires_ns(&spans, 0, &self.options, |spans| state.ended_ns(spans))?;
         expires
             .checked_sub(state.opened.now_ns(monotonic_ns))
             .filter(|left| *left > 0)
@@ -189,12 +185,12 @@ impl Retention {
 
 impl State {
     /// When the first of these segments had ended, by the clock of [`LogOpened::now_ns`].
-    fn ended_ns(&self, pieces: &[Piece]) -> Option<u64> {
-        let segment = pieces.first()?.segment;
+    fn ended_ns(&self, spans: &[Span]) -> Option<u64> {
+        let segment = spans.first()?.life.segment.value();
         let opened = self.opened;
         if segment <= opened.last_ended {
             // It had ended before the open: when the next one was begun, if that was before, too.
-            let ended_unix_ns = pieces.get(1).map_or(opened.unix_ns, |next| next.begun_unix_ns);
+            let ended_unix_ns = spans.get(1).map_or(opened.unix_ns, |next| next.begun_unix_ns);
             return Some(ended_unix_ns.min(opened.unix_ns));
         }
         let (_, seen_ns) = self.ended.iter().find(|&&(ended, _)| ended == segment)?;

@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_format::Anchor;
-use wal_segment::io::Directory;
 use wal_segment::{AnchorFile, Error as SegmentError, Operation};
 use wal_sync::primitives::Mutex;
 
 use super::names::NameWatch;
 use super::{Kind, guarded};
 use crate::report::event::note;
-#[cfg(feature = "tracing")]
-use crate::report::listener::Listener;
 
 /// After this time without other work the thread writes the anchor, so that an idle log does not leave its last frames in doubt.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
@@ -20,12 +17,10 @@ pub(super) const IDLE: Duration = Duration::from_secs(1);
 /// The anchor file, and what is still to be written to it.
 #[derive(Debug)]
 pub(crate) struct AnchorWriter {
-    directory: Arc<dyn Directory>,
+    kind: Arc<Kind>,
     names: Arc<NameWatch>,
     file: Mutex<AnchorFile>,
     wanted: Mutex<Wanted>,
-    #[cfg(feature = "tracing")]
-    listener: Option<Listener>,
 }
 
 #[derive(Debug, Default)]
@@ -41,29 +36,22 @@ struct Wanted {
 }
 
 impl AnchorWriter {
-    pub(super) fn new(kind: &Kind, names: Arc<NameWatch>, file: AnchorFile) -> AnchorWriter {
-        AnchorWriter {
-            directory: Arc::clone(&kind.directory),
-            names,
-            file: Mutex::new(file),
-            wanted: Mutex::new(Wanted::default()),
-            #[cfg(feature = "tracing")]
-            listener: kind.listener.clone(),
-        }
+    pub(super) fn new(kind: Arc<Kind>, names: Arc<NameWatch>, file: AnchorFile) -> AnchorWriter {
+        AnchorWriter { kind, names, file: Mutex::new(file), wanted: Mutex::new(Wanted::default()) }
     }
 
     /// Writes the anchor now, durably.
     pub(super) fn write(&self, anchor: Anchor) -> Result<(), SegmentError> {
         let written = self.names.check().and_then(|()| self.file.lock_whole().write(anchor));
         self.wanted.lock_whole().failure = written.as_ref().err().cloned();
-        note!(when Err(error) = &written => &self.listener, AnchorFailed { error: error.clone().into() });
+        note!(when Err(error) = &written => &self.kind.listener, AnchorFailed { error: error.clone().into() });
         written
     }
 
     /// Writes the anchor for a caller that does not wait. If that fails it is written once the thread is idle, unless a newer one
     /// comes first.
     pub(super) fn write_behind(&self, anchor: Anchor) {
-        let written = guarded(self.directory.as_ref(), Operation::Write, || self.write(anchor));
+        let written = guarded(self.kind.directory.as_ref(), Operation::Write, || self.write(anchor));
         if let Err(error) = written {
             let mut wanted = self.wanted.lock_whole();
             wanted.failure = Some(error);
@@ -78,7 +66,7 @@ impl AnchorWriter {
             return Ok(());
         }
         self.names.set_anchor(None);
-        file.prove(self.directory.as_ref())?;
+        file.prove(self.kind.directory.as_ref())?;
         self.names.set_anchor(Some(file.held()?));
         Ok(())
     }

@@ -25,7 +25,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use wal_format::{Anchor, PoolName, SegmentNumber};
+use wal_format::{Anchor, PoolName};
 use wal_segment::io::Directory;
 use wal_segment::{
     AnchorFile, Error as SegmentError, Operation, Order, Rules, Spare, SpareSource, WatchedFile, WatchedNames,
@@ -35,13 +35,13 @@ use wal_sync::primitives::channel::{Receiver, RecvTimeoutError};
 use self::anchor::{AnchorWriter, IDLE};
 use self::bell::Bell;
 use self::names::NameWatch;
-use self::preallocator::{Preallocator, Sources};
+use self::preallocator::Preallocator;
 use self::space::FreeSpace;
 pub(crate) use self::space::KnownSpace;
 use self::used_files::UsedFiles;
 #[cfg(feature = "tracing")]
 use crate::report::listener::Listener;
-use crate::report::probe::SyncMark;
+use crate::report::stats::Stats;
 
 /// Where segments are prepared, and how.
 #[derive(Debug)]
@@ -61,44 +61,37 @@ pub(crate) struct Kind {
 /// The segments and the anchor to come of one log.
 #[derive(Debug)]
 pub(crate) struct Supply {
-    directory: Arc<dyn Directory>,
-    names: Arc<NameWatch>,
+    kind: Arc<Kind>,
+    pub(crate) names: Arc<NameWatch>,
     anchor: Arc<AnchorWriter>,
-    used: Arc<UsedFiles>,
+    pub(crate) used: Arc<UsedFiles>,
     preallocator: Preallocator,
-    space: FreeSpace,
+    pub(crate) space: FreeSpace,
     bell: Bell,
-}
-
-/// What is kept ready ahead of the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stock {
-    /// The prepared segment, and the file that waits.
-    pub(crate) files: u64,
-    /// How long they are together.
-    pub(crate) bytes: u64,
-    /// Segments that were made of a used file since the open.
-    pub(crate) recycled: u64,
 }
 
 impl Supply {
     /// The supply, and what its thread is to be [run](Supply::run) with, if there is to be one.
     pub(crate) fn new(
-        kind: &Kind,
+        kind: Kind,
         anchor: AnchorFile,
         names: WatchedNames,
         found: &[PoolName],
     ) -> (Supply, Option<Receiver<()>>) {
         let (bell, rings) = Bell::new(kind.background);
-        let directory = Arc::clone(&kind.directory);
-        let names = Arc::new(NameWatch::new(kind, names));
-        let anchor = Arc::new(AnchorWriter::new(kind, Arc::clone(&names), anchor));
-        let used = Arc::new(UsedFiles::adopt(kind, Arc::clone(&names), found));
-        let sources =
-            Sources { names: Arc::clone(&names), anchor: Arc::clone(&anchor), used: Arc::clone(&used) };
-        let preallocator = Preallocator::new(kind, sources, bell.clone());
-        let space = FreeSpace::new(Arc::clone(&directory));
-        (Supply { directory, names, anchor, used, preallocator, space, bell }, rings)
+        let kind = Arc::new(kind);
+        let names = Arc::new(NameWatch::new(Arc::clone(&kind), names));
+        let anchor = Arc::new(AnchorWriter::new(Arc::clone(&kind), Arc::clone(&names), anchor));
+        let used = Arc::new(UsedFiles::adopt(Arc::clone(&kind), Arc::clone(&names), found));
+        let preallocator = Preallocator::new(
+            Arc::clone(&kind),
+            Arc::clone(&names),
+            Arc::clone(&anchor),
+            Arc::clone(&used),
+            bell.clone(),
+        );
+        let space = FreeSpace::new(Arc::clone(&kind.directory));
+        (Supply { kind, names, anchor, used, preallocator, space, bell }, rings)
     }
 
     /// The body of the thread `wal-files`: works until [`Supply::stop`].
@@ -141,45 +134,19 @@ impl Supply {
         }
     }
 
-    /// See [`UsedFiles::retire`].
-    pub(crate) fn retire(&self, segments: &[SegmentNumber]) {
-        self.used.retire(segments);
-    }
-
-    /// See [`UsedFiles::remove`].
-    pub(crate) fn remove(&self, segments: &[SegmentNumber]) {
-        self.used.remove(segments);
-    }
-
-    /// Gives back the space of the file that waits.
-    pub(crate) fn give_up_used(&self) {
-        self.used.give_up();
-    }
-
-    /// What is kept ready.
-    pub(crate) fn stock(&self) -> Stock {
-        let prepared = self.preallocator.prepared();
-        let (waiting, waiting_bytes) = self.used.holds();
-        Stock {
-            files: waiting + u64::from(prepared.file_bytes.is_some()),
-            bytes: waiting_bytes + prepared.file_bytes.unwrap_or(0),
-            recycled: prepared.recycled,
+    /// What is kept ready ahead of the log: the prepared segment, and the file that waits.
+    pub(crate) fn fill(&self, stats: &mut Stats) {
+        let (prepared, recycled) = self.preallocator.prepared();
+        for file_bytes in [prepared, self.used.waiting_bytes()].into_iter().flatten() {
+            stats.spare_segments += 1;
+            stats.disk_bytes += file_bytes;
         }
+        stats.recycled_segments = recycled;
     }
 
     /// Why the last segment, and the last anchor, could not be had; `None` once another attempt went well.
     pub(crate) fn failures(&self) -> (Option<SegmentError>, Option<SegmentError>) {
         (self.preallocator.failure(), self.anchor.failure())
-    }
-
-    /// Whether the path of the directory led elsewhere at the last look.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.names.is_displaced()
-    }
-
-    /// Why nothing more may be accepted: a file was exchanged under the log. Costs a load where none was.
-    pub(crate) fn exchanged(&self) -> Option<SegmentError> {
-        self.names.exchanged()
     }
 
     /// What is known of the space on the file system. It is asked for again before long. Waits for no file system.
@@ -195,16 +162,11 @@ impl Supply {
             self.space.ask_if_wanted();
         }
     }
-
-    /// The question for the space that is in hand.
-    pub(crate) fn space_mark(&self) -> &SyncMark {
-        self.space.mark()
-    }
 }
 
 impl SpareSource for Supply {
     fn directory(&self) -> &dyn Directory {
-        self.directory.as_ref()
+        self.kind.directory.as_ref()
     }
 
     fn check_names(&self) -> Result<(), SegmentError> {

@@ -2,39 +2,32 @@
 
 use std::sync::Arc;
 
-use wal_segment::io::Directory;
 use wal_segment::{Error as SegmentError, WatchedFile, WatchedNames};
 use wal_sync::primitives::{AtomicBool, Mutex, Ordering};
 
 use super::Kind;
 use crate::report::event::note;
-#[cfg(feature = "tracing")]
-use crate::report::listener::Listener;
 
 /// The names that an open log stands on, and what the last look at them has found.
 #[derive(Debug)]
 pub(crate) struct NameWatch {
-    directory: Arc<dyn Directory>,
+    kind: Arc<Kind>,
     names: Mutex<WatchedNames>,
     /// The path of the directory leads elsewhere.
     displaced: AtomicBool,
     /// A file was removed or replaced under the log: nothing more may be accepted. The flag is read without the lock.
     has_exchanged: AtomicBool,
     exchanged: Mutex<Option<SegmentError>>,
-    #[cfg(feature = "tracing")]
-    listener: Option<Listener>,
 }
 
 impl NameWatch {
-    pub(super) fn new(kind: &Kind, names: WatchedNames) -> NameWatch {
+    pub(super) fn new(kind: Arc<Kind>, names: WatchedNames) -> NameWatch {
         NameWatch {
-            directory: Arc::clone(&kind.directory),
+            kind,
             names: Mutex::new(names),
             displaced: AtomicBool::new(false),
             has_exchanged: AtomicBool::new(false),
             exchanged: Mutex::new(None),
-            #[cfg(feature = "tracing")]
-            listener: kind.listener.clone(),
         }
     }
 
@@ -46,7 +39,7 @@ impl NameWatch {
         let checked = loop {
             // No lock is held while the system is asked: an append goes on in the next segment meanwhile.
             let names = self.names.lock_whole().clone();
-            let checked = names.check(self.directory.as_ref());
+            let checked = names.check(self.kind.directory.as_ref());
             if checked.is_ok() || self.names.lock_whole().is_current(&names) {
                 break checked;
             }
@@ -54,7 +47,7 @@ impl NameWatch {
         match checked {
             Ok(at_path) => {
                 if !self.displaced.swap(!at_path, Ordering::Relaxed) && !at_path {
-                    note!(&self.listener, Displaced {});
+                    note!(&self.kind.listener, Displaced {});
                 }
                 Ok(())
             }

@@ -8,8 +8,7 @@
 
 use std::sync::Arc;
 
-use wal_segment::io::Directory;
-use wal_segment::{Error as SegmentError, Operation, Order, Rules, Spare, prepare};
+use wal_segment::{Error as SegmentError, Operation, Order, Spare, prepare};
 use wal_sync::primitives::{Condvar, Mutex};
 
 use super::anchor::AnchorWriter;
@@ -18,31 +17,18 @@ use super::names::NameWatch;
 use super::used_files::UsedFiles;
 use super::{Kind, guarded};
 use crate::report::event::note;
-#[cfg(feature = "tracing")]
-use crate::report::listener::Listener;
 
 /// The segment to come. Without a thread the caller that orders it prepares it.
 #[derive(Debug)]
 pub(crate) struct Preallocator {
-    directory: Arc<dyn Directory>,
-    sources: Sources,
-    /// Prepared segments are filled with zeros while there is time.
-    zero_ahead: bool,
-    rules: Rules,
+    kind: Arc<Kind>,
+    names: Arc<NameWatch>,
+    anchor: Arc<AnchorWriter>,
+    used: Arc<UsedFiles>,
     bell: Bell,
     state: Mutex<State>,
     /// The slot has changed.
     changed: Condvar,
-    #[cfg(feature = "tracing")]
-    listener: Option<Listener>,
-}
-
-/// What a segment is made with.
-#[derive(Debug)]
-pub(super) struct Sources {
-    pub(super) names: Arc<NameWatch>,
-    pub(super) anchor: Arc<AnchorWriter>,
-    pub(super) used: Arc<UsedFiles>,
 }
 
 #[derive(Debug)]
@@ -70,28 +56,17 @@ enum Slot {
     Failed(SegmentError),
 }
 
-/// Segments that are prepared, and how many of them were made of a used file since the open.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Prepared {
-    pub(super) file_bytes: Option<u64>,
-    pub(super) recycled: u64,
-}
-
 impl Preallocator {
-    pub(super) fn new(kind: &Kind, sources: Sources, bell: Bell) -> Preallocator {
+    pub(super) fn new(
+        kind: Arc<Kind>,
+        names: Arc<NameWatch>,
+        anchor: Arc<AnchorWriter>,
+        used: Arc<UsedFiles>,
+        bell: Bell,
+    ) -> Preallocator {
         let slot = Slot::Empty;
-        let state = State { slot, awaited: false, recycled: 0, over: false, failure: None };
-        Preallocator {
-            directory: Arc::clone(&kind.directory),
-            sources,
-            zero_ahead: kind.zero_ahead,
-            rules: kind.rules,
-            bell,
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            #[cfg(feature = "tracing")]
-            listener: kind.listener.clone(),
-        }
+        let state = Mutex::new(State { slot, awaited: false, recycled: 0, over: false, failure: None });
+        Preallocator { kind, names, anchor, used, bell, state, changed: Condvar::new() }
     }
 
     /// The ordered segment. Waits until the thread has prepared it; one that is being zeroed can be had after the next step.
@@ -164,9 +139,9 @@ impl Preallocator {
 
     /// The segment will be asked for, and is prepared now only if a used file waits. Returns whether it is.
     pub(super) fn order_if_waiting(&self, order: Order) -> bool {
-        let (waiting, _) = self.sources.used.holds();
+        let waiting = self.used.waiting_bytes();
         let mut state = self.state.lock_whole();
-        if waiting == 0 || !matches!(state.slot, Slot::Empty) {
+        if waiting.is_none() || !matches!(state.slot, Slot::Empty) {
             return false;
         }
         if self.bell.has_thread() {
@@ -219,18 +194,19 @@ impl Preallocator {
     pub(super) fn discard(&self) {
         let slot = std::mem::replace(&mut self.state.lock_whole().slot, Slot::Empty);
         if let Slot::Ready(spare) | Slot::Zeroing(spare) = slot {
-            spare.discard(self.directory.as_ref()).ok();
+            spare.discard(self.kind.directory.as_ref()).ok();
         }
     }
 
-    pub(super) fn prepared(&self) -> Prepared {
+    /// How long the prepared segment is, and how many were made of a used file since the open.
+    pub(super) fn prepared(&self) -> (Option<u64>, u64) {
         let state = self.state.lock_whole();
         let file_bytes = match &state.slot {
             Slot::Ready(spare) | Slot::Zeroing(spare) => Some(spare.file_bytes()),
             Slot::Working(bytes) => *bytes,
             _ => None,
         };
-        Prepared { file_bytes, recycled: state.recycled }
+        (file_bytes, state.recycled)
     }
 
     /// Why the last attempt has failed, if it has.
@@ -240,27 +216,27 @@ impl Preallocator {
 
     fn make(&self, order: Order) -> Result<Spare, SegmentError> {
         let made = self.reuse_or_prepare(order);
-        note!(when Err(error) = &made => &self.listener, SpareFailed { error: error.clone().into() });
+        note!(when Err(error) = &made => &self.kind.listener, SpareFailed { error: error.clone().into() });
         made
     }
 
     /// Of a used file, if there is one that serves. Not where the names lead elsewhere: the file with the name of the next
     /// segment may be another log's.
     fn reuse_or_prepare(&self, order: Order) -> Result<Spare, SegmentError> {
-        self.sources.names.check()?;
-        self.sources.anchor.prove()?;
-        match self.sources.used.prepare(order) {
+        self.names.check()?;
+        self.anchor.prove()?;
+        match self.used.prepare(order) {
             Some(spare) => {
                 self.state.lock_whole().recycled += u64::from(spare.is_recycled());
                 Ok(spare)
             }
-            None => prepare(self.directory.as_ref(), order, self.rules),
+            None => prepare(self.kind.directory.as_ref(), order, self.kind.rules),
         }
     }
 
     fn made(&self, order: Order) -> Slot {
-        match guarded(self.directory.as_ref(), Operation::Create, || self.make(order)) {
-            Ok(spare) if self.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
+        match guarded(self.kind.directory.as_ref(), Operation::Create, || self.make(order)) {
+            Ok(spare) if self.kind.zero_ahead && order.wants_zeros() => Slot::Zeroing(spare),
             Ok(spare) => Slot::Ready(spare),
             Err(error) => Slot::Failed(error),
         }
@@ -268,12 +244,12 @@ impl Preallocator {
 
     /// Writes some zeros. A segment for which that fails is given up; the append that needs one gets another.
     fn zero(&self, mut spare: Spare) -> Slot {
-        match guarded(self.directory.as_ref(), Operation::Write, || spare.zero_some()) {
+        match guarded(self.kind.directory.as_ref(), Operation::Write, || spare.zero_some()) {
             Ok(true) => Slot::Zeroing(spare),
             Ok(false) => Slot::Ready(spare),
             Err(error) => {
                 // What cannot be removed stays a prepared segment, which the next attempt removes.
-                spare.discard(self.directory.as_ref()).ok();
+                spare.discard(self.kind.directory.as_ref()).ok();
                 Slot::Failed(error)
             }
         }

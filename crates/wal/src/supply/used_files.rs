@@ -12,8 +12,7 @@
 use std::sync::Arc;
 
 use wal_format::{PoolName, SegmentNumber};
-use wal_segment::io::Directory;
-use wal_segment::{Order, PoolFile, Rules, Spare, remove_obsolete};
+use wal_segment::{Order, PoolFile, Spare, remove_obsolete};
 use wal_sync::primitives::Mutex;
 
 use super::Kind;
@@ -22,10 +21,8 @@ use super::names::NameWatch;
 /// The used file that waits, if one does: one is enough, because each rollover takes one and leaves one.
 #[derive(Debug)]
 pub(crate) struct UsedFiles {
-    directory: Arc<dyn Directory>,
+    kind: Arc<Kind>,
     names: Arc<NameWatch>,
-    recycle: bool,
-    rules: Rules,
     pool: Mutex<Pool>,
 }
 
@@ -39,13 +36,12 @@ struct Pool {
 
 impl UsedFiles {
     /// Takes over the file that an earlier process has left. Others are removed.
-    pub(super) fn adopt(kind: &Kind, names: Arc<NameWatch>, found: &[PoolName]) -> UsedFiles {
+    pub(super) fn adopt(kind: Arc<Kind>, names: Arc<NameWatch>, found: &[PoolName]) -> UsedFiles {
         let next_place = found.iter().map(|name| name.place() + 1).max().unwrap_or(0);
         let pool = Mutex::new(Pool { waiting: None, next_place, over: false });
-        let &Kind { recycle, rules, .. } = kind;
-        let files = UsedFiles { directory: Arc::clone(&kind.directory), names, recycle, rules, pool };
+        let files = UsedFiles { kind, names, pool };
         for &name in found {
-            if let Some(file) = PoolFile::adopt(files.directory.as_ref(), name) {
+            if let Some(file) = PoolFile::adopt(files.kind.directory.as_ref(), name) {
                 files.put(file);
             }
         }
@@ -61,9 +57,9 @@ impl UsedFiles {
         }
         for &segment in segments {
             let name = self.name_for_one_more();
-            match name.and_then(|name| PoolFile::retire(self.directory.as_ref(), segment, name)) {
+            match name.and_then(|name| PoolFile::retire(self.kind.directory.as_ref(), segment, name)) {
                 Some(file) => self.put(file),
-                None => remove_obsolete(self.directory.as_ref(), &[segment]),
+                None => remove_obsolete(self.kind.directory.as_ref(), &[segment]),
             }
         }
     }
@@ -71,16 +67,16 @@ impl UsedFiles {
     /// Removes the files of segments that neither the log nor a reader needs.
     pub(crate) fn remove(&self, segments: &[SegmentNumber]) {
         if !segments.is_empty() && self.names.check().is_ok() {
-            remove_obsolete(self.directory.as_ref(), segments);
+            remove_obsolete(self.kind.directory.as_ref(), segments);
         }
     }
 
     /// A segment made of a used file, if there is one that serves. One that does not is removed, and its space is free.
     pub(super) fn prepare(&self, order: Order) -> Option<Spare> {
-        let directory = self.directory.as_ref();
+        let directory = self.kind.directory.as_ref();
         let mut next = self.reclaim(order).or_else(|| self.take());
         while let Some(file) = next {
-            if let Ok(spare) = file.prepare(directory, order, self.rules) {
+            if let Ok(spare) = file.prepare(directory, order, self.kind.rules) {
                 return Some(spare);
             }
             next = self.take();
@@ -98,19 +94,18 @@ impl UsedFiles {
         self.pool.lock_whole().over = true;
     }
 
-    /// How many files wait, and how long they are together.
-    pub(super) fn holds(&self) -> (u64, u64) {
-        let pool = self.pool.lock_whole();
-        (u64::from(pool.waiting.is_some()), pool.waiting.as_ref().map_or(0, PoolFile::file_bytes))
+    /// How long the file is that waits.
+    pub(super) fn waiting_bytes(&self) -> Option<u64> {
+        self.pool.lock_whole().waiting.as_ref().map(PoolFile::file_bytes)
     }
 
     /// The file that has the name of the ordered segment already: prepared before, and never linked.
     fn reclaim(&self, order: Order) -> Option<PoolFile> {
-        if !self.recycle {
+        if !self.kind.recycle {
             return None;
         }
         let name = self.pool.lock_whole().name();
-        PoolFile::reclaim(self.directory.as_ref(), order, name, self.rules)
+        PoolFile::reclaim(self.kind.directory.as_ref(), order, name, self.kind.rules)
     }
 
     fn take(&self) -> Option<PoolFile> {
@@ -120,7 +115,7 @@ impl UsedFiles {
     fn put(&self, file: PoolFile) {
         let surplus = {
             let mut pool = self.pool.lock_whole();
-            if self.recycle && pool.waiting.is_none() {
+            if self.kind.recycle && pool.waiting.is_none() {
                 pool.waiting = Some(file);
                 None
             } else {
@@ -133,13 +128,13 @@ impl UsedFiles {
     fn discard(&self, file: PoolFile) {
         if self.names.exchanged().is_none() {
             // What cannot be removed is found by the next open.
-            file.discard(self.directory.as_ref()).ok();
+            file.discard(self.kind.directory.as_ref()).ok();
         }
     }
 
     fn name_for_one_more(&self) -> Option<PoolName> {
         let mut pool = self.pool.lock_whole();
-        let wants = self.recycle && !pool.over && pool.waiting.is_none();
+        let wants = self.kind.recycle && !pool.over && pool.waiting.is_none();
         wants.then(|| pool.name())
     }
 }

@@ -57,13 +57,13 @@ impl View {
     /// # Errors
     /// As [`View::read_from`].
     pub fn follow_with(&self, first: u64, mark: Mark) -> Result<ViewFollower, Error> {
-        self.cache().check_start(self.snapshot(), "follow", first)?;
+        self.cache.check_start(&self.snapshot, "follow", first)?;
         let next = Sequence::try_from(first).unwrap_or(Sequence::MAX);
         let durable = Sequence::try_from(self.durable_end()).unwrap_or(Sequence::MAX);
-        let tailer = Tailer::new(self.snapshot().clone(), durable);
+        let tailer = Tailer::new(self.snapshot.clone(), durable);
         Ok(ViewFollower {
-            tally: ReadCounter::new(Arc::clone(self.cache())),
-            cache: Arc::clone(self.cache()),
+            tally: ReadCounter::new(Arc::clone(&self.cache)),
+            cache: Arc::clone(&self.cache),
             tailer: if mark == Mark::Durable { tailer.durable_only() } else { tailer },
             mark,
             cursor: Cursor::new(),
@@ -223,7 +223,7 @@ impl ViewFollower {
         self.is_stale = false;
         if self.cursor.life() != before {
             // A removed file takes disk space as long as it is open.
-            self.cache.keep(self.tailer.snapshot());
+            self.cache.segments.keep(self.tailer.snapshot());
         }
         self.cursor.read(segments, self.next)
     }

@@ -48,14 +48,6 @@ impl View {
         Ok(View { cache, snapshot, recovery })
     }
 
-    pub(crate) fn cache(&self) -> &Arc<SegmentCache> {
-        &self.cache
-    }
-
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
     /// The identity of the log, as [`Wal::id`](crate::Wal::id); `None` when no anchor can be read.
     #[must_use]
     pub fn id(&self) -> Option<LogId> {

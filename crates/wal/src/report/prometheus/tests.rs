@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::{Encoder, IntCounter, TextEncoder};
 
 use super::*;
-use crate::report::counters::{Counters, Gauges};
+use crate::report::counters::Counters;
 
 /// The stable names, written down a second time: a change here breaks users' dashboards.
 const PROMISED: [(&str, &str); 30] = [
@@ -44,21 +44,32 @@ const PROMISED: [(&str, &str); 30] = [
 
 const DOCUMENT: &str = include_str!("../../../../../docs/metrics.md");
 
-/// A log as its metrics see it.
-struct Log(Arc<Counters>);
+/// A log as its metrics see it: what is counted, and how it stands.
+#[derive(Default)]
+struct Log(Arc<Counters>, Stats);
 
 impl Log {
     const DIRECTORY: &str = "var/orders";
 
-    fn new() -> Log {
-        Log(Arc::new(Counters::new()))
-    }
-
     /// A log that has done something of each kind.
     fn busy() -> Log {
-        let log = Log::new();
         let micros = Duration::from_micros;
-        log.0.recovered(micros(2_500), 77);
+        let stats = Stats {
+            poisoned: true,
+            first: 10,
+            last: Some(12),
+            durable: 12,
+            written: 13,
+            segments: 4,
+            disk_bytes: 4096,
+            spare_segments: 1,
+            recycled_segments: 2,
+            pending_bytes: 100,
+            recovery_duration: micros(2_500),
+            recovery_dropped_bytes: 77,
+            ..Stats::default()
+        };
+        let log = Log(Arc::default(), stats);
         log.0.wrote(2, 512);
         log.0.write_took(micros(3));
         log.0.wrote(1, 100);
@@ -72,39 +83,16 @@ impl Log {
         log
     }
 
-    fn metrics(&self, gauges: Gauges) -> Metrics {
-        let counters = Arc::clone(&self.0);
-        Metrics::new(Path::new(Log::DIRECTORY), Arc::new(move || counters.fill(gauges)))
+    fn metrics(&self) -> Metrics {
+        let (counters, stats) = (Arc::clone(&self.0), self.1.clone());
+        let read = move || {
+            let mut stats = stats.clone();
+            counters.fill(&mut stats);
+            stats
+        };
+        Metrics::new(Path::new(Log::DIRECTORY), Arc::new(read))
     }
 }
-
-const EMPTY: Gauges = Gauges {
-    poisoned: false,
-    directory_locked: true,
-    maps: true,
-    first: 0,
-    durable: 0,
-    written: 0,
-    segments: 0,
-    disk_bytes: 0,
-    spare_segments: 0,
-    recycled_segments: 0,
-    pending_bytes: 0,
-};
-
-const BUSY: Gauges = Gauges {
-    poisoned: true,
-    directory_locked: true,
-    maps: true,
-    first: 10,
-    durable: 12,
-    written: 13,
-    segments: 4,
-    disk_bytes: 4096,
-    spare_segments: 1,
-    recycled_segments: 2,
-    pending_bytes: 100,
-};
 
 /// What a scraper makes of the text: a family's type and text, and its samples in order.
 #[derive(Debug, Default)]
@@ -193,9 +181,9 @@ fn value(families: &BTreeMap<String, Scraped>, name: &str) -> f64 {
 #[test]
 fn the_same_log_twice_in_a_registry_is_an_error() {
     let (registry, log) = (Registry::new(), Log::busy());
-    let metrics = log.metrics(BUSY);
+    let metrics = log.metrics();
     metrics.register(&registry).unwrap();
-    for again in [metrics.clone(), metrics, Log::new().metrics(EMPTY)] {
+    for again in [metrics.clone(), metrics, Log::default().metrics()] {
         let refused = again.register(&registry);
         assert!(matches!(refused, Err(prometheus::Error::AlreadyReg)), "{refused:?}");
     }
@@ -206,30 +194,30 @@ fn the_same_log_twice_in_a_registry_is_an_error() {
 fn a_name_that_the_caller_has_taken_is_an_error_and_nothing_is_added() {
     let registry = Registry::new();
     registry.register(Box::new(IntCounter::new("wal_disk_bytes", "Something else.").unwrap())).unwrap();
-    Log::busy().metrics(BUSY).register(&registry).unwrap_err();
+    Log::busy().metrics().register(&registry).unwrap_err();
     assert_eq!(registry.gather().len(), 1);
 }
 
 #[test]
 fn what_is_not_registered_cannot_be_taken_out() {
-    Log::new().metrics(EMPTY).unregister(&Registry::new()).unwrap_err();
+    Log::default().metrics().unregister(&Registry::new()).unwrap_err();
 }
 
 #[test]
 fn a_log_that_is_opened_again_takes_the_place_of_the_old_one() {
     let registry = Registry::new();
-    let poisoned = Log::busy().metrics(BUSY);
+    let poisoned = Log::busy().metrics();
     poisoned.register(&registry).unwrap();
     poisoned.unregister(&registry).unwrap();
     assert!(scrape(&registry).is_empty());
-    Log::new().metrics(EMPTY).register(&registry).unwrap();
+    Log::default().metrics().register(&registry).unwrap();
     assert_eq!(value(&scrape(&registry), "wal_poisoned"), 0.0);
 }
 
 #[test]
 fn a_log_that_is_gone_keeps_its_last_numbers() {
     let (registry, log) = (Registry::new(), Log::busy());
-    log.metrics(BUSY).register(&registry).unwrap();
+    log.metrics().register(&registry).unwrap();
     drop(log);
     for _ in 0..2 {
         assert_eq!(value(&scrape(&registry), "wal_append_entry_total"), 3.0);
@@ -239,8 +227,8 @@ fn a_log_that_is_gone_keeps_its_last_numbers() {
 #[test]
 fn two_logs_share_a_registry_under_different_labels() {
     let registry = Registry::new();
-    Log::busy().metrics(BUSY).register(&registry).unwrap();
-    Log::new().metrics(EMPTY).label("invoices").register(&registry).unwrap();
+    Log::busy().metrics().register(&registry).unwrap();
+    Log::default().metrics().label("invoices").register(&registry).unwrap();
     let families = scrape(&registry);
     assert_eq!(families.len(), PROMISED.len());
     let entries = &families["wal_append_entry_total"].samples;
@@ -251,7 +239,7 @@ fn two_logs_share_a_registry_under_different_labels() {
 #[test]
 fn any_label_can_be_read_back() {
     for label in ["", "a\"b", "a\\b", "a\nb", "}\",log=\"", "\u{fffd} \u{1f4d2}"] {
-        let families = scrape_one(&Log::busy().metrics(BUSY).label(label));
+        let families = scrape_one(&Log::busy().metrics().label(label));
         for sample in families.values().flat_map(|family| &family.samples) {
             assert_eq!(sample.labels["log"], label);
         }
@@ -260,7 +248,7 @@ fn any_label_can_be_read_back() {
 
 #[test]
 fn every_promised_name_has_its_type_and_a_text_and_there_is_no_other() {
-    let families = scrape_one(&Log::busy().metrics(BUSY));
+    let families = scrape_one(&Log::busy().metrics());
     let found: Vec<_> = families.iter().map(|(name, family)| (name.as_str(), family.kind.as_str())).collect();
     assert_eq!(found, PROMISED);
     assert!(families.values().all(|family| family.help.ends_with('.')));
@@ -268,7 +256,7 @@ fn every_promised_name_has_its_type_and_a_text_and_there_is_no_other() {
 
 #[test]
 fn the_label_is_the_directory_and_the_only_one_but_for_bounds() {
-    let families = scrape_one(&Log::busy().metrics(BUSY));
+    let families = scrape_one(&Log::busy().metrics());
     for (name, family) in &families {
         for sample in &family.samples {
             let mut labels = sample.labels.clone();
@@ -281,7 +269,7 @@ fn the_label_is_the_directory_and_the_only_one_but_for_bounds() {
 
 #[test]
 fn counters_and_gauges_say_what_the_stats_say() {
-    let families = scrape_one(&Log::busy().metrics(BUSY));
+    let families = scrape_one(&Log::busy().metrics());
     for (name, expected) in [
         ("wal_append_entry_total", 3.0),
         ("wal_append_entry_bytes_total", 612.0),
@@ -308,7 +296,7 @@ fn counters_and_gauges_say_what_the_stats_say() {
 
 #[test]
 fn an_empty_log_has_no_last_sequence() {
-    let names: BTreeSet<_> = scrape_one(&Log::new().metrics(EMPTY)).into_keys().collect();
+    let names: BTreeSet<_> = scrape_one(&Log::default().metrics()).into_keys().collect();
     let promised = PROMISED.iter().map(|&(name, _)| name.to_owned());
     assert_eq!(names, promised.filter(|name| name != "wal_last_sequence").collect());
 }
@@ -323,7 +311,7 @@ fn histograms_are_cumulative_and_end_with_the_count() {
         ("wal_sync_entries", (2, 70_003.0, 1)),
         ("wal_write_duration_seconds", (2, 60.000_003, 1)),
     ]);
-    let families = scrape_one(&Log::busy().metrics(BUSY));
+    let families = scrape_one(&Log::busy().metrics());
     let histograms = families.iter().filter(|(_, family)| family.kind == "histogram");
     let mut seen = 0;
     for (name, Scraped { samples, .. }) in histograms {
@@ -363,7 +351,7 @@ fn documented() -> BTreeMap<&'static str, (&'static str, &'static str)> {
 
 #[test]
 fn the_document_lists_every_name_with_its_type_and_no_other() {
-    let families = scrape_one(&Log::busy().metrics(BUSY));
+    let families = scrape_one(&Log::busy().metrics());
     let found: BTreeMap<_, _> =
         families.iter().map(|(name, family)| (name.as_str(), family.kind.as_str())).collect();
     let documented = documented().into_iter().map(|(name, (kind, _))| (name, kind)).collect();
