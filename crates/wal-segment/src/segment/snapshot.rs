@@ -23,7 +23,7 @@ pub struct Snapshot {
 }
 
 /// Shared by the snapshots between two truncations; keeps their files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lease;
 
 impl Snapshot {
@@ -37,8 +37,8 @@ impl Snapshot {
         Snapshot { spans, first, end, seal_offset, closed_below, damage: None, lease: None }
     }
 
-    pub(crate) fn leased(self, lease: Option<Arc<Lease>>) -> Snapshot {
-        Snapshot { lease, ..self }
+    pub(crate) fn leased(self, lease: Arc<Lease>) -> Snapshot {
+        Snapshot { lease: Some(lease), ..self }
     }
 
     /// The same log with another end in its last segment.

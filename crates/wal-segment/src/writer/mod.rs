@@ -189,7 +189,7 @@ impl Writer {
             latest_unix_ns: start.latest_unix_ns,
             rolled: None,
             shrink: Shrink::new(oversized),
-            obsolete: Obsolete::new(),
+            obsolete: Obsolete::default(),
             most_bytes: None,
             _lock: start.lock,
         }
@@ -231,7 +231,7 @@ impl Writer {
         let closed_below = self.durability.point.map(|point| point.segment);
         let spans = Arc::clone(&self.segments.spans);
         Snapshot::new(spans, self.segments.first, self.segments.end, self.segments.seal_offset, closed_below)
-            .leased(self.obsolete.lease())
+            .leased(Arc::clone(&self.obsolete.lease))
     }
 
     /// Takes the latest rollover that was not taken yet.
