@@ -69,7 +69,7 @@ impl Writer {
         let offset = self.segments.end.offset;
         let header = open.frame_header(self.segments.end, self.durability.point);
         let (bytes, chain) = frame.encode(header, open.header.life, offset);
-        if let Err(error) = open.file.write_all(bytes, offset) {
+        if let Err(error) = open.watched.file.write_all(bytes, offset) {
             self.write_failed();
             return Err(error);
         }
@@ -88,7 +88,7 @@ impl Writer {
             return;
         }
         if let State::Open(open) = &self.state {
-            let unsynced = open.unsynced.then(|| open.file.clone());
+            let unsynced = open.unsynced.then(|| open.watched.file.clone());
             self.shrink.add(open.header.life.segment);
             self.state = State::Detached(Detached { reason: LinkReason::Torn, unsynced });
             self.rest_in_doubt = true;

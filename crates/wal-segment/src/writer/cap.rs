@@ -76,7 +76,7 @@ impl Writer {
         if self.has_empty_segment() {
             return self.sync_all(spares);
         }
-        let file = open.file.clone();
+        let file = open.watched.file.clone();
         // Space that cannot be freed stays reserved until the segment is removed.
         if self.seal(spares)?
             && file.resize(self.segments.end.offset).is_ok()

@@ -258,7 +258,7 @@ impl Writer {
     pub fn sync_job(&mut self) -> Result<Option<SyncJob>, Error> {
         let file = match &self.state {
             State::Poisoned(cause) => return Err(Error::Poisoned(Arc::clone(cause))),
-            State::Open(open) => open.unsynced.then_some(&open.file),
+            State::Open(open) => open.unsynced.then_some(&open.watched.file),
             State::Detached(detached) => detached.unsynced.as_ref(),
         };
         let job = file.cloned().zip(self.segments.end_point());
@@ -308,7 +308,7 @@ impl Writer {
         self.refuse_if_poisoned()?;
         let open = match &self.state {
             State::Open(open) if !open.is_as_found(self.segments.end) => {
-                Some((open.file.clone(), open.header.life.segment))
+                Some((open.watched.file.clone(), open.header.life.segment))
             }
             _ => None,
         };
