@@ -53,7 +53,7 @@ impl Writer {
             self.end_if_full(frame_bytes, spares)?;
             if let State::Detached(detached) = &self.state {
                 let is_cut = detached.reason.is_cut();
-                self.refuse_above_cap(self.log_bytes(), self.segments.end.offset, frame_bytes)?;
+                self.refuse_above_cap(self.log_bytes(), self.next_order(frame_bytes)?)?;
                 self.check_names(spares)?;
                 // Frames that a cut drops must not come back: its LINK is durable before anything is
                 // accepted.
