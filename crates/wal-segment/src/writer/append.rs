@@ -68,7 +68,7 @@ impl Writer {
         let State::Open(open) = &mut self.state else { unreachable!("a cut opens a segment or fails") };
         let offset = self.segments.end.offset;
         let header = open.frame_header(self.segments.end, self.durability.point);
-        let (bytes, chain) = frame.encode(header, open.header.life, offset);
+        let (bytes, chain) = frame.encode(&[], header, open.header.life, offset);
         if let Err(error) = open.watched.file.write_all(bytes, offset) {
             self.write_failed();
             return Err(error);

@@ -141,7 +141,7 @@ impl Writer {
         let next = start.next.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         let offset = start.offset + frame.frame_bytes();
         let header = open.frame_header(start, self.durability.point);
-        let (bytes, chain) = frame.encode_after_link(link, header, open.header.life, start.offset);
+        let (bytes, chain) = frame.encode(link, header, open.header.life, start.offset);
         open.watched.file.write_all(bytes, FIRST_FRAME_OFFSET)?;
         open.index.note(start.offset, start.next, open.index.since_unix_ns);
         Ok(Tip { offset, chain, next })
