@@ -312,13 +312,8 @@ impl Tailer {
                 Growing::new(last, known, spans.last().and_then(|span| span.seal_offset))
             }
         };
-        self.snapshot = Snapshot::new(
-            Arc::new(spans),
-            anchor.first,
-            growing.tip,
-            growing.seal_offset,
-            Some(life.segment),
-        );
+        let found = Snapshot::found(spans, anchor.first, growing.tip.next);
+        self.snapshot = found.ending(growing.tip, growing.seal_offset);
         self.growing = Some(growing);
     }
 }

@@ -25,7 +25,7 @@ use crate::rules::{Rule, Rules};
 use crate::salvage::losses_at;
 use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
-use crate::segment::span::{Span, Tip};
+use crate::segment::span::Span;
 use crate::spares::pool_file::PoolFile;
 use crate::writer::{OpenSegment, Settings, Start, Writer};
 
@@ -326,15 +326,8 @@ pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(S
                 recovery.ending = Ending::Corrupt(losses_at(directory, damage));
             }
             let damage = survey.damage.and(recovery.damage().cloned());
-            let end =
-                survey.spans.last().map_or(Tip { offset: 0, chain: 0, next: survey.next }, |span| span.end);
-            let last = survey.spans.last();
-            let closed_below = last.map(|span| span.life.segment);
-            let seal_offset = last.and_then(|span| span.seal_offset);
-            let snapshot =
-                Snapshot::new(Arc::new(survey.spans), survey.first, end, seal_offset, closed_below)
-                    .damaged(damage);
-            return Ok((snapshot, recovery));
+            let snapshot = Snapshot::found(survey.spans, survey.first, survey.next);
+            return Ok((snapshot.damaged(damage), recovery));
         }
         before = Some(recovery);
         directory.wait(PAUSE);
