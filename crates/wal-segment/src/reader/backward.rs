@@ -34,7 +34,9 @@ pub(crate) struct Backward {
     own_points: Vec<IndexPoint>,
     /// How many stretches were not begun yet.
     stretches: usize,
-    until: Edge,
+    /// Where the next stretch ends, and whether the chain value there is known: an index point states none.
+    until: Tip,
+    is_chained: bool,
     /// Whether the next stretch is walked to its end, or only to the wanted entry.
     whole: bool,
     /// Offsets of the frames that were not returned yet, in order.
@@ -42,20 +44,6 @@ pub(crate) struct Backward {
     /// The damage before the first of them.
     broken: Option<Error>,
     frame: Option<OpenFrame>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    offset: u64,
-    /// The chain value of the frame before it, if known.
-    chain: Option<u32>,
-    next: Sequence,
-}
-
-impl From<Tip> for Edge {
-    fn from(tip: Tip) -> Edge {
-        Edge { offset: tip.offset, chain: Some(tip.chain), next: tip.next }
-    }
 }
 
 impl Backward {
@@ -71,15 +59,16 @@ impl Backward {
         let indexed = frames.reader.points.last().map_or(span.start.offset, |last| last.offset);
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
-        let until = Edge::from(span.end);
+        let (until, is_chained) = (span.end, true);
         let (offsets, broken, frame) = (Vec::new(), None, None);
         let mut backward =
-            Backward { frames, own_points, stretches: 0, until, whole, offsets, broken, frame };
+            Backward { frames, own_points, stretches: 0, until, is_chained, whole, offsets, broken, frame };
         let points = backward.points();
         let wanted = if whole { points.len() } else { points.partition_point(|point| point.first < before) };
         backward.stretches = 1 + wanted;
         if let Some(after) = backward.points().get(wanted) {
-            backward.until = Edge { offset: after.offset, chain: None, next: after.first };
+            let until = Tip { offset: after.offset, chain: 0, next: after.first };
+            (backward.until, backward.is_chained) = (until, false);
         }
         Ok(backward)
     }
@@ -140,7 +129,7 @@ impl Backward {
                 },
             };
             self.walk(start, before)?;
-            self.until = start.into();
+            (self.until, self.is_chained) = (start, true);
             self.whole = true;
             return Ok(true);
         }
@@ -188,7 +177,7 @@ impl Backward {
         if tip.offset != until.offset {
             return Ok(());
         }
-        let chained = until.chain.is_none_or(|chain| chain == tip.chain);
+        let chained = !self.is_chained || until.chain == tip.chain;
         if chained && until.offset == self.frames.span.end.offset {
             let contradiction = self.frames.span.contradiction(last_first, tip.next);
             return contradiction
