@@ -18,19 +18,14 @@ use crate::reader::forward::Forward;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
-/// A read position in a log. Keeps its segment open, and no snapshot.
+/// A read position in a log. Keeps its segment open, and no snapshot. A new one, by default, has no segment
+/// yet.
 #[derive(Default)]
 pub struct Cursor {
     reading: Option<Forward>,
 }
 
 impl Cursor {
-    /// Creates a cursor that has no segment yet.
-    #[must_use]
-    pub fn new() -> Cursor {
-        Cursor::default()
-    }
-
     /// Takes over a newer snapshot, and moves to the segment that holds `next`.
     ///
     /// # Errors

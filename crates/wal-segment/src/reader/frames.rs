@@ -39,7 +39,7 @@ impl Frames {
     /// Moves the end of the same segment, forward or back, but not before what was read.
     pub(crate) fn extend(&mut self, span: Span) {
         debug_assert_eq!(span.life, self.span.life, "another life has other frames");
-        self.source.set_limit(span.end.offset);
+        self.source.limit = span.end.offset;
         self.span = span;
     }
 
@@ -55,7 +55,7 @@ impl Frames {
     /// header alone is not trusted.
     pub(crate) fn bytes(&mut self, frame: &Frame) -> Checked<&[u8]> {
         let frame_bytes = frame.end - frame.offset;
-        if let Backing::File(file) = self.source.backing()
+        if let Backing::File(file) = &self.source.backing
             && frame_bytes > self.chunk_bytes as u64
         {
             let tip = frame.before();

@@ -353,7 +353,7 @@ impl SegmentCopy {
         }
         let Some(scan) = &mut self.scan else { return };
         let found = scan.next(from);
-        self.reaches = scan.reaches();
+        self.reaches = scan.reaches;
         self.fault = self.fault.or_else(|| scan.take_fault());
         match found {
             Ok(Some(found)) => self.found = Some(found),

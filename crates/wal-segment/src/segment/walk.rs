@@ -85,7 +85,7 @@ impl Walked {
         let decoded = Frame::decode(bytes, life, check.checksum, offset);
         let next = decoded.and_then(|frame| Ok((frame, self.tip.advance(&frame)?)));
         let (frame, after) = match next {
-            Ok((frame, _)) if frame.end > check.frames_window.limit() => return Ok(Err(FrameFault::Short)),
+            Ok((frame, _)) if frame.end > check.frames_window.limit => return Ok(Err(FrameFault::Short)),
             Ok(next) => next,
             Err(fault) => return Ok(Err(fault)),
         };

@@ -89,7 +89,7 @@ impl Writer {
         }
         if let State::Open(open) = &self.state {
             let unsynced = open.unsynced.then(|| open.watched.file.clone());
-            self.shrink.add(open.header.life.segment);
+            self.shrink.oversized.push(open.header.life.segment);
             self.state = State::Detached(Detached { reason: LinkReason::Torn, unsynced });
             self.rest_in_doubt = true;
         }
@@ -104,7 +104,7 @@ impl Writer {
         if matches!(&self.state, State::Open(open) if open.is_as_found(self.segments.end)) {
             self.check_names(spares)?;
             // The process appends: space that earlier ones left reserved may be freed.
-            self.shrink.begin();
+            self.shrink.begun = true;
         }
         if std::mem::take(&mut self.durability.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
             self.durability.anchor_owed = true;

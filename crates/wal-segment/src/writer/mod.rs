@@ -184,7 +184,7 @@ impl Writer {
             rest_in_doubt: false,
             latest_unix_ns: begun.max(index.last.map_or(0, |point| point.unix_ns)),
             rolled: None,
-            shrink: Shrink::new(oversized),
+            shrink: Shrink { oversized, ..Shrink::default() },
             obsolete: Obsolete::default(),
             most_bytes: None,
             _lock: start.lock,

@@ -164,7 +164,7 @@ impl Writer {
         self.segments.enter(span, shortened, room);
         self.durability.closed = false;
         self.rest_in_doubt = false;
-        self.shrink.begin();
+        self.shrink.begun = true;
         self.orders.spare_refused = false;
         self.state = State::Open(open);
     }

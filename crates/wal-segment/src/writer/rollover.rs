@@ -11,7 +11,7 @@
 
 use wal_format::{LinkReason, SealBody, SealKind, encode_seal_frame, seal_frame_bytes};
 
-use super::shrink::WORTHWHILE_BYTES;
+use super::shrink::{Shrinkable, WORTHWHILE_BYTES};
 use super::{Detached, State, Writer};
 use crate::error::Error;
 use crate::io::Directory;
@@ -70,7 +70,8 @@ impl Writer {
             && span.file_bytes >= span.end.offset + WORTHWHILE_BYTES
             && file.resize(span.end.offset).is_ok()
         {
-            self.shrink.set_shortened(span);
+            let (segment, end_offset) = (span.life.segment, span.end.offset);
+            self.shrink.shortened = Some(Shrinkable { segment, end_offset });
         }
         Ok(sealed)
     }

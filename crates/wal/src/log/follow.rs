@@ -114,7 +114,7 @@ impl Follower {
             next,
             limit: next,
             cuts,
-            cursor: Cursor::new(),
+            cursor: Cursor::default(),
             watch: None,
             ended: false,
         })

@@ -66,7 +66,7 @@ impl View {
             cache: Arc::clone(self.cache()),
             tailer: if mark == Mark::Durable { tailer.durable_only() } else { tailer },
             mark,
-            cursor: Cursor::new(),
+            cursor: Cursor::default(),
             is_stale: true,
             next,
             interval: INTERVAL,
