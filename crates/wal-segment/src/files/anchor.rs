@@ -118,9 +118,16 @@ impl AnchorFile {
         if catalog.anchor.is_some() {
             remove(directory, ANCHOR_FILE)?;
         }
-        let file = AnchorFile::create(directory, anchor, sections, rules)?;
+        let file = Named::create(directory, ANCHOR_FILE)?;
+        let both = [1, 2].map(|generation| Anchor { generation, ..anchor });
+        let mut bytes = [0; SLOT_BYTES * SLOTS];
+        for (slot, anchor) in bytes.chunks_exact_mut(SLOT_BYTES).zip(both) {
+            slot.copy_from_slice(&anchor.encode(&sections));
+        }
+        file.write_all(&bytes, 0)?;
+        file.sync()?;
         sync_directory(directory)?;
-        Ok(file)
+        Ok(AnchorFile::resume(file, &Slots { slots: both.map(Ok), sections }, both[1], true, rules))
     }
 
     /// Makes the name of the file durable before the first LINK depends on it.
@@ -134,33 +141,6 @@ impl AnchorFile {
             *self = AnchorFile::remake(directory, &catalog, self.last, sections, self.rules)?;
         }
         Ok(())
-    }
-
-    fn create(
-        directory: &dyn Directory,
-        anchor: Anchor,
-        sections: Vec<u8>,
-        rules: Rules,
-    ) -> Result<AnchorFile, Error> {
-        let file = Named::create(directory, ANCHOR_FILE)?;
-        let mut bytes = [0; SLOT_BYTES * SLOTS];
-        let first = Anchor { generation: 1, ..anchor };
-        let second = Anchor { generation: 2, ..anchor };
-        for (slot, anchor) in bytes.chunks_exact_mut(SLOT_BYTES).zip([first, second]) {
-            slot.copy_from_slice(&anchor.encode(&sections));
-        }
-        file.write_all(&bytes, 0)?;
-        file.sync()?;
-        Ok(AnchorFile {
-            file,
-            last: second,
-            next_slot: 0,
-            sections,
-            proven: true,
-            begins: Some(beginning(&second)),
-            gone_before: second.first,
-            rules,
-        })
     }
 
     pub(crate) fn resume(

@@ -27,7 +27,7 @@ use crate::rules::{Rule, Rules};
 #[derive(Clone, Debug)]
 pub struct WatchedFile {
     /// Kept open: the system may give the identity of a deleted file to another.
-    file: Named,
+    pub(crate) file: Named,
     id: Option<FileId>,
 }
 

@@ -9,13 +9,13 @@ const WINDOW_BYTES: usize = 256 << 10;
 
 pub(crate) struct Window {
     file: Named,
-    limit: u64,
+    pub(crate) limit: u64,
     start: u64,
     bytes: Vec<u8>,
     /// Whether unreadable blocks read as zeros instead of failing.
     tolerant: bool,
-    /// The offset of the first unreadable block since the last [`Window::take_hole`].
-    hole: Option<u64>,
+    /// The offset of the first unreadable block since the caller took the last one.
+    pub(crate) hole: Option<u64>,
 }
 
 const BLOCK_BYTES: usize = 4 << 10;
@@ -30,14 +30,6 @@ impl Window {
     /// The same for a salvage: bytes that the device cannot read are zeros.
     pub(crate) fn tolerant(file: &Named, limit: u64) -> Window {
         Window { tolerant: true, ..Window::new(file, limit) }
-    }
-
-    pub(crate) fn take_hole(&mut self) -> Option<u64> {
-        self.hole.take()
-    }
-
-    pub(crate) fn limit(&self) -> u64 {
-        self.limit
     }
 
     /// Returns up to `wanted` bytes at `offset`: none at the limit; fewer than wanted only at the end or when

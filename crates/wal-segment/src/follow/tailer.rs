@@ -22,7 +22,7 @@ use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::files::anchor::{self, Slots};
 use crate::files::names::{Catalog, segment_path};
 use crate::follow::growing::Growing;
-use crate::follow::trail::{linked, missing, trail};
+use crate::follow::trail::{missing, trail};
 use crate::io::{Directory, FileKind};
 use crate::recovery::decide::AnchorSeen;
 use crate::recovery::open::has_vanished;
@@ -30,7 +30,7 @@ use crate::recovery::settle::{Purpose, Settling};
 use crate::recovery::top::{Top, anchor_beside};
 use crate::rules::Rules;
 use crate::salvage::losses_at;
-use crate::segment::head::{Linked, Site};
+use crate::segment::head::{Inspected, Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
@@ -111,7 +111,7 @@ impl Tailer {
         {
             return Err(Error::Damaged(damage.clone()));
         }
-        self.know_last_segment(directory, next)?;
+        self.know_last_segment(directory)?;
         for round in 0.. {
             if !self.walk_on(directory, next)? {
                 // The walked frames may state no durable point: the next look reads the anchor.
@@ -150,14 +150,18 @@ impl Tailer {
     }
 
     /// Opens the last known segment, if its file is there: its known frames may have gone.
-    fn know_last_segment(&mut self, directory: &dyn Directory, next: Sequence) -> Result<(), Error> {
+    fn know_last_segment(&mut self, directory: &dyn Directory) -> Result<(), Error> {
         let Some(span) = self.snapshot.spans().next_back().filter(|_| self.growing.is_none()) else {
             return Ok(());
         };
         let Ok(anchor) = anchor_of(directory)? else { return Ok(()) };
         let catalog = Catalog::read(directory)?;
         let site = Site { directory, catalog: &catalog, anchor: &anchor };
-        if let Ok(last) = linked(site, span.life.segment, next)?
+        let found = match site.inspect(span.life.segment) {
+            Err(error) if has_vanished(&error) => None,
+            found => found?,
+        };
+        if let Some(Inspected::Linked(last)) = found
             && last.header.life == span.life
         {
             self.growing = Some(Growing::new(last, span.end, span.seal_offset));
@@ -308,13 +312,8 @@ impl Tailer {
                 Growing::new(last, known, spans.last().and_then(|span| span.seal_offset))
             }
         };
-        self.snapshot = Snapshot::new(
-            Arc::new(spans),
-            anchor.first,
-            growing.tip,
-            growing.seal_offset,
-            Some(life.segment),
-        );
+        let found = Snapshot::found(spans, anchor.first, growing.tip.next);
+        self.snapshot = found.ending(growing.tip, growing.seal_offset);
         self.growing = Some(growing);
     }
 }

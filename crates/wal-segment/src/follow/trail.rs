@@ -20,7 +20,7 @@ use crate::io::Directory;
 use crate::recovery::chain::{before, open_span};
 use crate::recovery::open::has_vanished;
 use crate::recovery::stated_end::{contradicted, stated_span};
-use crate::segment::head::{Inspected, Linked, Site};
+use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
 
@@ -145,31 +145,7 @@ fn contradicted_end(before: &Linked, after: &Linked) -> Option<Damage> {
     contradicted(before, &span).map(|found| found.damage)
 }
 
-pub(crate) fn linked(
-    site: Site<'_>,
-    number: SegmentNumber,
-    next: Sequence,
-) -> Result<Result<Arc<Linked>, Error>, Error> {
-    let inspected = match site.inspect(number) {
-        Err(error) if has_vanished(&error) => None,
-        inspected => inspected?,
-    };
-    let found = inspected.map_or(Err((0, DamageKind::Missing)), Inspected::linked);
-    let lost = Lost::from(next);
-    Ok(found.map_err(|(offset, kind)| damaged(site.directory, number, offset, lost, kind)))
-}
-
 pub(crate) fn missing(directory: &dyn Directory, number: SegmentNumber, lost: Lost) -> Error {
-    damaged(directory, number, 0, lost, DamageKind::Missing)
-}
-
-fn damaged(
-    directory: &dyn Directory,
-    number: SegmentNumber,
-    offset: u64,
-    lost: Lost,
-    kind: DamageKind,
-) -> Error {
     let file = segment_path(directory, number);
-    Error::Damaged(Damage { file, offset, sequences: Some(lost), kind })
+    Error::Damaged(Damage { file, offset: 0, sequences: Some(lost), kind: DamageKind::Missing })
 }

@@ -34,7 +34,9 @@ pub(crate) struct Backward {
     own_points: Vec<IndexPoint>,
     /// How many stretches were not begun yet.
     stretches: usize,
-    until: Edge,
+    /// Where the next stretch ends, and whether the chain value there is known: an index point states none.
+    until: Tip,
+    is_chained: bool,
     /// Whether the next stretch is walked to its end, or only to the wanted entry.
     whole: bool,
     /// Offsets of the frames that were not returned yet, in order.
@@ -42,20 +44,6 @@ pub(crate) struct Backward {
     /// The damage before the first of them.
     broken: Option<Error>,
     frame: Option<OpenFrame>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    offset: u64,
-    /// The chain value of the frame before it, if known.
-    chain: Option<u32>,
-    next: Sequence,
-}
-
-impl From<Tip> for Edge {
-    fn from(tip: Tip) -> Edge {
-        Edge { offset: tip.offset, chain: Some(tip.chain), next: tip.next }
-    }
 }
 
 impl Backward {
@@ -71,15 +59,16 @@ impl Backward {
         let indexed = frames.reader.points.last().map_or(span.start.offset, |last| last.offset);
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
         let own_points = if has_index { Vec::new() } else { points(&mut frames)? };
-        let until = Edge::from(span.end);
+        let (until, is_chained) = (span.end, true);
         let (offsets, broken, frame) = (Vec::new(), None, None);
         let mut backward =
-            Backward { frames, own_points, stretches: 0, until, whole, offsets, broken, frame };
+            Backward { frames, own_points, stretches: 0, until, is_chained, whole, offsets, broken, frame };
         let points = backward.points();
         let wanted = if whole { points.len() } else { points.partition_point(|point| point.first < before) };
         backward.stretches = 1 + wanted;
         if let Some(after) = backward.points().get(wanted) {
-            backward.until = Edge { offset: after.offset, chain: None, next: after.first };
+            let until = Tip { offset: after.offset, chain: 0, next: after.first };
+            (backward.until, backward.is_chained) = (until, false);
         }
         Ok(backward)
     }
@@ -88,11 +77,7 @@ impl Backward {
         if self.own_points.is_empty() { &self.frames.reader.points } else { &self.own_points }
     }
 
-    pub(crate) fn next_back(
-        &mut self,
-        segments: &dyn SegmentSource,
-        before: Sequence,
-    ) -> Result<Option<Entry>, Error> {
+    pub(crate) fn next_back(&mut self, before: Sequence) -> Result<Option<Entry>, Error> {
         loop {
             if let Some(frame) = &mut self.frame {
                 match frame.next_back(before) {
@@ -100,25 +85,20 @@ impl Backward {
                     Ok(Some(entry)) => return Ok(Some(entry)),
                     Err((sequence, fault)) => {
                         let kind = DamageKind::Frame(fault);
-                        return Err(self.frames.damaged(segments, frame.offset, Lost::one(sequence), kind));
+                        return Err(self.frames.damaged(frame.offset, Lost::one(sequence), kind));
                     }
                 }
             } else if let Some(offset) = self.offsets.pop() {
-                self.open_frame(segments, offset, before)?;
+                self.open_frame(offset, before)?;
             } else if let Some(broken) = self.broken.take() {
                 return Err(broken);
-            } else if !self.begin_stretch(segments, before)? {
+            } else if !self.begin_stretch(before)? {
                 return Ok(None);
             }
         }
     }
 
-    fn open_frame(
-        &mut self,
-        segments: &dyn SegmentSource,
-        offset: u64,
-        before: Sequence,
-    ) -> Result<(), Error> {
+    fn open_frame(&mut self, offset: u64, before: Sequence) -> Result<(), Error> {
         let (lost, fault) = match self.frames.find(offset)? {
             // Its header was valid a moment ago.
             Err(fault) => (Lost::between(self.until.next, before), fault),
@@ -133,10 +113,10 @@ impl Backward {
                 }
             },
         };
-        Err(self.frames.damaged(segments, offset, lost, DamageKind::Frame(fault)))
+        Err(self.frames.damaged(offset, lost, DamageKind::Frame(fault)))
     }
 
-    fn begin_stretch(&mut self, segments: &dyn SegmentSource, before: Sequence) -> Result<bool, Error> {
+    fn begin_stretch(&mut self, before: Sequence) -> Result<bool, Error> {
         while let Some(stretch) = self.stretches.checked_sub(1) {
             self.stretches = stretch;
             let start = match stretch.checked_sub(1).map(|at| self.points()[at]) {
@@ -148,15 +128,15 @@ impl Backward {
                     _ => continue,
                 },
             };
-            self.walk(segments, start, before)?;
-            self.until = start.into();
+            self.walk(start, before)?;
+            (self.until, self.is_chained) = (start, true);
             self.whole = true;
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn walk(&mut self, segments: &dyn SegmentSource, start: Tip, before: Sequence) -> Result<(), Error> {
+    fn walk(&mut self, start: Tip, before: Sequence) -> Result<(), Error> {
         let until = self.until;
         let mut tip = start;
         let mut last_first = start.next;
@@ -165,7 +145,7 @@ impl Backward {
             let lost = Lost::between(tip.next, until.next.max(tip.next));
             if !goes_on {
                 let kind = DamageKind::Contradiction("frames follow a final SEAL");
-                return Err(self.frames.damaged(segments, tip.offset, lost, kind));
+                return Err(self.frames.damaged(tip.offset, lost, kind));
             }
             let next = match self.frames.find(tip.offset)? {
                 Ok(frame) => self.follows(&frame, tip)?.map(|(after, goes_on)| (frame, after, goes_on)),
@@ -178,10 +158,10 @@ impl Backward {
                     let rest = tip.offset + FRAME_ALIGN..until.offset;
                     let Some(found) = beyond(&mut self.frames, rest, tip.next..until.next.max(tip.next))?
                     else {
-                        return Err(self.frames.damaged(segments, tip.offset, lost, kind));
+                        return Err(self.frames.damaged(tip.offset, lost, kind));
                     };
                     let lost = Lost::between(tip.next, found.header.first);
-                    self.broken = Some(self.frames.damaged(segments, tip.offset, lost, kind));
+                    self.broken = Some(self.frames.damaged(tip.offset, lost, kind));
                     self.offsets.clear();
                     tip = found.before();
                     continue;
@@ -197,17 +177,17 @@ impl Backward {
         if tip.offset != until.offset {
             return Ok(());
         }
-        let chained = until.chain.is_none_or(|chain| chain == tip.chain);
+        let chained = !self.is_chained || until.chain == tip.chain;
         if chained && until.offset == self.frames.span.end.offset {
             let contradiction = self.frames.span.contradiction(last_first, tip.next);
             return contradiction
-                .map_or(Ok(()), |(lost, kind)| Err(self.frames.damaged(segments, tip.offset, lost, kind)));
+                .map_or(Ok(()), |(lost, kind)| Err(self.frames.damaged(tip.offset, lost, kind)));
         }
         if chained && tip.next >= until.next {
             return Ok(());
         }
         let lost = Lost::between(start.next, until.next.max(start.next));
-        Err(self.frames.damaged(segments, tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
+        Err(self.frames.damaged(tip.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 
     /// The tip after `frame`, if that must stand at `tip`; and whether frames may follow it.

@@ -18,19 +18,14 @@ use crate::reader::forward::Forward;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
-/// A read position in a log. Keeps its segment open, and no snapshot.
+/// A read position in a log. Keeps its segment open, and no snapshot. A new one, by default, has no segment
+/// yet.
 #[derive(Default)]
 pub struct Cursor {
     reading: Option<Forward>,
 }
 
 impl Cursor {
-    /// Creates a cursor that has no segment yet.
-    #[must_use]
-    pub fn new() -> Cursor {
-        Cursor::default()
-    }
-
     /// Takes over a newer snapshot, and moves to the segment that holds `next`.
     ///
     /// # Errors
@@ -47,8 +42,8 @@ impl Cursor {
             return Ok(());
         };
         match &mut self.reading {
-            Some(reading) if reading.span().life == span.life && reading.can_reach(next) => {
-                reading.extend(span);
+            Some(reading) if reading.frames.span.life == span.life && reading.can_reach(next) => {
+                reading.frames.extend(span);
             }
             _ => {
                 // The old segment is closed before the next one is opened.
@@ -69,21 +64,21 @@ impl Cursor {
         next: Sequence,
     ) -> Result<(), Error> {
         let Some(mut reading) = self.reading.take() else { return Ok(()) };
-        let left = snapshot.find_life(reading.span().life);
+        let left = snapshot.find_life(reading.frames.span.life);
         let Some((left, span)) = left.and_then(|left| Some((left, snapshot.span(left)?))) else {
             return Ok(());
         };
         if left >= index {
             return Ok(());
         }
-        reading.extend(span);
+        reading.frames.extend(span);
         if !reading.is_passed(next) {
-            reading.next(segments, next)?;
+            reading.next(next)?;
         }
         drop(reading);
         for span in (left + 1..index).filter_map(|passed| snapshot.span(passed)) {
             if span.start.offset < span.end.offset {
-                Forward::begin(segments, span, next)?.next(segments, next)?;
+                Forward::begin(segments, span, next)?.next(next)?;
             }
         }
         Ok(())
@@ -105,7 +100,7 @@ impl Cursor {
     /// The life of the open segment.
     #[must_use]
     pub fn life(&self) -> Option<Life> {
-        self.reading.as_ref().map(|reading| reading.span().life)
+        self.reading.as_ref().map(|reading| reading.frames.span.life)
     }
 
     /// Reads the entry with number `next`, the one after the last that was returned; `None` when the known
@@ -113,19 +108,19 @@ impl Cursor {
     ///
     /// # Errors
     /// Damage; [`Error::Io`].
-    pub fn read(&mut self, segments: &dyn SegmentSource, next: Sequence) -> Result<Option<Entry>, Error> {
+    pub fn read(&mut self, next: Sequence) -> Result<Option<Entry>, Error> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
         if reading.is_passed(next) {
             return Ok(None);
         }
-        let found = reading.next(segments, next)?;
+        let found = reading.next(next)?;
         let is_there = found.as_ref().is_some_and(|entry| entry.sequence == next);
-        let span = reading.span();
+        let span = reading.frames.span;
         if is_there || found.is_none() && next >= span.end.next {
             return Ok(found);
         }
         // The frames are in order, but their numbers are not those of the log here.
         let lost = Lost::between(next, span.end.next.max(next));
-        Err(reading.damaged(segments, span.end.offset, lost, DamageKind::Frame(FrameFault::Order)))
+        Err(reading.frames.damaged(span.end.offset, lost, DamageKind::Frame(FrameFault::Order)))
     }
 }

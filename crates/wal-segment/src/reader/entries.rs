@@ -58,7 +58,7 @@ impl Entries {
                 self.reading = Some(Forward::begin(self.segments.as_ref(), span, self.wanted.start)?);
                 continue;
             };
-            match reading.next(self.segments.as_ref(), self.wanted.start)? {
+            match reading.next(self.wanted.start)? {
                 Some(entry) if entry.sequence >= self.wanted.end => return Ok(None),
                 Some(entry) => {
                     // Bytes after the last wanted entry are not read.
@@ -89,7 +89,7 @@ impl Entries {
                 self.backward = Some((last, backward));
                 continue;
             };
-            match backward.next_back(self.segments.as_ref(), before)? {
+            match backward.next_back(before)? {
                 Some(entry) if entry.sequence < self.wanted.start => break,
                 Some(entry) => {
                     self.wanted.end = entry.sequence;

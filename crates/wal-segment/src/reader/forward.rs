@@ -13,7 +13,7 @@ use crate::segment::span::{Span, Tip};
 const CHUNK_BYTES: usize = 256 << 10;
 
 pub(crate) struct Forward {
-    frames: Frames,
+    pub(crate) frames: Frames,
     tip: Tip,
     /// The first number of the frame that ends at the tip; `None` right after a jump.
     last_first: Option<Sequence>,
@@ -44,15 +44,6 @@ impl Forward {
         (self.tip, self.last_first) = (tip, None);
     }
 
-    pub(crate) fn span(&self) -> &Span {
-        &self.frames.span
-    }
-
-    /// Moves the end of the same segment, forward or back, but not before what was read.
-    pub(crate) fn extend(&mut self, span: Span) {
-        self.frames.extend(span);
-    }
-
     /// Whether entry `next` is still ahead. It is not if the reader skipped it because of a cut that turned
     /// out to be none.
     pub(crate) fn can_reach(&self, next: Sequence) -> bool {
@@ -65,24 +56,10 @@ impl Forward {
         self.tip.offset > end.offset && next >= end.next
     }
 
-    pub(crate) fn damaged(
-        &self,
-        segments: &dyn SegmentSource,
-        offset: u64,
-        lost: Lost,
-        kind: DamageKind,
-    ) -> Error {
-        self.frames.damaged(segments, offset, lost, kind)
-    }
-
-    pub(crate) fn next(
-        &mut self,
-        segments: &dyn SegmentSource,
-        from: Sequence,
-    ) -> Result<Option<Entry>, Error> {
+    pub(crate) fn next(&mut self, from: Sequence) -> Result<Option<Entry>, Error> {
         loop {
             let Some(frame) = &mut self.frame else {
-                if self.open_frame(segments)? {
+                if self.open_frame()? {
                     continue;
                 }
                 return Ok(None);
@@ -94,14 +71,14 @@ impl Forward {
                 Ok(Some(entry)) => return Ok(Some(entry)),
                 Err((sequence, fault)) => {
                     let kind = DamageKind::Frame(fault);
-                    return Err(self.frames.damaged(segments, frame.offset, Lost::one(sequence), kind));
+                    return Err(self.frames.damaged(frame.offset, Lost::one(sequence), kind));
                 }
             }
         }
     }
 
     /// Moves past the next DATA frame, whose entries come next; returns whether there is one.
-    fn open_frame(&mut self, segments: &dyn SegmentSource) -> Result<bool, Error> {
+    fn open_frame(&mut self) -> Result<bool, Error> {
         loop {
             let Tip { offset, chain, next } = self.tip;
             let Tip { offset: end, chain: end_chain, next: end_next } = self.frames.span.end;
@@ -109,11 +86,11 @@ impl Forward {
             if offset == end {
                 if chain != end_chain {
                     let kind = DamageKind::Frame(FrameFault::Order);
-                    return Err(self.frames.damaged(segments, offset, all, kind));
+                    return Err(self.frames.damaged(offset, all, kind));
                 }
                 let stated = self.last_first.and_then(|first| self.frames.span.contradiction(first, next));
                 if let Some((lost, kind)) = stated {
-                    return Err(self.frames.damaged(segments, offset, lost, kind));
+                    return Err(self.frames.damaged(offset, lost, kind));
                 }
                 return Ok(false);
             }
@@ -139,7 +116,7 @@ impl Forward {
             let rest = bad_offset + FRAME_ALIGN..end;
             let found = beyond(&mut self.frames, rest, next..end_next.max(next))?;
             let lost = found.map_or(all, |found| Lost::between(next, found.header.first));
-            return Err(self.frames.damaged(segments, bad_offset, lost, kind));
+            return Err(self.frames.damaged(bad_offset, lost, kind));
         }
     }
 

@@ -7,8 +7,7 @@ use wal_format::{
     Sequence, TableEntry,
 };
 
-use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::names::segment_path;
+use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
 use crate::reader::segments::bytes::{Backing, Bytes, Chunk, Source};
 use crate::reader::segments::reader::SegmentReader;
@@ -37,9 +36,10 @@ impl Frames {
         Ok(Frames { span, reader, source, chunk_bytes })
     }
 
+    /// Moves the end of the same segment, forward or back, but not before what was read.
     pub(crate) fn extend(&mut self, span: Span) {
         debug_assert_eq!(span.life, self.span.life, "another life has other frames");
-        self.source.set_limit(span.end.offset);
+        self.source.limit = span.end.offset;
         self.span = span;
     }
 
@@ -55,7 +55,7 @@ impl Frames {
     /// header alone is not trusted.
     pub(crate) fn bytes(&mut self, frame: &Frame) -> Checked<&[u8]> {
         let frame_bytes = frame.end - frame.offset;
-        if let Backing::File(file) = self.source.backing()
+        if let Backing::File(file) = &self.source.backing
             && frame_bytes > self.chunk_bytes as u64
         {
             let tip = frame.before();
@@ -92,15 +92,8 @@ impl Frames {
         OpenFrame::new(bytes, at, &frame.header, self.span.checksum, frame.offset)
     }
 
-    pub(crate) fn damaged(
-        &self,
-        segments: &dyn SegmentSource,
-        offset: u64,
-        sequences: Lost,
-        kind: DamageKind,
-    ) -> Error {
-        let file = segment_path(segments.directory(), self.span.life.segment);
-        Error::Damaged(Damage { file, offset, sequences: Some(sequences), kind })
+    pub(crate) fn damaged(&self, offset: u64, lost: Lost, kind: DamageKind) -> Error {
+        Error::Damaged(self.reader.file.damage(offset, Some(lost), kind))
     }
 }
 

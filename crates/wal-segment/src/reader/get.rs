@@ -12,8 +12,7 @@
 
 use wal_format::{FRAME_HEADER_BYTES, FrameFault, Sequence, TableEntry};
 
-use crate::error::{Damage, DamageKind, Error, Lost};
-use crate::files::names::segment_path;
+use crate::error::{DamageKind, Error, Lost};
 use crate::follow::tailer::explain;
 use crate::reader::entry::Entry;
 use crate::reader::find_frame::{CHUNK_BYTES, search};
@@ -87,11 +86,8 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
 }
 
 fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
-    let found = Forward::begin(segments, span, sequence)?.next(segments, sequence)?;
-    found.filter(|entry| entry.sequence == sequence).ok_or_else(|| {
-        let file = segment_path(segments.directory(), span.life.segment);
-        let kind = DamageKind::Frame(FrameFault::Order);
-        let sequences = Some(Lost::one(sequence));
-        Error::Damaged(Damage { file, offset: span.end.offset, sequences, kind })
-    })
+    let mut reading = Forward::begin(segments, span, sequence)?;
+    let found = reading.next(sequence)?.filter(|entry| entry.sequence == sequence);
+    let kind = DamageKind::Frame(FrameFault::Order);
+    found.ok_or_else(|| reading.frames.damaged(span.end.offset, Lost::one(sequence), kind))
 }

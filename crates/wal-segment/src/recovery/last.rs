@@ -133,12 +133,8 @@ pub(crate) fn walk_linked(last: &Linked, start: Tip, limit: u64) -> Result<Walke
     walk::walk(&last.file, last.header.life, last.header.checksum, start, limit)
 }
 
-/// The number of the first entry at or after `offset`, by the headers of the frames before it.
-pub(crate) fn number_at(last: &Linked, offset: u64) -> Result<Sequence, Error> {
-    number_between(last, last.start.offset, last.start.next, offset)
-}
-
-/// The same, from a frame at `offset` whose first entry is `number`.
+/// The number of the first entry at or after `until`, by the headers of the frames before it, from the frame
+/// at `offset` on, whose first entry is `number`.
 pub(crate) fn number_between(
     last: &Linked,
     offset: u64,

@@ -1,6 +1,7 @@
 //! Opens a log: for writing under the lock, or read-only beside a writer.
 
 use std::io::ErrorKind;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::rules::{Rule, Rules};
 use crate::salvage::losses_at;
 use crate::segment::head::{Linked, Site};
 use crate::segment::snapshot::Snapshot;
-use crate::segment::span::{Span, Tip};
+use crate::segment::span::Span;
 use crate::spares::pool_file::PoolFile;
 use crate::writer::{OpenSegment, Settings, Start, Writer};
 
@@ -96,31 +97,31 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opene
     let (directory, rules) = (directory.as_ref(), wanted.rules);
     let (lock, survey) = locked(directory, wanted)?;
     // First of all: a refused log stays as it is.
-    let survey = accepted(directory, survey, wanted)?;
+    let mut survey = accepted(directory, survey, wanted)?;
     let mut reason = begun_because(survey.verdict).ok_or_else(|| refused_without_damage(directory))?;
     let mut recovery = Recovery::of(&survey);
     let settings = settings(&survey, wanted);
-    let Survey { verdict, catalog, anchor, mut spans, oversized, last, first, next, closed, index, .. } =
-        survey;
+    let (catalog, anchored) = (mem::take(&mut survey.catalog), survey.anchor.take());
 
-    let slots_agree = anchor.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
-    let mut anchor = match anchor {
+    let slots_agree = anchored.as_ref().is_none_or(|anchored| anchored.slots.agree_on_first());
+    let last = survey.last.as_deref();
+    let mut anchor = match anchored {
         Some(found) => AnchorFile::resume(found.file, &found.slots, found.newest, last.is_some(), rules),
         None => {
-            let genesis = genesis(directory, first, settings);
+            let genesis = genesis(directory, survey.first, settings);
             AnchorFile::remake(directory, &catalog, genesis, Vec::new(), rules)?
         }
     };
-    let last_file = last.as_ref().map(|last| WatchedFile::new(last.file.clone())).transpose()?;
+    let last_file = last.map(|last| WatchedFile::new(last.file.clone())).transpose()?;
     let is_empty = |span: &Span| span.start.offset == span.end.offset;
-    if !rules.keeps(Rule::NeverReplaced) && spans.last().is_some_and(is_empty) {
-        spans.pop();
-        reason = last.as_ref().map_or(reason, |last| last.link.reason);
+    if !rules.keeps(Rule::NeverReplaced) && survey.spans.last().is_some_and(is_empty) {
+        survey.spans.pop();
+        reason = last.map_or(reason, |last| last.link.reason);
     }
     // If no segment is open, the first append begins one.
-    let open = match last.zip(spans.last()) {
-        Some((last, span)) if goes_on(verdict, rules) && takes_frames(&last, &lock, settings) => {
-            Some(OpenSegment::go_on(&last, span, settings, &index, rules)?)
+    let open = match last.zip(survey.spans.last()) {
+        Some((last, span)) if goes_on(survey.verdict, rules) && takes_frames(last, &lock, settings) => {
+            Some(OpenSegment::go_on(last, span, settings, &survey.index, rules)?)
         }
         _ => None,
     };
@@ -128,26 +129,10 @@ pub fn open(directory: &Arc<dyn Directory>, wanted: OpenRequest) -> Result<Opene
     recovery.log = Some(known.log);
     let names = WatchedNames::new(&lock, anchor.held()?, last_file, rules);
     let directory_locked = lock.covers_directory();
-    let obsolete = obsolete_segments(Site { directory, catalog: &catalog, anchor: &known }, &spans);
-    let begun = spans.last().map_or(0, |span| span.begun_unix_ns);
-    let latest_unix_ns = begun.max(index.last.map_or(0, |point| point.unix_ns));
-    let start = Start {
-        lock,
-        rules,
-        settings,
-        anchor: known,
-        closed,
-        spans,
-        oversized,
-        first,
-        next,
-        reason,
-        latest_unix_ns,
-        open,
-    };
-    let writer = Writer::new(start);
+    let obsolete = obsolete_segments(Site { directory, catalog: &catalog, anchor: &known }, &survey.spans);
+    let states_lost_seal = known.seal_offset.is_some() && !survey.closed;
+    let writer = Writer::new(Start { lock, rules, settings, anchor: known, survey, reason, open });
     // The anchor states what this open reports, before the open returns: from now on damage to it is noticed.
-    let states_lost_seal = known.seal_offset.is_some() && !closed;
     if (!slots_agree || states_lost_seal || writer.is_ahead_of(&known)) && rules.keeps(Rule::OpenAnchors) {
         anchor.rewrite(writer.anchor_now())?;
     }
@@ -326,15 +311,8 @@ pub(crate) fn look_for(purpose: Purpose, directory: &dyn Directory) -> Result<(S
                 recovery.ending = Ending::Corrupt(losses_at(directory, damage));
             }
             let damage = survey.damage.and(recovery.damage().cloned());
-            let end =
-                survey.spans.last().map_or(Tip { offset: 0, chain: 0, next: survey.next }, |span| span.end);
-            let last = survey.spans.last();
-            let closed_below = last.map(|span| span.life.segment);
-            let seal_offset = last.and_then(|span| span.seal_offset);
-            let snapshot =
-                Snapshot::new(Arc::new(survey.spans), survey.first, end, seal_offset, closed_below)
-                    .damaged(damage);
-            return Ok((snapshot, recovery));
+            let snapshot = Snapshot::found(survey.spans, survey.first, survey.next);
+            return Ok((snapshot.damaged(damage), recovery));
         }
         before = Some(recovery);
         directory.wait(PAUSE);

@@ -22,10 +22,10 @@ pub(crate) enum Purpose {
 }
 
 pub(crate) struct Settling {
-    purpose: Purpose,
-    rules: Rules,
+    pub(crate) purpose: Purpose,
+    pub(crate) rules: Rules,
     worst: Cell<Residency>,
-    rewritten_bytes: Cell<u64>,
+    pub(crate) rewritten_bytes: Cell<u64>,
 }
 
 const REWRITE_BYTES: u64 = 1 << 20;
@@ -33,14 +33,6 @@ const REWRITE_BYTES: u64 = 1 << 20;
 impl Settling {
     pub(crate) fn new(purpose: Purpose, rules: Rules) -> Settling {
         Settling { purpose, rules, worst: Cell::new(Residency::Dropped), rewritten_bytes: Cell::new(0) }
-    }
-
-    pub(crate) fn purpose(&self) -> Purpose {
-        self.purpose
-    }
-
-    pub(crate) fn rules(&self) -> Rules {
-        self.rules
     }
 
     pub(crate) fn access(&self) -> Access {
@@ -89,9 +81,5 @@ impl Settling {
         }
         self.rewritten_bytes.set(self.rewritten_bytes.get() + (offset - from));
         file.sync()
-    }
-
-    pub(crate) fn rewritten_bytes(&self) -> u64 {
-        self.rewritten_bytes.get()
     }
 }

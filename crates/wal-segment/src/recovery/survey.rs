@@ -21,7 +21,7 @@ use crate::recovery::chain::{self, Chain};
 use crate::recovery::decide::{
     AboveSeen, AnchorSeen, BehindSeen, ChainSeen, Observation, Reach, Refusal, StopSeen, Verdict, decide,
 };
-use crate::recovery::last::{LastSegment, number_at, walk_linked};
+use crate::recovery::last::{LastSegment, number_between, walk_linked};
 use crate::recovery::settle::{Purpose, Settling};
 use crate::recovery::top::{Top, anchor_beside};
 use crate::rules::{Rule, Rules};
@@ -129,7 +129,7 @@ pub(crate) fn survey(directory: &dyn Directory, purpose: Purpose, rules: Rules) 
         Purpose::Read | Purpose::Verify => survey.durable = stated_durable(&survey, &newest)?,
     }
     survey.residency = settling.residency();
-    survey.rewritten_bytes = settling.rewritten_bytes();
+    survey.rewritten_bytes = settling.rewritten_bytes.get();
     survey.catalog = catalog;
     survey.anchor = Some(Anchored { file, slots, newest });
     Ok(survey)
@@ -192,7 +192,7 @@ fn without_anchor(
 
 fn judge(site: Site<'_>, top: &Top, settling: &Settling) -> Result<Survey, Error> {
     let Site { directory, anchor, .. } = site;
-    let rules = settling.rules();
+    let rules = settling.rules;
     let mut survey = Survey { last: top.last.clone(), ..Survey::empty(anchor.first) };
     let mut seen = Observation {
         anchor: anchor_beside(anchor, top.last.as_deref()),
@@ -209,7 +209,7 @@ fn judge(site: Site<'_>, top: &Top, settling: &Settling) -> Result<Survey, Error
         seen.chain = if chain.broken.is_some() { ChainSeen::Broken } else { ChainSeen::Whole };
         survey.spans = chain.spans;
         survey.oversized = chain.oversized;
-        let mut end = LastSegment::observe(last, anchor, settling.purpose())?;
+        let mut end = LastSegment::observe(last, anchor, settling.purpose)?;
         record(&mut end, anchor, last, &mut seen, &mut survey);
         damaged = Some(end.damage(anchor, last));
         if chain.broken.is_some() {
@@ -320,7 +320,7 @@ fn stated_durable(survey: &Survey, anchor: &Anchor) -> Result<Sequence, Error> {
     let number = match anchored {
         _ if stated == span.end.offset => span.end.next,
         Some(point) => point.next,
-        None => number_at(last, stated)?,
+        None => number_between(last, last.start.offset, last.start.next, stated)?,
     };
     Ok(number.max(anchor.first).min(survey.next))
 }

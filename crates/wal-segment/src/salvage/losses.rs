@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use wal_format::Sequence;
 
-use super::{Gap, Handle, Salvage, Salvaged};
+use super::{Gap, Salvage, Salvaged};
 use crate::error::{Damage, DamageKind, Error, Lost};
 use crate::io::Directory;
 use crate::recovery::report::Recovery;
@@ -62,7 +62,7 @@ const MOST_PLACES: usize = 1000;
 /// Adds to the damage the entries that are lost at its place, by what verifies in its file.
 pub(crate) fn losses_at(directory: &dyn Directory, damage: Damage) -> Damage {
     let only = Some(damage.file.clone());
-    match Salvage::begin_in(Handle::Borrowed(directory), only) {
+    match Salvage::begin_in(Box::new(directory), only) {
         Ok(salvage) => Gaps::of(salvage, u64::MAX).refine(damage),
         Err(_) => damage,
     }
@@ -76,7 +76,7 @@ pub(crate) fn all_losses(
 ) -> Result<(Vec<Damage>, Losses), Error> {
     // After the end of a log that crashed there may be entries that were never acknowledged.
     let sound_until = if recovery.damage().is_some() { u64::MAX } else { recovery.next };
-    let gaps = Gaps::of(Salvage::begin_in(Handle::Borrowed(directory), None)?, sound_until);
+    let gaps = Gaps::of(Salvage::begin_in(Box::new(directory), None)?, sound_until);
     let mut damages: Vec<Damage> = known.into_iter().map(|damage| gaps.refine(damage)).collect();
     for gap in &gaps.gaps {
         if !damages.iter().any(|damage| damage.sequences == Some(gap.sequences)) {

@@ -25,6 +25,7 @@ mod summary;
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,19 +76,8 @@ pub struct Salvage<'d> {
     summary: SalvageSummary,
 }
 
-enum Handle<'d> {
-    Shared(Arc<dyn Directory>),
-    Borrowed(&'d dyn Directory),
-}
-
-impl Handle<'_> {
-    fn get(&self) -> &dyn Directory {
-        match self {
-            Handle::Shared(directory) => directory.as_ref(),
-            Handle::Borrowed(directory) => *directory,
-        }
-    }
-}
+/// A directory, shared or borrowed.
+type Handle<'d> = Box<dyn Deref<Target = dyn Directory + 'd> + Send + Sync + 'd>;
 
 struct Reading {
     segment: Segment,
@@ -108,7 +98,7 @@ struct SegmentCopy {
 /// # Errors
 /// When the directory cannot be listed. What is wrong with the files is reported by the salvage.
 pub fn salvage(directory: Arc<dyn Directory>) -> Result<Salvage<'static>, Error> {
-    Salvage::begin_in(Handle::Shared(directory), None)
+    Salvage::begin_in(Box::new(directory), None)
 }
 
 /// The lowest number that anything states of a segment after this one.
@@ -125,7 +115,7 @@ pub(crate) fn lowest_number_after(
 
 impl<'d> Salvage<'d> {
     fn begin_in(directory: Handle<'d>, only: Option<PathBuf>) -> Result<Salvage<'d>, Error> {
-        let Plan { segments, anchor, summary } = plan(directory.get())?;
+        let Plan { segments, anchor, summary } = plan(&**directory)?;
         Ok(Salvage {
             directory,
             only,
@@ -157,10 +147,8 @@ impl<'d> Salvage<'d> {
                 self.broken = None;
                 return true;
             }
-            let copies = segment
-                .sources
-                .iter()
-                .map(|source| SegmentCopy::open(self.directory.get(), &segment, source));
+            let copies =
+                segment.sources.iter().map(|source| SegmentCopy::open(&**self.directory, &segment, source));
             self.open = Some(Reading { copies: copies.collect(), segment });
             return true;
         };
@@ -190,7 +178,7 @@ impl<'d> Salvage<'d> {
         let Some(start) = segment.start else { return };
         let source = &segment.sources[0];
         let named = segment.link.and_then(|link| link.predecessor);
-        let named = named.map(|predecessor| segment_path(self.directory.get(), predecessor.segment));
+        let named = named.map(|predecessor| segment_path(&**self.directory, predecessor.segment));
         let place = match named {
             Some(path) if self.broken.as_ref().is_none_or(|(broken, _)| *broken != path) => {
                 let fault = self.why_not(&path);
@@ -245,7 +233,7 @@ impl<'d> Salvage<'d> {
 
     /// Reports genuine frames after a cut, also inside the last frame, as set aside.
     fn set_aside_after(&mut self, source: &CopyFile, end: End, inside: bool, first: Option<Sequence>) {
-        let scan = source.scan(self.directory.get(), first, source.file_bytes);
+        let scan = source.scan(&**self.directory, first, source.file_bytes);
         let after = scan.and_then(|mut scan| scan.has_frame_from(end.offset));
         if inside || matches!(after, Ok(true)) {
             let why = Aside::Cut { by: end.by };
@@ -255,7 +243,7 @@ impl<'d> Salvage<'d> {
 
     fn finish(&mut self) -> bool {
         let Some((durable, segment)) = self.durable.take() else { return false };
-        let path = segment.map(|segment| segment_path(self.directory.get(), segment));
+        let path = segment.map(|segment| segment_path(&**self.directory, segment));
         let place = match (self.broken.take(), path) {
             (Some((broken, fault)), path) if path.as_ref().is_none_or(|path| *path == broken) => {
                 (broken, fault)
@@ -265,7 +253,7 @@ impl<'d> Salvage<'d> {
                 (path, fault)
             }
             (_, None) => {
-                (self.directory.get().path().to_path_buf(), Fault { offset: 0, kind: DamageKind::Missing })
+                (self.directory.path().to_path_buf(), Fault { offset: 0, kind: DamageKind::Missing })
             }
         };
         self.skip_to(durable, place);
@@ -353,7 +341,7 @@ impl SegmentCopy {
         }
         let Some(scan) = &mut self.scan else { return };
         let found = scan.next(from);
-        self.reaches = scan.reaches();
+        self.reaches = scan.reaches;
         self.fault = self.fault.or_else(|| scan.take_fault());
         match found {
             Ok(Some(found)) => self.found = Some(found),
@@ -385,11 +373,6 @@ impl FusedIterator for Salvage<'_> {}
 
 impl fmt::Debug for Salvage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Salvage({}, {} segments to come)",
-            self.directory.get().path().display(),
-            self.segments.len()
-        )
+        write!(f, "Salvage({}, {} segments to come)", self.directory.path().display(), self.segments.len())
     }
 }

@@ -161,7 +161,7 @@ fn read_head(
         return None;
     };
     let link = head.link(life);
-    match (window.take_hole(), link) {
+    match (window.hole.take(), link) {
         (Some(hole), _) => summary.damages.push(damage(hole, DamageKind::Unreadable)),
         (None, Err(fault)) if fault != FrameFault::Blank => {
             summary.damages.push(damage(FIRST_FRAME_OFFSET, DamageKind::Link(fault)));

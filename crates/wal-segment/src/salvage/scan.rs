@@ -44,7 +44,8 @@ pub(super) struct Scan {
     expected: Option<(Sequence, u64)>,
     frame: Option<Open>,
     fault: Option<Fault>,
-    reaches: Option<Sequence>,
+    /// The highest number after a frame, whole or not.
+    pub(super) reaches: Option<Sequence>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,15 +96,11 @@ impl Scan {
     }
 
     pub(super) fn take_fault(&mut self) -> Option<Fault> {
-        let hole = self.check.frames_window.take_hole();
-        let hole = [hole, self.check.payload_window.take_hole()].into_iter().flatten().min();
+        let hole = self.check.frames_window.hole.take();
+        let hole = [hole, self.check.payload_window.hole.take()].into_iter().flatten().min();
         let fault = self.fault.take()?;
         // An unreadable place is the cause of the fault.
         Some(hole.map_or(fault, |offset| Fault { offset, kind: DamageKind::Unreadable }))
-    }
-
-    pub(super) fn reaches(&self) -> Option<Sequence> {
-        self.reaches
     }
 
     pub(super) fn first_number(&mut self) -> Result<Option<Sequence>, Error> {

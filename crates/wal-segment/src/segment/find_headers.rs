@@ -39,7 +39,7 @@ pub(crate) fn for_each_piece<B>(
     mut look: impl FnMut(&[u8], u64) -> ControlFlow<B>,
 ) -> Result<Option<B>, Error> {
     let mut offset = from;
-    while offset < window.limit() {
+    while offset < window.limit {
         let bytes = window.bytes_at(offset, PIECE_BYTES)?;
         let is_last = bytes.len() < PIECE_BYTES;
         if let ControlFlow::Break(found) = look(bytes, offset) {

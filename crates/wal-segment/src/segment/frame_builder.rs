@@ -25,13 +25,9 @@ pub struct FrameBuilder {
     rows: Vec<u8>,
     entries: u32,
     payload_end: usize,
-    kept: Kept,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    front_bytes: usize,
-    payload_bytes: usize,
+    /// What is not freed by [`FrameBuilder::clear`]: the space before the payloads, and that for them.
+    kept_front_bytes: usize,
+    kept_payload_bytes: usize,
 }
 
 impl FrameBuilder {
@@ -50,7 +46,8 @@ impl FrameBuilder {
             rows: Vec::with_capacity(row_bytes),
             entries: 0,
             payload_end: front_bytes,
-            kept: Kept { front_bytes, payload_bytes },
+            kept_front_bytes: front_bytes,
+            kept_payload_bytes: payload_bytes,
         }
     }
 
@@ -71,13 +68,13 @@ impl FrameBuilder {
 
     /// Removes all entries, and frees the extra memory of a large frame.
     pub fn clear(&mut self) {
-        let Kept { front_bytes, payload_bytes } = self.kept;
+        let front_bytes = self.kept_front_bytes;
         self.entries = 0;
         self.rows.clear();
         self.front_bytes = front_bytes;
         self.payload_end = front_bytes;
         self.bytes.truncate(front_bytes);
-        let most = front_bytes + payload_bytes + PADDING_BYTES;
+        let most = front_bytes + self.kept_payload_bytes + PADDING_BYTES;
         if self.bytes.capacity() > 2 * most {
             // One huge entry must not hold its memory forever.
             self.bytes.shrink_to(most);
@@ -97,38 +94,27 @@ impl FrameBuilder {
         FrameLayout::of(self.checksum, self.entries(), self.payload_bytes() as u64).end
     }
 
-    pub(crate) fn encode(&mut self, header: FrameHeader, life: Life, offset: u64) -> (&[u8], u32) {
-        self.make_front();
-        let start = self.front_bytes - self.rows.len() - FRAME_HEADER_BYTES;
-        let chain = self.finish(start, header, life, offset);
-        (&self.bytes[start..], chain)
-    }
-
-    /// The same after a LINK, as one range of bytes.
-    pub(crate) fn encode_after_link(
+    /// The frame for `offset`, and its chain value. `link`, a LINK or nothing, stands before it in the same
+    /// range of bytes.
+    pub(crate) fn encode(
         &mut self,
-        link: &[u8; LINK_FRAME_BYTES],
+        link: &[u8],
         header: FrameHeader,
         life: Life,
         offset: u64,
     ) -> (&[u8], u32) {
         self.make_front();
-        let frame = self.front_bytes - self.rows.len() - FRAME_HEADER_BYTES;
-        let chain = self.finish(frame, header, life, offset);
-        let start = frame - LINK_FRAME_BYTES;
-        self.bytes[start..frame].copy_from_slice(link);
-        (&self.bytes[start..], chain)
-    }
-
-    fn finish(&mut self, start: usize, header: FrameHeader, life: Life, offset: u64) -> u32 {
+        let rows = self.front_bytes - self.rows.len();
+        let start = rows - FRAME_HEADER_BYTES;
         let frame_bytes = usize::try_from(self.frame_bytes()).expect("a frame in memory fits a usize");
         self.bytes.resize(start + frame_bytes, 0);
-        let rows = start + FRAME_HEADER_BYTES;
-        self.bytes[rows..rows + self.rows.len()].copy_from_slice(&self.rows);
+        self.bytes[rows..self.front_bytes].copy_from_slice(&self.rows);
+        self.bytes[start - link.len()..start].copy_from_slice(link);
         let payload_bytes =
             u32::try_from(self.payload_bytes()).expect("a frame is at most MAX_FRAME_PAYLOAD_BYTES");
         let header = FrameHeader { entries: self.entries, payload_bytes, ..header };
-        finish_data_frame(&mut self.bytes[start..], header, life, offset, self.checksum)
+        let chain = finish_data_frame(&mut self.bytes[start..], header, life, offset, self.checksum);
+        (&self.bytes[start - link.len()..], chain)
     }
 
     /// The sum of the payloads, in bytes.
@@ -195,12 +181,11 @@ mod tests {
                     }
                     let frame_bytes = buffer.frame_bytes();
                     let link = [9; LINK_FRAME_BYTES];
-                    let (after_link, chain) =
-                        buffer.encode_after_link(&link, header(), LIFE, FIRST_FRAME_OFFSET);
+                    let (after_link, chain) = buffer.encode(&link, header(), LIFE, FIRST_FRAME_OFFSET);
                     assert_eq!(&after_link[..LINK_FRAME_BYTES], &link);
                     assert_eq!(payloads(&after_link[LINK_FRAME_BYTES..], checksum), pushed);
                     // The same frame again, as after a failed write.
-                    let (alone, again) = buffer.encode(header(), LIFE, FIRST_FRAME_OFFSET);
+                    let (alone, again) = buffer.encode(&[], header(), LIFE, FIRST_FRAME_OFFSET);
                     assert_eq!((alone.len() as u64, again), (frame_bytes, chain));
                     assert_eq!(payloads(alone, checksum), pushed);
                     buffer.clear();

@@ -23,7 +23,7 @@ pub struct Snapshot {
 }
 
 /// Shared by the snapshots between two truncations; keeps their files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lease;
 
 impl Snapshot {
@@ -37,8 +37,18 @@ impl Snapshot {
         Snapshot { spans, first, end, seal_offset, closed_below, damage: None, lease: None }
     }
 
-    pub(crate) fn leased(self, lease: Option<Arc<Lease>>) -> Snapshot {
-        Snapshot { lease, ..self }
+    /// A log as it was found: it ends where the last of its spans does, or without one at `next`. The spans
+    /// before the last one are closed.
+    pub(crate) fn found(spans: Vec<Span>, first: Sequence, next: Sequence) -> Snapshot {
+        let last = spans.last();
+        let end = last.map_or(Tip { offset: 0, chain: 0, next }, |span| span.end);
+        let seal_offset = last.and_then(|span| span.seal_offset);
+        let closed_below = last.map(|span| span.life.segment);
+        Snapshot::new(Arc::new(spans), first, end, seal_offset, closed_below)
+    }
+
+    pub(crate) fn leased(self, lease: Arc<Lease>) -> Snapshot {
+        Snapshot { lease: Some(lease), ..self }
     }
 
     /// The same log with another end in its last segment.

@@ -56,32 +56,52 @@ pub(crate) fn walk(
     start: Tip,
     limit: u64,
 ) -> Result<Walked, Error> {
-    let mut walk = Walk {
-        life,
-        check: FrameCheck::new(checksum, Window::new(file, limit), Window::new(file, limit)),
-        walked: Walked {
-            tip: start,
-            last_offset: start.offset,
-            last_first: start.next,
-            stop: Stop::Fault(FrameFault::Blank),
-            seal: None,
-            bad_indexes: 0,
-            index: Index::default(),
-            stated_durable: 0,
-            frames: 0,
-        },
+    let mut check = FrameCheck::new(checksum, Window::new(file, limit), Window::new(file, limit));
+    let mut walked = Walked {
+        tip: start,
+        last_offset: start.offset,
+        last_first: start.next,
+        stop: Stop::Fault(FrameFault::Blank),
+        seal: None,
+        bad_indexes: 0,
+        index: Index::default(),
+        stated_durable: 0,
+        frames: 0,
     };
-    walk.walked.stop = loop {
-        match walk.step()? {
-            Ok(()) if walk.walked.ends_with_seal(|seal| seal.is_final) => break Stop::Sealed,
+    walked.stop = loop {
+        match walked.step(life, &mut check)? {
+            Ok(()) if walked.ends_with_seal(|seal| seal.is_final) => break Stop::Sealed,
             Ok(()) => {}
             Err(fault) => break Stop::Fault(fault),
         }
     };
-    Ok(walk.walked)
+    Ok(walked)
 }
 
 impl Walked {
+    fn step(&mut self, life: Life, check: &mut FrameCheck) -> Checked<()> {
+        let offset = self.tip.offset;
+        let bytes = check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
+        let decoded = Frame::decode(bytes, life, check.checksum, offset);
+        let next = decoded.and_then(|frame| Ok((frame, self.tip.advance(&frame)?)));
+        let (frame, after) = match next {
+            Ok((frame, _)) if frame.end > check.frames_window.limit => return Ok(Err(FrameFault::Short)),
+            Ok(next) => next,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let checked = match frame.header.kind {
+            FrameKind::Seal => check.check_seal(&frame)?.map(|seal| self.pass(seal)),
+            FrameKind::Extension(_) => check.check_body(&frame)?,
+            _ => check.check_data(&frame)?.map(|()| self.note(&frame)),
+        };
+        if checked.is_ok() {
+            self.stated_durable = self.stated_durable.max(frame.header.durable_offset);
+            (self.last_offset, self.last_first) = (offset, frame.header.first);
+            self.tip = after;
+        }
+        Ok(checked)
+    }
+
     fn note(&mut self, frame: &Frame) {
         self.frames += 1;
         if self.index.wants(frame.offset) {
@@ -98,38 +118,5 @@ impl Walked {
     /// Whether the last frame was a SEAL for which `is_such` holds.
     pub(crate) fn ends_with_seal(&self, is_such: impl Fn(&SealSeen) -> bool) -> bool {
         self.seal.as_ref().is_some_and(|seal| seal.end == self.tip.offset && is_such(seal))
-    }
-}
-
-struct Walk {
-    life: Life,
-    check: FrameCheck,
-    walked: Walked,
-}
-
-impl Walk {
-    fn step(&mut self) -> Checked<()> {
-        let offset = self.walked.tip.offset;
-        let bytes = self.check.frames_window.bytes_at(offset, FRAME_HEADER_BYTES)?;
-        let decoded = Frame::decode(bytes, self.life, self.check.checksum, offset);
-        let next = decoded.and_then(|frame| Ok((frame, self.walked.tip.advance(&frame)?)));
-        let (frame, after) = match next {
-            Ok((frame, _)) if frame.end > self.check.frames_window.limit() => {
-                return Ok(Err(FrameFault::Short));
-            }
-            Ok(next) => next,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let checked = match frame.header.kind {
-            FrameKind::Seal => self.check.check_seal(&frame)?.map(|seal| self.walked.pass(seal)),
-            FrameKind::Extension(_) => self.check.check_body(&frame)?,
-            _ => self.check.check_data(&frame)?.map(|()| self.walked.note(&frame)),
-        };
-        if checked.is_ok() {
-            self.walked.stated_durable = self.walked.stated_durable.max(frame.header.durable_offset);
-            (self.walked.last_offset, self.walked.last_first) = (offset, frame.header.first);
-            self.walked.tip = after;
-        }
-        Ok(checked)
     }
 }

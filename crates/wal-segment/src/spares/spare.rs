@@ -54,7 +54,6 @@ impl Order {
 /// A prepared segment. Brings the memory that the writer needs for it, so that an append allocates none.
 #[derive(Debug)]
 pub struct Spare {
-    pub(crate) file: Named,
     pub(crate) watched: WatchedFile,
     pub(crate) header: SegmentHeader,
     pub(crate) capacity: u64,
@@ -75,15 +74,15 @@ impl Spare {
         written_bytes: u64,
         spans: usize,
     ) -> Result<Spare, Error> {
-        let (index, seal) = index_room(capacity);
+        let points = usize::try_from(capacity / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
+        let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
         Ok(Spare {
-            watched: WatchedFile::new(file.clone())?,
-            file,
+            watched: WatchedFile::new(file)?,
             header,
             capacity,
             zeroed_bytes: written_bytes.max(FIRST_FRAME_OFFSET),
-            index,
-            seal,
+            index: Vec::with_capacity(points),
+            seal: Vec::with_capacity(seal_bytes),
             spans: Arc::new(Vec::with_capacity(spans + 1)),
         })
     }
@@ -111,8 +110,8 @@ impl Spare {
         let left = self.capacity.saturating_sub(self.zeroed_bytes);
         let stretch = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
         if stretch > 0 {
-            self.file.write_all(&ZEROS[..stretch], self.zeroed_bytes)?;
-            self.file.sync()?;
+            self.watched.file.write_all(&ZEROS[..stretch], self.zeroed_bytes)?;
+            self.watched.file.sync()?;
             self.zeroed_bytes += stretch as u64;
         }
         Ok(self.zeroed_bytes < self.capacity)
@@ -133,12 +132,6 @@ impl Spare {
         self.watched.check(directory)?;
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
     }
-}
-
-pub(crate) fn index_room(segment_bytes: u64) -> (Vec<IndexPoint>, Vec<u8>) {
-    let points = usize::try_from(segment_bytes / INDEX_SPACING_BYTES).unwrap_or(usize::MAX).saturating_add(2);
-    let seal_bytes = usize::try_from(seal_frame_bytes(points)).unwrap_or(0);
-    (Vec::with_capacity(points), Vec::with_capacity(seal_bytes))
 }
 
 /// One stretch of zeros: long enough to be worth its sync, and short enough that a sync of the log waits

@@ -53,7 +53,7 @@ impl Writer {
             self.end_if_full(frame_bytes, spares)?;
             if let State::Detached(detached) = &self.state {
                 let is_cut = detached.reason.is_cut();
-                self.refuse_above_cap(self.log_bytes(), self.segments.end.offset, frame_bytes)?;
+                self.refuse_above_cap(self.log_bytes(), self.next_order(frame_bytes)?)?;
                 self.check_names(spares)?;
                 // Frames that a cut drops must not come back: its LINK is durable before anything is
                 // accepted.
@@ -68,8 +68,8 @@ impl Writer {
         let State::Open(open) = &mut self.state else { unreachable!("a cut opens a segment or fails") };
         let offset = self.segments.end.offset;
         let header = open.frame_header(self.segments.end, self.durability.point);
-        let (bytes, chain) = frame.encode(header, open.header.life, offset);
-        if let Err(error) = open.file.write_all(bytes, offset) {
+        let (bytes, chain) = frame.encode(&[], header, open.header.life, offset);
+        if let Err(error) = open.watched.file.write_all(bytes, offset) {
             self.write_failed();
             return Err(error);
         }
@@ -88,8 +88,8 @@ impl Writer {
             return;
         }
         if let State::Open(open) = &self.state {
-            let unsynced = open.unsynced.then(|| open.file.clone());
-            self.shrink.add(open.header.life.segment);
+            let unsynced = open.unsynced.then(|| open.watched.file.clone());
+            self.shrink.oversized.push(open.header.life.segment);
             self.state = State::Detached(Detached { reason: LinkReason::Torn, unsynced });
             self.rest_in_doubt = true;
         }
@@ -104,7 +104,7 @@ impl Writer {
         if matches!(&self.state, State::Open(open) if open.is_as_found(self.segments.end)) {
             self.check_names(spares)?;
             // The process appends: space that earlier ones left reserved may be freed.
-            self.shrink.begin();
+            self.shrink.begun = true;
         }
         if std::mem::take(&mut self.durability.closed) && self.rules.keeps(Rule::OpenBeforeWritten) {
             self.durability.anchor_owed = true;

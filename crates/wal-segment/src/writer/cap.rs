@@ -30,12 +30,6 @@ impl Writer {
         (self.segments.file_bytes() - freed_bytes).saturating_add(self.pending_deletion().bytes)
     }
 
-    /// Whether the open segment holds no entry: it was begun with a LINK alone.
-    #[must_use]
-    pub fn has_empty_segment(&self) -> bool {
-        matches!(&self.state, State::Open(_)) && self.segments.entries_of_last() == 0
-    }
-
     /// Whether a segment is open.
     #[must_use]
     pub fn has_open_segment(&self) -> bool {
@@ -71,12 +65,11 @@ impl Writer {
     pub fn roll(&mut self, spares: &dyn SpareSource) -> Result<(), Error> {
         self.refuse_if_poisoned()?;
         assert!(!self.durability.in_flight, "no segment is ended beside a sync of it");
-        // After a failed write no segment is open, and the last one may not be durable.
-        let State::Open(open) = &self.state else { return self.sync_all(spares) };
-        if self.has_empty_segment() {
-            return self.sync_all(spares);
-        }
-        let file = open.file.clone();
+        let file = match &self.state {
+            State::Open(open) if self.segments.entries_of_last() > 0 => open.watched.file.clone(),
+            // After a failed write no segment is open, and the last one may not be durable.
+            _ => return self.sync_all(spares),
+        };
         // Space that cannot be freed stays reserved until the segment is removed.
         if self.seal(spares)?
             && file.resize(self.segments.end.offset).is_ok()
@@ -92,26 +85,16 @@ impl Writer {
         let freed_bytes =
             self.segments.spans.last().map_or(0, |span| span.file_bytes.saturating_sub(end_offset));
         let freed_bytes = if freed_bytes >= WORTHWHILE_BYTES { freed_bytes } else { 0 };
-        self.refuse_above_cap(self.log_bytes() - freed_bytes, end_offset, frame_bytes)
+        self.refuse_above_cap(self.log_bytes() - freed_bytes, self.order_after(end_offset, frame_bytes)?)
     }
 
-    pub(super) fn refuse_above_cap(
-        &self,
-        log_bytes: u64,
-        end_offset: u64,
-        frame_bytes: u64,
-    ) -> Result<(), Error> {
-        match self.cap_reached(log_bytes, self.order_after(end_offset, frame_bytes)?) {
-            Some(reached) => Err(Error::CapReached(reached)),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn cap_reached(&self, log_bytes: u64, order: Order) -> Option<CapReached> {
-        let most_bytes = self.most_bytes?;
+    pub(super) fn refuse_above_cap(&self, log_bytes: u64, order: Order) -> Result<(), Error> {
+        let Some(most_bytes) = self.most_bytes else { return Ok(()) };
         let wanted_bytes = order.bytes;
-        let fits = log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes);
+        if log_bytes.checked_add(wanted_bytes).is_some_and(|bytes| bytes <= most_bytes) {
+            return Ok(());
+        }
         let pending_deletion_bytes = self.pending_deletion().bytes;
-        (!fits).then_some(CapReached { most_bytes, log_bytes, pending_deletion_bytes, wanted_bytes })
+        Err(Error::CapReached(CapReached { most_bytes, log_bytes, pending_deletion_bytes, wanted_bytes }))
     }
 }

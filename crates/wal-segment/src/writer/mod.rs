@@ -54,9 +54,10 @@ pub use self::shrink::{Shrinkable, shrink};
 use crate::error::Error;
 use crate::files::named::Named;
 use crate::files::writer_lock::WriterLock;
+use crate::recovery::survey::Survey;
 use crate::rules::{Rule, Rules};
 use crate::segment::snapshot::Snapshot;
-use crate::segment::span::{Span, Tip};
+use crate::segment::span::Tip;
 use crate::spares::source::SpareSource;
 
 /// The settings for the next segments.
@@ -149,47 +150,42 @@ pub(crate) struct Start {
     pub(crate) rules: Rules,
     pub(crate) settings: Settings,
     pub(crate) anchor: Anchor,
-    /// Whether the log ends at the close that the anchor states.
-    pub(crate) closed: bool,
-    pub(crate) spans: Vec<Span>,
-    /// Closed segments whose files may be longer than needed.
-    pub(crate) oversized: Vec<SegmentNumber>,
-    pub(crate) first: Sequence,
-    pub(crate) next: Sequence,
+    /// The log as it was found.
+    pub(crate) survey: Survey,
     /// Why the next segment is begun.
     pub(crate) reason: LinkReason,
-    pub(crate) latest_unix_ns: u64,
     /// The last segment, when the log goes on in it.
     pub(crate) open: Option<OpenSegment>,
 }
 
 impl Writer {
     pub(crate) fn new(start: Start) -> Writer {
-        let last = start.spans.last();
-        let mut oversized = start.oversized;
+        let Survey { spans, mut oversized, first, next, closed, index, .. } = start.survey;
+        let last = spans.last();
         if start.open.is_none() {
             oversized.extend(last.map(|span| span.life.segment));
         }
+        let begun = last.map_or(0, |span| span.begun_unix_ns);
         let detached = Detached { reason: start.reason, unsynced: None };
         Writer {
             rules: start.rules,
             settings: start.settings,
             log: start.anchor.log,
-            durability: Durability::found(last, &start.anchor, start.closed),
+            durability: Durability::found(last, &start.anchor, closed),
             segments: Segments {
-                end: last.map_or(Tip { offset: 0, chain: 0, next: start.next }, |span| span.end),
+                end: last.map_or(Tip { offset: 0, chain: 0, next }, |span| span.end),
                 seal_offset: last.and_then(|span| span.seal_offset),
-                first: start.first,
+                first,
                 first_segment: start.anchor.first_segment,
-                spans: Arc::new(start.spans),
+                spans: Arc::new(spans),
             },
             orders: Orders::default(),
             state: start.open.map_or(State::Detached(detached), State::Open),
             rest_in_doubt: false,
-            latest_unix_ns: start.latest_unix_ns,
+            latest_unix_ns: begun.max(index.last.map_or(0, |point| point.unix_ns)),
             rolled: None,
-            shrink: Shrink::new(oversized),
-            obsolete: Obsolete::new(),
+            shrink: Shrink { oversized, ..Shrink::default() },
+            obsolete: Obsolete::default(),
             most_bytes: None,
             _lock: start.lock,
         }
@@ -231,7 +227,7 @@ impl Writer {
         let closed_below = self.durability.point.map(|point| point.segment);
         let spans = Arc::clone(&self.segments.spans);
         Snapshot::new(spans, self.segments.first, self.segments.end, self.segments.seal_offset, closed_below)
-            .leased(self.obsolete.lease())
+            .leased(Arc::clone(&self.obsolete.lease))
     }
 
     /// Takes the latest rollover that was not taken yet.
@@ -258,7 +254,7 @@ impl Writer {
     pub fn sync_job(&mut self) -> Result<Option<SyncJob>, Error> {
         let file = match &self.state {
             State::Poisoned(cause) => return Err(Error::Poisoned(Arc::clone(cause))),
-            State::Open(open) => open.unsynced.then_some(&open.file),
+            State::Open(open) => open.unsynced.then_some(&open.watched.file),
             State::Detached(detached) => detached.unsynced.as_ref(),
         };
         let job = file.cloned().zip(self.segments.end_point());
@@ -308,7 +304,7 @@ impl Writer {
         self.refuse_if_poisoned()?;
         let open = match &self.state {
             State::Open(open) if !open.is_as_found(self.segments.end) => {
-                Some((open.file.clone(), open.header.life.segment))
+                Some((open.watched.file.clone(), open.header.life.segment))
             }
             _ => None,
         };

@@ -6,17 +6,15 @@ use wal_format::{DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Segme
 
 use super::Settings;
 use crate::error::Error;
-use crate::files::named::Named;
 use crate::files::watched::WatchedFile;
 use crate::rules::{Rule, Rules};
 use crate::segment::head::Linked;
 use crate::segment::index::Index;
 use crate::segment::span::{Span, Tip};
-use crate::spares::spare::{Spare, index_room};
+use crate::spares::spare::Spare;
 
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
-    pub(super) file: Named,
     pub(super) watched: WatchedFile,
     pub(super) header: SegmentHeader,
     pub(super) file_bytes: u64,
@@ -34,10 +32,9 @@ pub(crate) struct OpenSegment {
 impl OpenSegment {
     /// Also returns the memory for the list of spans that came with the spare.
     pub(super) fn begin(spare: Spare, begun_unix_ns: u64) -> (OpenSegment, Arc<Vec<Span>>) {
-        let Spare { file, watched, header, capacity, index, seal, spans, .. } = spare;
+        let Spare { watched, header, capacity, index, seal, spans, .. } = spare;
         let index = Index::new(begun_unix_ns, index);
         let open = OpenSegment {
-            file,
             watched,
             header,
             file_bytes: capacity,
@@ -68,22 +65,13 @@ impl OpenSegment {
             file_bytes = settings.segment_bytes;
         }
         let capacity = file_bytes.min(settings.segment_bytes);
-        // Earlier processes may have collected more points, when segments were larger.
-        let (points, seal) = index_room(capacity.max(span.end.offset));
-        let mut index = Index::new(last.link.begun_unix_ns, points);
-        index.go_on(gathered);
-        Ok(OpenSegment {
-            file: last.file.clone(),
-            watched: WatchedFile::new(last.file.clone())?,
-            header: last.header,
-            file_bytes,
-            capacity,
-            index,
-            seal,
-            unsynced: false,
-            syncs: 0,
-            found_end: Some(span.end.offset),
-        })
+        // Set up as if from a spare. Earlier processes may have collected more points, when segments were
+        // larger.
+        let longest = capacity.max(span.end.offset);
+        let spare = Spare::new(last.file.clone(), last.header, longest, file_bytes, 0)?;
+        let (mut open, _) = OpenSegment::begin(spare, last.link.begun_unix_ns);
+        open.index.go_on(gathered);
+        Ok(OpenSegment { file_bytes, capacity, unsynced: false, found_end: Some(span.end.offset), ..open })
     }
 
     pub(super) fn is_as_found(&self, end: Tip) -> bool {

@@ -46,7 +46,7 @@ impl Writer {
         }
         // If the numbers are used up, the append that needs one reports it.
         let Ok(order) = self.next_order(0) else { return };
-        if self.cap_reached(self.log_bytes(), order).is_some() {
+        if self.refuse_above_cap(self.log_bytes(), order).is_err() {
             return;
         }
         if is_half_full {

@@ -2,6 +2,7 @@
 //! deletes or recycles them.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Arc, Weak};
 
 use wal_format::SegmentNumber;
@@ -13,7 +14,8 @@ use crate::segment::snapshot::Lease;
 /// Obsolete segments. A reader of this process with an older snapshot may still open their files.
 #[derive(Debug, Default)]
 pub(super) struct Obsolete {
-    lease: Option<Arc<Lease>>,
+    /// For the snapshots from now on.
+    pub(super) lease: Arc<Lease>,
     /// Oldest first. While a reader holds the lease of an entry, it may also need the later ones.
     pending_deletion: VecDeque<(Weak<Lease>, Vec<SegmentNumber>, u64)>,
 }
@@ -28,39 +30,12 @@ pub struct PendingDeletion {
 }
 
 impl Obsolete {
-    pub(super) fn new() -> Obsolete {
-        Obsolete { lease: Some(Arc::new(Lease)), pending_deletion: VecDeque::new() }
-    }
-
-    pub(super) fn lease(&self) -> Option<Arc<Lease>> {
-        self.lease.clone()
-    }
-
     pub(super) fn add(&mut self, dropped: Dropped) {
         let Dropped { segments, bytes } = dropped;
-        if segments.is_empty() {
-            return;
+        if !segments.is_empty() {
+            let before = mem::take(&mut self.lease);
+            self.pending_deletion.push_back((Arc::downgrade(&before), segments, bytes));
         }
-        let before = self.lease.replace(Arc::new(Lease));
-        self.pending_deletion.push_back((
-            before.as_ref().map(Arc::downgrade).unwrap_or_default(),
-            segments,
-            bytes,
-        ));
-    }
-
-    fn pending_deletion(&self) -> PendingDeletion {
-        self.pending_deletion.iter().fold(PendingDeletion::default(), |sum, (_, segments, bytes)| {
-            PendingDeletion { files: sum.files + segments.len() as u64, bytes: sum.bytes + bytes }
-        })
-    }
-
-    fn take_free(&mut self) -> Vec<SegmentNumber> {
-        let mut free = Vec::new();
-        while self.pending_deletion.front().is_some_and(|(lease, ..)| lease.strong_count() == 0) {
-            free.extend(self.pending_deletion.pop_front().into_iter().flat_map(|(_, segments, _)| segments));
-        }
-        free
     }
 }
 
@@ -69,12 +44,17 @@ impl Writer {
     /// [taken](Writer::take_obsolete).
     #[must_use]
     pub fn pending_deletion(&self) -> PendingDeletion {
-        self.obsolete.pending_deletion()
+        self.obsolete.pending_deletion.iter().fold(PendingDeletion::default(), |sum, (_, segments, bytes)| {
+            PendingDeletion { files: sum.files + segments.len() as u64, bytes: sum.bytes + bytes }
+        })
     }
 
     /// The obsolete segments that no reader of this process needs any more, to be
     /// [removed](crate::remove_obsolete). Later calls return the others.
     pub fn take_obsolete(&mut self) -> Vec<SegmentNumber> {
-        self.obsolete.take_free()
+        let pending = &mut self.obsolete.pending_deletion;
+        let held = pending.iter().position(|(lease, ..)| lease.strong_count() > 0);
+        let free = pending.drain(..held.unwrap_or(pending.len()));
+        free.flat_map(|(_, segments, _)| segments).collect()
     }
 }

@@ -99,7 +99,7 @@ impl Writer {
             }
         };
         if is_alone && self.rules.keeps(Rule::CutSynced) {
-            sync_once(&open.file, self.rules).map_err(|error| self.poison(error))?;
+            sync_once(&open.watched.file, self.rules).map_err(|error| self.poison(error))?;
         }
         let dropped = kept.map_or_else(Dropped::default, |kept| {
             self.shrink.forget_from(kept.last().map(|span| span.life.segment));
@@ -136,13 +136,13 @@ impl Writer {
         frame: Option<&mut FrameBuilder>,
     ) -> Result<Tip, Error> {
         let Some(frame) = frame else {
-            return open.file.write_all(link, FIRST_FRAME_OFFSET).map(|()| start);
+            return open.watched.file.write_all(link, FIRST_FRAME_OFFSET).map(|()| start);
         };
         let next = start.next.advance(frame.entries()).ok_or(Error::OutOfNumbers)?;
         let offset = start.offset + frame.frame_bytes();
         let header = open.frame_header(start, self.durability.point);
-        let (bytes, chain) = frame.encode_after_link(link, header, open.header.life, start.offset);
-        open.file.write_all(bytes, FIRST_FRAME_OFFSET)?;
+        let (bytes, chain) = frame.encode(link, header, open.header.life, start.offset);
+        open.watched.file.write_all(bytes, FIRST_FRAME_OFFSET)?;
         open.index.note(start.offset, start.next, open.index.since_unix_ns);
         Ok(Tip { offset, chain, next })
     }
@@ -164,7 +164,7 @@ impl Writer {
         self.segments.enter(span, shortened, room);
         self.durability.closed = false;
         self.rest_in_doubt = false;
-        self.shrink.begin();
+        self.shrink.begun = true;
         self.orders.spare_refused = false;
         self.state = State::Open(open);
     }
@@ -174,7 +174,7 @@ impl Writer {
     /// certain.
     fn void(&mut self, segment: SegmentNumber, link: &WatchedFile, directory: &dyn Directory) {
         if let State::Open(open) = &self.state {
-            let unsynced = open.unsynced.then(|| open.file.clone());
+            let unsynced = open.unsynced.then(|| open.watched.file.clone());
             self.state = State::Detached(Detached { reason: LinkReason::Reopen, unsynced });
         }
         let removed =

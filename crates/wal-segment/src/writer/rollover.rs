@@ -11,7 +11,7 @@
 
 use wal_format::{LinkReason, SealBody, SealKind, encode_seal_frame, seal_frame_bytes};
 
-use super::shrink::WORTHWHILE_BYTES;
+use super::shrink::{Shrinkable, WORTHWHILE_BYTES};
 use super::{Detached, State, Writer};
 use crate::error::Error;
 use crate::io::Directory;
@@ -53,7 +53,7 @@ impl Writer {
     /// Seals the segment and syncs it. Returns whether the file had room for a SEAL.
     pub(super) fn seal(&mut self, spares: &dyn SpareSource) -> Result<bool, Error> {
         let State::Open(open) = &self.state else { return Ok(false) };
-        let file = open.file.clone();
+        let file = open.watched.file.clone();
         if self.room_for_seal().is_some() {
             self.state_open(spares)?;
         }
@@ -70,7 +70,8 @@ impl Writer {
             && span.file_bytes >= span.end.offset + WORTHWHILE_BYTES
             && file.resize(span.end.offset).is_ok()
         {
-            self.shrink.set_shortened(span);
+            let (segment, end_offset) = (span.life.segment, span.end.offset);
+            self.shrink.shortened = Some(Shrinkable { segment, end_offset });
         }
         Ok(sealed)
     }
@@ -96,7 +97,7 @@ impl Writer {
             let Index { previous, points: index, .. } = &open.index;
             let body = SealBody { kind, previous: *previous, points: &index[..points], sections: &[] };
             let chain = encode_seal_frame(&mut open.seal, header, open.header.life, offset, &body);
-            if let Err(error) = open.file.write_all(&open.seal, offset) {
+            if let Err(error) = open.watched.file.write_all(&open.seal, offset) {
                 self.write_failed();
                 return Err(error);
             }
@@ -104,7 +105,7 @@ impl Writer {
             self.segments.end = Tip { offset: offset + seal_bytes, chain, next: self.segments.end.next };
             self.segments.seal_offset = Some(offset);
         }
-        let unsynced = open.unsynced.then(|| open.file.clone());
+        let unsynced = open.unsynced.then(|| open.watched.file.clone());
         self.state = State::Detached(Detached { reason: LinkReason::Rollover, unsynced });
         Ok(points.is_some())
     }

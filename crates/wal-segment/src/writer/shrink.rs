@@ -23,37 +23,21 @@ pub struct Shrinkable {
     pub(super) end_offset: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shrink {
     /// Segments whose files may be too long once they are closed.
-    oversized: Vec<SegmentNumber>,
+    pub(super) oversized: Vec<SegmentNumber>,
     /// This process has begun to append. One that only reads leaves every file as it is.
-    begun: bool,
+    pub(super) begun: bool,
     /// The segment that was sealed last, if its file was shortened.
-    shortened: Option<Shrinkable>,
+    pub(super) shortened: Option<Shrinkable>,
 }
 
 impl Shrink {
-    pub(super) fn new(oversized: Vec<SegmentNumber>) -> Shrink {
-        Shrink { oversized, begun: false, shortened: None }
-    }
-
-    pub(super) fn add(&mut self, segment: SegmentNumber) {
-        self.oversized.push(segment);
-    }
-
-    pub(super) fn begin(&mut self) {
-        self.begun = true;
-    }
-
     /// Forgets segments from this one on: a truncation has moved the end of the log back into it, or before
     /// the first one.
     pub(super) fn forget_from(&mut self, segment: Option<SegmentNumber>) {
         self.oversized.retain(|&oversized| segment.is_none_or(|segment| oversized < segment));
-    }
-
-    pub(super) fn set_shortened(&mut self, span: Span) {
-        self.shortened = Some(Shrinkable { segment: span.life.segment, end_offset: span.end.offset });
     }
 
     pub(super) fn take_shortened(&mut self, segment: Option<SegmentNumber>) -> Option<u64> {

@@ -114,7 +114,7 @@ impl Follower {
             next,
             limit: next,
             cuts,
-            cursor: Cursor::new(),
+            cursor: Cursor::default(),
             watch: None,
             ended: false,
         })
@@ -213,7 +213,7 @@ impl Follower {
         loop {
             if self.next < self.limit
                 && self.engine.commits.cuts() == self.cuts
-                && let Some(entry) = self.cursor.read(self.engine.cache.as_ref(), self.next)?
+                && let Some(entry) = self.cursor.read(self.next)?
             {
                 self.next = self.next.advance(1).unwrap_or(Sequence::MAX);
                 return Ok(Step::Entry(self.tally.counted(entry)));

@@ -66,7 +66,7 @@ impl View {
             cache: Arc::clone(&self.cache),
             tailer: if mark == Mark::Durable { tailer.durable_only() } else { tailer },
             mark,
-            cursor: Cursor::new(),
+            cursor: Cursor::default(),
             is_stale: true,
             next,
             interval: INTERVAL,
@@ -211,21 +211,20 @@ impl ViewFollower {
         if self.next >= self.tailer.limit() {
             return Ok(None);
         }
-        let segments = self.cache.as_ref();
         // After a truncation the cursor may hold entries that are no longer in the log.
         if !self.is_stale
-            && let Some(entry) = self.cursor.read(segments, self.next)?
+            && let Some(entry) = self.cursor.read(self.next)?
         {
             return Ok(Some(entry));
         }
         let before = self.cursor.life();
-        self.cursor.renew(segments, self.tailer.snapshot(), self.next)?;
+        self.cursor.renew(self.cache.as_ref(), self.tailer.snapshot(), self.next)?;
         self.is_stale = false;
         if self.cursor.life() != before {
             // A removed file takes disk space as long as it is open.
             self.cache.segments.keep(self.tailer.snapshot());
         }
-        self.cursor.read(segments, self.next)
+        self.cursor.read(self.next)
     }
 }
 

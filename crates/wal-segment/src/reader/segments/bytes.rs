@@ -43,8 +43,8 @@ impl Deref for Mapped {
 }
 
 pub(crate) struct Source {
-    backing: Backing,
-    limit: u64,
+    pub(crate) backing: Backing,
+    pub(crate) limit: u64,
     chunk: Chunk,
     chunk_start: u64,
     /// Read size where nothing is mapped.
@@ -60,14 +60,6 @@ impl Source {
             None => source.chunk = Chunk::default(),
         }
         source
-    }
-
-    pub(crate) fn backing(&self) -> &Backing {
-        &self.backing
-    }
-
-    pub(crate) fn set_limit(&mut self, limit: u64) {
-        self.limit = limit;
     }
 
     /// The bytes from `offset` on, `wanted` or more of them; fewer only where the limit or the file ends.

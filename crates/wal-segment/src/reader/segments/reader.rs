@@ -17,6 +17,7 @@ use crate::segment::span::Span;
 /// A segment that is open for reading.
 #[derive(Debug)]
 pub struct SegmentReader {
+    pub(crate) file: Named,
     pub(crate) backing: Backing,
     /// From the SEALs, in order, without the point at the span's start. Empty when the segment has no SEAL or
     /// its index is invalid: then a reader uses the frames alone.
@@ -40,12 +41,12 @@ impl SegmentReader {
         let file = open_span(directory, span)?;
         let mapping = if mapped && span.closed { map(&file, span, refused) } else { None };
         let backing = match mapping {
-            Some(mapping) => Backing::Mapped(Arc::new(Mapped { mapping, _locked: file })),
-            None => Backing::File(file),
+            Some(mapping) => Backing::Mapped(Arc::new(Mapped { mapping, _locked: file.clone() })),
+            None => Backing::File(file.clone()),
         };
         // An index can be rebuilt: without it, reads are slower.
         let points = index(&backing, span);
-        Ok(Arc::new(SegmentReader { backing, points, life: span.life, closed: span.closed }))
+        Ok(Arc::new(SegmentReader { file, backing, points, life: span.life, closed: span.closed }))
     }
 
     pub(crate) fn number(&self) -> SegmentNumber {
