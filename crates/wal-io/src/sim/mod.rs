@@ -168,10 +168,7 @@ impl SimDisk {
     /// pending, and handles, locks, faults and the crash point are gone.
     #[must_use]
     pub fn kill(&self) -> SimDisk {
-        let mut state = self.state().restarted();
-        let operations = self.state().operations;
-        state.origin = Arc::new(Origin::Killed { before: Arc::clone(&state.origin), operations });
-        SimDisk::of(state)
+        SimDisk::of(self.state().restarted())
     }
 
     /// How this disk came to be, one crash after the other, for the message of a failing test. The

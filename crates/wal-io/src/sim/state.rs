@@ -134,7 +134,7 @@ pub(super) enum Held {
     Alone(u64),
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) origin: Arc<Origin>,
     pub(super) random: Random,
@@ -177,44 +177,19 @@ impl State {
             random: Random::of(seed, 0),
             salts: Random::of(seed, 1),
             now_unix_ns: EPOCH_UNIX_NS,
-            inodes: BTreeMap::new(),
-            next_inode: 0,
-            handles: BTreeMap::new(),
-            durable: Names::new(),
-            cached: Names::new(),
-            changes: Vec::new(),
-            late_error: false,
-            locks: BTreeSet::new(),
-            file_locks: BTreeMap::new(),
             directory_lockable: true,
-            displaced: false,
-            next_handle: 0,
-            operations: 0,
-            calls: Calls::default(),
-            log: None,
-            crash_at: None,
-            crashed: false,
-            faults: Vec::new(),
-            read_only: false,
-            capacity_blocks: None,
-            names_need_space: false,
+            ..State::default()
         }
     }
 
     /// The same files for another process: no handles, no locks, no faults, counters at zero.
     pub(super) fn restarted(&self) -> State {
+        let origin = Origin::Killed { before: Arc::clone(&self.origin), operations: self.operations };
         let mut state = State {
-            handles: BTreeMap::new(),
-            locks: BTreeSet::new(),
-            file_locks: BTreeMap::new(),
-            displaced: false,
-            operations: 0,
-            calls: Calls::default(),
-            log: self.log.as_ref().map(|_| Vec::new()),
-            crash_at: None,
-            crashed: false,
-            faults: Vec::new(),
-            ..self.clone()
+            cached: self.cached.clone(),
+            changes: self.changes.clone(),
+            late_error: self.late_error,
+            ..self.cut(self.durable.clone(), self.inodes.clone(), origin)
         };
         state.forget_unreachable();
         state
@@ -236,7 +211,7 @@ impl State {
             directory_lockable: self.directory_lockable,
             capacity_blocks: self.capacity_blocks,
             names_need_space: self.names_need_space,
-            ..State::new(0)
+            ..State::default()
         }
     }
 
