@@ -81,7 +81,6 @@ pub use crash::{CrashImages, CrashModel};
 pub use fault::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times, is_crash};
 pub use pick::Pick;
 pub use random::Random;
-pub use state::Calls;
 
 use crash::Pending;
 use fault::{Armed, erofs};
@@ -361,10 +360,11 @@ impl SimDisk {
         self.state().cached.keys().map(ToString::to_string).collect()
     }
 
-    /// How many calls of each kind there were.
+    /// How many calls of this kind there were, failed ones included.
     #[must_use]
-    pub fn calls(&self) -> Calls {
-        self.state().calls
+    pub fn calls(&self, kind: CallKind) -> u64 {
+        let calls = self.state().calls;
+        calls.get(kind as usize).copied().unwrap_or_else(|| calls.iter().sum())
     }
 
     /// Starts or stops writing down the operations; disks made from this one inherit it.

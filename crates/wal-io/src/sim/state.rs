@@ -16,58 +16,6 @@ use crate::FileKind;
 /// The first moment of every simulated disk: 2025-01-01.
 const EPOCH_UNIX_NS: u64 = 1_735_689_600_000_000_000;
 
-/// How many calls of each kind a disk has seen, failed ones included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "each is the call of the same name")]
-pub struct Calls {
-    pub reads: u64,
-    pub writes: u64,
-    pub set_lens: u64,
-    pub allocates: u64,
-    /// Of files; those of the directory are `directory_syncs`.
-    pub syncs: u64,
-    pub directory_syncs: u64,
-    pub creates: u64,
-    pub opens: u64,
-    pub renames: u64,
-    pub removes: u64,
-    pub lists: u64,
-    pub locks: u64,
-    pub maps: u64,
-    pub cache_drops: u64,
-    /// Of files; those of the directory are `locks`.
-    pub file_locks: u64,
-    pub lens: u64,
-    pub ids_of: u64,
-}
-
-impl Calls {
-    fn count(&mut self, call: CallKind) {
-        let counter = match call {
-            CallKind::Read => &mut self.reads,
-            CallKind::Write => &mut self.writes,
-            CallKind::SetLen => &mut self.set_lens,
-            CallKind::Allocate => &mut self.allocates,
-            CallKind::SyncFile => &mut self.syncs,
-            CallKind::SyncDirectory => &mut self.directory_syncs,
-            CallKind::Create => &mut self.creates,
-            CallKind::Open => &mut self.opens,
-            CallKind::Rename => &mut self.renames,
-            CallKind::Remove => &mut self.removes,
-            CallKind::List => &mut self.lists,
-            CallKind::Lock => &mut self.locks,
-            CallKind::Map => &mut self.maps,
-            CallKind::DropCache => &mut self.cache_drops,
-            CallKind::LockFile => &mut self.file_locks,
-            CallKind::Len => &mut self.lens,
-            CallKind::IdOf => &mut self.ids_of,
-            CallKind::Any => unreachable!("no call is of every kind"),
-        };
-        *counter += 1;
-    }
-}
-
 /// What a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -159,7 +107,8 @@ pub(super) struct State {
     next_handle: u64,
 
     pub(super) operations: u64,
-    pub(super) calls: Calls,
+    /// How many calls of each kind there were, failed ones included.
+    pub(super) calls: [u64; CallKind::Any as usize],
     pub(super) log: Option<Vec<String>>,
 
     pub(super) crash_at: Option<u64>,
@@ -235,7 +184,7 @@ impl State {
                 log.push(format!("{number} {}", what()));
             }
         }
-        self.calls.count(call);
+        self.calls[call as usize] += 1;
         // Each fault counts each call, also one that another fault has struck.
         let mut struck = None;
         for armed in &mut self.faults {
