@@ -83,12 +83,12 @@ pub use pick::Pick;
 pub use random::Random;
 
 use crash::Pending;
-use fault::{Armed, erofs};
-use file::{SimFile, SimLock, id_of};
+use fault::Armed;
+use file::{DirectoryLock, SimFile, id_of};
 use hash::Hash;
 use inode::{BLOCK_BYTES, Inode};
 use origin::Origin;
-use state::{Entry, Locked, State};
+use state::{Entry, State};
 
 /// A simulated disk with one directory. A clone is another handle to the same disk; images, and the
 /// disk after a [`kill`](SimDisk::kill), are disks of their own.
@@ -431,19 +431,16 @@ impl Directory for SimDisk {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         let mut state = self.state();
         state.begin(CallKind::Lock, String::new)?;
-        if state.read_only {
-            return Err(erofs());
-        }
+        state.refuse_read_only()?;
         let inode = match regular(&state, name)? {
             Some(inode) => inode,
             None => state.create(name)?,
         };
-        if !state.locks.insert(Locked::File(inode)) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
         let handle = state.hold(inode);
+        drop(state); // A file that could not be locked is closed under the same mutex.
         let file = SimFile::new(self.clone(), inode, handle, name, Access::ReadWrite);
-        Ok(Box::new(SimLock::new(self.clone(), Locked::File(inode), Some(file))))
+        self.state().lock_file(inode, handle, true)?;
+        Ok(Box::new(file))
     }
 
     fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
@@ -452,10 +449,10 @@ impl Directory for SimDisk {
         if !state.directory_lockable {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        if !state.locks.insert(Locked::Directory) {
+        if std::mem::replace(&mut state.directory_locked, true) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(SimLock::new(self.clone(), Locked::Directory, None)))
+        Ok(Box::new(DirectoryLock(self.clone())))
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {

@@ -65,14 +65,6 @@ impl NameChange {
     }
 }
 
-/// What the lock on a log is on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Locked {
-    Directory,
-    /// The file of this inode, whatever its name.
-    File(u64),
-}
-
 /// Who has a lock on a file.
 #[derive(Clone)]
 pub(super) enum Held {
@@ -97,11 +89,10 @@ pub(super) struct State {
     pub(super) cached: Names,
     pub(super) changes: Vec<NameChange>,
     late_error: bool,
-    /// Files that a log is locked by, and the directory itself.
-    pub(super) locks: BTreeSet<Locked>,
-    /// Files of the log that are locked against being used again, by inode.
+    /// Files that are locked, by inode: the one that a log is locked by, and those that may not be used again.
     file_locks: BTreeMap<u64, Held>,
     pub(super) directory_lockable: bool,
+    pub(super) directory_locked: bool,
     /// The path leads to another directory.
     pub(super) displaced: bool,
     next_handle: u64,
