@@ -77,7 +77,7 @@ fn options(args: &Append, policy: SyncPolicy) -> Options {
         options = options.first_sequence(first);
     }
     if let Some(kind) = args.checksum {
-        options = options.checksum(kind.into());
+        options = options.checksum(kind);
     }
     options
 }
