@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use humantime::{format_duration, parse_duration};
 use wal::{Checksum, SyncPolicy};
@@ -64,8 +65,8 @@ pub(crate) struct Append {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) entries: Option<u64>,
     /// Checksum of payloads, from the next segment on [default: the log's, or crc32].
-    #[arg(long, value_name = "KIND", value_enum)]
-    pub(crate) checksum: Option<Kind>,
+    #[arg(long, value_name = "KIND", value_parser = checksum())]
+    pub(crate) checksum: Option<Checksum>,
     /// Size at which a segment rolls over, such as 64MiB [default: the log's, or 64MiB].
     #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
     pub(crate) segment_size: Option<u64>,
@@ -81,6 +82,12 @@ pub(crate) struct Append {
     /// Print the sequence of each entry on stdout once it is acknowledged under the policy.
     #[arg(long)]
     pub(crate) progress_acks: bool,
+}
+
+/// A checksum by its name.
+fn checksum() -> impl TypedValueParser<Value = Checksum> {
+    PossibleValuesParser::new(["crc32", "crc64"])
+        .map(|name| name.parse::<Checksum>().expect("the library has a checksum of this name"))
 }
 
 /// The units of a configuration file: `64K` and `64MB` are refused, because some read them as powers of ten.
@@ -152,21 +159,6 @@ pub(crate) enum Policy {
     Periodic,
     /// For a group of appends together (group commit).
     Grouped,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Kind {
-    Crc32,
-    Crc64,
-}
-
-impl From<Kind> for Checksum {
-    fn from(kind: Kind) -> Checksum {
-        match kind {
-            Kind::Crc32 => Checksum::Crc32,
-            Kind::Crc64 => Checksum::Crc64,
-        }
-    }
 }
 
 impl Policy {

@@ -18,6 +18,13 @@ pub enum ChecksumKind {
 }
 
 impl ChecksumKind {
+    /// What this build has.
+    const ALL: &[ChecksumKind] = &[
+        ChecksumKind::Crc32,
+        #[cfg(feature = "crc64")]
+        ChecksumKind::Crc64,
+    ];
+
     /// Bytes that one checksum takes in an entry table.
     #[must_use]
     pub const fn width(self) -> usize {
@@ -40,13 +47,8 @@ impl ChecksumKind {
 
     /// The kind with this number, if this build has it.
     #[must_use]
-    pub const fn from_code(code: u8) -> Option<ChecksumKind> {
-        match code {
-            1 => Some(ChecksumKind::Crc32),
-            #[cfg(feature = "crc64")]
-            2 => Some(ChecksumKind::Crc64),
-            _ => None,
-        }
+    pub fn from_code(code: u8) -> Option<ChecksumKind> {
+        ChecksumKind::ALL.iter().copied().find(|kind| kind.code() == code)
     }
 
     /// The checksum of a payload. A CRC-32 stands in the low half.
@@ -84,12 +86,7 @@ impl FromStr for ChecksumKind {
     type Err = crate::OutOfRange;
 
     fn from_str(name: &str) -> Result<ChecksumKind, crate::OutOfRange> {
-        match name {
-            "crc32" => Ok(ChecksumKind::Crc32),
-            #[cfg(feature = "crc64")]
-            "crc64" => Ok(ChecksumKind::Crc64),
-            _ => Err(crate::OutOfRange),
-        }
+        ChecksumKind::ALL.iter().copied().find(|kind| kind.name() == name).ok_or(crate::OutOfRange)
     }
 }
 

@@ -5,7 +5,6 @@
 //! segment has fixed, and locks their files against being used again).
 
 use std::fmt;
-#[cfg(target_os = "linux")]
 use std::hint::black_box;
 use std::io;
 use std::ops::Deref;
@@ -66,36 +65,23 @@ impl fmt::Debug for Mapping {
 /// Memory that says whether this is the process that made it: the kernel empties it in a fork.
 #[derive(Debug)]
 pub struct ForkMark {
-    #[cfg(target_os = "linux")]
     page: Option<memmap2::MmapMut>,
 }
 
 /// What is in it where it was made.
-#[cfg(target_os = "linux")]
 const MADE_HERE: u8 = 1;
 
 impl ForkMark {
     /// A mark of this process.
-    #[cfg(target_os = "linux")]
     #[must_use]
     pub fn new() -> ForkMark {
         ForkMark { page: wiped_on_fork().ok() }
     }
 
-    /// A mark that cannot tell.
-    #[cfg(not(target_os = "linux"))]
-    #[must_use]
-    pub fn new() -> ForkMark {
-        ForkMark {}
-    }
-
     /// Whether this is the process that made it; `None` where the system cannot tell. Costs a load from memory.
     #[must_use]
     pub fn is_here(&self) -> Option<bool> {
-        #[cfg(target_os = "linux")]
-        return self.page.as_ref().map(|page| black_box(&page[..])[0] == MADE_HERE);
-        #[cfg(not(target_os = "linux"))]
-        return None;
+        self.page.as_ref().map(|page| black_box(&page[..])[0] == MADE_HERE)
     }
 }
 
@@ -115,4 +101,9 @@ fn wiped_on_fork() -> io::Result<memmap2::MmapMut> {
     // changes nothing in this process; in a forked child the byte, which is never written again, reads as zero.
     unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxWipeOnFork)? };
     Ok(page)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wiped_on_fork() -> io::Result<memmap2::MmapMut> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -5,7 +5,7 @@ use wal::{ErrorKind, Options};
 use crate::args::{Common, Copy};
 use crate::commands::words;
 use crate::failure::{Exit, Failure};
-use crate::output::{print, say, torn_tail};
+use crate::output::{print, say_torn_tail};
 
 /// A writer may remove segments during the copy. Then the copy starts over.
 const ATTEMPTS: u32 = 10;
@@ -17,9 +17,7 @@ pub(crate) fn run(common: &Common, args: &Copy) -> Result<Exit, Failure> {
             Err(error) if error.kind() == ErrorKind::Missing && attempt < ATTEMPTS => continue,
             report => report?,
         };
-        if let Some(note) = torn_tail(&common.dir, &view.recovery().ending) {
-            say(note);
-        }
+        say_torn_tail(&common.dir, &view.recovery().ending);
         let entries = words(&(report.first..report.next));
         let (segments, bytes) = (report.segments, report.bytes);
         print(&format!("copied {entries}; segments {segments}, bytes {bytes}\n"))?;

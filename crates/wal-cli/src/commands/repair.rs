@@ -26,16 +26,9 @@ pub(crate) fn run(common: &Common, args: &Repair) -> Result<Exit, Failure> {
         refuse_if_used(out)?;
     }
     let mut sorter = Sorter {
-        out: args.out.clone().map(Out::new),
+        out: args.out.clone().map(|path| Out { path, ..Out::default() }),
         across_gaps: args.across_gaps,
-        run: None,
-        kept: 0,
-        left_out: 0,
-        lost: 0,
-        unknown: false,
-        stopped: false,
-        parts: false,
-        uncertain: None,
+        ..Sorter::default()
     };
     let sound_until = sound(common, &mut sorter);
     for item in &mut salvage {
@@ -83,22 +76,16 @@ fn refuse_if_used(out: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Consecutive entries with the same fate.
+/// Consecutive entries that are all kept or all left out.
 struct Run {
-    fate: Fate,
     first: u64,
     end: u64,
     /// The new sequence of the first.
     becomes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Kept,
-    LeftOut,
-}
-
 /// Decides for each entry, in order, whether it is kept, and reports that.
+#[derive(Default)]
 struct Sorter {
     out: Option<Out>,
     across_gaps: bool,
@@ -125,7 +112,7 @@ impl Sorter {
                 let sequence = entry.sequence();
                 if self.stopped {
                     self.left_out += 1;
-                    return self.count(Fate::LeftOut, sequence, sequence);
+                    return self.count(sequence, sequence);
                 }
                 if !certain {
                     let first = self.uncertain.map_or(sequence, |(first, _)| first);
@@ -139,28 +126,28 @@ impl Sorter {
                     out.put(becomes, entry.to_vec())?;
                 }
                 self.kept += 1;
-                self.count(Fate::Kept, sequence, becomes)
+                self.count(sequence, becomes)
             }
             Salvaged::Gap(gap) => {
                 match gap.sequences {
                     Lost { first: Some(first), end: Some(end) } => self.lost += end - first,
                     _ => self.unknown = true,
                 }
+                self.print_run()?;
                 // A gap before the first entry is none in the new log, which begins after it.
                 self.stopped |= self.kept > 0 && !self.across_gaps;
-                self.print_run()?;
                 print(&format!("lost {}\n", lost(&gap)))
             }
             _ => Ok(()),
         }
     }
 
-    fn count(&mut self, fate: Fate, sequence: u64, becomes: u64) -> Result<(), Failure> {
+    fn count(&mut self, sequence: u64, becomes: u64) -> Result<(), Failure> {
         match &mut self.run {
-            Some(run) if run.fate == fate && run.end == sequence => run.end += 1,
+            Some(run) if run.end == sequence => run.end += 1,
             _ => {
                 self.print_run()?;
-                self.run = Some(Run { fate, first: sequence, end: sequence + 1, becomes });
+                self.run = Some(Run { first: sequence, end: sequence + 1, becomes });
             }
         }
         Ok(())
@@ -171,15 +158,16 @@ impl Sorter {
         let Some(run) = &mut self.run else { return Ok(()) };
         let entries = words(&(run.first..run.end));
         let numbers = run.end - run.first;
-        let said = match run.fate {
-            _ if numbers == 0 => return Ok(()),
-            Fate::LeftOut => {
-                format!(
-                    "left out {entries}: they come after a gap (--across-gaps keeps them, under other numbers)\n"
-                )
-            }
-            Fate::Kept if run.becomes == run.first => format!("kept {entries}\n"),
-            Fate::Kept => format!("kept {entries} as {} to {}\n", run.becomes, run.becomes + numbers - 1),
+        let said = if numbers == 0 {
+            return Ok(());
+        } else if self.stopped {
+            format!(
+                "left out {entries}: they come after a gap (--across-gaps keeps them, under other numbers)\n"
+            )
+        } else if run.becomes == run.first {
+            format!("kept {entries}\n")
+        } else {
+            format!("kept {entries} as {} to {}\n", run.becomes, run.becomes + numbers - 1)
         };
         run.becomes += numbers;
         run.first = run.end;
@@ -254,6 +242,7 @@ fn set_aside(aside: &SetAside) -> String {
 }
 
 /// The new log, created with its first entry.
+#[derive(Default)]
 struct Out {
     path: PathBuf,
     wal: Option<Wal>,
@@ -267,10 +256,6 @@ const MOST_ENTRIES: usize = 1024;
 const MOST_BYTES: usize = 1 << 20;
 
 impl Out {
-    fn new(path: PathBuf) -> Out {
-        Out { path, wal: None, entries: Vec::new(), bytes: 0, first: 0 }
-    }
-
     fn put(&mut self, number: u64, entry: Vec<u8>) -> Result<(), Failure> {
         if self.entries.len() >= MOST_ENTRIES || self.bytes + entry.len() > MOST_BYTES {
             self.write()?;

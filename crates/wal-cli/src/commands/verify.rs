@@ -4,7 +4,7 @@ use wal::{Ending, Options, Verification};
 
 use crate::args::Common;
 use crate::failure::{Exit, Failure};
-use crate::output::{print, say, torn_tail};
+use crate::output::{print, say, say_torn_tail};
 
 pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
     let found = Options::new().open_read_only(&common.dir)?.verify()?;
@@ -17,9 +17,7 @@ pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
             file.display()
         ));
     }
-    if let Some(note) = torn_tail(&common.dir, &found.recovery.ending) {
-        say(note);
-    }
+    say_torn_tail(&common.dir, &found.recovery.ending);
     let (verdict, exit) = judge(&found);
     let Verification { entries, frames, bytes, ref recovery, .. } = found;
     let segments = recovery.segments;

@@ -52,49 +52,8 @@ pub fn encode_table_entry(row: &mut [u8], checksum: ChecksumKind, entry: TableEn
     row[4..4 + checksum.width()].copy_from_slice(&digest[..checksum.width()]);
 }
 
-/// Writes the frame that holds `payloads`, each with its digest, over all of `out`; returns the
-/// frame's chain value.
-///
-/// For tools and tests: the log itself gathers a frame piece by piece.
-///
-/// `header` is what the frame says of its place; its kind, counts and table checksum are set here. The
-/// payloads are walked twice, so digests that are computed on the way are computed twice.
-///
-/// # Panics
-/// When `out` is not exactly as long as [`FrameLayout::of`](crate::FrameLayout::of) says, or there is no payload.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what a frame says, where it stands, and what it holds are three things"
-)]
-pub fn encode_data_frame<'a>(
-    out: &mut [u8],
-    header: FrameHeader,
-    life: Life,
-    offset: u64,
-    checksum: ChecksumKind,
-    payloads: impl Iterator<Item = (&'a [u8], u64)> + Clone,
-) -> u32 {
-    let row_bytes = TableEntry::bytes(checksum);
-    let mut row = FRAME_HEADER_BYTES;
-    let mut entries = 0_u32;
-    for (payload, digest) in payloads.clone() {
-        let length = u32::try_from(payload.len()).expect("a payload is at most MAX_FRAME_PAYLOAD_BYTES");
-        encode_table_entry(&mut out[row..], checksum, TableEntry { length, digest });
-        row += row_bytes;
-        entries += 1;
-    }
-    let mut at = row;
-    for (payload, _) in payloads {
-        out[at..at + payload.len()].copy_from_slice(payload);
-        at += payload.len();
-    }
-    let payload_bytes = u32::try_from(at - row).expect("a frame is at most MAX_FRAME_PAYLOAD_BYTES");
-    let header = FrameHeader { entries, payload_bytes, ..header };
-    finish_data_frame(out, header, life, offset, checksum)
-}
-
-/// Completes a frame whose table and payloads stand in `out` already: writes header and padding, and
-/// returns the frame's chain value. For frames whose entries were gathered one by one.
+/// Completes a frame whose table ([`encode_table_entry`]) and payloads stand in `out` already: writes header and padding,
+/// and returns the frame's chain value.
 ///
 /// `header` says the frame's place and its counts; its kind and table checksum are set here.
 ///

@@ -18,11 +18,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use crate::frame::encode_data_frame;
 use wal_format::{
-    Anchor, ChecksumKind, DataFrame, DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind, FrameLayout,
+    Anchor, ChecksumKind, DataFrame, DurablePoint, FIRST_FRAME_OFFSET, FrameHeader, FrameKind,
     HEADER_COPY_OFFSET, IndexPoint, Life, Link, LinkReason, LogId, NOTES_SECTION, Predecessor, Seal,
-    SealBody, SealKind, Section, Sections, SegmentHeader, SegmentNumber, Sequence, encode_data_frame,
-    encode_seal_frame, encode_section, seal_frame_bytes, section_bytes,
+    SealBody, SealKind, Section, Sections, SegmentHeader, SegmentNumber, Sequence, encode_seal_frame,
+    encode_section, seal_frame_bytes, section_bytes,
 };
 
 /// Every golden file there is.
@@ -381,12 +382,8 @@ fn data_frame(
     checksum: ChecksumKind,
     payloads: &[&[u8]],
 ) -> Vec<u8> {
-    let payload_bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
-    let layout = FrameLayout::of(checksum, payloads.len() as u64, payload_bytes as u64);
-    let mut frame = vec![0xee; index(layout.end)];
     let header = header(previous, first, durable_offset);
-    let digests = payloads.iter().map(|payload| (*payload, checksum.digest(payload)));
-    let chain = encode_data_frame(&mut frame, header, life, offset, checksum, digests);
+    let (frame, chain) = encode_data_frame(header, life, offset, checksum, payloads);
     assert_eq!(chain, chain_value(&frame));
     frame
 }

@@ -4,14 +4,14 @@
 //! Two readers that agree on whole and on damaged frames are less likely to share a mistake, and this
 //! one is short enough to be translated into another language.
 
+use crate::frame::encode_data_frame;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use wal_format::{
     Anchor, ChecksumKind, DataFrame, DurablePoint, FIRST_FRAME_OFFSET, FrameFault, FrameHeader, FrameKind,
-    FrameLayout, IndexPoint, Life, Link, LinkReason, LogId, Predecessor, Seal, SealBody, SealKind, Sections,
-    SegmentNumber, Sequence, encode_data_frame, encode_seal_frame, encode_section, seal_frame_bytes,
-    section_bytes,
+    IndexPoint, Life, Link, LinkReason, LogId, Predecessor, Seal, SealBody, SealKind, Sections,
+    SegmentNumber, Sequence, encode_seal_frame, encode_section, seal_frame_bytes, section_bytes,
 };
 
 /// What a DATA frame says.
@@ -580,13 +580,8 @@ fn read(bytes: &[u8], place: Place) -> Option<Said> {
 }
 
 fn write(said: &Said, place: Place) -> Vec<u8> {
-    let payload_bytes: usize = said.payloads.iter().map(Vec::len).sum();
-    let layout = FrameLayout::of(checksum(place), said.payloads.len() as u64, payload_bytes as u64);
-    let mut frame = vec![0xee; layout.end as usize];
     let header = frame_header(said.previous, said.first, said.durable_offset);
-    let digests = said.payloads.iter().map(|payload| (&payload[..], checksum(place).digest(payload)));
-    encode_data_frame(&mut frame, header, life(place), place.offset, checksum(place), digests);
-    frame
+    encode_data_frame(header, life(place), place.offset, checksum(place), &said.payloads).0
 }
 
 fn read_seal(bytes: &[u8], place: Place) -> Option<SaidSeal> {

@@ -10,6 +10,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "test frames are a few KiB long")]
 
 mod drawings;
+mod frame;
 mod golden;
 mod independent;
 mod properties;

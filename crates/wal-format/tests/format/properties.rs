@@ -6,17 +6,18 @@
 
 use std::ops::Range;
 
+use crate::frame::encode_data_frame;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use wal_format::{
     ANCHOR_BYTES, Anchor, ChecksumKind, DataFrame, Digest, DurablePoint, FIRST_EXTENSION_KIND,
-    FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, FrameLayout,
-    HeaderFault, IndexPoint, Life, Link, LinkReason, LogId, MAX_FRAME_ENTRIES, MAX_NOTES_BYTES,
-    MAX_SEGMENT_BYTES, NOTES_SECTION, OutOfRange, Predecessor, REQUIRED_FEATURES, SEAL_FIXED_BYTES,
-    SECTION_HEADER_BYTES, SEGMENT_HEADER_BYTES, SLOT_BYTES, Seal, SealBody, SealKind, Section, Sections,
-    SegmentHeader, SegmentName, SegmentNumber, Sequence, TableEntry, encode_data_frame, encode_seal_frame,
-    encode_section, encode_table_entry, seal_frame_bytes, section_bytes,
+    FIRST_FRAME_OFFSET, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, HeaderFault,
+    IndexPoint, Life, Link, LinkReason, LogId, MAX_FRAME_ENTRIES, MAX_NOTES_BYTES, MAX_SEGMENT_BYTES,
+    NOTES_SECTION, OutOfRange, Predecessor, REQUIRED_FEATURES, SEAL_FIXED_BYTES, SECTION_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES, SLOT_BYTES, Seal, SealBody, SealKind, Section, Sections, SegmentHeader,
+    SegmentName, SegmentNumber, Sequence, TableEntry, encode_seal_frame, encode_section, encode_table_entry,
+    seal_frame_bytes, section_bytes,
 };
 
 // --- Flipped bits ----------------------------------------------------------------------------------
@@ -650,10 +651,8 @@ proptest! {
         (life, offset, durable) in any_place(), checksum in any_checksum(), first in any_sequence(),
         previous: u32, payloads in any_payloads(),
     ) {
-        let mut bytes = vec![0xee; frame_bytes(checksum, &payloads)];
         let header = FrameHeader { previous, first, durable_offset: durable, ..sample_frame_header() };
-        let digests = payloads.iter().map(|payload| (&payload[..], checksum.digest(payload)));
-        let chain = encode_data_frame(&mut bytes, header, life, offset, checksum, digests);
+        let (bytes, chain) = encode_data_frame(header, life, offset, checksum, &payloads);
 
         let decoded = FrameHeader::decode(&bytes, life, offset).unwrap();
         let payload_bytes = payloads.iter().map(Vec::len).sum::<usize>() as u32;
@@ -1166,16 +1165,8 @@ fn data_frame(
     first: Sequence,
     payloads: &[Vec<u8>],
 ) -> Vec<u8> {
-    let mut bytes = vec![0xee; frame_bytes(checksum, payloads)];
     let header = FrameHeader { first, durable_offset: offset, ..sample_frame_header() };
-    let digests = payloads.iter().map(|payload| (&payload[..], checksum.digest(payload)));
-    encode_data_frame(&mut bytes, header, life, offset, checksum, digests);
-    bytes
-}
-
-fn frame_bytes(checksum: ChecksumKind, payloads: &[Vec<u8>]) -> usize {
-    let payload_bytes: usize = payloads.iter().map(Vec::len).sum();
-    FrameLayout::of(checksum, payloads.len() as u64, payload_bytes as u64).end as usize
+    encode_data_frame(header, life, offset, checksum, payloads).0
 }
 
 fn seal_frame(life: Life, offset: u64, points: &[IndexPoint]) -> Vec<u8> {

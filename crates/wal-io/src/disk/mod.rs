@@ -32,9 +32,7 @@ mod other;
 mod unix;
 
 #[cfg(not(unix))]
-use self::other::{
-    HeldDirectory, create_directory, file_id, file_names, read_once, sync_directory, write_once,
-};
+use self::other::{HeldDirectory, create_directory, file_id, read_once, sync_directory, write_once};
 #[cfg(unix)]
 use self::unix::{
     HeldDirectory, create_directory, file_id, file_names, read_once, sync_directory, write_once,
@@ -150,8 +148,9 @@ impl Directory for Disk {
         Ok(Box::new(DiskLock { id: file_id(&file)?, _held: file }))
     }
 
+    #[cfg(unix)]
     fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
-        let Some(own_handle) = self.held.reopen()? else { return Err(io::ErrorKind::Unsupported.into()) };
+        let own_handle = self.held.reopen()?;
         lock_whole_directory(&own_handle)?;
         Ok(Box::new(DiskLock { id: file_id(&own_handle)?, _held: own_handle }))
     }
@@ -160,12 +159,14 @@ impl Directory for Disk {
         self.held.id_of(name)
     }
 
+    #[cfg(unix)]
     fn free_bytes(&self) -> io::Result<Option<u64>> {
         self.held.free_bytes()
     }
 
+    #[cfg(unix)]
     fn max_open_files(&self) -> Option<u64> {
-        max_open_files()
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current
     }
 
     fn salt(&self) -> u64 {
@@ -208,6 +209,7 @@ impl File for DiskFile {
         file_id(&self.0)
     }
 
+    #[cfg(unix)]
     fn names(&self) -> io::Result<u64> {
         file_names(&self.0)
     }
@@ -288,11 +290,6 @@ fn lock_whole_directory(own_handle: &fs::File) -> io::Result<()> {
     })
 }
 
-#[cfg(not(unix))]
-fn lock_whole_directory(_own_handle: &fs::File) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 /// The system gives the lock up when the file is closed.
 #[derive(Debug)]
 struct DiskLock {
@@ -323,16 +320,6 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
         const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
         error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
     }
-}
-
-#[cfg(unix)]
-fn max_open_files() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
-}
-
-#[cfg(not(unix))]
-fn max_open_files() -> Option<u64> {
-    None
 }
 
 fn not_regular() -> io::Error {

@@ -33,11 +33,6 @@ impl HeldDirectory {
         Ok(HeldDirectory { _handle: options.open(&resolved)?, resolved })
     }
 
-    /// A directory cannot be locked here.
-    pub(super) fn reopen(&self) -> io::Result<Option<fs::File>> {
-        Ok(None)
-    }
-
     pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
         match fs::canonicalize(path) {
             Ok(found) => Ok(found == self.resolved),
@@ -98,11 +93,6 @@ impl HeldDirectory {
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
     }
-
-    #[allow(clippy::unused_self, reason = "the same call on all systems")]
-    pub(super) fn free_bytes(&self) -> io::Result<Option<u64>> {
-        Ok(None)
-    }
 }
 
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
@@ -115,10 +105,6 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 
 pub(super) fn file_id(_file: &fs::File) -> io::Result<Option<FileId>> {
     Ok(None)
-}
-
-pub(super) fn file_names(_file: &fs::File) -> io::Result<u64> {
-    Ok(1)
 }
 
 pub(super) fn read_once(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -32,10 +32,9 @@ impl HeldDirectory {
     }
 
     /// Another handle to the same directory, whose locks are its own.
-    pub(super) fn reopen(&self) -> io::Result<Option<fs::File>> {
+    pub(super) fn reopen(&self) -> io::Result<fs::File> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let own = retry_on_intr(|| rustix::fs::openat(&self.handle, c".", flags, Mode::empty()))?;
-        Ok(Some(own.into()))
+        Ok(retry_on_intr(|| rustix::fs::openat(&self.handle, c".", flags, Mode::empty()))?.into())
     }
 
     /// Whether `path` leads to it.

@@ -59,7 +59,7 @@ impl fmt::Display for PowerCut {
         write!(f, "{origin}; power cut after {operations} operations, pick \"{pick}\"")?;
         let mut between = " (";
         for (item, version) in pending.items.iter().zip(&pick.versions) {
-            write!(f, "{between}{}", Kept { item, version: *version, pending })?;
+            write!(f, "{between}{}", pending.tell(item, *version))?;
             between = ", ";
         }
         if pending.items.is_empty() { Ok(()) } else { f.write_str(")") }
@@ -79,34 +79,6 @@ impl Item {
         match self {
             Item::Block { versions, .. } | Item::Length { versions, .. } => *versions,
             Item::Name { .. } => 2,
-        }
-    }
-}
-
-/// An item and what became of it, in words.
-struct Kept<'a> {
-    item: &'a Item,
-    version: usize,
-    pending: &'a Pending,
-}
-
-impl fmt::Display for Kept<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.version;
-        let last = self.item.versions() - 1;
-        match self.item {
-            Item::Block { inode, block, .. } => {
-                write!(f, "{} block {block} version {version} of {last}", self.pending.name_of(*inode))
-            }
-            Item::Length { inode, .. } => {
-                write!(f, "{} length {version} of {last}", self.pending.name_of(*inode))
-            }
-            Item::Name { change } => {
-                let happened = if version == 0 { "not " } else { "" };
-                let NameChange { name, what, .. } = &self.pending.state.changes[*change];
-                let what = if *what == Change::Added { "added" } else { "removed" };
-                write!(f, "{happened}{what} {name}")
-            }
         }
     }
 }
@@ -150,7 +122,7 @@ impl Pending {
     }
 
     fn pick(&self, version: impl FnMut(&Item) -> usize) -> Pick {
-        Pick { versions: self.items.iter().map(version).collect(), spoil: Spoil::Nothing }
+        Pick { versions: self.items.iter().map(version).collect(), spoil: None }
     }
 
     fn has_block(&self) -> bool {
@@ -170,6 +142,23 @@ impl Pending {
         named.or_else(changed).map_or("(nameless)", |name| &**name)
     }
 
+    /// An item and what became of it, in words.
+    fn tell(&self, item: &Item, version: usize) -> String {
+        let last = item.versions() - 1;
+        match item {
+            Item::Block { inode, block, .. } => {
+                format!("{} block {block} version {version} of {last}", self.name_of(*inode))
+            }
+            Item::Length { inode, .. } => format!("{} length {version} of {last}", self.name_of(*inode)),
+            Item::Name { change } => {
+                let happened = if version == 0 { "not " } else { "" };
+                let NameChange { name, what, .. } = &self.state.changes[*change];
+                let what = if *what == Change::Added { "added" } else { "removed" };
+                format!("{happened}{what} {name}")
+            }
+        }
+    }
+
     /// The disk after a power cut. A pick of another state is taken as far as it goes.
     pub(super) fn image(self: &Arc<Pending>, pick: &Pick) -> SimDisk {
         let version_of = |place: usize| {
@@ -185,7 +174,8 @@ impl Pending {
             }
         }
         let mut durables: BTreeMap<u64, Image> = BTreeMap::new();
-        let mut spoiler = Spoiler::of(pick.spoil);
+        // One stream of numbers, from one pending block to the next.
+        let mut spoiler = pick.spoil.map(|(spoil, seed)| (spoil, Random::new(seed)));
         for (place, item) in self.items.iter().enumerate() {
             let (Item::Block { inode: number, .. } | Item::Length { inode: number, .. }) = item else {
                 continue;
@@ -195,8 +185,16 @@ impl Pending {
             let version = version_of(place);
             match item {
                 Item::Block { block, .. } => {
-                    let stored = version_at(inode, *block, version);
-                    image.put(*block, spoiler.spoil(inode, *block, stored));
+                    let mut stored = version_at(inode, *block, version);
+                    if let Some((spoil, random)) = &mut spoiler {
+                        let mut bytes = stored.map_or([0; BLOCK_BYTES], |block| *block);
+                        match spoil {
+                            Spoil::Torn => tear(random, inode, *block, &mut bytes),
+                            Spoil::Garbage => litter(random, inode, *block, &mut bytes),
+                        }
+                        stored = Some(Arc::new(bytes));
+                    }
+                    image.put(*block, stored);
                 }
                 Item::Length { .. } if version > 0 => image.len = inode.lengths[version - 1],
                 _ => {}
@@ -232,34 +230,6 @@ fn version_at(inode: &Inode, block: u64, version: usize) -> Version {
     match version.checked_sub(1) {
         None => inode.durable.block(block),
         Some(pending) => inode.versions[&block][pending].clone(),
-    }
-}
-
-/// Spoils sectors, one pending block after the other.
-struct Spoiler {
-    spoil: Spoil,
-    random: Random,
-}
-
-impl Spoiler {
-    fn of(spoil: Spoil) -> Spoiler {
-        let (Spoil::Torn(seed) | Spoil::Garbage(seed)) = spoil else {
-            return Spoiler { spoil, random: Random::new(0) };
-        };
-        Spoiler { spoil, random: Random::new(seed) }
-    }
-
-    fn spoil(&mut self, inode: &Inode, block: u64, stored: Version) -> Version {
-        let mut bytes = match self.spoil {
-            Spoil::Nothing => return stored,
-            Spoil::Torn(_) | Spoil::Garbage(_) => stored.map_or([0; BLOCK_BYTES], |block| *block),
-        };
-        if matches!(self.spoil, Spoil::Torn(_)) {
-            tear(&mut self.random, inode, block, &mut bytes);
-        } else {
-            litter(&mut self.random, inode, block, &mut bytes);
-        }
-        Some(Arc::new(bytes))
     }
 }
 
@@ -305,20 +275,21 @@ pub struct CrashImages {
     model: CrashModel,
     seed: u64,
     next: usize,
-    counts: Counts,
+    /// How many images each part of the model gives.
+    parts: [(usize, Part); 7],
 }
 
-/// How many images each part of the model gives.
-struct Counts {
-    /// Combinations that are drawn one after the other.
-    combinations: usize,
-    /// The parts that stand in for them otherwise: all old and all new, singles, pairs, random ones.
-    extremes: usize,
-    singles: usize,
-    pairs: usize,
-    random: usize,
-    tearing: usize,
-    garbage: usize,
+/// A part of the model.
+#[derive(Clone, Copy)]
+enum Part {
+    /// All combinations, one after the other.
+    Combination,
+    /// These four stand in for them where they are too many: all old and all new, singles, pairs, random ones.
+    Extreme,
+    Single,
+    Pair,
+    Random,
+    Spoilt(Spoil),
 }
 
 impl CrashImages {
@@ -328,16 +299,16 @@ impl CrashImages {
         let spoilt = usize::from(pending.has_block());
         let combinations = pending.combinations().filter(|count| *count <= model.exhaustive_up_to.max(1));
         let sampled = usize::from(combinations.is_none());
-        let counts = Counts {
-            combinations: combinations.unwrap_or(0),
-            extremes: 2 * sampled,
-            singles: 2 * items * sampled,
-            pairs: if pairs <= model.exhaustive_up_to { pairs * sampled } else { 0 },
-            random: model.random * sampled,
-            tearing: model.tearing * spoilt,
-            garbage: model.garbage * spoilt,
-        };
-        CrashImages { pending: Arc::new(pending), model, seed, next: 0, counts }
+        let parts = [
+            (combinations.unwrap_or(0), Part::Combination),
+            (2 * sampled, Part::Extreme),
+            (2 * items * sampled, Part::Single),
+            (if pairs <= model.exhaustive_up_to { pairs * sampled } else { 0 }, Part::Pair),
+            (model.random * sampled, Part::Random),
+            (model.tearing * spoilt, Part::Spoilt(Spoil::Torn)),
+            (model.garbage * spoilt, Part::Spoilt(Spoil::Garbage)),
+        ];
+        CrashImages { pending: Arc::new(pending), model, seed, next: 0, parts }
     }
 
     /// How many things a power cut may take or leave at this point.
@@ -347,29 +318,20 @@ impl CrashImages {
     }
 
     fn total(&self) -> usize {
-        let Counts { combinations, extremes, singles, pairs, random, tearing, garbage } = self.counts;
-        combinations + extremes + singles + pairs + random + tearing + garbage
+        self.parts.iter().map(|(count, _)| count).sum()
     }
 
     /// The pick of a place depends on nothing but the place and the seed.
     fn pick(&self, place: usize) -> Pick {
-        let Counts { combinations, extremes, singles, pairs, random, tearing, .. } = self.counts;
         let mut numbers = Random::of(self.seed, place as u64);
         let mut left = place;
-        for (count, part) in [
-            (combinations, Part::Combination),
-            (extremes, Part::Extreme),
-            (singles, Part::Single),
-            (pairs, Part::Pair),
-            (random, Part::Random),
-            (tearing, Part::Torn),
-        ] {
+        for (count, part) in self.parts {
             if left < count {
                 return self.pick_of(part, left, &mut numbers);
             }
             left -= count;
         }
-        self.pick_of(Part::Garbage, left, &mut numbers)
+        unreachable!("a place stands below the total")
     }
 
     fn pick_of(&self, part: Part, number: usize, random: &mut Random) -> Pick {
@@ -396,16 +358,14 @@ impl CrashImages {
                     if random.eighths(new) { item.versions() - 1 } else { random.below(item.versions()) }
                 })
             }
-            Part::Torn | Part::Garbage => {
+            Part::Spoilt(spoil) => {
                 // A file that cannot be reached shows no torn block.
                 let mut pick = pending.pick(|item| match item {
                     Item::Block { versions, .. } => random.below(*versions),
                     _ if random.eighths(6) => item.versions() - 1,
                     _ => random.below(item.versions()),
                 });
-                let seed = random.next_u64();
-                pick.spoil =
-                    if matches!(part, Part::Torn) { Spoil::Torn(seed) } else { Spoil::Garbage(seed) };
+                pick.spoil = Some((spoil, random.next_u64()));
                 pick
             }
         }
@@ -419,18 +379,6 @@ impl CrashImages {
         }
         pick
     }
-}
-
-/// A part of the model.
-#[derive(Clone, Copy)]
-enum Part {
-    Combination,
-    Extreme,
-    Single,
-    Pair,
-    Random,
-    Torn,
-    Garbage,
 }
 
 /// The `number`th pair of two different places among `items`.

@@ -41,8 +41,8 @@ pub enum CallKind {
     Len,
     /// `File::try_lock_shared` and `File::try_lock`.
     LockFile,
-    /// In a [`Fault`]: every one of them.
-    Any,
+    /// Every one of them.
+    Any, // Stands last: only what stands before it is counted.
 }
 
 impl CallKind {

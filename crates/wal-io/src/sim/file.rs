@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::SimDisk;
 use super::fault::{CallKind, FaultEffect, eio, enospc, erofs};
-use super::state::Locked;
 use crate::{Access, File, FileId, Lock, Mapping, Residency};
 
 /// An opened file; it lives on when its name is removed.
@@ -147,6 +146,13 @@ impl File for SimFile {
     }
 }
 
+/// As the lock on a log: it has locked its file for itself alone, which stays, also without a name.
+impl Lock for SimFile {
+    fn id(&self) -> Option<FileId> {
+        Some(id_of(self.inode))
+    }
+}
+
 impl Drop for SimFile {
     fn drop(&mut self) {
         self.disk.state().release(self.inode, self.handle);
@@ -159,39 +165,15 @@ impl fmt::Debug for SimFile {
     }
 }
 
-/// A held lock.
-pub(super) struct SimLock {
-    disk: SimDisk,
-    locked: Locked,
-    /// A file that is locked stays, also without a name.
-    _file: Option<SimFile>,
-}
+/// The held lock on the directory.
+#[derive(Debug)]
+pub(super) struct DirectoryLock(pub(super) SimDisk);
 
-impl SimLock {
-    /// The caller has entered the lock.
-    pub(super) fn new(disk: SimDisk, locked: Locked, file: Option<SimFile>) -> SimLock {
-        SimLock { disk, locked, _file: file }
-    }
-}
+impl Lock for DirectoryLock {}
 
-impl Lock for SimLock {
-    fn id(&self) -> Option<FileId> {
-        match self.locked {
-            Locked::Directory => None,
-            Locked::File(inode) => Some(id_of(inode)),
-        }
-    }
-}
-
-impl Drop for SimLock {
+impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        self.disk.state().locks.remove(&self.locked);
-    }
-}
-
-impl fmt::Debug for SimLock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SimLock")
+        self.0.state().directory_locked = false;
     }
 }
 

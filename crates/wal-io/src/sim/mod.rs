@@ -81,15 +81,14 @@ pub use crash::{CrashImages, CrashModel};
 pub use fault::{CallKind, Failure, Fault, FaultEffect, SyncLoss, Times, is_crash};
 pub use pick::Pick;
 pub use random::Random;
-pub use state::Calls;
 
 use crash::Pending;
-use fault::{Armed, erofs};
-use file::{SimFile, SimLock, id_of};
+use fault::Armed;
+use file::{DirectoryLock, SimFile, id_of};
 use hash::Hash;
 use inode::{BLOCK_BYTES, Inode};
 use origin::Origin;
-use state::{Entry, Locked, State};
+use state::{Entry, State};
 
 /// A simulated disk with one directory. A clone is another handle to the same disk; images, and the
 /// disk after a [`kill`](SimDisk::kill), are disks of their own.
@@ -168,10 +167,7 @@ impl SimDisk {
     /// pending, and handles, locks, faults and the crash point are gone.
     #[must_use]
     pub fn kill(&self) -> SimDisk {
-        let mut state = self.state().restarted();
-        let operations = self.state().operations;
-        state.origin = Arc::new(Origin::Killed { before: Arc::clone(&state.origin), operations });
-        SimDisk::of(state)
+        SimDisk::of(self.state().restarted())
     }
 
     /// How this disk came to be, one crash after the other, for the message of a failing test. The
@@ -364,10 +360,11 @@ impl SimDisk {
         self.state().cached.keys().map(ToString::to_string).collect()
     }
 
-    /// How many calls of each kind there were.
+    /// How many calls of this kind there were, failed ones included.
     #[must_use]
-    pub fn calls(&self) -> Calls {
-        self.state().calls
+    pub fn calls(&self, kind: CallKind) -> u64 {
+        let calls = self.state().calls;
+        calls.get(kind as usize).copied().unwrap_or_else(|| calls.iter().sum())
     }
 
     /// Starts or stops writing down the operations; disks made from this one inherit it.
@@ -434,19 +431,16 @@ impl Directory for SimDisk {
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         let mut state = self.state();
         state.begin(CallKind::Lock, String::new)?;
-        if state.read_only {
-            return Err(erofs());
-        }
+        state.refuse_read_only()?;
         let inode = match regular(&state, name)? {
             Some(inode) => inode,
             None => state.create(name)?,
         };
-        if !state.locks.insert(Locked::File(inode)) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
         let handle = state.hold(inode);
+        drop(state); // A file that could not be locked is closed under the same mutex.
         let file = SimFile::new(self.clone(), inode, handle, name, Access::ReadWrite);
-        Ok(Box::new(SimLock::new(self.clone(), Locked::File(inode), Some(file))))
+        self.state().lock_file(inode, handle, true)?;
+        Ok(Box::new(file))
     }
 
     fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {
@@ -455,10 +449,10 @@ impl Directory for SimDisk {
         if !state.directory_lockable {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        if !state.locks.insert(Locked::Directory) {
+        if std::mem::replace(&mut state.directory_locked, true) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(SimLock::new(self.clone(), Locked::Directory, None)))
+        Ok(Box::new(DirectoryLock(self.clone())))
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {

@@ -12,6 +12,12 @@ pub(super) enum Origin {
     Cut { pick: Pick, told: Box<dyn fmt::Display + Send + Sync> },
 }
 
+impl Default for Origin {
+    fn default() -> Origin {
+        Origin::Seed(0)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

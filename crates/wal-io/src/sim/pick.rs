@@ -11,15 +11,15 @@ use std::str::FromStr;
 pub struct Pick {
     /// For each item the version: 0 is what was durable.
     pub(super) versions: Vec<usize>,
-    pub(super) spoil: Spoil,
+    /// With the seed that it was drawn from.
+    pub(super) spoil: Option<(Spoil, u64)>,
 }
 
-/// What happened below the size of a block; the numbers are seeds.
+/// What happened below the size of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spoil {
-    Nothing,
-    Torn(u64),
-    Garbage(u64),
+    Torn,
+    Garbage,
 }
 
 impl fmt::Display for Pick {
@@ -29,9 +29,9 @@ impl fmt::Display for Pick {
             write!(f, "{dot}{version}")?;
         }
         match self.spoil {
-            Spoil::Nothing => Ok(()),
-            Spoil::Torn(seed) => write!(f, " torn {seed}"),
-            Spoil::Garbage(seed) => write!(f, " garbage {seed}"),
+            None => Ok(()),
+            Some((Spoil::Torn, seed)) => write!(f, " torn {seed}"),
+            Some((Spoil::Garbage, seed)) => write!(f, " garbage {seed}"),
         }
     }
 }
@@ -41,15 +41,19 @@ impl FromStr for Pick {
 
     fn from_str(text: &str) -> io::Result<Pick> {
         let unclear = || io::Error::new(io::ErrorKind::InvalidInput, format!("no pick: {text:?}"));
-        let (versions, spoil) = if let Some((versions, seed)) = text.split_once(" torn ") {
-            (versions, Spoil::Torn(seed.parse().map_err(|_| unclear())?))
-        } else if let Some((versions, seed)) = text.split_once(" garbage ") {
-            (versions, Spoil::Garbage(seed.parse().map_err(|_| unclear())?))
-        } else {
-            (text, Spoil::Nothing)
-        };
-        let versions = versions.split('.').filter(|version| !version.is_empty());
-        let versions = versions.map(str::parse).collect::<Result<_, _>>().map_err(|_| unclear())?;
-        Ok(Pick { versions, spoil })
+        read(text).ok_or_else(unclear)
     }
+}
+
+fn read(text: &str) -> Option<Pick> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let (versions, spoil) = match words[..] {
+        [versions] => (versions, None),
+        [versions, "torn", seed] => (versions, Some((Spoil::Torn, seed.parse().ok()?))),
+        [versions, "garbage", seed] => (versions, Some((Spoil::Garbage, seed.parse().ok()?))),
+        _ => return None,
+    };
+    let versions = versions.split('.').filter(|version| !version.is_empty());
+    let versions = versions.map(|version| version.parse().ok()).collect::<Option<_>>()?;
+    Some(Pick { versions, spoil })
 }

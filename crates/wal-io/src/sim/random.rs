@@ -4,7 +4,7 @@
 /// seed can be repeated.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. Any seed is a good one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Random(u64);
 
 impl Random {

@@ -16,58 +16,6 @@ use crate::FileKind;
 /// The first moment of every simulated disk: 2025-01-01.
 const EPOCH_UNIX_NS: u64 = 1_735_689_600_000_000_000;
 
-/// How many calls of each kind a disk has seen, failed ones included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "each is the call of the same name")]
-pub struct Calls {
-    pub reads: u64,
-    pub writes: u64,
-    pub set_lens: u64,
-    pub allocates: u64,
-    /// Of files; those of the directory are `directory_syncs`.
-    pub syncs: u64,
-    pub directory_syncs: u64,
-    pub creates: u64,
-    pub opens: u64,
-    pub renames: u64,
-    pub removes: u64,
-    pub lists: u64,
-    pub locks: u64,
-    pub maps: u64,
-    pub cache_drops: u64,
-    /// Of files; those of the directory are `locks`.
-    pub file_locks: u64,
-    pub lens: u64,
-    pub ids_of: u64,
-}
-
-impl Calls {
-    fn count(&mut self, call: CallKind) {
-        let counter = match call {
-            CallKind::Read => &mut self.reads,
-            CallKind::Write => &mut self.writes,
-            CallKind::SetLen => &mut self.set_lens,
-            CallKind::Allocate => &mut self.allocates,
-            CallKind::SyncFile => &mut self.syncs,
-            CallKind::SyncDirectory => &mut self.directory_syncs,
-            CallKind::Create => &mut self.creates,
-            CallKind::Open => &mut self.opens,
-            CallKind::Rename => &mut self.renames,
-            CallKind::Remove => &mut self.removes,
-            CallKind::List => &mut self.lists,
-            CallKind::Lock => &mut self.locks,
-            CallKind::Map => &mut self.maps,
-            CallKind::DropCache => &mut self.cache_drops,
-            CallKind::LockFile => &mut self.file_locks,
-            CallKind::Len => &mut self.lens,
-            CallKind::IdOf => &mut self.ids_of,
-            CallKind::Any => unreachable!("no call is of every kind"),
-        };
-        *counter += 1;
-    }
-}
-
 /// What a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -117,14 +65,6 @@ impl NameChange {
     }
 }
 
-/// What the lock on a log is on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Locked {
-    Directory,
-    /// The file of this inode, whatever its name.
-    File(u64),
-}
-
 /// Who has a lock on a file.
 #[derive(Clone)]
 pub(super) enum Held {
@@ -134,7 +74,7 @@ pub(super) enum Held {
     Alone(u64),
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) origin: Arc<Origin>,
     pub(super) random: Random,
@@ -149,17 +89,17 @@ pub(super) struct State {
     pub(super) cached: Names,
     pub(super) changes: Vec<NameChange>,
     late_error: bool,
-    /// Files that a log is locked by, and the directory itself.
-    pub(super) locks: BTreeSet<Locked>,
-    /// Files of the log that are locked against being used again, by inode.
+    /// Files that are locked, by inode: the one that a log is locked by, and those that may not be used again.
     file_locks: BTreeMap<u64, Held>,
     pub(super) directory_lockable: bool,
+    pub(super) directory_locked: bool,
     /// The path leads to another directory.
     pub(super) displaced: bool,
     next_handle: u64,
 
     pub(super) operations: u64,
-    pub(super) calls: Calls,
+    /// How many calls of each kind there were, failed ones included.
+    pub(super) calls: [u64; CallKind::Any as usize],
     pub(super) log: Option<Vec<String>>,
 
     pub(super) crash_at: Option<u64>,
@@ -177,44 +117,19 @@ impl State {
             random: Random::of(seed, 0),
             salts: Random::of(seed, 1),
             now_unix_ns: EPOCH_UNIX_NS,
-            inodes: BTreeMap::new(),
-            next_inode: 0,
-            handles: BTreeMap::new(),
-            durable: Names::new(),
-            cached: Names::new(),
-            changes: Vec::new(),
-            late_error: false,
-            locks: BTreeSet::new(),
-            file_locks: BTreeMap::new(),
             directory_lockable: true,
-            displaced: false,
-            next_handle: 0,
-            operations: 0,
-            calls: Calls::default(),
-            log: None,
-            crash_at: None,
-            crashed: false,
-            faults: Vec::new(),
-            read_only: false,
-            capacity_blocks: None,
-            names_need_space: false,
+            ..State::default()
         }
     }
 
     /// The same files for another process: no handles, no locks, no faults, counters at zero.
     pub(super) fn restarted(&self) -> State {
+        let origin = Origin::Killed { before: Arc::clone(&self.origin), operations: self.operations };
         let mut state = State {
-            handles: BTreeMap::new(),
-            locks: BTreeSet::new(),
-            file_locks: BTreeMap::new(),
-            displaced: false,
-            operations: 0,
-            calls: Calls::default(),
-            log: self.log.as_ref().map(|_| Vec::new()),
-            crash_at: None,
-            crashed: false,
-            faults: Vec::new(),
-            ..self.clone()
+            cached: self.cached.clone(),
+            changes: self.changes.clone(),
+            late_error: self.late_error,
+            ..self.cut(self.durable.clone(), self.inodes.clone(), origin)
         };
         state.forget_unreachable();
         state
@@ -236,7 +151,7 @@ impl State {
             directory_lockable: self.directory_lockable,
             capacity_blocks: self.capacity_blocks,
             names_need_space: self.names_need_space,
-            ..State::new(0)
+            ..State::default()
         }
     }
 
@@ -260,7 +175,7 @@ impl State {
                 log.push(format!("{number} {}", what()));
             }
         }
-        self.calls.count(call);
+        self.calls[call as usize] += 1;
         // Each fault counts each call, also one that another fault has struck.
         let mut struck = None;
         for armed in &mut self.faults {

@@ -747,9 +747,11 @@ fn calls_are_counted_by_kind() {
     let disk = SimDisk::new(1);
     let file = durable(&disk, "log", b"entry");
     read(&*file);
-    let calls = disk.calls();
-    assert_eq!((calls.creates, calls.writes, calls.syncs, calls.directory_syncs), (1, 1, 1, 1));
-    assert_eq!((calls.lens, calls.reads, calls.opens), (1, 1, 0));
+    for kind in [CallKind::Create, CallKind::Write, CallKind::SyncFile, CallKind::SyncDirectory] {
+        assert_eq!(disk.calls(kind), 1, "{kind:?}");
+    }
+    assert_eq!([CallKind::Len, CallKind::Read, CallKind::Open].map(|kind| disk.calls(kind)), [1, 1, 0]);
+    assert_eq!(disk.calls(CallKind::Any), 6);
     assert_eq!(disk.operations(), 4);
 }
 

@@ -266,11 +266,11 @@ fn read_errors(setup: &Setup, image: &SimDisk, expected: &ExpectedLog) -> Result
     };
     for nth in 0.. {
         let disk = image.kill();
-        let reads_before = disk.calls().reads;
+        let reads_before = disk.calls(CallKind::Read);
         let failure = FaultEffect::Error(Failure::Kind(std::io::ErrorKind::Other));
         disk.fail(Fault { call: CallKind::Read, nth, times: Times::Once, with: failure });
         let opened = setup.open(&disk).and_then(|wal| read_log(&wal));
-        let reads = disk.calls().reads - reads_before;
+        let reads = disk.calls(CallKind::Read) - reads_before;
         match opened {
             Ok(log) if log == whole => {}
             Ok(log) => {

@@ -126,8 +126,8 @@ impl Spare {
     /// Removes its file. A file that another program has put in its place stays.
     ///
     /// # Errors
-    /// [`Error::Exchanged`]; what the system reports. The file stays a prepared segment, which the next open
-    /// removes.
+    /// [`Error::Exchanged`]; what the system reports. The file stays a prepared segment, which the
+    /// next segment of that number recycles or replaces.
     pub fn discard(self, directory: &dyn Directory) -> Result<(), Error> {
         self.watched.check(directory)?;
         remove(directory, SegmentName::of(self.header.life.segment).as_str())
@@ -162,7 +162,7 @@ pub fn prepare(directory: &dyn Directory, order: Order, rules: Rules) -> Result<
     let spare = filled
         .and_then(|(header, capacity)| Spare::new(file, header, capacity, FIRST_FRAME_OFFSET, order.spans));
     spare.inspect_err(|_| {
-        // If this fails too, the file stays a prepared segment, which the next attempt uses.
+        // If this fails too, the file stays a prepared segment, which the next attempt recycles or replaces.
         directory.remove(name.as_str()).ok();
     })
 }

@@ -320,7 +320,7 @@ impl Writer {
             file.resize(self.segments.end.offset)?;
         }
         if let Some(spare) = self.orders.kept.take() {
-            // A spare that cannot be removed is a prepared segment, which the next open removes.
+            // A spare that cannot be removed is a prepared segment, which the next one replaces.
             spare.discard(spares.directory()).ok();
         }
         let anchored = self.write_anchor(self.anchor_now(), spares);

@@ -248,7 +248,7 @@ impl Preallocator {
             Ok(true) => Slot::Zeroing(spare),
             Ok(false) => Slot::Ready(spare),
             Err(error) => {
-                // What cannot be removed stays a prepared segment, which the next attempt removes.
+                // What cannot be removed stays a prepared segment, which the next attempt recycles or replaces.
                 spare.discard(self.kind.directory.as_ref()).ok();
                 Slot::Failed(error)
             }

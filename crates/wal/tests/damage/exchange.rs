@@ -684,9 +684,9 @@ fn an_append_within_a_segment_asks_for_no_name() {
         .open_in(Arc::new(disk.clone()))
         .expect("a new log");
     wal.append(b"entry").expect("nothing fails");
-    let before = disk.calls().ids_of;
+    let before = disk.calls(CallKind::IdOf);
     for _ in 0..100 {
         wal.append(b"entry").expect("nothing fails");
     }
-    assert_eq!(disk.calls().ids_of, before);
+    assert_eq!(disk.calls(CallKind::IdOf), before);
 }

@@ -36,7 +36,7 @@ fn where_a_mapping_is_refused_segments_are_read_by_position_and_it_is_not_tried_
         assert!(wal.stats().maps);
         refuse(&disk, CallKind::Map, kind, Times::Forever);
         holds(&wal, 20);
-        assert_eq!(disk.calls().maps, 1, "{kind}: the first one said it");
+        assert_eq!(disk.calls(CallKind::Map), 1, "{kind}: the first one said it");
         assert!(!wal.stats().maps);
         assert_eq!(wal.read(3).expect("it is there").payload(), large(3));
         assert_eq!(
@@ -62,7 +62,7 @@ fn a_reservation_that_is_interrupted_is_repeated_and_one_that_is_refused_is_done
         let wal = filled(&disk);
         holds(&wal, 20);
         if (kind, times) == (ErrorKind::Interrupted, Times::Forever) {
-            assert!(disk.calls().allocates < 2000, "not for ever");
+            assert!(disk.calls(CallKind::Allocate) < 2000, "not for ever");
         }
         drop(wal);
         holds(&open(&disk, &small(SyncPolicy::Immediate)), 20);

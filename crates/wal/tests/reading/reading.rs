@@ -14,7 +14,7 @@ use wal::{Checksum, Entries, Entry, Error, ErrorKind, Options, SyncPolicy, View,
 use wal_format::{
     FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Life, Sequence, TableEntry, encode_table_entry,
 };
-use wal_segment::io::sim::SimDisk;
+use wal_segment::io::sim::{CallKind, SimDisk};
 
 /// What can be read: an open log or a view of it.
 trait Readable {
@@ -423,13 +423,13 @@ fn without_mapped_reads_nothing_is_mapped_and_what_cannot_be_read_is_an_error() 
     let (disk, expected) = closed_segment(true, Checksum::Crc32);
     for mapped in [true, false] {
         let options = small(SyncPolicy::Immediate).mapped_reads(mapped);
-        let before = disk.calls().maps;
+        let before = disk.calls(CallKind::Map);
         let view = options.open_read_only_in(Arc::new(disk.clone())).expect("a log");
         reads_as(&view, &expected, &[true, false]);
         let wal = open(&disk, &options);
         reads_as(&wal, &expected, &[false]);
         drop(wal);
-        assert_eq!(disk.calls().maps > before, mapped, "{} maps", disk.calls().maps - before);
+        assert_eq!(disk.calls(CallKind::Map) > before, mapped, "{} maps", disk.calls(CallKind::Map) - before);
     }
     let view = small(SyncPolicy::None).mapped_reads(false).open_read_only_in(Arc::new(disk.clone()));
     let view = view.expect("a log");

@@ -64,10 +64,10 @@ fn after_a_failed_sync_every_later_call_is_refused_and_the_disk_decides() {
                 match life(wal, &mut ledger).map_err(|stopped| *stopped) {
                     Err((Some(wal), error)) if error.kind() == ErrorKind::Poisoned => {
                         poisoned += 1;
-                        let (durable, syncs) = (wal.durable_end(), disk.calls().syncs);
+                        let (durable, syncs) = (wal.durable_end(), disk.calls(CallKind::SyncFile));
                         assert!(durable <= ledger.entries().len() as u64);
                         refuses_everything(wal);
-                        assert_eq!(disk.calls().syncs, syncs, "a sync was tried again");
+                        assert_eq!(disk.calls(CallKind::SyncFile), syncs, "a sync was tried again");
                     }
                     Err((Some(wal), error)) => {
                         // A segment that could not be prepared costs this append and nothing else.

@@ -42,10 +42,10 @@ fn a_read_error_that_an_open_cannot_do_without_fails_it_and_changes_nothing() {
                 for nth in 0.. {
                     let (disk, ledger) = found(state);
                     let before = directory(&disk);
-                    let calls = disk.calls();
+                    let reads_before = disk.calls(CallKind::Read);
                     disk.fail(fault(call, nth, times, FaultEffect::Error(eio())));
                     let opened = try_open(&disk, &small(SyncPolicy::Immediate));
-                    let reads = disk.calls().reads - calls.reads;
+                    let reads = disk.calls(CallKind::Read) - reads_before;
                     assert!(reads < 100, "{state}, {call:?} {nth}: {reads} reads");
                     let error = match opened {
                         Err(error) => error,
@@ -152,10 +152,10 @@ fn verify_and_the_view_pass_on_every_read_error_that_they_cannot_do_without() {
     let mut done_without = 0;
     for nth in 0..40 {
         let view = crate::common::view(&disk);
-        let calls = disk.calls().reads;
+        let calls = disk.calls(CallKind::Read);
         disk.fail(fault(CallKind::Read, nth, Times::Once, FaultEffect::Error(eio())));
         let verified = view.verify();
-        let struck = disk.calls().reads - calls > nth;
+        let struck = disk.calls(CallKind::Read) - calls > nth;
         disk.heal();
         match verified {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{error}"),

@@ -58,9 +58,9 @@ fn the_file_of_a_segment_that_was_dropped_becomes_a_later_one_with_another_salt(
     let old = disk.contents(&segment_name(1)).expect("it is there");
     wal.truncate_before(2).expect("nothing fails");
     assert_eq!((pool(&disk).len(), wal.stats().spare_segments), (1, 2), "one waits beside the prepared one");
-    let creates = disk.calls().creates;
+    let creates = disk.calls(CallKind::Create);
     fill(&wal, 1);
-    assert_eq!(disk.calls().creates, creates, "no file is made");
+    assert_eq!(disk.calls(CallKind::Create), creates, "no file is made");
     assert_eq!((pool(&disk).len(), wal.stats().recycled_segments), (0, 1));
     fill(&wal, 1);
     let again = linked(&disk).pop().expect("a segment");
@@ -608,7 +608,7 @@ fn a_directory_does_not_grow_over_a_thousand_cycles() {
             }
             let stats = wal.stats();
             assert!(stats.recycled_segments > 500, "{} of {}", stats.recycled_segments, stats.rollovers);
-            assert!(disk.calls().creates < 500, "{}", disk.calls().creates);
+            assert!(disk.calls(CallKind::Create) < 500, "{}", disk.calls(CallKind::Create));
             wal.close().expect("nothing fails");
             assert!(disk.names().len() <= 5, "{:?}", disk.names());
         });

@@ -70,7 +70,7 @@ impl<R: Read> Feeder<R> {
             }
             self.submit_lines()?;
             if !more {
-                return self.submit_rest();
+                return Ok(());
             }
             self.hand_over()?;
             if !self.gate.leave() {
@@ -79,7 +79,7 @@ impl<R: Read> Feeder<R> {
         }
     }
 
-    /// Submits the complete lines in the buffer.
+    /// Submits the lines in the buffer.
     fn submit_lines(&mut self) -> Result<(), End> {
         loop {
             let line = self.lines.taken() + 1;
@@ -92,14 +92,6 @@ impl<R: Read> Feeder<R> {
                 Err(TooLong { max_line_bytes }) => return Err(End::TooLong { line, max_line_bytes }),
             }
         }
-    }
-
-    /// Submits a last line without a terminator.
-    fn submit_rest(&mut self) -> Result<(), End> {
-        let line = self.lines.taken() + 1;
-        let Some(payload) = self.lines.rest() else { return Ok(()) };
-        let commit = submit(&self.wal, &self.gate, self.next, line, payload)?;
-        self.keep(commit)
     }
 
     fn keep(&mut self, commit: Commit) -> Result<(), End> {

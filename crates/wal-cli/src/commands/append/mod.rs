@@ -10,11 +10,10 @@
 //! Invariant: this thread waits for every submitted entry, so that it can name a line that failed, and it acknowledges
 //! an entry only once the policy's durability holds for it.
 
-mod acks;
 mod feeder;
 mod gate;
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -22,25 +21,22 @@ use std::thread;
 
 use wal::{Commit, ErrorKind, Options, SyncPolicy, Wal};
 
-use self::acks::Acks;
 use self::feeder::{End, Feeder};
 use self::gate::Gate;
 use crate::args::{Append, Common, terminator};
 use crate::failure::{Exit, Failure};
 use crate::lines::Lines;
-use crate::output::{say, torn_tail};
+use crate::output::{Printer, say, say_torn_tail};
 
 pub(crate) fn run(common: &Common, args: &Append) -> Result<Exit, Failure> {
     let policy = args.policy().map_err(Failure::refused)?;
     let wal = options(args, policy).open(&common.dir)?;
-    if let Some(note) = torn_tail(&common.dir, &wal.recovery().ending) {
-        say(note);
-    }
+    say_torn_tail(&common.dir, &wal.recovery().ending);
     let first = wal.written_end();
     // A usize holds it: the open has refused more than a frame can hold.
     let max_line_bytes = usize::try_from(args.max_entry_bytes).unwrap_or(usize::MAX);
     let lines = Lines::new(io::stdin(), terminator(args.null), max_line_bytes);
-    let acks = Acks::new(args.progress_acks.then(|| io::stdout().lock()));
+    let acks = Printer::new(args.progress_acks.then(|| io::stdout().lock()));
     let passed = pass(&wal, lines, acks);
     // The log is closed after a failure, too.
     let closed = wal.clone().close();
@@ -77,7 +73,7 @@ fn options(args: &Append, policy: SyncPolicy) -> Options {
         options = options.first_sequence(first);
     }
     if let Some(kind) = args.checksum {
-        options = options.checksum(kind.into());
+        options = options.checksum(kind);
     }
     options
 }
@@ -90,7 +86,7 @@ const CHUNKS_IN_HAND: usize = 64;
 fn pass<R: Read + Send + 'static, W: Write>(
     wal: &Wal,
     lines: Lines<R>,
-    acks: Acks<W>,
+    acks: Printer<W>,
 ) -> Result<(), Failure> {
     let gate = Arc::new(Gate::new());
     let (submitted, chunks) = sync_channel(CHUNKS_IN_HAND);
@@ -120,7 +116,8 @@ fn pass<R: Read + Send + 'static, W: Write>(
 
 /// Waits for entries in order.
 struct Waiter<W: Write> {
-    acks: Acks<W>,
+    /// The appends go on when nobody reads it.
+    acks: Printer<W>,
     /// How many lines were acknowledged or failed.
     lines: u64,
     /// The first line that failed.
@@ -134,33 +131,28 @@ impl<W: Write> Waiter<W> {
     fn wait_for(&mut self, chunk: &[Commit]) {
         for commit in chunk {
             let outcome = commit.outcome().unwrap_or_else(|| {
-                self.flush();
+                self.print(Write::flush);
                 commit.wait()
             });
             self.lines += 1;
             match outcome {
-                Ok(sequence) => self.acknowledge(sequence),
+                Ok(sequence) => self.print(|out| writeln!(out, "{sequence}")),
                 Err(error) => {
                     self.failed.get_or_insert((self.lines, error));
                 }
             }
         }
-        self.flush();
+        self.print(Write::flush);
     }
 
     fn is_over(&self) -> bool {
         self.failed.is_some() || self.printed.is_err()
     }
 
-    fn acknowledge(&mut self, sequence: u64) {
-        if self.printed.is_ok() {
-            self.printed = self.acks.acknowledge(sequence);
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.printed.is_ok() {
-            self.printed = self.acks.flush();
+    /// Keeps the first failure: after it nothing is printed, so nothing fails.
+    fn print(&mut self, act: impl FnOnce(&mut BufWriter<W>) -> io::Result<()>) {
+        if let Err(failure) = self.acks.write(act) {
+            self.printed = Err(failure);
         }
     }
 
