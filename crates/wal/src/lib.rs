@@ -79,7 +79,7 @@ pub use log::commit::{Commit, Reached};
 pub use log::follow::Follower;
 pub use log::hold::Hold;
 pub use options::Options;
-pub use options::limits::WhenFull;
+pub use options::when_full::WhenFull;
 pub use read::entries::Entries;
 pub use read::entry::Entry;
 pub use report::event::{Rollover, SlowSync};

@@ -15,7 +15,7 @@ use wal_segment::{OpenMode, Rules};
 use wal_sync::SyncPolicy;
 
 use crate::options::Options;
-use crate::options::limits::WhenFull;
+use crate::options::when_full::WhenFull;
 use crate::report::event::Callbacks;
 
 #[derive(Serialize, Deserialize)]

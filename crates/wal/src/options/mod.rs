@@ -4,8 +4,8 @@ mod check;
 #[cfg(feature = "config")]
 mod config;
 pub(crate) mod directory;
-pub(crate) mod limits;
 pub(crate) mod retention;
+pub(crate) mod when_full;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use wal_sync::SyncPolicy;
 
 #[cfg(doc)]
 use crate::error::ErrorKind;
-use crate::options::limits::WhenFull;
+use crate::options::when_full::WhenFull;
 use crate::report::event::{Callbacks, Rollover, SlowSync};
 
 /// How a log is opened. The defaults are those that a database could run on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::options::Options;
-use crate::options::limits::WhenFull;
+use crate::options::when_full::WhenFull;
 
 /// # Retention and the cap
 /// The limits of retention (`retain_bytes`, `retain_entries`, `retain_age`) drop nothing before the application calls
@@ -101,5 +101,27 @@ impl Options {
     pub fn roll_after(mut self, age: Duration) -> Options {
         self.roll_after = Some(age);
         self
+    }
+}
+
+impl Options {
+    /// Whether something is dropped without being asked for.
+    pub(crate) fn retains(&self) -> bool {
+        self.retain_bytes.is_some() || self.retain_entries.is_some() || self.retain_age.is_some()
+    }
+
+    /// Whether there is something to be done in the background.
+    pub(crate) fn wants_a_thread(&self) -> bool {
+        self.retains() || self.roll_after.is_some() || self.waits()
+    }
+
+    /// Whether appends wait for room.
+    pub(crate) fn waits(&self) -> bool {
+        self.max_log_bytes.is_some() && self.when_full == WhenFull::Wait
+    }
+
+    /// The longest segment of which the cap has room for two.
+    pub(crate) fn longest_segment_bytes(&self) -> Option<u64> {
+        self.max_log_bytes.map(|bytes| bytes / 2)
     }
 }
