@@ -139,9 +139,8 @@ impl From<wal_segment::Error> for Error {
 
 impl From<wal_sync::Error<Error>> for Error {
     fn from(error: wal_sync::Error<Error>) -> Error {
-        let message = error.to_string();
-        let (kind, number) = match error {
-            wal_sync::Error::Failed(error) => return error,
+        let (kind, number) = match &error {
+            wal_sync::Error::Failed(error) => return error.clone(),
             wal_sync::Error::Closed => (ErrorKind::Closed, None),
             wal_sync::Error::Panicked => (ErrorKind::Poisoned, None),
             // The appender gets the kind of the failed write. A caller that waits for the entry can only do what it
@@ -149,10 +148,10 @@ impl From<wal_sync::Error<Error>> for Error {
             wal_sync::Error::Truncated { .. } | wal_sync::Error::WriteFailed { .. } => {
                 (ErrorKind::Truncated, None)
             }
-            wal_sync::Error::Conflict { next, .. } => (ErrorKind::Conflict, Some(next)),
+            wal_sync::Error::Conflict { next, .. } => (ErrorKind::Conflict, Some(*next)),
             wal_sync::Error::Backpressure => (ErrorKind::Backpressure, None),
         };
-        Error { kind, cause: Cause::Message(message, number) }
+        Error { kind, cause: Cause::Message(error.to_string(), number) }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::failure::Failure;
 
 /// Prints a message on stderr. A closed stderr is ignored.
 pub(crate) fn say(message: impl std::fmt::Display) {
-    writeln!(io::stderr().lock(), "wal: {message}").ok();
+    // One write: lines of two processes that share stderr do not mix.
+    io::stderr().write_all(format!("wal: {message}\n").as_bytes()).ok();
 }
 
 /// Prints a result on stdout. A closed stdout (`wal info | true`) is not an error.

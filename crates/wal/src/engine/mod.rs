@@ -153,8 +153,8 @@ impl Engine {
             },
             ..Stats::default()
         };
-        self.counters.fill(&mut stats);
         self.supply.fill(&mut stats);
+        self.counters.fill(&mut stats);
         self.holds().fill(&mut stats, &spans);
         self.retention().fill(&mut stats);
         self.maintenance().fill(&mut stats);

@@ -51,7 +51,7 @@ impl Engine {
         let (supply, bell) = Supply::new(kind, anchor, names, &pool);
         let supply = Arc::new(supply);
         note!(when false = directory_locked => &listener, DirectoryNotLocked {});
-        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: recovery_duration });
+        note!(&listener, Opened { recovery: Box::new(recovery.clone()), took: since(begun) });
         let in_force = Arc::new(options.in_force(&writer));
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let limits = options.limits(writer.segment_bytes());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_sync::primitives::channel::bounded;
+use wal_sync::primitives::channel::{RecvTimeoutError, bounded};
 use wal_sync::primitives::spawn;
 
 use crate::error::{Error, ErrorKind};
@@ -25,13 +25,18 @@ impl Wal {
         let (tells, told) = bounded(1);
         // The thread takes the handle: dropping the last one here would wait for the disk, too.
         let closing = move || {
-            tells.send(self.close()).ok();
+            tells.try_send(self.close()).ok();
         };
         spawn("wal-close", closing).map_err(|error| {
             Error::new(ErrorKind::Io, format!("the thread wal-close cannot be started: {error}"))
         })?;
-        told.recv_timeout(limit).unwrap_or_else(|_| {
-            Err(Error::timed_out(limit, engine.commits.durable(), engine.commits.written()))
+        told.recv_timeout(limit).unwrap_or_else(|error| {
+            Err(match error {
+                RecvTimeoutError::Timeout => {
+                    Error::timed_out(limit, engine.commits.durable(), engine.commits.written())
+                }
+                RecvTimeoutError::Disconnected => wal_sync::Error::Panicked.into(),
+            })
         })
     }
 }

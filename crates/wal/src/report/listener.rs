@@ -7,8 +7,6 @@
 
 use std::path::Path;
 
-#[cfg(feature = "tracing")]
-use tracing::level_filters::LevelFilter;
 use wal_sync::primitives::channel::{Receiver, Sender, unbounded};
 use wal_sync::primitives::{AtomicBool, Ordering};
 
@@ -21,9 +19,9 @@ use crate::report::trace;
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     noted: Sender<Option<Event>>,
-    /// A flag, not the callbacks: a callback that owns a handle of the log would keep it alive.
-    #[cfg(feature = "tracing")]
-    has_callbacks: bool,
+    /// Flags, not the callbacks: a callback that owns a handle of the log would keep it alive.
+    tells_rollovers: bool,
+    tells_slow_syncs: bool,
 }
 
 /// The receiving end of the queue: runs the callbacks.
@@ -55,19 +53,25 @@ impl Listener {
         };
         let listener = Listener {
             noted: sender,
-            #[cfg(feature = "tracing")]
-            has_callbacks: !callbacks.is_empty(),
+            tells_rollovers: callbacks.on_rollover.is_some(),
+            tells_slow_syncs: callbacks.on_slow_sync.is_some(),
         };
         Some((listener, caller))
     }
 
     pub(crate) fn tell(&self, event: Event) {
+        let wanted = match &event {
+            Event::Rollover(_) => self.tells_rollovers,
+            Event::SlowSync(_) => self.tells_slow_syncs,
+            #[cfg(feature = "tracing")]
+            Event::Trace(_) => false,
+        };
         #[cfg(feature = "tracing")]
-        if !self.has_callbacks && LevelFilter::current() == LevelFilter::OFF {
-            return;
+        let wanted = wanted || trace::is_wanted(&event);
+        if wanted {
+            // Fails once the log is closed and the receiver is gone.
+            self.noted.send(Some(event)).ok();
         }
-        // Fails once the log is closed and the receiver is gone.
-        self.noted.send(Some(event)).ok();
     }
 
     /// Ends the thread once it has run the callbacks of every queued event.

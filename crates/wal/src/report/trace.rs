@@ -7,10 +7,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 use wal_segment::Ending;
 
 use crate::report::event::{Event, Trace};
+
+/// Whether to queue the event for subscribers. The macros below compare levels; only for the one event of appends that go well
+/// it is done here, too, so that a log whose subscriber does not ask for it allocates nothing in a rollover.
+pub(crate) fn is_wanted(event: &Event) -> bool {
+    let is_routine = matches!(event, Event::Rollover(rollover) if !rollover.cut);
+    LevelFilter::current() >= if is_routine { LevelFilter::DEBUG } else { LevelFilter::ERROR }
+}
 
 /// Emits the event to the subscriber, and catches its panics.
 pub(crate) fn emit(log: &str, event: &Event) {

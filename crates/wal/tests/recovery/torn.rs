@@ -48,9 +48,14 @@ fn what_is_appended_behind_a_torn_tail_is_found_again() {
         assert_eq!(wal.recovery().next, 1, "{kept}");
         let is_torn = kept > torn.offset;
         assert_eq!(matches!(wal.recovery().ending, Ending::Torn { .. }), is_torn, "{kept}");
+        let stats = wal.stats();
+        assert_eq!((stats.last, stats.recovery_dropped_bytes > 0), (Some(0), is_torn), "{kept}");
+        assert!(!stats.recovery_duration.is_zero());
         let mut ledger = Ledger::new(SyncPolicy::Immediate);
         let shown = contents(&wal);
-        ledger.append_group(&open(&SimDisk::new(1), &options), shown.clone()).expect("a log of its own");
+        let own = open(&SimDisk::new(1), &options);
+        assert_eq!((own.stats().last, own.stats().recovery_dropped_bytes), (None, 0));
+        ledger.append_group(&own, shown.clone()).expect("a log of its own");
         // The same size as the torn one, so that its remains would fit behind it.
         ledger.append(&wal, 70).expect("nothing fails");
         for image in disk.crash_images(model, 1) {

@@ -31,6 +31,7 @@ pub(crate) enum Backing {
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) mapping: Mapping,
+    /// Entries keep this alone alive: while they do, the file's shared lock keeps it from being used again.
     pub(crate) _locked: Named,
 }
 
