@@ -28,6 +28,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    #[inline]
     pub(crate) fn decode(
         bytes: &[u8],
         life: Life,
@@ -47,11 +48,13 @@ impl Frame {
     }
 
     /// The end of the frame before it, as this one states it.
+    #[inline]
     pub(crate) fn before(&self) -> Tip {
         Tip { offset: self.offset, chain: self.header.previous, next: self.header.first }
     }
 
     /// The end of this frame; `None` when its entries use up the sequence numbers.
+    #[inline]
     pub(crate) fn after(&self) -> Option<Tip> {
         let next = self.header.next_sequence()?;
         Some(Tip { offset: self.end, chain: self.chain, next })
@@ -60,8 +63,11 @@ impl Frame {
 
 impl Tip {
     /// The end of `frame`, if it is the next frame of the chain. A LINK never is: it only begins a segment.
+    #[inline]
     pub(crate) fn advance(&self, frame: &Frame) -> Result<Tip, FrameFault> {
-        let follows = frame.before() == *self && frame.header.kind != FrameKind::Link;
-        frame.after().filter(|_| follows).ok_or(FrameFault::Order)
+        if frame.before() != *self || frame.header.kind == FrameKind::Link {
+            return Err(FrameFault::Order);
+        }
+        frame.after().ok_or(FrameFault::Order)
     }
 }
