@@ -54,7 +54,10 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Error::WriteFailed { from } => {
                 write!(f, "the write of the entries from {from} on failed, and their numbers are given again")
             }
-            Error::Backpressure => f.write_str("no room to append now: the bytes in flight have reached max_in_flight_bytes, or the log is writing or being truncated; nothing was appended"),
+            Error::Backpressure => f.write_str(
+                "no room to append now: the bytes in flight have reached max_in_flight_bytes, or the log is \
+                 writing or being truncated; nothing was appended",
+            ),
             Error::Conflict { expected, next } => {
                 write!(f, "the next entry gets number {next}, and not {expected}: nothing was appended")
             }

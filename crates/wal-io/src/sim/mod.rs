@@ -437,10 +437,12 @@ impl Directory for SimDisk {
             None => state.create(name)?,
         };
         let handle = state.hold(inode);
-        drop(state); // A file that could not be locked is closed under the same mutex.
-        let file = SimFile::new(self.clone(), inode, handle, name, Access::ReadWrite);
-        self.state().lock_file(inode, handle, true)?;
-        Ok(Box::new(file))
+        if let Err(refused) = state.lock_file(inode, handle, true) {
+            state.release(inode, handle);
+            return Err(refused);
+        }
+        drop(state);
+        Ok(Box::new(SimFile::new(self.clone(), inode, handle, name, Access::ReadWrite)))
     }
 
     fn lock_directory(&self) -> io::Result<Box<dyn Lock>> {

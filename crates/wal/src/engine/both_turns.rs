@@ -51,8 +51,12 @@ impl Tail {
         let dropped = Tail::truncate(tail, |writer, supply| {
             // What is beyond the end is refused, whatever is held.
             let within = first <= writer.next().value() && first > writer.first().value();
-            let spans: Vec<_> = writer.snapshot().spans().collect();
-            let place = if within { tail.holds.limit_to_holds(&spans, first) } else { first };
+            let place = if within {
+                let spans: Vec<_> = writer.snapshot().spans().collect();
+                tail.holds.limit_to_holds(&spans, first)
+            } else {
+                first
+            };
             let place = Sequence::try_from(place).unwrap_or(Sequence::MAX);
             let done = writer.truncate_before(place, supply);
             begins = writer.first().value();

@@ -183,6 +183,7 @@ impl Engine {
             .or_else(|| stall(Operation::Space, space));
         let (spare_failure, anchor_failure) = supply.failures();
         let KnownSpace { free_bytes, failure, asked: answered } = supply.known_space();
+        // In the options in force it is always set.
         let needed_bytes = options.low_space_bytes.unwrap_or_default();
         let age = asked.saturating_duration_since(answered);
         Health {

@@ -56,8 +56,8 @@ impl Engine {
         let (next, checksum) = (writer.next().value(), writer.checksum());
         let limits = options.limits(writer.segment_bytes());
         let room = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
-        let (shared, metered) = (Arc::clone(&supply), Arc::clone(&counters));
-        let tail = Tail::new(writer, Arc::clone(&cache.directory), shared, metered, listener, room, in_force);
+        let (directory, tail_supply) = (Arc::clone(&cache.directory), Arc::clone(&supply));
+        let tail = Tail::new(writer, directory, tail_supply, Arc::clone(&counters), listener, room, in_force);
         let (kept_caller, called_back) = if background { (None, caller) } else { (caller, None) };
         let engine = Arc::new(Engine {
             commits: GroupCommit::new(tail, options.sync, limits, next),

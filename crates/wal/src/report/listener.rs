@@ -106,3 +106,40 @@ impl Caller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::report::event::{Rollover, SlowSync};
+
+    #[test]
+    fn an_event_that_nothing_waits_for_is_not_queued() {
+        let rollover = || {
+            let rolled = wal_segment::Rolled {
+                from: None,
+                to: wal_format::SegmentNumber::FIRST,
+                first: wal_format::Sequence::ZERO,
+                cut: true,
+            };
+            Event::Rollover(Rollover::of(rolled))
+        };
+        let slow_sync =
+            || Event::SlowSync(SlowSync { took: Duration::from_secs(2), sequences: 0..1, failed: false });
+        let callbacks = Callbacks { on_slow_sync: Some(Arc::new(|_| {})), ..Callbacks::default() };
+        let (listener, caller) = Listener::new(&callbacks, Path::new("log")).expect("there is a callback");
+        listener.tell(rollover());
+        assert!(caller.noted.is_empty());
+        listener.tell(slow_sync());
+        assert!(!caller.noted.is_empty());
+
+        let callbacks = Callbacks { on_rollover: Some(Arc::new(|_| {})), ..Callbacks::default() };
+        let (listener, caller) = Listener::new(&callbacks, Path::new("log")).expect("there is a callback");
+        listener.tell(slow_sync());
+        assert!(caller.noted.is_empty());
+        listener.tell(rollover());
+        assert!(!caller.noted.is_empty());
+    }
+}

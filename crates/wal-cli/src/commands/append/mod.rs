@@ -116,7 +116,7 @@ fn pass<R: Read + Send + 'static, W: Write>(
 
 /// Waits for entries in order.
 struct Waiter<W: Write> {
-    /// The appends go on when nobody reads it.
+    /// When the reader of stdout leaves, the appends go on.
     acks: Printer<W>,
     /// How many lines were acknowledged or failed.
     lines: u64,
