@@ -123,6 +123,7 @@ impl FrameHeader {
     /// [`FrameFault::Short`], [`FrameFault::Blank`], or [`FrameFault::Header`] when the checksum does
     /// not match, the kind is unknown, a count contradicts the kind or is above [`MAX_FRAME_ENTRIES`], the body of an
     /// extension is no multiple of [`FRAME_ALIGN`], or the durable point lies before the first frame.
+    #[inline]
     pub fn decode(bytes: &[u8], life: Life, offset: u64) -> Result<FrameHeader, FrameFault> {
         let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameFault::Short)?;
         // The kind is never zero in a frame, so most of blank space is dismissed by one byte.
