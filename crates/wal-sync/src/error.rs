@@ -34,16 +34,6 @@ pub enum Error<E> {
     },
 }
 
-impl<E> Error<E> {
-    /// How it went for entries in front of `end`, whose group may reach beyond a cut.
-    pub(crate) fn unless_kept(outcome: Result<(), Error<E>>, end: u64) -> Result<(), Error<E>> {
-        match outcome {
-            Err(Error::Truncated { from }) if end <= from => Ok(()),
-            outcome => outcome,
-        }
-    }
-}
-
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -17,8 +17,8 @@
 
 #![forbid(unsafe_code)]
 
+mod epoch;
 mod error;
-mod group;
 mod group_commit;
 mod policy;
 pub mod primitives;

@@ -154,110 +154,80 @@ impl fmt::Debug for Condvar {
     }
 }
 
-pub use word::Word;
+pub use word::{Nap, Word};
 
-/// On Linux a word is a futex, and the woken take no lock.
-///
-/// Waking is passed on: whoever changes the word wakes a few, and each of them wakes a few more before it
-/// goes its way. One thread that wakes sixty is slower than they are: another core falls asleep between
-/// two of them, and waking a core costs more than what the thread has to do. How many wake how many is
-/// a choice: one by one, all wait for the slowest chain of hand-overs.
+/// Something to sleep on until somebody wakes. On Linux a futex.
 ///
 /// ```text
-///  value 0      changed to 2, wake: at most WOKEN_FIRST ──▶ ┌ each wakes at most WOKEN_BY_EACH ┐ ──▶ ...
-///  asleep on 0: a b c d e f ...                             └ of those who slept on 0          ┘
+///  sleeper: prepare ─▶ look whether what it waits for is there ─▶ sleep
+///  waker:   make it so ─▶ wake
 /// ```
 ///
-/// Only those are woken who sleep on a value that is no more. So nobody who has looked and sleeps again is
-/// woken in place of one who has not, and it ends: while such a one is asleep, somebody is awake who will
-/// wake it or one of the others.
+/// Whatever is done before a wake is seen by the look, or the sleep is none.
 #[cfg(all(target_os = "linux", not(any(wal_loom, wal_shuttle))))]
 mod word {
-    use std::num::NonZeroU32;
-
     use super::{AtomicU32, Duration, Ordering};
     use rustix::thread::futex;
     use rustix::thread::futex::Timespec;
-    use rustix::time::{ClockId, clock_gettime};
 
-    /// A small number, below 32, that threads wait to see changed.
+    /// Threads sleep on it.
     #[derive(Debug, Default)]
     pub struct Word {
-        value: AtomicU32,
-        /// One of the constants below. It only grows, until the word is reset.
+        wakes: AtomicU32,
         sleepers: AtomicU32,
     }
 
-    /// Nobody has slept on it.
-    const NONE: u32 = 0;
-    /// Somebody has gone to sleep.
-    const SOME: u32 = 1;
-    /// Whoever is woken wakes others.
-    const WOKEN: u32 = 2;
-
-    const WOKEN_FIRST: u32 = 8;
-    const WOKEN_BY_EACH: u32 = 4;
+    /// Somebody who is about to sleep.
+    #[derive(Debug)]
+    pub struct Nap<'a> {
+        word: &'a Word,
+        wakes: u32,
+    }
 
     impl Word {
-        /// What it is.
-        pub fn value(&self) -> u32 {
-            self.value.load(Ordering::SeqCst)
+        /// Counts the caller as a sleeper. To be followed by a look at what it waits for.
+        pub fn prepare(&self) -> Nap<'_> {
+            self.sleepers.fetch_add(1, Ordering::SeqCst);
+            Nap { word: self, wakes: self.wakes.load(Ordering::SeqCst) }
         }
 
-        /// Changes it. Those who sleep are not woken by this.
-        pub fn set(&self, value: u32) {
-            debug_assert!(value < u32::BITS, "each value has a bit of its own");
-            self.value.store(value, Ordering::SeqCst);
+        /// Whether somebody sleeps, or is about to.
+        pub fn has_sleepers(&self) -> bool {
+            self.sleepers.load(Ordering::SeqCst) > 0
         }
 
-        /// Sees to it that all wake up who sleep on another value than the one it has now.
-        pub fn wake(&self) {
-            if self.sleepers.load(Ordering::SeqCst) != NONE {
-                // In front of the first wake-up: whoever is woken sees it.
-                self.sleepers.store(WOKEN, Ordering::SeqCst);
-                self.wake_some(WOKEN_FIRST);
+        /// Wakes all who sleep. No system call when nobody does.
+        pub fn wake_all(&self) {
+            self.wake(u32::MAX >> 1);
+        }
+
+        /// Wakes one who sleeps.
+        pub fn wake_one(&self) {
+            self.wake(1);
+        }
+
+        fn wake(&self, most: u32) {
+            if self.has_sleepers() {
+                self.wakes.fetch_add(1, Ordering::SeqCst);
+                // It fails for bad arguments only, and there are none.
+                futex::wake(&self.wakes, futex::Flags::PRIVATE, most).ok();
             }
-        }
-
-        /// Sleeps while it is `value`, for at most `limit`; may return for no reason at all.
-        pub fn sleep_while(&self, value: u32, limit: Option<Duration>) {
-            // Either this sees the new value, or `wake` sees this.
-            self.sleepers.fetch_max(SOME, Ordering::SeqCst);
-            if self.value() != value {
-                return;
-            }
-            // A limit beyond the end of time is none.
-            let deadline = limit.and_then(deadline_of);
-            // Interrupted, changed or too late: the caller looks again either way.
-            futex::wait_bitset(&self.value, futex::Flags::PRIVATE, value, deadline.as_ref(), bit(value)).ok();
-            // However this ended: it may be what others wait for.
-            if self.sleepers.load(Ordering::SeqCst) == WOKEN {
-                self.wake_some(WOKEN_BY_EACH);
-            }
-        }
-
-        /// Back to zero, with nobody asleep.
-        pub fn reset(&mut self) {
-            *self = Word::default();
-        }
-
-        fn wake_some(&self, most: u32) {
-            let others = NonZeroU32::new(!bit(self.value()).get()).expect("a single bit is not all of them");
-            // It fails for bad arguments only, and there are none.
-            futex::wake_bitset(&self.value, futex::Flags::PRIVATE, most, others).ok();
         }
     }
 
-    fn bit(value: u32) -> NonZeroU32 {
-        NonZeroU32::new(1_u32.wrapping_shl(value)).expect("a shifted bit is not lost: the shift wraps")
+    impl Nap<'_> {
+        /// Sleeps until the next wake after [`Word::prepare`], for at most `limit`; may end for no reason at all.
+        pub fn sleep(self, limit: Option<Duration>) {
+            // A limit beyond the end of time is none. Interrupted, woken or too late: the caller looks again either way.
+            let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+            futex::wait(&self.word.wakes, futex::Flags::PRIVATE, self.wakes, limit.as_ref()).ok();
+        }
     }
 
-    /// When so much time has passed; `None` when no clock will ever show it.
-    fn deadline_of(limit: Duration) -> Option<Timespec> {
-        let now = clock_gettime(ClockId::Monotonic);
-        let now = Duration::new(u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
-        let then = now.checked_add(limit)?;
-        Some(Timespec { tv_sec: i64::try_from(then.as_secs()).ok()?, tv_nsec: then.subsec_nanos().into() })
+    impl Drop for Nap<'_> {
+        fn drop(&mut self) {
+            self.word.sleepers.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -266,52 +236,93 @@ mod word {
 mod word {
     use super::{Condvar, Duration, Mutex};
 
-    /// A number that threads wait to see changed.
+    /// Threads sleep on it.
     #[derive(Debug)]
     pub struct Word {
-        value: Mutex<u32>,
-        changed: Condvar,
+        wakes: Mutex<u32>,
+        woken: Condvar,
+    }
+
+    /// Somebody who is about to sleep.
+    #[derive(Debug)]
+    pub struct Nap<'a> {
+        word: &'a Word,
+        wakes: u32,
     }
 
     impl Default for Word {
         fn default() -> Word {
-            Word { value: Mutex::new(0), changed: Condvar::new() }
+            Word { wakes: Mutex::new(0), woken: Condvar::new() }
         }
     }
 
     impl Word {
-        /// What it is.
-        pub fn value(&self) -> u32 {
-            *self.value.lock_whole()
+        /// To be followed by a look at what the caller waits for.
+        pub fn prepare(&self) -> Nap<'_> {
+            Nap { word: self, wakes: *self.wakes.lock_whole() }
         }
 
-        /// Changes it. Those who sleep are not woken by this.
-        pub fn set(&self, value: u32) {
-            *self.value.lock_whole() = value;
+        /// Whether somebody may sleep.
+        pub fn has_sleepers(&self) -> bool {
+            true
         }
 
         /// Wakes all who sleep.
-        pub fn wake(&self) {
-            self.changed.notify_all();
+        pub fn wake_all(&self) {
+            let mut wakes = self.wakes.lock_whole();
+            *wakes = wakes.wrapping_add(1);
+            self.woken.notify_all();
         }
 
-        /// Sleeps while it is `value`, for at most `limit`; may return for no reason at all.
-        pub fn sleep_while(&self, value: u32, limit: Option<Duration>) {
-            let guard = self.value.lock_whole();
-            if *guard != value {
+        /// Wakes one who sleeps, and all who are about to.
+        pub fn wake_one(&self) {
+            let mut wakes = self.wakes.lock_whole();
+            *wakes = wakes.wrapping_add(1);
+            self.woken.notify_one();
+        }
+    }
+
+    impl Nap<'_> {
+        /// Sleeps until the next wake after [`Word::prepare`], for at most `limit`; may end for no reason at all.
+        pub fn sleep(self, limit: Option<Duration>) {
+            let wakes = self.word.wakes.lock_whole();
+            if *wakes != self.wakes {
                 return;
             }
             match limit {
-                None => drop(self.changed.wait(guard)),
-                Some(limit) => drop(self.changed.wait_for(&self.value, guard, limit)),
+                None => drop(self.word.woken.wait(wakes)),
+                Some(limit) => drop(self.word.woken.wait_for(&self.word.wakes, wakes, limit)),
             }
         }
-
-        /// Back to zero, with nobody asleep.
-        pub fn reset(&mut self) {
-            *self = Word::default();
-        }
     }
+}
+
+/// A short wait for something that takes another thread about a microsecond: first on the processor, then by letting others
+/// run. Returns whether another look pays, after `looks` of them; otherwise it is time to sleep.
+#[cfg(not(any(wal_loom, wal_shuttle)))]
+#[must_use]
+pub fn pause(looks: u32) -> bool {
+    const ON_THE_PROCESSOR: u32 = 40;
+    const IN_ALL: u32 = 60;
+    if looks < ON_THE_PROCESSOR {
+        std::hint::spin_loop()
+    } else {
+        thread::yield_now()
+    }
+    looks < IN_ALL
+}
+
+/// Under a model checker, one occasion for the others to run.
+#[cfg(any(wal_loom, wal_shuttle))]
+#[must_use]
+pub fn pause(looks: u32) -> bool {
+    thread::yield_now();
+    looks == 0
+}
+
+/// Lets other threads run.
+pub fn yield_now() {
+    thread::yield_now();
 }
 
 /// Wakes a task. A waker is foreign code: one that panics is the trouble of its task, and costs nobody
@@ -326,8 +337,7 @@ struct Parker(Word);
 
 impl Wake for Parker {
     fn wake(self: Arc<Self>) {
-        self.0.set(1);
-        self.0.wake();
+        self.0.wake_all();
     }
 }
 
@@ -340,7 +350,7 @@ pub fn block_on<T>(
     let waker = Waker::from(Arc::clone(&parker));
     let deadline = limit.and_then(|limit| now().checked_add(limit));
     loop {
-        parker.0.set(0);
+        let nap = parker.0.prepare();
         if let std::task::Poll::Ready(value) = poll(&mut std::task::Context::from_waker(&waker)) {
             return Some(value);
         }
@@ -348,7 +358,7 @@ pub fn block_on<T>(
         if left.is_some_and(|left| left.is_zero()) {
             return None;
         }
-        parker.0.sleep_while(0, left);
+        nap.sleep(left);
     }
 }
 
@@ -448,55 +458,75 @@ mod threads {
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
-    use std::thread;
 
-    /// So many that several of them have to pass the wake-up on.
-    const SLEEPERS: usize = 60;
-
+    const SLEEPERS: u64 = 60;
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// All who sleep on another value wake up, with and without a limit to their sleep, and those who sleep
-    /// on the new one, or look and sleep again, take no wake-up from them.
+    /// Half of them wait for the first wake and half for the second, with and without a limit to their sleep.
     #[test]
-    fn a_wake_up_that_is_passed_on_reaches_everybody() {
+    fn a_wake_reaches_all_who_sleep_and_all_who_are_about_to() {
         for round in 0..50 {
-            let word = Arc::new(Word::default());
+            let (word, value) = (Arc::new(Word::default()), Arc::new(AtomicU64::new(0)));
             let (tells, told) = channel();
             for sleeper in 0..SLEEPERS {
-                let (word, tells) = (Arc::clone(&word), tells.clone());
-                // Some wait for 1 and some for 2.
-                let wanted = if sleeper % 3 == 0 { 2 } else { 1 };
-                let limit = (sleeper % 2 == 0).then_some(PATIENCE);
-                thread::spawn(move || {
+                let (word, value, tells) = (Arc::clone(&word), Arc::clone(&value), tells.clone());
+                let wanted = 1 + sleeper % 2;
+                let limit = (sleeper % 3 == 0).then_some(PATIENCE);
+                std::thread::spawn(move || {
                     loop {
-                        let value = word.value();
-                        if value >= wanted {
+                        let nap = word.prepare();
+                        if value.load(Ordering::SeqCst) >= wanted {
                             break;
                         }
-                        word.sleep_while(value, limit);
+                        nap.sleep(limit);
                     }
                     tells.send(wanted).ok();
                 });
             }
-            let until = |wanted: u32, many: usize| {
-                for _ in 0..many {
+            if round % 2 == 0 {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            for wanted in [1, 2] {
+                value.store(wanted, Ordering::SeqCst);
+                word.wake_all();
+                for _ in 0..SLEEPERS / 2 {
                     assert_eq!(
                         told.recv_timeout(PATIENCE),
                         Ok(wanted),
                         "somebody sleeps on in round {round}"
                     );
                 }
-            };
-            if round % 2 == 0 {
-                thread::sleep(Duration::from_millis(2));
             }
-            word.set(1);
-            word.wake();
-            until(1, SLEEPERS - SLEEPERS / 3);
-            word.set(2);
-            word.wake();
-            until(2, SLEEPERS / 3);
         }
+    }
+
+    #[test]
+    fn one_wake_of_one_is_enough_for_whoever_passes_it_on() {
+        let word = Arc::new(Word::default());
+        let turn = Arc::new(AtomicU64::new(0));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (word, turn) = (Arc::clone(&word), Arc::clone(&turn));
+                std::thread::spawn(move || {
+                    loop {
+                        let nap = word.prepare();
+                        let turns = turn.load(Ordering::SeqCst);
+                        if turns > 0
+                            && turn
+                                .compare_exchange(turns, turns - 1, Ordering::SeqCst, Ordering::SeqCst)
+                                .is_ok()
+                        {
+                            drop(nap);
+                            return word.wake_one();
+                        }
+                        nap.sleep(None);
+                    }
+                })
+            })
+            .collect();
+        turn.store(8, Ordering::SeqCst);
+        word.wake_one();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
     #[test]
@@ -504,9 +534,10 @@ mod tests {
         let word = Word::default();
         let begun = now();
         while since(begun) < Duration::from_millis(20) {
-            word.sleep_while(0, Some(Duration::from_millis(1)));
+            word.prepare().sleep(Some(Duration::from_millis(1)));
         }
-        word.sleep_while(1, None);
-        word.sleep_while(1, Some(Duration::MAX));
+        let nap = word.prepare();
+        word.wake_all();
+        nap.sleep(Some(Duration::MAX));
     }
 }

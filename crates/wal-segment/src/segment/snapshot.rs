@@ -56,6 +56,10 @@ impl Snapshot {
         Snapshot { end, seal_offset, ..self.clone() }
     }
 
+    pub(crate) fn extend(&mut self, end: Tip) {
+        self.end = end;
+    }
+
     pub(crate) fn is_leased(&self) -> bool {
         self.lease.is_some()
     }

@@ -22,9 +22,18 @@ impl Writer {
     /// or is the first write since the open.
     #[must_use]
     pub fn turns_over(&self, frame_bytes: u64) -> bool {
-        self.durability.anchor_owed
-            || !matches!(&self.state, State::Open(open)
-                if !open.is_as_found(self.segments.end) && open.has_room(self.segments.end.offset, frame_bytes))
+        frame_bytes > self.room()
+    }
+
+    /// How many bytes a frame may have that is appended without a sync; 0 where none is.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        match &self.state {
+            State::Open(open) if !self.durability.anchor_owed && !open.is_as_found(self.segments.end) => {
+                open.room(self.segments.end.offset)
+            }
+            _ => 0,
+        }
     }
 
     /// Appends one frame and returns the sequence number of its first entry. On return its entries are in the

@@ -230,6 +230,11 @@ impl Writer {
             .leased(Arc::clone(&self.obsolete.lease))
     }
 
+    /// Shows what was appended to the last segment in a snapshot of this log that is older by that alone.
+    pub fn extend(&self, snapshot: &mut Snapshot) {
+        snapshot.extend(self.segments.end);
+    }
+
     /// Takes the latest rollover that was not taken yet.
     pub fn take_rolled(&mut self) -> Option<Rolled> {
         self.rolled.take()

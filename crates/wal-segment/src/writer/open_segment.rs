@@ -78,9 +78,9 @@ impl OpenSegment {
         self.found_end == Some(end.offset)
     }
 
-    /// Whether the frame fits, and after it the SEAL with all index points.
-    pub(super) fn has_room(&self, offset: u64, frame_bytes: u64) -> bool {
-        offset + frame_bytes + seal_frame_bytes(self.index.points.len() + 1) <= self.capacity
+    /// How long a frame at `offset` may be, so that the SEAL with all index points fits after it.
+    pub(super) fn room(&self, offset: u64) -> u64 {
+        self.capacity.saturating_sub(offset + seal_frame_bytes(self.index.points.len() + 1))
     }
 
     /// Whether its syncs were small. Then most of a sync's time goes into metadata of the reserved space, not

@@ -25,7 +25,7 @@ impl Writer {
     /// sure that the segment may be written to.
     pub(super) fn end_if_full(&mut self, frame_bytes: u64, spares: &dyn SpareSource) -> Result<(), Error> {
         match &self.state {
-            State::Open(open) if open.has_room(self.segments.end.offset, frame_bytes) => {
+            State::Open(open) if frame_bytes <= open.room(self.segments.end.offset) => {
                 self.state_open(spares)
             }
             State::Open(_) => {

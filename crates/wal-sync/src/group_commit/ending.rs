@@ -1,6 +1,6 @@
 //! Closing, and being dropped.
 
-use super::finished::Finished;
+use super::woken::Woken;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::policy::Durability;
@@ -26,12 +26,11 @@ impl<T: Target> GroupCommit<T> {
         locked.closed = true;
         self.room.notify_all();
         self.work.notify_all();
-        self.gathered.notify_all();
         let (locked, given_up) = self.write_rest(locked);
         let mut locked = self.take_both_turns(locked);
         if let Some(failure) = locked.failure.clone() {
             (locked.writing, locked.syncing) = (false, false);
-            self.end(locked, Finished::new());
+            self.end(locked, Woken::new());
             return Err(failure);
         }
         drop(locked);
@@ -41,23 +40,23 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        let mut finished = Finished::new();
+        let mut woken = Woken::new();
         let outcome = match (locked.failure.clone(), ended) {
             (Some(failure), _) => Err(failure),
             (None, Err(Fault::Final(error))) => {
-                self.latch(&mut locked, Error::Failed(error.clone()), &mut finished);
+                self.latch(&mut locked, Error::Failed(error.clone()), &mut woken);
                 Err(Error::Failed(error))
             }
             (None, ended) => {
                 let written = locked.written;
-                self.became_durable(&mut locked, written, &mut finished);
+                self.became_durable(&mut locked, written, &mut woken);
                 match ended {
                     Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
                     _ => given_up.map_or(Ok(()), Err),
                 }
             }
         };
-        self.end(locked, finished);
+        self.end(locked, woken);
         outcome
     }
 
@@ -68,17 +67,16 @@ impl<T: Target> GroupCommit<T> {
         locked.closed = true;
         self.room.notify_all();
         self.work.notify_all();
-        self.gathered.notify_all();
         let (locked, _) = self.write_rest(locked);
         let mut locked = self.take_both_turns(locked);
         (locked.writing, locked.syncing) = (false, false);
-        self.end(locked, Finished::new());
+        self.end(locked, Woken::new());
     }
 
     /// Writes what has joined, once. Returns why something is given up: it was buffered and cannot be
     /// written, or its write failed and whoever waited was told.
     fn write_rest<'a>(&'a self, locked: Locked<'a, T>) -> (Locked<'a, T>, Option<Error<T::Error>>) {
-        let (end, last) = (locked.next, Arc::clone(&locked.open.group));
+        let (end, epoch) = (locked.next, Arc::clone(&locked.epoch));
         let (mut locked, full) = self.give_up_starved(locked);
         while locked.failure.is_none() && (locked.writing || locked.has_unwritten()) {
             if locked.writing {
@@ -93,16 +91,16 @@ impl<T: Target> GroupCommit<T> {
         }
         // Nothing joins any more, so only what was taken back is missing.
         let lost = locked.next < end;
-        let why = full.or_else(|| last.outcome(Durability::Written).and_then(Result::err));
+        let why = full.or_else(|| epoch.outcome(Durability::Written, end).and_then(Result::err));
         // What a truncation has dropped is not lost.
         (locked, why.filter(|why| lost && !matches!(why, Error::Truncated { .. })))
     }
 
     /// From here on nothing changes. Tells everybody who still waits.
-    fn end(&self, mut locked: Locked<'_, T>, mut finished: Finished<T::Error>) {
+    fn end(&self, mut locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
         locked.over = true;
-        self.fail_all(&mut locked, &Error::Closed, &mut finished);
-        self.tell(locked, finished);
+        self.fail_all(&mut locked, &Error::Closed, &mut woken);
+        self.tell(locked, woken);
     }
 
     fn take_both_turns<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {

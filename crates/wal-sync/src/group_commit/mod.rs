@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  join ─▶ ┌ lock ──────────────────────┐
-//!          │ number, copy into the open │   the first who waits leads the group
-//!          │ frame, take its group      │
+//!          │ number, copy into the open │   is nobody writing, or leading? then this caller does
+//!          │ frame, look who is at it   │
 //!          └────────────────────────────┘
-//!  leader ─▶ turn to write ─▶ Target::write ─▶ written ─▶ turn to sync ─▶ Target::sync ─▶ durable
-//!                 ▲                                             ▲                            │
-//!      while it is taken, others join                who waits for it gathers         a few are woken,
-//!      the open group                                company on the way               who wake the others
+//!  caller ─▶ turn to write ─▶ Target::write ─▶ written ─▶ turn to sync ─▶ Target::sync ─▶ durable
+//!                 ▲                                                                         │
+//!      while it is taken, others join                             all who wait for these are woken, and
+//!      the open frame                                             one who waits for the next: it goes on
 //! ```
 //!
 //! Every policy is this one algorithm; the policy says who asks for a sync, and what an append waits for.
@@ -16,17 +16,18 @@
 //! Invariants:
 //! - Numbers are given under the lock, in the order in which the entries stand in their frames, and
 //!   frames are written in that order, one at a time. So nothing is durable in front of a gap.
-//! - Nobody is told that an entry is durable before a sync that began after its write has succeeded.
-//! - **After a sync has failed, nobody is told that anything became durable**, and there is no second
+//! - No caller is told that an entry is durable before a sync that began after its write has succeeded.
+//! - **After a sync has failed, no caller is told that anything became durable**, and there is no second
 //!   one. The failure is latched; everybody who waits, and everybody who comes later, gets it.
 //! - A write that failed takes with it everything that is numbered and not written, and those numbers are
-//!   given again. (Unless somebody was promised [`Durability::Buffered`] among them, and has gone on with
-//!   a number: then all stay, who waits is told, and they are written before anything else.)
-//!   So a watch of a number ends when the number is given back, as it does at a truncation.
+//!   given again. That ends an [epoch](crate::epoch), as a cut does. (Unless a caller was promised
+//!   [`Durability::Buffered`] among them, and has gone on with a number: then all stay, who waits is told, and they are
+//!   written before anything else.) So a watch of a number ends when the number is given back, as it does at a truncation.
 //! - What the target has no room for waits, with everything behind it, until somebody has made some.
 //! - A truncation has both turns, and nothing joins while it runs. Whoever waits for an entry that it
 //!   dropped is told so.
-//! - Whatever dies, nobody sleeps for ever: a leader that panics fails everybody, and the log.
+//! - While a caller waits, another is at it, or will be woken to be (`lead`). Whatever dies, no thread sleeps for ever: a
+//!   caller that panics fails everybody, and the log.
 //!
 //! Who may touch what: everything in `State` belongs to the one lock, which is held for the copy of an
 //! entry at most: never across a write, a sync, a wake-up or a callback. The turns `writing` and
@@ -35,31 +36,32 @@
 //!
 //! | wakes up | when |
 //! |---|---|
-//! | those in a group | it is written, durable or failed (`Group`) |
+//! | `callers` | the frame that they wait for is written or durable, or an epoch ends; one of them, when it has to go on |
+//! | those with tickets | the same (`epoch`) |
 //! | `turn` | a turn is given back |
 //! | `room` | the open frame, or what may be in flight, has room again |
-//! | `gathered` | whom a leader waits for will not share its group any more, or its group is synced |
 //! | `work` | there is something for the ticker |
 
-mod company;
 mod cuts;
 mod ending;
-mod finished;
+mod gathering;
+mod lead;
 mod starved;
 mod state;
 mod ticker;
 mod truncate;
 mod turns;
 mod watch;
+mod woken;
 
 use std::fmt;
 
 use self::state::State;
 use self::turns::{PanicFails, Turns};
+use crate::epoch::{Epoch, WORDS};
 use crate::error::Error;
-use crate::group::Group;
 use crate::policy::{Durability, SyncPolicy};
-use crate::primitives::{Arc, AtomicU32, Condvar, Guard, Instant, Mutex, Ordering, now};
+use crate::primitives::{Arc, AtomicU32, Condvar, Guard, Instant, Mutex, Ordering, Word, now};
 use crate::target::Target;
 use crate::ticket::Ticket;
 use crate::watermark::Watermark;
@@ -115,9 +117,10 @@ pub struct GroupCommit<T: Target> {
     durable: Watermark,
     /// How often the end was cut off, or a failed write gave numbers back.
     cuts: Watermark,
+    /// Where callers sleep, by the frame of their entries.
+    callers: [Word; WORDS],
     turn: Condvar,
     room: Condvar,
-    gathered: Condvar,
     work: Condvar,
 }
 
@@ -126,16 +129,14 @@ type Locked<'a, T> = Guard<'a, State<T>>;
 /// An entry that has joined, still under the lock.
 type Joining<'a, T> = (Locked<'a, T>, Joined<<T as Target>::Error>);
 
-/// Where an entry has joined.
+/// Where entries have joined.
 struct Joined<E> {
-    group: Arc<Group<E>>,
+    epoch: Arc<Epoch<E>>,
     first: u64,
-    /// This thread writes the group.
-    leads: bool,
-    /// This thread syncs it.
-    syncs: bool,
-    /// It need not wait for company: all are there.
-    complete: bool,
+    /// Behind the last one.
+    end: u64,
+    /// The number of their frame.
+    frame: u64,
 }
 
 impl<T: Target> GroupCommit<T> {
@@ -153,7 +154,7 @@ impl<T: Target> GroupCommit<T> {
             cuts: Watermark::new(0),
             turn: Condvar::new(),
             room: Condvar::new(),
-            gathered: Condvar::new(),
+            callers: Default::default(),
             work: Condvar::new(),
         }
     }
@@ -245,22 +246,13 @@ impl<T: Target> GroupCommit<T> {
     ) -> Result<u64, Error<T::Error>> {
         let locked = self.lock();
         let joined = self.join(locked, expected, batch, asked, Role::Waiter, Patience::Endless, fill);
-        let (mut locked, joined) = joined?;
+        let (locked, joined) = joined?;
         if asked == Durability::Buffered {
             self.write_if_full(locked);
             self.sync_if_due();
             return Ok(joined.first);
         }
-        let mut relieved = false;
-        if joined.leads {
-            (locked, relieved) = self.lead(locked, &joined);
-        }
-        if joined.syncs && !relieved {
-            self.sync_group(locked, &joined.group);
-        } else {
-            drop(locked);
-        }
-        self.wait_in(&joined.group, asked, joined.first + batch.entries)?;
+        self.see_to(locked, &joined, asked)?;
         self.sync_if_due();
         Ok(joined.first)
     }
@@ -300,8 +292,8 @@ impl<T: Target> GroupCommit<T> {
         if asked == Durability::Buffered {
             self.write_if_full(locked);
         }
-        let Joined { group, first, .. } = joined;
-        Ok(Ticket { group, asked, first, end: first + batch.entries, waker_place: None })
+        let Joined { epoch, first, end, frame } = joined;
+        Ok(Ticket { epoch, asked, first, end, frame })
     }
 
     /// Blocks until it is known how a ticket went; `None` when `deadline` has passed.
@@ -310,7 +302,7 @@ impl<T: Target> GroupCommit<T> {
         ticket: &Ticket<T::Error>,
         deadline: Option<Instant>,
     ) -> Option<Result<(), Error<T::Error>>> {
-        self.drive_for(&ticket.group, ticket.asked, deadline);
+        self.drive_for(ticket, deadline);
         ticket.wait(deadline)
     }
 
@@ -346,8 +338,7 @@ impl<T: Target> GroupCommit<T> {
             if locked.syncing {
                 locked = self.turn.wait(locked);
             } else {
-                self.sync_now(locked);
-                locked = self.lock();
+                locked = self.sync_now(locked);
             }
         }
     }
@@ -387,9 +378,8 @@ impl<T: Target> GroupCommit<T> {
         }
         let mut locked = self.filled(locked, fill);
         let state = &mut *locked;
-        let was_idle = !state.open.wants_a_leader();
         let open = &mut state.open;
-        if open.entries == 0 && (self.policy.waits() || state.frames.is_multiple_of(SAMPLED_FRAMES)) {
+        if open.entries == 0 && (self.policy.waits() || open.number.is_multiple_of(SAMPLED_FRAMES)) {
             open.begun = Some(now());
         }
         let first = state.next;
@@ -398,50 +388,33 @@ impl<T: Target> GroupCommit<T> {
         open.entries += batch.entries;
         open.bytes += batch.bytes;
         open.asked = open.asked.max(asked);
-        open.promised |= asked == Durability::Buffered;
-        open.waits_for_write |= asked == Durability::Written;
-        let waits = role == Role::Waiter && asked > Durability::Buffered;
-        let waits_for_sync = waits && asked == Durability::Durable;
-        open.waiters += u64::from(waits_for_sync);
-        let complete = waits_for_sync && open.gathers_for.is_some_and(|expected| open.waiters >= expected);
-        if complete {
-            // This thread is awake, and the leader who waits for it is not.
-            open.gathers_for = None;
-            state.company.relieve(state.frames);
+        let had_tickets = open.has_tickets;
+        match (role, asked) {
+            (_, Durability::Buffered) => open.promised = true,
+            (Role::Passer, Durability::Written) => open.has_tickets = true,
+            (Role::Passer, Durability::Durable) => (open.has_tickets, state.wanted) = (true, state.next),
+            (Role::Waiter, Durability::Written) => open.waits_for_write = true,
+            (Role::Waiter, Durability::Durable) => {
+                open.waiters += 1;
+                state.awaited = state.next;
+            }
         }
-        // A ticker that calls a waker leads nobody meanwhile, and least of all that waker.
-        let left_alone = waits_for_sync && state.company.ticker_leads() && self.ticker_is_free();
-        // The first who waits writes, and the first who waits for a sync runs it: mostly the same thread.
-        // Who waits for the write alone does not wait for a leader that waits for a sync, or for company.
-        let led_in_time = if waits_for_sync { open.led } else { open.led_at_once };
-        let leads = complete || waits && !led_in_time && !left_alone;
-        let syncs = complete || waits_for_sync && !open.synced && !left_alone;
-        open.led |= leads;
-        open.led_at_once |= leads && !waits_for_sync;
-        open.synced |= syncs;
-        if waits_for_sync {
-            state.company.joined();
-        }
-        let left_to_ticker = asked == Durability::Durable && !open.synced;
-        if left_to_ticker {
-            state.wanted = state.next;
-        }
-        let wants_a_leader = was_idle && open.wants_a_leader();
-        let group = Arc::clone(&open.group);
+        let wants_ticker = open.has_tickets && !had_tickets;
+        let (epoch, frame, end) = (Arc::clone(&state.epoch), open.number, state.next);
         let begins_interval = self.interval().is_some() && state.pending_since.is_none();
         if begins_interval {
             state.pending_since = Some(now());
         }
         let fills_buffer = asked == Durability::Buffered && self.has_many(state);
-        if wants_a_leader || left_to_ticker || begins_interval || fills_buffer {
+        if wants_ticker || begins_interval || fills_buffer {
             self.work.notify_one();
         }
-        Ok((locked, Joined { group, first, leads, syncs, complete }))
+        Ok((locked, Joined { epoch, first, end, frame }))
     }
 
     /// Copies entries into the open frame.
     fn filled<'a>(&'a self, locked: Locked<'a, T>, fill: impl FnOnce(&mut T::Frame)) -> Locked<'a, T> {
-        let panics = PanicFails::new(self, Turns::default(), None);
+        let panics = PanicFails::new(self, Turns::default(), 0);
         // Should it panic, the frame has half of something. Then this is what others find once the lock,
         // which is dropped first, is free.
         let mut locked = locked;
@@ -503,63 +476,18 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Writes the group that this thread leads. Returns whether somebody else does, and syncs it.
-    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> (Locked<'a, T>, bool) {
-        let group = &joined.group;
-        if joined.syncs {
-            // What comes while a sync runs shares the next one.
-            while locked.syncing && locked.is_open(group) {
-                locked = self.turn.wait(locked);
-            }
-            if !joined.complete {
-                let relieved;
-                (locked, relieved) = self.gather(locked, group);
-                if relieved {
-                    return (locked, true);
-                }
-            }
-        }
-        while locked.is_open(group) && locked.failure.is_none() {
-            locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
-        }
-        (locked, false)
-    }
-
-    /// Syncs a group once it is written, unless somebody else's sync covers it.
-    fn sync_group<'a>(&'a self, mut locked: Locked<'a, T>, group: &Arc<Group<T::Error>>) {
-        while group.outcome(Durability::Durable).is_none() {
-            // Its leader, or whoever found the frame full, may still be writing it.
-            if group.outcome(Durability::Written).is_none() || locked.syncing {
-                locked = self.turn.wait(locked);
-            } else {
-                return self.sync_now(locked);
-            }
-        }
-    }
-
-    fn wait_in(
-        &self,
-        group: &Arc<Group<T::Error>>,
-        asked: Durability,
-        end: u64,
-    ) -> Result<(), Error<T::Error>> {
-        self.drive_for(group, asked, None);
-        let outcome = group.wait(asked, None).expect("without a deadline there is an outcome");
-        Error::unless_kept(outcome, end)
-    }
-
     /// Whether the ticker comes round: it has nothing else to call.
     fn ticker_is_free(&self) -> bool {
         self.calling_out.load(Ordering::Relaxed) == 0
     }
 
     /// Where nobody ticks, whoever waits does what is due. Begins nothing once `deadline` has passed.
-    fn drive_for(&self, group: &Arc<Group<T::Error>>, asked: Durability, deadline: Option<Instant>) {
-        if self.limits.ticker && self.ticker_is_free() || group.outcome(asked).is_some() {
+    fn drive_for(&self, ticket: &Ticket<T::Error>, deadline: Option<Instant>) {
+        if self.limits.ticker && self.ticker_is_free() || ticket.outcome().is_some() {
             return;
         }
         let mut locked = self.lock();
-        while group.outcome(asked).is_none() && deadline.is_none_or(|deadline| now() < deadline) {
+        while ticket.outcome().is_none() && deadline.is_none_or(|deadline| now() < deadline) {
             locked = match deadline {
                 Some(deadline) if locked.starved.is_some() && locked.unsynced.is_empty() => {
                     let left = deadline.saturating_duration_since(now());
@@ -594,13 +522,13 @@ impl<T: Target> GroupCommit<T> {
     ) -> Result<Locked<'a, T>, Error<T::Error>> {
         let (end, cuts) = (end.min(locked.next), locked.cuts.count());
         // A write that fails takes with it what is open behind it, and its numbers may be given again. So
-        // this group tells, and the watermark alone does not.
-        let last = Arc::clone(&locked.open.group);
+        // the epoch tells, and the watermark alone does not.
+        let epoch = Arc::clone(&locked.epoch);
         loop {
             if let Some(failure) = &locked.failure {
                 return Err(failure.clone());
             }
-            if let Some(Err(error)) = last.outcome(Durability::Written) {
+            if let Some(Err(error)) = epoch.outcome(Durability::Written, end) {
                 return Err(error);
             }
             locked.refuse_if_cut(cuts, end)?;

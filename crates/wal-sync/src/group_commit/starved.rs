@@ -10,8 +10,8 @@
 //!
 //! Nothing that waits loses its number. No lock and no turn is held meanwhile, so syncs and truncations go on.
 
-use super::finished::Finished;
 use super::state::{Gathering, State};
+use super::woken::Woken;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::target::Target;
@@ -60,11 +60,11 @@ impl<T: Target> GroupCommit<T> {
             locked = self.turn.wait(locked);
         }
         let Some((starved, why)) = locked.end_starved() else { return (locked, None) };
-        let mut finished = Finished::new();
-        self.take_back(&mut locked, starved, &Error::Closed, &mut finished);
+        let mut woken = Woken::new();
+        self.take_back(&mut locked, starved, &Error::Closed, &mut woken);
         self.turn.notify_all();
         self.room.notify_all();
-        self.tell(locked, finished);
+        self.tell(locked, woken);
         (self.lock(), Some(why))
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::company::Company;
 use super::cuts::Cuts;
+use super::gathering::Company;
+use super::woken::Woken;
+use crate::epoch::Epoch;
 use crate::error::Error;
-use crate::group::Group;
 use crate::policy::Durability;
 use crate::primitives::{Arc, Instant};
 use crate::target::Target;
@@ -14,36 +15,32 @@ use crate::target::Target;
 /// Entries that gather for one write.
 pub(super) struct Gathering<T: Target> {
     pub(super) frame: T::Frame,
-    pub(super) group: Arc<Group<T::Error>>,
+    /// The number of this frame. A caller in it sleeps on the word of that number.
+    pub(super) number: u64,
     pub(super) first: u64,
     pub(super) entries: u64,
     pub(super) bytes: u64,
-    /// The most that somebody in it waits for.
+    /// The most that somebody in it asked for.
     pub(super) asked: Durability,
     /// Somebody was told that it has joined, and has gone on.
     pub(super) promised: bool,
-    /// Somebody in it waits for the write alone.
+    /// A caller in it waits for the write alone.
     pub(super) waits_for_write: bool,
-    /// Threads that block until it is durable.
+    /// Somebody in it goes on, and wants it written.
+    pub(super) has_tickets: bool,
+    /// Callers who wait until it is durable.
     pub(super) waiters: u64,
-    /// A thread in it writes it, at the latest when no sync runs and its company is there.
-    pub(super) led: bool,
-    /// A thread in it writes it as soon as it has the turn.
-    pub(super) led_at_once: bool,
-    /// A thread in it syncs it.
-    pub(super) synced: bool,
-    /// The thread that leads it waits until so many threads are in it.
-    pub(super) gathers_for: Option<u64>,
     /// When it was begun, of frames whose time is taken.
     pub(super) begun: Option<Instant>,
 }
 
-/// A group that is written and waits for a sync.
+/// A frame that is written and waits for a sync.
 pub(super) struct Unsynced<E> {
-    pub(super) group: Arc<Group<E>>,
+    /// Its epoch, if that has ended.
+    pub(super) epoch: Option<Arc<Epoch<E>>>,
+    pub(super) number: u64,
     pub(super) end: u64,
     pub(super) bytes: u64,
-    pub(super) waiters: u64,
     pub(super) begun: Option<Instant>,
 }
 
@@ -58,6 +55,10 @@ pub(super) struct Watcher {
 pub(super) struct State<T: Target> {
     /// Where entries join.
     pub(super) open: Gathering<T>,
+    /// Those that join now are of this epoch.
+    pub(super) epoch: Arc<Epoch<T::Error>>,
+    /// Ended epochs of which something waits for a sync.
+    pub(super) ended: Vec<Arc<Epoch<T::Error>>>,
     /// Buffered entries whose write failed: they are written before anything else.
     pub(super) held_back: Option<(Gathering<T>, Error<T::Error>)>,
     /// What waits for room, and why. As long as it does, nobody has the turn to write and it counts as taken, so
@@ -77,6 +78,10 @@ pub(super) struct State<T: Target> {
     pub(super) writing: bool,
     /// Somebody has the turn to sync.
     pub(super) syncing: bool,
+    /// A caller writes what callers wait for, one frame after the other.
+    pub(super) combining: bool,
+    /// A caller sees to it that what callers wait for becomes durable.
+    pub(super) leading: bool,
     /// Nothing joins before a truncation has ended.
     pub(super) truncating: bool,
     /// Where the end of the log was cut off, and which numbers failed writes gave back.
@@ -84,7 +89,9 @@ pub(super) struct State<T: Target> {
     pub(super) unsynced: VecDeque<Unsynced<T::Error>>,
     /// Bytes that joined, and have not reached what was asked for.
     pub(super) in_flight_bytes: u64,
-    /// Somebody who does not sync waits until everything in front of this is durable.
+    /// Callers wait until everything in front of this is durable.
+    pub(super) awaited: u64,
+    /// Somebody who went on wants everything in front of this durable.
     pub(super) wanted: u64,
     /// The target asked for a sync.
     pub(super) sync_soon: bool,
@@ -96,26 +103,18 @@ pub(super) struct State<T: Target> {
     pub(super) closed: bool,
     /// Closed, and nothing is written or synced any more.
     pub(super) over: bool,
-    /// Groups that ended, to be used again once nobody holds them.
-    pub(super) ended: VecDeque<Arc<Group<T::Error>>>,
     pub(super) watchers: Vec<Watcher>,
     pub(super) next_watcher: u64,
-    /// How many were taken to be written: the number of the open one.
-    pub(super) frames: u64,
     /// How often the turn to write was taken.
     pub(super) writes: u64,
 }
 
-/// So many groups are kept to be used again: as many as may be held by slow callers in a steady state.
-const KEPT_GROUPS: usize = 64;
-
-/// So many of them are looked at for one that nobody holds.
-const TRIED_GROUPS: usize = 8;
-
 impl<T: Target> State<T> {
     pub(super) fn new(frame: T::Frame, next: u64) -> State<T> {
         State {
-            open: Gathering::new(frame, Group::new(), next),
+            open: Gathering::new(frame, 0, next),
+            epoch: Epoch::new(next, next),
+            ended: Vec::new(),
             held_back: None,
             starved: None,
             idle_frame: None,
@@ -126,10 +125,13 @@ impl<T: Target> State<T> {
             covered: next,
             writing: false,
             syncing: false,
+            combining: false,
+            leading: false,
             truncating: false,
             cuts: Cuts::default(),
             unsynced: VecDeque::new(),
             in_flight_bytes: 0,
+            awaited: next,
             wanted: next,
             sync_soon: false,
             pending_since: None,
@@ -137,10 +139,8 @@ impl<T: Target> State<T> {
             failure: None,
             closed: false,
             over: false,
-            ended: std::iter::repeat_with(Group::new).take(KEPT_GROUPS).collect(),
             watchers: Vec::new(),
             next_watcher: 0,
-            frames: 0,
             writes: 0,
         }
     }
@@ -187,77 +187,56 @@ impl<T: Target> State<T> {
         self.failure.is_some() || self.over
     }
 
-    /// Whether the open group is this one: nobody has begun to write it.
-    pub(super) fn is_open(&self, group: &Arc<Group<T::Error>>) -> bool {
-        Arc::ptr_eq(&self.open.group, group)
-    }
-
     /// Whether something joined that is not written, and nobody is writing it.
     pub(super) fn has_unwritten(&self) -> bool {
         self.open.entries > 0 || self.held_back.is_some() || self.starved.is_some()
     }
 
-    /// Takes what is written next, and opens another group behind it.
+    /// Takes what is written next, and opens another frame behind it.
     pub(super) fn take_next(&mut self, target: &T) -> Gathering<T> {
         if let Some((first, _)) = self.starved.take().or_else(|| self.held_back.take()) {
             return first;
         }
-        self.frames += 1;
+        self.company.wrote(self.open.waiters);
         let frame = self.idle_frame.take().unwrap_or_else(|| target.frame());
-        let group = self.fresh_group();
-        std::mem::replace(&mut self.open, Gathering::new(frame, group, self.next))
+        let number = self.open.number + 1;
+        std::mem::replace(&mut self.open, Gathering::new(frame, number, self.next))
     }
 
-    /// A group nobody is in.
-    pub(super) fn fresh_group(&mut self) -> Arc<Group<T::Error>> {
-        for _ in 0..self.ended.len().min(TRIED_GROUPS) {
-            let Some(oldest) = self.ended.pop_front() else { break };
-            match Group::renewed(oldest) {
-                Ok(group) => return group,
-                Err(held) => self.ended.push_back(held),
-            }
+    /// What is at or beyond `from`, and not as far as was asked for, never will be. Those who join from now on are of
+    /// another epoch.
+    pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
+        let kept = self.written.min(from);
+        let fresh = Epoch::new(kept, self.durable.min(kept));
+        let ended = std::mem::replace(&mut self.epoch, fresh);
+        for unsynced in &mut self.unsynced {
+            unsynced.epoch.get_or_insert_with(|| Arc::clone(&ended));
         }
-        if self.ended.len() == KEPT_GROUPS {
-            // Held by somebody who keeps a commit for long.
-            self.ended.pop_front();
+        self.ended.push(ended);
+        for epoch in &self.ended {
+            epoch.lose(from, error, &mut woken.wakers);
+            woken.epoch(epoch);
         }
-        Group::new()
-    }
-
-    /// A group has reached all that anybody in it asked for.
-    pub(super) fn end(&mut self, group: &Arc<Group<T::Error>>, bytes: u64) {
-        self.in_flight_bytes -= bytes;
-        if self.ended.len() < KEPT_GROUPS {
-            self.ended.push_back(Arc::clone(group));
-        }
+        self.ended.retain(|epoch| epoch.awaits_sync());
+        (self.awaited, self.wanted) = (self.awaited.min(from), self.wanted.min(from));
     }
 }
 
 impl<T: Target> Gathering<T> {
-    pub(super) fn new(frame: T::Frame, group: Arc<Group<T::Error>>, first: u64) -> Gathering<T> {
+    pub(super) fn new(frame: T::Frame, number: u64, first: u64) -> Gathering<T> {
         Gathering {
             frame,
-            group,
+            number,
             first,
             entries: 0,
             bytes: 0,
             asked: Durability::Buffered,
             promised: false,
             waits_for_write: false,
+            has_tickets: false,
             waiters: 0,
-            led: false,
-            led_at_once: false,
-            synced: false,
-            gathers_for: None,
             begun: None,
         }
-    }
-
-    /// Whether somebody in it needs it to be written, and nobody in it does that in time.
-    pub(super) fn wants_a_leader(&self) -> bool {
-        let waits =
-            self.asked > Durability::Buffered && !self.led || self.waits_for_write && !self.led_at_once;
-        self.entries > 0 && waits
     }
 
     /// Whether nobody in it needs it to be written.
@@ -265,11 +244,9 @@ impl<T: Target> Gathering<T> {
         self.entries > 0 && self.asked == Durability::Buffered
     }
 
-    /// Lets everybody go who is in it, and keeps the entries. Returns the group that they are in.
-    pub(super) fn let_go(&mut self, fresh: Arc<Group<T::Error>>) -> Arc<Group<T::Error>> {
+    /// Lets everybody go who is in it, and keeps the entries.
+    pub(super) fn let_go(&mut self) {
         self.asked = Durability::Buffered;
-        (self.waits_for_write, self.waiters) = (false, 0);
-        (self.led, self.led_at_once, self.synced, self.gathers_for) = (false, false, false, None);
-        std::mem::replace(&mut self.group, fresh)
+        (self.waits_for_write, self.has_tickets, self.waiters) = (false, false, 0);
     }
 }

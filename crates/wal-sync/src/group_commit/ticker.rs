@@ -13,7 +13,7 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         while locked.refuse_if_closed().is_ok() {
             let mut idle = true;
-            if locked.open.wants_a_leader() && !locked.writing {
+            if locked.wants_ticker_to_write() && !locked.writing {
                 locked = self.write_next(locked);
                 idle = false;
             }
@@ -23,8 +23,7 @@ impl<T: Target> GroupCommit<T> {
                 idle = false;
             }
             if self.sync_has_something(&locked) && self.sync_is_due(&locked) {
-                self.sync_now(locked);
-                locked = self.lock();
+                locked = self.sync_now(locked);
             } else if idle {
                 // Nothing has changed since it was found that there is nothing to do, but the time.
                 locked = match self.until_due(&locked) {
@@ -44,15 +43,13 @@ impl<T: Target> GroupCommit<T> {
         let is_held_up = locked.held_back.is_some() || locked.starved.is_some();
         let may_sync = !locked.unsynced.is_empty() && !locked.syncing;
         if may_sync && is_held_up && !locked.is_over() {
-            self.sync_now(locked);
-            return self.lock();
+            return self.sync_now(locked);
         }
         if locked.has_unwritten() && !locked.writing {
             return self.write_next(locked);
         }
         if may_sync && !locked.writing {
-            self.sync_now(locked);
-            return self.lock();
+            return self.sync_now(locked);
         }
         if locked.writing || locked.syncing { self.turn.wait(locked) } else { locked }
     }
@@ -71,13 +68,13 @@ impl<T: Target> GroupCommit<T> {
             locked = self.write_next(locked);
         }
         if self.sync_has_something(&locked) {
-            self.sync_now(locked);
+            drop(self.sync_now(locked));
         }
     }
 
     /// Whether the ticker would find something to do.
     pub(super) fn has_work(&self, locked: &State<T>) -> bool {
-        locked.open.wants_a_leader() || !locked.syncing && self.sync_is_due(locked)
+        locked.wants_ticker_to_write() && !locked.writing || !locked.syncing && self.sync_is_due(locked)
     }
 
     /// How old the oldest entry that is not durable may get.
@@ -103,7 +100,8 @@ impl<T: Target> GroupCommit<T> {
     /// and can be written for it.
     pub(super) fn sync_is_due(&self, locked: &State<T>) -> bool {
         let written = locked.written > locked.durable;
-        if written && (locked.wanted > locked.durable || locked.sync_soon) {
+        // A caller that leads syncs everything.
+        if written && (locked.wanted > locked.durable && !locked.leading || locked.sync_soon) {
             return true;
         }
         (written || locked.has_unwritten() && !locked.writing)
@@ -121,5 +119,12 @@ impl<T: Target> GroupCommit<T> {
     fn until_due(&self, locked: &State<T>) -> Option<Duration> {
         let since = locked.pending_since?;
         Some(self.interval()?.saturating_sub(now().saturating_duration_since(since)))
+    }
+}
+
+impl<T: Target> State<T> {
+    /// Whether somebody who went on wants the open frame to be written, and no caller is at it.
+    fn wants_ticker_to_write(&self) -> bool {
+        self.open.has_tickets && !self.combining
     }
 }

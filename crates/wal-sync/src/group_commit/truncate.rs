@@ -7,8 +7,8 @@
 //! While it runs nothing is written, synced or numbered, so whoever acts has the target for itself. What
 //! joined behind the place of a cut and is not written is never written.
 
-use super::finished::Finished;
 use super::turns::Turns;
+use super::woken::Woken;
 use super::{GroupCommit, Locked, OnStarved};
 use crate::error::Error;
 use crate::target::{Alone, Fault, Target};
@@ -110,7 +110,7 @@ impl<T: Target> GroupCommit<T> {
 
     fn give_all_turns_back(&self, mut locked: Locked<'_, T>) {
         (locked.writing, locked.syncing, locked.truncating) = (false, false, false);
-        self.wake_all(locked, Finished::new());
+        self.wake_all(locked, Woken::new());
         self.go_on();
     }
 
@@ -128,62 +128,61 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         turns.give_back(&mut locked);
         locked.truncating = false;
-        let mut finished = Finished::new();
+        let mut woken = Woken::new();
         if let Some(failure) = locked.failure.clone() {
-            self.wake_all(locked, finished);
+            self.wake_all(locked, woken);
             return Err(failure);
         }
         if !matches!(outcome, Err(Fault::Final(_))) {
-            self.became_durable(&mut locked, durable.min(next), &mut finished);
+            self.became_durable(&mut locked, durable.min(next), &mut woken);
             // It may be that only what is not written was to be cut off.
             locked.rest_in_doubt &= from.is_none() || outcome.is_err();
             let cut = next < locked.written || outcome.is_ok() && next < locked.next;
             if from.is_some() && cut {
-                self.cut_off(&mut locked, next, &mut finished);
+                self.cut_off(&mut locked, next, &mut woken);
             }
         }
         let told = match outcome {
             Ok(()) => Ok(()),
             Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
             Err(Fault::Final(error)) => {
-                self.latch(&mut locked, Error::Failed(error.clone()), &mut finished);
+                self.latch(&mut locked, Error::Failed(error.clone()), &mut woken);
                 Err(Error::Failed(error))
             }
         };
-        self.wake_all(locked, finished);
+        self.wake_all(locked, woken);
         self.go_on();
         told
     }
 
     /// The log ends in front of `next`. Tells everybody who waits for more.
-    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, finished: &mut Finished<T::Error>) {
-        let truncated = Error::Truncated { from: next };
+    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, woken: &mut Woken<T::Error>) {
         (locked.next, locked.written) = (next, next);
         (locked.durable, locked.covered) = (locked.durable.min(next), locked.covered.min(next));
         self.written.fall_back(next);
         self.durable.fall_back(next);
-        locked.wanted = locked.wanted.min(next);
         locked.pending_since = locked.pending_since.filter(|_| locked.durable < next);
         locked.cuts.add(next);
         self.cuts.advance(locked.cuts.count());
-        self.fail_open(locked, &truncated, finished);
+        locked.lose(next, &Error::Truncated { from: next }, woken);
+        self.empty_open(locked);
         let behind = locked.starved.take().into_iter().chain(locked.held_back.take());
         for (behind, _) in behind {
-            self.fail(locked, behind, &truncated, finished);
+            self.drop_frame(locked, behind);
         }
+        // A frame in which the log was cut: what it keeps is durable.
         while locked.unsynced.back().is_some_and(|unsynced| unsynced.end > next) {
             let Some(unsynced) = locked.unsynced.pop_back() else { break };
-            Self::fail_group(locked, unsynced.group, unsynced.bytes, &truncated, finished);
+            locked.in_flight_bytes -= unsynced.bytes;
         }
         // They look again: some wait for what is in front of the cut.
-        finished.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+        woken.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
     }
 
-    fn wake_all(&self, locked: Locked<'_, T>, finished: Finished<T::Error>) {
+    fn wake_all(&self, locked: Locked<'_, T>, woken: Woken<T::Error>) {
         self.turn.notify_all();
         self.room.notify_all();
-        self.gathered.notify_all();
         self.work.notify_all();
-        self.tell(locked, finished);
+        self.tell(locked, woken);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use super::finished::Finished;
 use super::state::{Gathering, State, Unsynced};
+use super::woken::Woken;
 use super::{GroupCommit, Locked};
+use crate::epoch::{Epoch, word_of};
 use crate::error::Error;
-use crate::group::Group;
 use crate::policy::Durability;
 use crate::primitives::{Arc, Ordering, now, since};
 use crate::target::{Fault, Target, Wrote};
@@ -20,13 +20,8 @@ impl<T: Target> GroupCommit<T> {
         }
         let mut next = locked.take_next(&self.target);
         locked.take_turn_to_write();
-        if next.gathers_for.is_some() {
-            // Its leader need not wait for company any longer.
-            self.gathered.notify_all();
-        }
         drop(locked);
-        let panics =
-            PanicFails::new(self, Turns { writes: true, syncs: false }, Some((&next.group, next.bytes)));
+        let panics = PanicFails::new(self, Turns { writes: true, syncs: false }, next.bytes);
         // If it takes a sync and one has failed, it is not written: there is no second sync.
         let may = !self.target.syncs_to_write(&next.frame) || self.take_turn_to_sync(&panics);
         let wrote = may.then(|| self.target.write(&mut next.frame, next.first));
@@ -37,24 +32,10 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        let mut finished = Finished::new();
-        match (locked.failure.clone(), wrote) {
-            (None, Some(Ok(wrote))) => self.wrote(&mut locked, next, wrote, &mut finished),
-            (None, Some(Err(Fault::CapReached(error)))) if !locked.closed => {
-                self.starve(&mut locked, next, Error::Failed(error));
-            }
-            (None, Some(Err(Fault::Passing(error) | Fault::CapReached(error)))) => {
-                self.take_back(&mut locked, next, &Error::Failed(error), &mut finished);
-            }
-            (None, Some(Err(Fault::Final(error)))) => {
-                let failure = Error::Failed(error);
-                self.fail(&mut locked, next, &failure, &mut finished);
-                self.latch(&mut locked, failure, &mut finished);
-            }
-            (failure, _) => {
-                let failure = failure.expect("what may be written was written");
-                self.fail(&mut locked, next, &failure, &mut finished);
-            }
+        let mut woken = Woken::new();
+        match wrote {
+            Some(Ok(wrote)) if locked.failure.is_none() => self.wrote(&mut locked, next, wrote, &mut woken),
+            wrote => self.not_written(&mut locked, next, wrote, &mut woken),
         }
         self.turn.notify_all();
         self.room.notify_all();
@@ -62,23 +43,44 @@ impl<T: Target> GroupCommit<T> {
             // The ticker looks at no clock while somebody else has the turn to sync.
             self.work.notify_one();
         }
-        if finished.is_empty() {
-            return locked;
+        self.tell_and_lock(locked, woken)
+    }
+
+    fn not_written(
+        &self,
+        locked: &mut State<T>,
+        next: Gathering<T>,
+        wrote: Option<Result<Wrote, Fault<T::Error>>>,
+        woken: &mut Woken<T::Error>,
+    ) {
+        match wrote {
+            Some(Err(fault)) if locked.failure.is_none() => match fault {
+                Fault::CapReached(error) if !locked.closed => {
+                    self.starve(locked, next, Error::Failed(error));
+                }
+                Fault::Passing(error) | Fault::CapReached(error) => {
+                    self.take_back(locked, next, &Error::Failed(error), woken);
+                }
+                Fault::Final(error) => {
+                    self.drop_frame(locked, next);
+                    self.latch(locked, Error::Failed(error), woken);
+                }
+            },
+            // The failure has told everybody.
+            _ => self.drop_frame(locked, next),
         }
-        self.tell(locked, finished);
-        self.lock()
     }
 
     /// Takes the turn to sync, which is free, and syncs everything that is written. After a failure there
     /// is no other sync.
-    pub(super) fn sync_now(&self, mut locked: Locked<'_, T>) {
+    pub(super) fn sync_now<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {
         debug_assert!(!locked.syncing, "at most one sync is in flight");
         if locked.is_over() {
-            return;
+            return locked;
         }
         locked.syncing = true;
         drop(locked);
-        let panics = PanicFails::new(self, Turns { writes: false, syncs: true }, None);
+        let panics = PanicFails::new(self, Turns { writes: false, syncs: true }, 0);
         let begun = now();
         let synced = self.target.sync();
         let took = since(begun);
@@ -86,60 +88,81 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        let mut finished = Finished::new();
+        let mut woken = Woken::new();
         // What became durable before a failure is durable, but nobody may rely on the log any more.
         if locked.failure.is_none() {
             match synced {
                 Ok(covered) => {
                     locked.sync_soon = false;
-                    let waiters = self.became_durable(&mut locked, covered, &mut finished);
-                    let joined = locked.open.waiters;
-                    locked.company.synced(waiters, joined, took, self.policy);
+                    locked.company.synced(took);
+                    self.became_durable(&mut locked, covered, &mut woken);
                 }
-                Err(error) => self.latch(&mut locked, Error::Failed(error), &mut finished),
+                Err(error) => self.latch(&mut locked, Error::Failed(error), &mut woken),
             }
         }
         self.turn.notify_all();
         self.room.notify_all();
-        // A leader that was relieved may still be where it waited.
-        self.gathered.notify_all();
         // The ticker looks at no clock while somebody else syncs.
         if locked.pending_since.is_some() || self.has_work(&locked) {
             self.work.notify_one();
         }
-        self.tell(locked, finished);
+        self.tell_and_lock(locked, woken)
     }
 
-    /// Gives up the lock, and wakes those whose wait is over.
-    pub(super) fn tell(&self, locked: Locked<'_, T>, finished: Finished<T::Error>) {
-        let took = finished.took;
-        let calls_out = !finished.wakers.is_empty();
+    /// Gives up the lock, wakes those whose wait is over, and one of those who can go on in the place of this thread.
+    pub(super) fn tell(&self, locked: Locked<'_, T>, woken: Woken<T::Error>) {
+        let heir = self.heir(&locked);
+        let took = woken.took;
+        let calls_out = !woken.wakers.is_empty();
         if calls_out {
             // In front of what joins next.
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
-        finished.wake();
+        for (word, is_woken) in self.callers.iter().zip(woken.callers) {
+            if is_woken {
+                word.wake_all();
+            }
+        }
+        if let Some(word) = heir {
+            self.callers[word].wake_one();
+        }
+        woken.wake_tickets();
         if calls_out {
             self.calling_out.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(took) = took {
             // Others may rest on what this thread does next.
-            let panics = PanicFails::new(self, Turns::default(), None);
+            let panics = PanicFails::new(self, Turns::default(), 0);
             self.target.acknowledged(took);
             panics.passed();
         }
     }
 
+    /// The same, for whoever goes on. Keeps the lock when nobody is to be woken.
+    fn tell_and_lock<'a>(&'a self, locked: Locked<'a, T>, woken: Woken<T::Error>) -> Locked<'a, T> {
+        if woken.is_empty() && !locked.wants_a_caller() {
+            return locked;
+        }
+        self.tell(locked, woken);
+        self.lock()
+    }
+
+    /// On which word one is to be woken who can write or lead, if somebody has to: of the oldest frame that one waits for.
+    fn heir(&self, locked: &State<T>) -> Option<usize> {
+        if !locked.wants_a_caller() {
+            return None;
+        }
+        let oldest = locked.unsynced.front().map_or(locked.open.number, |unsynced| unsynced.number);
+        let newest = locked.open.number;
+        let words = (oldest..=newest).take(self.callers.len()).map(word_of);
+        words.into_iter().find(|&word| self.callers[word].has_sleepers())
+    }
+
     /// Latches a failure: the first one stays, and everybody who waits for anything is told.
-    pub(super) fn latch(
-        &self,
-        locked: &mut State<T>,
-        failure: Error<T::Error>,
-        finished: &mut Finished<T::Error>,
-    ) {
+    pub(super) fn latch(&self, locked: &mut State<T>, failure: Error<T::Error>, woken: &mut Woken<T::Error>) {
         let failure = locked.failure.get_or_insert(failure).clone();
-        self.fail_all(locked, &failure, finished);
+        self.fail_all(locked, &failure, woken);
     }
 
     /// Fails everything that has not reached what was asked for.
@@ -147,22 +170,21 @@ impl<T: Target> GroupCommit<T> {
         &self,
         locked: &mut State<T>,
         failure: &Error<T::Error>,
-        finished: &mut Finished<T::Error>,
+        woken: &mut Woken<T::Error>,
     ) {
-        self.fail_open(locked, failure, finished);
-        if let Some((starved, _)) = locked.end_starved() {
-            self.fail(locked, starved, failure, finished);
-        }
-        if let Some((held, _)) = locked.held_back.take() {
-            self.fail(locked, held, failure, finished);
+        locked.lose(0, failure, woken);
+        self.empty_open(locked);
+        let starved = locked.end_starved().map(|(starved, _)| starved);
+        let held = locked.held_back.take().map(|(held, _)| held);
+        for dropped in starved.into_iter().chain(held) {
+            self.drop_frame(locked, dropped);
         }
         while let Some(unsynced) = locked.unsynced.pop_front() {
-            Self::fail_group(locked, unsynced.group, unsynced.bytes, failure, finished);
+            locked.in_flight_bytes -= unsynced.bytes;
         }
-        finished.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+        woken.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
         self.turn.notify_all();
         self.room.notify_all();
-        self.gathered.notify_all();
         self.work.notify_all();
     }
 
@@ -177,31 +199,25 @@ impl<T: Target> GroupCommit<T> {
         locked.failure.is_none()
     }
 
-    fn wrote(
-        &self,
-        locked: &mut State<T>,
-        next: Gathering<T>,
-        wrote: Wrote,
-        finished: &mut Finished<T::Error>,
-    ) {
+    fn wrote(&self, locked: &mut State<T>, next: Gathering<T>, wrote: Wrote, woken: &mut Woken<T::Error>) {
         locked.written = wrote.next;
         locked.rest_in_doubt = false;
         self.written.advance(wrote.next);
+        locked.epoch.reach(Durability::Written, wrote.next, &mut woken.wakers);
         locked.sync_soon = wrote.sync_soon;
-        let Gathering { frame, group, bytes, begun, waiters, .. } = next;
+        let Gathering { frame, number, bytes, begun, .. } = next;
         self.put_away(locked, frame);
-        group.reach(Durability::Written);
-        if next.asked == Durability::Durable {
-            if next.waits_for_write {
-                finished.push(Arc::clone(&group));
-            }
-            locked.unsynced.push_back(Unsynced { group, end: wrote.next, bytes, waiters, begun });
-        } else {
-            finished.took = begun.map(since);
-            locked.end(&group, bytes);
-            finished.push(group);
+        if next.waits_for_write || next.has_tickets {
+            self.wake_frame(&locked.epoch, number, woken);
         }
-        self.became_durable(locked, wrote.durable, finished);
+        if next.asked == Durability::Durable {
+            let unsynced = Unsynced { epoch: None, number, end: wrote.next, bytes, begun };
+            locked.unsynced.push_back(unsynced);
+        } else {
+            woken.took = begun.map(since);
+            locked.in_flight_bytes -= bytes;
+        }
+        self.became_durable(locked, wrote.durable, woken);
     }
 
     /// A write failed: nothing that is numbered behind it can be part of the log under its number.
@@ -214,17 +230,14 @@ impl<T: Target> GroupCommit<T> {
         locked: &mut State<T>,
         mut next: Gathering<T>,
         error: &Error<T::Error>,
-        finished: &mut Finished<T::Error>,
+        woken: &mut Woken<T::Error>,
     ) {
         locked.rest_in_doubt = true;
+        locked.lose(next.first, error, woken);
         if next.promised || locked.open.promised {
             // Callers have gone on with these numbers. All entries stay; only who waits is told.
-            let fresh = [locked.fresh_group(), locked.fresh_group()];
-            for (gathering, fresh) in [&mut next, &mut locked.open].into_iter().zip(fresh) {
-                let group = gathering.let_go(fresh);
-                group.fail(error);
-                finished.push(group);
-            }
+            next.let_go();
+            locked.open.let_go();
             next.promised = true;
             locked.held_back = Some((next, error.clone()));
             // The ticker tries again in an interval.
@@ -233,60 +246,42 @@ impl<T: Target> GroupCommit<T> {
             if !locked.closed {
                 // After a close no other entry gets them, and a watch is told that the log ended.
                 let until = locked.next;
-                self.give_back_numbers(locked, next.first, until, finished);
+                self.give_back_numbers(locked, next.first, until, woken);
             }
             locked.next = next.first;
-            locked.wanted = locked.wanted.min(next.first);
             locked.pending_since = locked.pending_since.filter(|_| locked.durable < locked.next);
-            self.fail(locked, next, error, finished);
-            self.fail_open(locked, error, finished);
+            self.drop_frame(locked, next);
+            self.empty_open(locked);
         }
-        self.gathered.notify_all();
+    }
+
+    /// Those who sleep for this frame are to be woken. Whoever is about to sleep looks under the lock before.
+    fn wake_frame(&self, epoch: &Arc<Epoch<T::Error>>, frame: u64, woken: &mut Woken<T::Error>) {
+        let word = word_of(frame);
+        woken.callers[word] |= self.callers[word].has_sleepers();
+        woken.tickets(epoch, frame);
     }
 
     /// For whoever has both turns.
     pub(super) fn panic_fails(&self) -> PanicFails<'_, T> {
-        PanicFails::new(self, Turns { writes: true, syncs: true }, None)
+        PanicFails::new(self, Turns { writes: true, syncs: true }, 0)
     }
 
-    /// Fails who is in this write.
-    pub(super) fn fail(
-        &self,
-        locked: &mut State<T>,
-        failed: Gathering<T>,
-        error: &Error<T::Error>,
-        finished: &mut Finished<T::Error>,
-    ) {
-        Self::fail_group(locked, failed.group, failed.bytes, error, finished);
-        self.put_away(locked, failed.frame);
+    /// These entries are never written.
+    pub(super) fn drop_frame(&self, locked: &mut State<T>, dropped: Gathering<T>) {
+        locked.in_flight_bytes -= dropped.bytes;
+        self.put_away(locked, dropped.frame);
     }
 
-    /// Empties the open frame and fails who is in it.
-    pub(super) fn fail_open(
-        &self,
-        locked: &mut State<T>,
-        error: &Error<T::Error>,
-        finished: &mut Finished<T::Error>,
-    ) {
-        let fresh = locked.fresh_group();
+    /// What is in the open frame is never written.
+    pub(super) fn empty_open(&self, locked: &mut State<T>) {
+        let next = locked.next;
         let open = &mut locked.open;
-        let group = open.let_go(fresh);
+        open.let_go();
         let bytes = std::mem::take(&mut open.bytes);
-        (open.first, open.entries, open.promised, open.begun) = (locked.next, 0, false, None);
+        (open.first, open.entries, open.promised, open.begun) = (next, 0, false, None);
         self.target.clear(&mut open.frame);
-        Self::fail_group(locked, group, bytes, error, finished);
-    }
-
-    pub(super) fn fail_group(
-        locked: &mut State<T>,
-        group: Arc<Group<T::Error>>,
-        bytes: u64,
-        error: &Error<T::Error>,
-        finished: &mut Finished<T::Error>,
-    ) {
-        group.fail(error);
-        locked.end(&group, bytes);
-        finished.push(group);
+        locked.in_flight_bytes -= bytes;
     }
 
     /// A frame that is done with is used again.
@@ -295,33 +290,33 @@ impl<T: Target> GroupCommit<T> {
         locked.idle_frame = Some(frame);
     }
 
-    /// Everything in front of `covered` is durable. Returns how many threads waited for that.
-    pub(super) fn became_durable(
-        &self,
-        locked: &mut State<T>,
-        covered: u64,
-        finished: &mut Finished<T::Error>,
-    ) -> u64 {
-        let mut waiters = 0;
+    /// Everything in front of `covered` is durable.
+    pub(super) fn became_durable(&self, locked: &mut State<T>, covered: u64, woken: &mut Woken<T::Error>) {
         // A sync may have covered a write that has not come back to say so.
         locked.covered = locked.covered.max(covered);
         let covered = locked.covered.min(locked.written);
         if covered > locked.durable {
             locked.durable = covered;
             self.durable.advance(covered);
+            locked.epoch.reach(Durability::Durable, covered, &mut woken.wakers);
+            for ended in &locked.ended {
+                let reached = covered.min(ended.lost_from());
+                ended.reach(Durability::Durable, reached, &mut woken.wakers);
+            }
             // What joined while a sync ran is as old as the sync, at most.
             locked.pending_since = self.interval().filter(|_| locked.durable < locked.next).map(|_| now());
         }
         while locked.unsynced.front().is_some_and(|unsynced| unsynced.end <= locked.durable) {
             let Some(unsynced) = locked.unsynced.pop_front() else { break };
-            unsynced.group.reach(Durability::Durable);
-            waiters += unsynced.waiters;
-            finished.took = finished.took.or_else(|| unsynced.begun.map(since));
-            locked.end(&unsynced.group, unsynced.bytes);
-            finished.push(unsynced.group);
+            woken.took = woken.took.or_else(|| unsynced.begun.map(since));
+            locked.in_flight_bytes -= unsynced.bytes;
+            match &unsynced.epoch {
+                None => self.wake_frame(&locked.epoch, unsynced.number, woken),
+                Some(ended) => woken.epoch(ended),
+            }
         }
-        self.take_reached(locked, finished);
-        waiters
+        locked.ended.retain(|epoch| epoch.awaits_sync());
+        self.take_reached(locked, woken);
     }
 }
 
@@ -343,18 +338,14 @@ impl Turns {
 pub(super) struct PanicFails<'a, T: Target> {
     commit: &'a GroupCommit<T>,
     turns: Cell<Turns>,
-    /// The group that is being written, and its bytes.
-    group: Option<(&'a Arc<Group<T::Error>>, u64)>,
+    /// What is being written.
+    bytes: u64,
     passed: Cell<bool>,
 }
 
 impl<'a, T: Target> PanicFails<'a, T> {
-    pub(super) fn new(
-        commit: &'a GroupCommit<T>,
-        turns: Turns,
-        group: Option<(&'a Arc<Group<T::Error>>, u64)>,
-    ) -> PanicFails<'a, T> {
-        PanicFails { commit, turns: Cell::new(turns), group, passed: Cell::new(false) }
+    pub(super) fn new(commit: &'a GroupCommit<T>, turns: Turns, bytes: u64) -> PanicFails<'a, T> {
+        PanicFails { commit, turns: Cell::new(turns), bytes, passed: Cell::new(false) }
     }
 
     /// Nothing panicked. The turns are to be given back.
@@ -369,20 +360,11 @@ impl<T: Target> Drop for PanicFails<'_, T> {
         if self.passed.get() {
             return;
         }
-        let mut finished = Finished::new();
+        let mut woken = Woken::new();
         let mut locked = self.commit.lock();
         self.turns.get().give_back(&mut locked);
-        self.commit.latch(&mut locked, Error::Panicked, &mut finished);
-        if let Some((group, bytes)) = self.group {
-            GroupCommit::<T>::fail_group(
-                &mut locked,
-                Arc::clone(group),
-                bytes,
-                &Error::Panicked,
-                &mut finished,
-            );
-        }
-        drop(locked);
-        finished.wake();
+        locked.in_flight_bytes -= self.bytes;
+        self.commit.latch(&mut locked, Error::Panicked, &mut woken);
+        self.commit.tell(locked, woken);
     }
 }

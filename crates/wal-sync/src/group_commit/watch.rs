@@ -3,8 +3,8 @@
 use std::task::{Context, Poll};
 
 use super::GroupCommit;
-use super::finished::Finished;
 use super::state::{State, Watcher};
+use super::woken::Woken;
 use crate::error::Error;
 use crate::target::Target;
 
@@ -131,9 +131,9 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Takes out those whose watermark has passed their entry.
-    pub(super) fn take_reached(&self, locked: &mut State<T>, finished: &mut Finished<T::Error>) {
+    pub(super) fn take_reached(&self, locked: &mut State<T>, woken: &mut Woken<T::Error>) {
         let (written, durable) = (locked.written, locked.durable);
-        take_watchers(locked, finished, |watcher| {
+        take_watchers(locked, woken, |watcher| {
             let position = match watcher.mark {
                 Mark::Written => written,
                 Mark::Durable => durable,
@@ -149,23 +149,23 @@ impl<T: Target> GroupCommit<T> {
         locked: &mut State<T>,
         from: u64,
         until: u64,
-        finished: &mut Finished<T::Error>,
+        woken: &mut Woken<T::Error>,
     ) {
         locked.cuts.add_given_back(from, until);
         self.cuts.advance(locked.cuts.count());
-        take_watchers(locked, finished, |watcher| (from..until).contains(&watcher.sequence));
+        take_watchers(locked, woken, |watcher| (from..until).contains(&watcher.sequence));
     }
 }
 
 fn take_watchers<T: Target>(
     locked: &mut State<T>,
-    finished: &mut Finished<T::Error>,
+    woken: &mut Woken<T::Error>,
     is_told: impl Fn(&Watcher) -> bool,
 ) {
     let mut index = 0;
     while index < locked.watchers.len() {
         if is_told(&locked.watchers[index]) {
-            finished.wakers.push(locked.watchers.swap_remove(index).waker);
+            woken.wakers.push(locked.watchers.swap_remove(index).waker);
         } else {
             index += 1;
         }

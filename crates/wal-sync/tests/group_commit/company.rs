@@ -6,7 +6,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fake::{Deed, Fake, Log, PATIENCE, put, said, timed, watched, watched_for};
+use crate::fake::{Deed, Fake, Log, put, said, timed, watched};
 use wal_sync::Durability::{Durable, Written};
 use wal_sync::{GroupCommit, SyncPolicy};
 
@@ -117,10 +117,9 @@ fn whoever_completes_the_company_goes_on_at_once() {
     });
 }
 
-/// A leader was relieved by somebody whose turn to write had not come when a write in front of it failed, and
-/// its frame was emptied. The next leader of that frame took itself for relieved, and nobody wrote.
+/// Two wait to write, and the write in front of them fails: their frame is emptied, and the next one is written all the same.
 #[test]
-fn a_leader_of_an_emptied_frame_is_not_taken_for_the_one_who_was_relieved() {
+fn whoever_waits_behind_a_failed_write_is_told_and_the_next_one_is_written() {
     watched(|| {
         let log = Log::wide(SyncPolicy::grouped(LONG));
         two_meet(&log, Duration::from_millis(1500));
@@ -181,29 +180,13 @@ fn crowd(thread: u64, round: u64) -> u64 {
 }
 
 #[test]
-fn those_who_are_too_many_to_be_waited_for_are_led_by_the_ticker_until_they_are_gone() {
-    watched_for(10 * PATIENCE, || {
-        let log = with_slow_syncs();
-        append_until(&log, 40, crowd, |log| log.fake().until(|record| record.most_by_ticker >= 20));
-        // Once they are gone nobody is expected, and whoever comes alone leads itself.
-        for _ in 0..10 {
-            log.put(7, Durable).unwrap();
-        }
-        let by_ticker = log.fake().record().syncs_by_ticker;
-        for _ in 0..10 {
-            log.put(7, Durable).unwrap();
-        }
-        assert_eq!(log.fake().record().syncs_by_ticker, by_ticker);
-    });
-}
-
-#[test]
-fn a_few_lead_themselves_however_late_some_of_them_come() {
+fn callers_lead_themselves_however_many_they_are_and_however_late_some_of_them_come() {
     watched(|| {
-        let log = with_slow_syncs();
-        let pause = |thread, _| if thread < 4 { 0 } else { 4 };
-        append_until(&log, 6, pause, |log| log.fake().until(|record| record.syncs_begun >= 100));
-        assert_eq!(log.fake().record().syncs_by_ticker, 0);
+        for threads in [6, 40] {
+            let log = with_slow_syncs();
+            append_until(&log, threads, crowd, |log| log.fake().until(|record| record.syncs_begun >= 100));
+            assert_eq!(log.fake().record().syncs_by_ticker, 0);
+        }
     });
 }
 
@@ -224,23 +207,20 @@ impl Wake for Appends {
     }
 }
 
-/// The ticker led a crowd, and called the waker of a task. That waker appended, was left to the ticker, which
-/// was calling it, and slept for ever; and so did everybody behind it.
+/// A waker that waits while the ticker calls it must not wait for the ticker.
 #[test]
 fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_ticker() {
     watched(|| {
         let log = with_slow_syncs();
         let on_the_ticker = Arc::new(AtomicBool::new(false));
-        append_until(&log, 40, crowd, |log| {
-            while !on_the_ticker.load(Ordering::SeqCst) {
-                let mut ticket = log.submit_one(7, Durable).unwrap();
-                let appends =
-                    Appends { log: Arc::downgrade(&log.share()), on_the_ticker: Arc::clone(&on_the_ticker) };
-                if ticket.poll(&Context::from_waker(&Waker::from(Arc::new(appends)))).is_pending() {
-                    assert_eq!(log.wait(&ticket, None), Some(Ok(())));
-                }
+        while !on_the_ticker.load(Ordering::SeqCst) {
+            let mut ticket = log.submit_one(7, Durable).unwrap();
+            let appends =
+                Appends { log: Arc::downgrade(&log.share()), on_the_ticker: Arc::clone(&on_the_ticker) };
+            if ticket.poll(&Context::from_waker(&Waker::from(Arc::new(appends)))).is_pending() {
+                assert_eq!(log.wait(&ticket, None), Some(Ok(())));
             }
-        });
+        }
     });
 }
 

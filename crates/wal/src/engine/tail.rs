@@ -13,7 +13,7 @@ use wal_format::ChecksumKind;
 use wal_segment::io::Directory;
 use wal_segment::{CapReached, Error as SegmentError, Snapshot, Writer};
 use wal_sync::Fault;
-use wal_sync::primitives::{Guard, Mutex};
+use wal_sync::primitives::{AtomicU64, Guard, Mutex, Ordering};
 
 use crate::engine::fork::ForkGuard;
 use crate::error::{Error, ErrorKind};
@@ -33,6 +33,8 @@ pub(crate) struct Tail {
     /// `None` once closed.
     pub(super) writer: Mutex<Option<Writer>>,
     pub(super) shown: Mutex<Snapshot>,
+    /// How long a frame may be that is written without a sync. Changes with the writer.
+    pub(super) room: AtomicU64,
     pub(super) directory: Arc<dyn Directory>,
     pub(crate) fork_guard: ForkGuard,
     pub(super) supply: Arc<Supply>,
@@ -70,6 +72,7 @@ impl Tail {
             maintenance,
             checksum: writer.checksum(),
             shown: Mutex::new(writer.snapshot()),
+            room: AtomicU64::new(writer.room()),
             writer: Mutex::new(Some(writer)),
             directory,
             fork_guard: ForkGuard::here(),
@@ -167,12 +170,19 @@ impl Tail {
 
     /// The writer, to change the log. Readers are shown the log as it is when the guard is dropped.
     pub(super) fn change(&self) -> Changing<'_> {
-        Changing { tail: self, writer: self.lock() }
+        Changing { tail: self, writer: self.lock(), has_grown: false }
     }
 
     /// Shows readers the log as it is now.
     pub(super) fn show(&self, writer: &Writer) {
         *self.shown.lock_whole() = writer.snapshot();
+        self.room.store(writer.room(), Ordering::Relaxed);
+    }
+
+    /// The same, after something was appended to the open segment.
+    fn show_end(&self, writer: &Writer) {
+        writer.extend(&mut self.shown.lock_whole());
+        self.room.store(writer.room(), Ordering::Relaxed);
     }
 }
 
@@ -180,6 +190,8 @@ impl Tail {
 pub(super) struct Changing<'a> {
     tail: &'a Tail,
     writer: Guard<'a, Option<Writer>>,
+    /// Nothing has changed but the end of the open segment.
+    pub(super) has_grown: bool,
 }
 
 impl Deref for Changing<'_> {
@@ -199,8 +211,10 @@ impl DerefMut for Changing<'_> {
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
         // After a panic the log is failed, and readers keep what they were shown.
-        if let Some(writer) = self.writer.as_ref().filter(|_| !thread::panicking()) {
-            self.tail.show(writer);
+        match self.writer.as_ref().filter(|_| !thread::panicking()) {
+            Some(writer) if self.has_grown => self.tail.show_end(writer),
+            Some(writer) => self.tail.show(writer),
+            None => {}
         }
     }
 }

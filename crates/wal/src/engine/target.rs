@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wal_segment::{Error as SegmentError, FrameBuilder};
-use wal_sync::primitives::{now, since};
+use wal_sync::primitives::{Ordering, now, since};
 use wal_sync::{Fault, Target, Wrote};
 
 use crate::engine::tail::{FRAME_ENTRIES, Tail};
@@ -26,7 +26,8 @@ impl Target for Tail {
     }
 
     fn syncs_to_write(&self, frame: &FrameBuilder) -> bool {
-        self.lock().as_ref().is_some_and(|writer| writer.turns_over(frame.frame_bytes()))
+        // Only whoever has the turn to write changes it, as its caller has.
+        frame.frame_bytes() > self.room.load(Ordering::Relaxed)
     }
 
     fn write(&self, frame: &mut FrameBuilder, first: u64) -> Result<Wrote, Fault<Error>> {
@@ -51,6 +52,7 @@ impl Target for Tail {
             durable: writer.durable().value(),
             sync_soon: self.options.background && writer.wants_sync(),
         };
+        guard.has_grown = done.is_ok() && !turns_over;
         drop(guard);
         let begins = rolled.is_some() || !had_entries;
         if let Some(rolled) = rolled {

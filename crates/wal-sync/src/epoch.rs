@@ -1,0 +1,211 @@
+//! What became of the entries of one epoch: those that were numbered between two losses.
+//!
+//! ```text
+//!  numbers      10 ───────────────▶ 17        14 ─────────▶
+//!               │ epoch            │ │        │ next epoch
+//!  written ─────┴──▲               │ │        a failed write gave 14 to 16 back: in the first
+//!  durable ──▲                     │ │        epoch they are lost, in the next they are given again
+//!                  lost_from = 14 ─┘
+//! ```
+//!
+//! Within an epoch no number is given twice, so an entry is written or durable when the watermark of its epoch has passed it,
+//! and nobody has to keep a record for it. A failed write and a cut end an epoch. Its entries in front of the loss are still
+//! made durable; those behind it never are. What was once true of an entry stays so: watermarks of an epoch do not fall.
+//!
+//! Watermarks are moved under the lock of the group commit, and read without it.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::policy::Durability;
+use crate::primitives::{Arc, AtomicBool, AtomicU64, Instant, Mutex, Ordering, Word, now};
+
+#[derive(Debug)]
+pub(crate) struct Epoch<E> {
+    /// Everything in front of these is written, durable.
+    written: AtomicU64,
+    durable: AtomicU64,
+    /// What is at or beyond this and not as far as was asked for never will be; [`NOTHING_LOST`] while the epoch lasts.
+    lost_from: AtomicU64,
+    /// From which number on, and why: each further back than the one before.
+    losses: Mutex<Vec<(u64, Error<E>)>>,
+    /// Threads that wait for tickets, by the frame of their entries.
+    words: [Word; WORDS],
+    tasks: Mutex<Tasks>,
+    has_tasks: AtomicBool,
+}
+
+/// Those who wait for one frame sleep on one word; so many frames later it is used again.
+pub(crate) const WORDS: usize = 4;
+
+const NOTHING_LOST: u64 = u64::MAX;
+
+/// Tasks that wait, by the end of their entries. No two of them have the same.
+#[derive(Debug, Default)]
+struct Tasks {
+    for_write: VecDeque<(u64, Waker)>,
+    for_sync: VecDeque<(u64, Waker)>,
+}
+
+impl Tasks {
+    fn of(&mut self, asked: Durability) -> &mut VecDeque<(u64, Waker)> {
+        if asked == Durability::Durable { &mut self.for_sync } else { &mut self.for_write }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.for_write.is_empty() && self.for_sync.is_empty()
+    }
+}
+
+impl<E: Clone> Epoch<E> {
+    /// An epoch that begins where so much is written and durable.
+    pub(crate) fn new(written: u64, durable: u64) -> Arc<Epoch<E>> {
+        Arc::new(Epoch {
+            written: AtomicU64::new(written),
+            durable: AtomicU64::new(durable),
+            lost_from: AtomicU64::new(NOTHING_LOST),
+            losses: Mutex::new(Vec::new()),
+            words: Default::default(),
+            tasks: Mutex::new(Tasks::default()),
+            has_tasks: AtomicBool::new(false),
+        })
+    }
+
+    fn watermark(&self, asked: Durability) -> &AtomicU64 {
+        if asked == Durability::Durable { &self.durable } else { &self.written }
+    }
+
+    /// How it went for the entries in front of `end`; `None` while that is open.
+    pub(crate) fn outcome(&self, asked: Durability, end: u64) -> Option<Result<(), Error<E>>> {
+        let reached = || asked == Durability::Buffered || self.watermark(asked).load(Ordering::SeqCst) >= end;
+        if reached() {
+            return Some(Ok(()));
+        }
+        if end <= self.lost_from.load(Ordering::SeqCst) {
+            return None;
+        }
+        // What was reached was reached before it could be lost.
+        if reached() {
+            return Some(Ok(()));
+        }
+        let losses = self.losses.lock_whole();
+        let loss = losses.iter().find(|(from, _)| end > *from);
+        Some(Err(loss.map_or(Error::Panicked, |(_, error)| error.clone())))
+    }
+
+    /// Everything in front of `next` is written, or durable. Adds the tasks that waited for it to `wakers`.
+    pub(crate) fn reach(&self, durability: Durability, next: u64, wakers: &mut Vec<Waker>) {
+        self.watermark(durability).store(next, Ordering::SeqCst);
+        if !self.may_have_tasks() {
+            return;
+        }
+        let mut tasks = self.tasks.lock_whole();
+        let waiting = tasks.of(durability);
+        while waiting.front().is_some_and(|(end, _)| *end <= next) {
+            wakers.extend(waiting.pop_front().map(|(_, waker)| waker));
+        }
+        self.has_tasks.store(!tasks.is_empty(), Ordering::SeqCst);
+    }
+
+    /// What is at or beyond `from`, and not as far as was asked for, never will be. Adds the tasks that waited for it to
+    /// `wakers`; threads are to be woken by [`Epoch::wake`].
+    pub(crate) fn lose(&self, from: u64, error: &Error<E>, wakers: &mut Vec<Waker>) {
+        if from >= self.lost_from() {
+            return;
+        }
+        self.losses.lock_whole().push((from, error.clone()));
+        self.lost_from.store(from, Ordering::SeqCst);
+        let mut tasks = self.tasks.lock_whole();
+        let Tasks { for_write, for_sync } = &mut *tasks;
+        for waiting in [for_write, for_sync] {
+            let kept = waiting.partition_point(|(end, _)| *end <= from);
+            wakers.extend(waiting.drain(kept..).map(|(_, waker)| waker));
+        }
+    }
+
+    pub(crate) fn lost_from(&self) -> u64 {
+        self.lost_from.load(Ordering::SeqCst)
+    }
+
+    /// Whether something in it is written, not lost, and not durable yet.
+    pub(crate) fn awaits_sync(&self) -> bool {
+        let written = self.written.load(Ordering::SeqCst);
+        self.durable.load(Ordering::SeqCst) < written.min(self.lost_from())
+    }
+
+    /// Whether threads wait for tickets on this word.
+    pub(crate) fn has_sleepers(&self, word: usize) -> bool {
+        self.words[word].has_sleepers()
+    }
+
+    /// Wakes the threads that wait for tickets on these words.
+    pub(crate) fn wake(&self, words: &[bool; WORDS]) {
+        let words = self.words.iter().zip(words).filter(|(_, is_woken)| **is_woken);
+        words.for_each(|(word, _)| word.wake_all());
+    }
+
+    /// Blocks until it is known how it went for entries in front of `end`, which are in this frame; `None` when `deadline`
+    /// has passed.
+    pub(crate) fn wait(
+        &self,
+        asked: Durability,
+        end: u64,
+        frame: u64,
+        deadline: Option<Instant>,
+    ) -> Option<Result<(), Error<E>>> {
+        loop {
+            let nap = self.words[word_of(frame)].prepare();
+            if let Some(outcome) = self.outcome(asked, end) {
+                return Some(outcome);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
+            if left == Some(Duration::ZERO) {
+                return None;
+            }
+            nap.sleep(left);
+        }
+    }
+
+    /// As [`Epoch::wait`], for tasks.
+    pub(crate) fn poll(
+        &self,
+        asked: Durability,
+        end: u64,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), Error<E>>> {
+        if let Some(outcome) = self.outcome(asked, end) {
+            return Poll::Ready(outcome);
+        }
+        // Wakers are foreign code: cloned and dropped under no lock.
+        let waker = context.waker().clone();
+        let mut tasks = self.tasks.lock_whole();
+        let waiting = tasks.of(asked);
+        let place = waiting.partition_point(|(other, _)| *other < end);
+        let before = match waiting.get_mut(place) {
+            Some((other, known)) if *other == end => Some(std::mem::replace(known, waker)),
+            _ => {
+                waiting.insert(place, (end, waker));
+                None
+            }
+        };
+        self.has_tasks.store(true, Ordering::SeqCst);
+        // Either whoever moves the watermark sees the task, or this sees where it was moved.
+        let outcome = self.outcome(asked, end);
+        let gone = outcome.is_some().then(|| tasks.of(asked).remove(place));
+        drop(tasks);
+        drop((before, gone));
+        outcome.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn may_have_tasks(&self) -> bool {
+        // Loom does not order two locations as `SeqCst` does: there the lock does.
+        cfg!(wal_loom) || self.has_tasks.load(Ordering::SeqCst)
+    }
+}
+
+/// The word on which those sleep who wait for this frame.
+pub(crate) fn word_of(frame: u64) -> usize {
+    usize::try_from(frame % WORDS as u64).unwrap_or(0)
+}

@@ -1,0 +1,170 @@
+//! Who writes and syncs: callers who wait do, one of them for all.
+//!
+//! ```text
+//!  waits for    nobody at it                       somebody at it
+//!  its write    writes, for all who join meanwhile spins, then sleeps until it is written
+//!  its sync     leads: gathers, writes, syncs      sleeps until it is durable
+//! ```
+//!
+//! Whoever is done wakes one of those who wait for something else, and that one looks at this table again. A caller looks,
+//! and is counted as a sleeper, under one hold of the lock: so either it finds nobody at it, or it is found asleep.
+
+use super::state::State;
+use super::woken::Woken;
+use super::{GroupCommit, Joined, Locked};
+use crate::epoch::word_of;
+use crate::error::Error;
+use crate::policy::Durability;
+use crate::primitives::pause;
+use crate::target::Target;
+
+/// What a caller does whose entry is not as far as it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Write,
+    Lead,
+    Wait,
+}
+
+const fn role(asked: Durability, writing: bool, leading: bool) -> Role {
+    match asked {
+        Durability::Written if !writing => Role::Write,
+        Durability::Durable if !leading => Role::Lead,
+        _ => Role::Wait,
+    }
+}
+
+/// A writer hands over after so many frames of others, so that it is not kept for ever.
+const FRAMES_OF_OTHERS: u32 = 16;
+
+impl<T: Target> GroupCommit<T> {
+    /// Blocks until it is known how it went for entries that have joined. Writes and syncs, if nobody does.
+    pub(super) fn see_to<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        joined: &Joined<T::Error>,
+        asked: Durability,
+    ) -> Result<(), Error<T::Error>> {
+        let word = &self.callers[word_of(joined.frame)];
+        // A write takes less time than to fall asleep.
+        let mut spins = asked == Durability::Written;
+        loop {
+            locked = match role(asked, locked.writing, locked.leading) {
+                Role::Write => self.write_for_all(locked),
+                Role::Lead => self.lead(locked, joined),
+                Role::Wait => locked,
+            };
+            if let Some(outcome) = joined.outcome(asked) {
+                return outcome;
+            }
+            let nap = (!spins).then(|| word.prepare());
+            drop(locked);
+            match nap {
+                Some(nap) => nap.sleep(None),
+                None => joined.spin(asked),
+            }
+            spins = false;
+            if let Some(outcome) = joined.outcome(asked) {
+                return outcome;
+            }
+            locked = self.lock();
+        }
+    }
+
+    /// Writes what is open, and what joins meanwhile and is waited for.
+    fn write_for_all<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {
+        locked.combining = true;
+        locked = self.write_next(locked);
+        let mut frames = 0;
+        while locked.open.waits_for_write && !locked.writing && frames < FRAMES_OF_OTHERS {
+            locked = self.write_next(locked);
+            frames += 1;
+        }
+        locked.combining = false;
+        self.hand_over(locked)
+    }
+
+    /// Writes and syncs what this caller waits for, and what joins in the same frame.
+    fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> Locked<'a, T> {
+        locked.leading = true;
+        // What comes while a sync runs shares the next one.
+        while locked.syncing && joined.outcome(Durability::Durable).is_none() {
+            locked = self.turn.wait(locked);
+        }
+        locked = self.gather(locked, joined.frame);
+        while joined.outcome(Durability::Durable).is_none() && !locked.is_over() {
+            let is_written = joined.outcome(Durability::Written).is_some();
+            let waits_for_room = !is_written && locked.starved.is_some();
+            locked = if waits_for_room && (locked.syncing || locked.written <= locked.durable) {
+                break;
+            } else if is_written && locked.syncing || !is_written && locked.writing && !waits_for_room {
+                self.turn.wait(locked)
+            } else if is_written || waits_for_room {
+                self.sync_now(locked)
+            } else {
+                self.write_next(locked)
+            };
+        }
+        locked.leading = false;
+        self.hand_over(locked)
+    }
+
+    /// Leaves the rest to the ticker, or to one of the callers who wait.
+    fn hand_over<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
+        if self.has_work(&locked) {
+            self.work.notify_one();
+        }
+        if !locked.wants_a_caller() {
+            return locked;
+        }
+        self.tell(locked, Woken::new());
+        self.lock()
+    }
+}
+
+impl<E: Clone> Joined<E> {
+    fn outcome(&self, asked: Durability) -> Option<Result<(), Error<E>>> {
+        self.epoch.outcome(asked, self.end)
+    }
+
+    fn spin(&self, asked: Durability) {
+        let mut looks = 0;
+        while self.outcome(asked).is_none() && pause(looks) {
+            looks += 1;
+        }
+    }
+}
+
+impl<T: Target> State<T> {
+    /// Whether callers wait for something that one of them could do, and none is at it.
+    pub(super) fn wants_a_caller(&self) -> bool {
+        let can_write = self.has_unwritten() && !self.writing;
+        let can_sync = self.written > self.durable && !self.syncing;
+        let wants_writer = self.open.waits_for_write && can_write && !self.combining;
+        let wants_leader = self.awaited > self.durable && !self.leading && (can_write || can_sync);
+        !self.is_over() && (wants_writer || wants_leader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Durability::{Buffered, Durable, Written};
+
+    #[test]
+    fn whoever_finds_nobody_at_it_is_the_one() {
+        for (asked, writing, leading, expected) in [
+            (Written, false, false, Role::Write),
+            (Written, false, true, Role::Write),
+            (Written, true, false, Role::Wait),
+            (Written, true, true, Role::Wait),
+            (Durable, false, false, Role::Lead),
+            (Durable, true, false, Role::Lead),
+            (Durable, false, true, Role::Wait),
+            (Durable, true, true, Role::Wait),
+            (Buffered, false, false, Role::Wait),
+        ] {
+            assert_eq!(role(asked, writing, leading), expected, "{asked:?}, {writing}, {leading}");
+        }
+    }
+}
