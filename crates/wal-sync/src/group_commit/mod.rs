@@ -324,22 +324,13 @@ impl<T: Target> GroupCommit<T> {
     pub fn sync(&self) -> Result<(), Error<T::Error>> {
         let locked = self.lock();
         locked.refuse_if_closed()?;
-        let (end, cuts) = (locked.next, locked.cuts.count());
+        let (end, epoch) = (locked.next, Arc::clone(&locked.epoch));
         let mut locked = self.write_all(locked)?;
         loop {
-            if let Some(failure) = &locked.failure {
-                return Err(failure.clone());
+            if let Some(outcome) = epoch.outcome(Durability::Durable, end) {
+                return outcome;
             }
-            locked.refuse_if_cut(cuts, end)?;
-            if locked.durable >= end {
-                return Ok(());
-            }
-            locked.refuse_if_over()?;
-            if locked.syncing {
-                locked = self.turn.wait(locked);
-            } else {
-                locked = self.sync_now(locked);
-            }
+            locked = if locked.syncing { self.turn.wait(locked) } else { self.sync_now(locked) };
         }
     }
 
@@ -520,22 +511,16 @@ impl<T: Target> GroupCommit<T> {
         end: u64,
         on_starved: OnStarved,
     ) -> Result<Locked<'a, T>, Error<T::Error>> {
-        let (end, cuts) = (end.min(locked.next), locked.cuts.count());
         // A write that fails takes with it what is open behind it, and its numbers may be given again. So
         // the epoch tells, and the watermark alone does not.
-        let epoch = Arc::clone(&locked.epoch);
+        let (end, epoch) = (end.min(locked.next), Arc::clone(&locked.epoch));
         loop {
-            if let Some(failure) = &locked.failure {
-                return Err(failure.clone());
+            match epoch.outcome(Durability::Written, end) {
+                Some(outcome) => return outcome.map(|()| locked),
+                None if on_starved == OnStarved::Return && locked.starved.is_some() => return Ok(locked),
+                None if locked.writing => locked = self.turn.wait(locked),
+                None => locked = self.write_next(locked),
             }
-            if let Some(Err(error)) = epoch.outcome(Durability::Written, end) {
-                return Err(error);
-            }
-            locked.refuse_if_cut(cuts, end)?;
-            if locked.written >= end || on_starved == OnStarved::Return && locked.starved.is_some() {
-                return Ok(locked);
-            }
-            locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
         }
     }
 }
