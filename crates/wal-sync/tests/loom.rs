@@ -7,9 +7,9 @@
 //! Each model prints how many executions were explored. The bound is on preemptions: a thread is taken off
 //! the processor where it did not wait at most four times in an execution; within that the exploration is
 //! complete. A thread that never returns is a deadlock, which loom reports. Time goes on whenever somebody
-//! looks at it. Not modelled: a panic, because loom's mutexes do not poison; company that the ticker leads, which
-//! takes more threads than loom has (`stress.rs` and `company.rs` run it); how a wake-up is passed on, because
-//! a word is a condition variable here (the tests of `primitives.rs` run that).
+//! looks at it. Not modelled: a panic, because loom's mutexes do not poison; larger company, which takes more threads than
+//! loom has (`stress.rs` and `company.rs` run it); the futex, because a word is a condition variable here (the tests of
+//! `primitives.rs` run that).
 #![cfg(wal_loom)]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
 
@@ -230,10 +230,9 @@ fn the_numbers_of_a_failed_write_are_given_again() {
     });
 }
 
-/// Each appends twice, so that the second time its company is expected: whoever comes last relieves the
-/// leader, unless that has waited for long enough.
+/// Each appends twice, so that the second time its company is expected: the leader waits until it is there, or for long enough.
 #[test]
-fn whoever_comes_last_relieves_the_leader_that_waits_for_it() {
+fn a_leader_waits_for_company_that_is_expected_and_goes_on_without_it() {
     explore("two appenders in company", || {
         let disk = Disk { sync_takes: 20, ..Disk::default() };
         let log = log(disk, SyncPolicy::grouped(std::time::Duration::MAX), true);
@@ -245,6 +244,22 @@ fn whoever_comes_last_relieves_the_leader_that_waits_for_it() {
         numbers.sort_unstable_by_key(|number| *number.as_ref().expect("nothing fails"));
         assert_eq!(numbers, [Ok(0), Ok(1), Ok(2), Ok(3)]);
         assert_eq!((log.durable(), log.in_flight_bytes()), (4, 0));
+    });
+}
+
+/// Whoever writes goes on with what the others have joined meanwhile, and hands over in the end.
+#[test]
+fn whoever_waits_for_a_write_is_written_by_another_or_writes() {
+    explore("three wait for their writes", || {
+        let log = log(Disk::default(), SyncPolicy::None, true);
+        let put = |log: &Log| log.append(ONE, Durability::Written, |frame| *frame += 1);
+        let writers = [Arc::clone(&log), Arc::clone(&log)].map(|log| thread::spawn(move || put(&log)));
+        let mine = put(&log);
+        let mut numbers =
+            writers.map(|writer| writer.join().expect("no panic").expect("nothing fails")).to_vec();
+        numbers.push(mine.expect("nothing fails"));
+        numbers.sort_unstable();
+        assert_eq!((numbers, log.target().written(), log.in_flight_bytes()), (vec![0, 1, 2], 3, 0));
     });
 }
 

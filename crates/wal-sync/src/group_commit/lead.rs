@@ -6,7 +6,7 @@
 //!  its sync     leads: gathers, writes, syncs      sleeps until it is durable
 //! ```
 //!
-//! Whoever is done wakes one of those who wait for something else, and that one looks at this table again. A caller looks,
+//! Whoever is done wakes some of those who wait for something else, and they look at this table again. A caller looks,
 //! and is counted as a sleeper, under one hold of the lock: so either it finds nobody at it, or it is found asleep.
 
 use super::state::State;
@@ -93,17 +93,17 @@ impl<T: Target> GroupCommit<T> {
         }
         locked = self.gather(locked, joined.frame);
         while joined.outcome(Durability::Durable).is_none() && !locked.is_over() {
-            let is_written = joined.outcome(Durability::Written).is_some();
-            let waits_for_room = !is_written && locked.starved.is_some();
-            locked = if waits_for_room && (locked.syncing || locked.written <= locked.durable) {
-                break;
-            } else if is_written && locked.syncing || !is_written && locked.writing && !waits_for_room {
-                self.turn.wait(locked)
-            } else if is_written || waits_for_room {
-                self.sync_now(locked)
+            if joined.outcome(Durability::Written).is_none() && locked.starved.is_none() {
+                locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
+            } else if locked.syncing {
+                locked = self.turn.wait(locked);
+            } else if locked.written > locked.durable {
+                // Whoever joins from now on waits for the next sync, and one of them leads it.
+                locked.leading = false;
+                return self.sync_now(locked);
             } else {
-                self.write_next(locked)
-            };
+                break;
+            }
         }
         locked.leading = false;
         self.hand_over(locked)
@@ -114,11 +114,7 @@ impl<T: Target> GroupCommit<T> {
         if self.has_work(&locked) {
             self.work.notify_one();
         }
-        if !locked.wants_a_caller() {
-            return locked;
-        }
-        self.tell(locked, Woken::new());
-        self.lock()
+        self.tell_and_lock(locked, Woken::new())
     }
 }
 
@@ -136,13 +132,16 @@ impl<E: Clone> Joined<E> {
 }
 
 impl<T: Target> State<T> {
-    /// Whether callers wait for something that one of them could do, and none is at it.
-    pub(super) fn wants_a_caller(&self) -> bool {
+    /// Whether callers wait for a write that one of them could do, and none is at it.
+    pub(super) fn wants_writer(&self) -> bool {
+        self.open.waits_for_write && !self.writing && !self.combining && !self.is_over()
+    }
+
+    /// Whether callers wait for a sync that one of them could lead to, and none does.
+    pub(super) fn wants_leader(&self) -> bool {
         let can_write = self.has_unwritten() && !self.writing;
         let can_sync = self.written > self.durable && !self.syncing;
-        let wants_writer = self.open.waits_for_write && can_write && !self.combining;
-        let wants_leader = self.awaited > self.durable && !self.leading && (can_write || can_sync);
-        !self.is_over() && (wants_writer || wants_leader)
+        self.awaited > self.durable && !self.leading && (can_write || can_sync) && !self.is_over()
     }
 }
 

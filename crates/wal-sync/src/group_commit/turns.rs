@@ -109,9 +109,11 @@ impl<T: Target> GroupCommit<T> {
         self.tell_and_lock(locked, woken)
     }
 
-    /// Gives up the lock, wakes those whose wait is over, and one of those who can go on in the place of this thread.
-    pub(super) fn tell(&self, locked: Locked<'_, T>, woken: Woken<T::Error>) {
-        let heir = self.heir(&locked);
+    /// Gives up the lock, wakes those whose wait is over, and those who have to go on in the place of this thread.
+    pub(super) fn tell(&self, locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
+        // One of those who wait in the open frame writes it. Others may sleep on their word, so all look.
+        woken.callers[word_of(locked.open.number)] |= locked.wants_writer();
+        let heir = if locked.wants_leader() { self.heir(&locked) } else { None };
         let took = woken.took;
         let calls_out = !woken.wakers.is_empty();
         if calls_out {
@@ -119,13 +121,13 @@ impl<T: Target> GroupCommit<T> {
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
+        if let Some(word) = heir {
+            self.callers[word].wake_one();
+        }
         for (word, is_woken) in self.callers.iter().zip(woken.callers) {
             if is_woken {
                 word.wake_all();
             }
-        }
-        if let Some(word) = heir {
-            self.callers[word].wake_one();
         }
         woken.wake_tickets();
         if calls_out {
@@ -140,23 +142,24 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// The same, for whoever goes on. Keeps the lock when nobody is to be woken.
-    fn tell_and_lock<'a>(&'a self, locked: Locked<'a, T>, woken: Woken<T::Error>) -> Locked<'a, T> {
-        if woken.is_empty() && !locked.wants_a_caller() {
+    pub(super) fn tell_and_lock<'a>(
+        &'a self,
+        locked: Locked<'a, T>,
+        woken: Woken<T::Error>,
+    ) -> Locked<'a, T> {
+        if woken.is_empty() && !locked.wants_writer() && !locked.wants_leader() {
             return locked;
         }
         self.tell(locked, woken);
         self.lock()
     }
 
-    /// On which word one is to be woken who can write or lead, if somebody has to: of the oldest frame that one waits for.
+    /// On which word a caller is to be woken who can lead: of the oldest frame for which one sleeps.
     fn heir(&self, locked: &State<T>) -> Option<usize> {
-        if !locked.wants_a_caller() {
-            return None;
-        }
-        let oldest = locked.unsynced.front().map_or(locked.open.number, |unsynced| unsynced.number);
         let newest = locked.open.number;
-        let words = (oldest..=newest).take(self.callers.len()).map(word_of);
-        words.into_iter().find(|&word| self.callers[word].has_sleepers())
+        let oldest = locked.unsynced.front().map_or(newest, |unsynced| unsynced.number);
+        let mut words = (oldest..=newest).take(self.callers.len()).map(word_of);
+        words.find(|&word| self.callers[word].has_sleepers())
     }
 
     /// Latches a failure: the first one stays, and everybody who waits for anything is told.
