@@ -139,7 +139,7 @@ fn table(case: Case, candidates: &[&'static Candidate], ratios: &Ratios) {
         match one.role {
             Role::Ours => {
                 against_best_peer(one, case, ratios);
-                against_throw_aways(one, case, candidates, ratios);
+                against_others(one, case, candidates, ratios);
             }
             Role::ThrowAway => against_best_peer(one, case, ratios),
             Role::Floor | Role::Peer => {}
@@ -173,10 +173,17 @@ fn against_best_peer(one: &Candidate, case: Case, ratios: &Ratios) {
     }
 }
 
-fn against_throw_aways(one: &Candidate, case: Case, candidates: &[&'static Candidate], ratios: &Ratios) {
-    for other in candidates.iter().filter(|candidate| candidate.role == Role::ThrowAway) {
+/// The throw-aways, and in a replay each peer: they differ in how they read, so the best says little of the others.
+fn against_others(one: &Candidate, case: Case, candidates: &[&'static Candidate], ratios: &Ratios) {
+    let is_replay = case.section == Section::Replay;
+    for other in candidates {
+        let kind = match other.role {
+            Role::ThrowAway => "the throw-away ",
+            Role::Peer if is_replay => "",
+            Role::Floor | Role::Ours | Role::Peer => continue,
+        };
         if let Some(in_rounds) = ratios.against(one, other, case) {
-            println!("  {} against the throw-away {}: {} times", one.name, other.name, shown(in_rounds));
+            println!("  {} against {kind}{}: {} times", one.name, other.name, shown(in_rounds));
         }
     }
 }
