@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::Parser;
 use clap::builder::RangedU64ValueParser;
-use clap::{Parser, ValueEnum};
 
-use crate::engine::Candidate;
-use crate::engines::ALL;
+use crate::engines;
+use crate::section::Section;
 
-/// Durable appends of this log and of its peers, side by side in one run on one disk.
+/// Appends and replay of this log and of its peers, side by side in one run on one disk.
 #[derive(Parser)]
 #[command(name = "compare", version)]
 pub(crate) struct Args {
@@ -18,37 +18,33 @@ pub(crate) struct Args {
     /// How long each measurement takes, without its warm-up.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: u64,
-    /// How many threads append.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16, 64], value_parser = threads())]
+    /// How many threads append [default: 1,4,16,64 for durable appends, otherwise 1,4].
+    #[arg(long, value_delimiter = ',', value_parser = threads())]
     pub(crate) threads: Vec<usize>,
     /// Where the logs are made, and removed again: the disk that is measured.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// Which engines [default: all].
+    /// Which engines, in every section that has them [default: all].
     #[arg(long, value_delimiter = ',', value_parser = engine)]
-    pub(crate) engines: Vec<&'static Candidate>,
-    /// How long an entry is.
-    #[arg(long, default_value_t = 256, value_parser = entry_bytes())]
-    pub(crate) bytes: usize,
+    pub(crate) engines: Vec<String>,
+    /// How long an entry is [default: 256 for durable appends, otherwise 32; replay 32 and 4096].
+    #[arg(long, value_parser = entry_bytes())]
+    pub(crate) bytes: Option<usize>,
     /// Write every measurement to this file as well, a JSON object a line.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
-    /// Measure only this.
-    #[arg(long)]
-    pub(crate) only: Option<Part>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
-    /// Threads that wait for each entry.
-    Threads,
-    /// One thread that submits, and awaits commits later.
-    Pipeline,
+    /// Measure only these sections [default: all].
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<Section>,
 }
 
 impl Args {
-    pub(crate) fn wants(&self, part: Part) -> bool {
-        self.only.is_none_or(|only| only == part)
+    pub(crate) fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.contains(&section)
+    }
+
+    pub(crate) fn pipeline_entry_bytes(&self) -> usize {
+        self.bytes.unwrap_or(256)
     }
 }
 
@@ -61,11 +57,14 @@ fn entry_bytes() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(16..=1 << 20)
 }
 
-fn engine(name: &str) -> Result<&'static Candidate, String> {
-    ALL.iter().find(|candidate| candidate.name == name).copied().ok_or_else(|| {
-        let names: Vec<&str> = ALL.iter().map(|candidate| candidate.name).collect();
-        format!("an engine is one of {}", names.join(", "))
-    })
+fn engine(name: &str) -> Result<String, String> {
+    let mut names: Vec<&str> = engines::all().map(|candidate| candidate.name).collect();
+    if names.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    Err(format!("an engine is one of {}", names.join(", ")))
 }
 
 #[cfg(test)]

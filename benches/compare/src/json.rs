@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::comparison::{Measurement, PipedMeasurement};
 use crate::engine::{Candidate, Role};
 use crate::machine::Machine;
+use crate::run::Beside;
+use crate::section::Section;
 
 /// A file that gets a line as soon as there is something to say.
 pub(crate) struct JsonLines {
@@ -35,14 +37,16 @@ impl JsonLines {
         }))
     }
 
-    pub(crate) fn engine(&mut self, candidate: &Candidate) -> Result<(), String> {
+    pub(crate) fn engine(&mut self, section: Section, candidate: &Candidate) -> Result<(), String> {
         let role = match candidate.role {
             Role::Floor => "floor",
             Role::Ours => "ours",
+            Role::ThrowAway => "throw-away",
             Role::Peer => "peer",
         };
         self.line(&json!({
             "kind": "engine",
+            "section": section.name(),
             "engine": candidate.name,
             "role": role,
             "version": candidate.version(),
@@ -51,21 +55,27 @@ impl JsonLines {
         }))
     }
 
-    pub(crate) fn measured(&mut self, measurement: &Measurement, entry_bytes: usize) -> Result<(), String> {
+    pub(crate) fn measured(&mut self, measurement: &Measurement) -> Result<(), String> {
         let mut line = json!({
-            "kind": "threads",
+            "kind": measurement.case.section.name(),
             "round": measurement.round,
-            "threads": measurement.threads,
+            "threads": measurement.case.threads,
             "engine": measurement.candidate.name,
-            "entry_bytes": entry_bytes,
+            "entry_bytes": measurement.case.entry_bytes,
+            "batch": measurement.case.batch,
         });
         match &measurement.figures {
             Ok(figures) => {
                 line["per_second"] = json!(figures.per_second);
-                line["p50_us"] = json!(figures.latency.p50_us);
-                line["p99_us"] = json!(figures.latency.p99_us);
-                line["p999_us"] = json!(figures.latency.p999_us);
-                line["max_us"] = json!(figures.latency.max_us);
+                match &figures.beside {
+                    Beside::Latency(latency) => {
+                        line["p50_us"] = json!(latency.p50_us);
+                        line["p99_us"] = json!(latency.p99_us);
+                        line["p999_us"] = json!(latency.p999_us);
+                        line["max_us"] = json!(latency.max_us);
+                    }
+                    Beside::Replay { open_ms } => line["open_ms"] = json!(open_ms),
+                }
                 line["acknowledged"] = json!(figures.acknowledged.iter().sum::<u64>());
             }
             Err(error) => line["error"] = json!(error),

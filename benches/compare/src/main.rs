@@ -1,5 +1,5 @@
-//! Measures durable appends: this log, its peers as published, and the floor that the disk sets, side by side in one
-//! run on one disk.
+//! Measures appends and replay: this log, its peers as published, and what the machine gives without a log, side by side
+//! in one run on one disk.
 //!
 //! Every figure comes with what it promises. After each measurement the log is opened again, and a figure counts only
 //! when the entries that were acknowledged are there. An engine that fails is told by name, and so is one that was
@@ -15,8 +15,10 @@ mod payload;
 mod pipeline;
 mod place;
 mod ratios;
+mod replay;
 mod report;
 mod run;
+mod section;
 mod statistics;
 mod tally;
 
@@ -26,10 +28,10 @@ use clap::Parser;
 
 use crate::args::Args;
 use crate::comparison::{Comparison, Listener, Measurement, PipedMeasurement};
-use crate::engines::ALL;
 use crate::json::JsonLines;
 use crate::machine::Machine;
 use crate::place::Place;
+use crate::section::Section;
 
 fn main() -> ExitCode {
     match compare(&Args::parse()) {
@@ -54,34 +56,35 @@ fn compare(args: &Args) -> Result<Comparison, String> {
             place.path().display()
         ));
     }
-    let chosen = if args.engines.is_empty() { ALL.to_vec() } else { args.engines.clone() };
-    let mut progress = Progress { json: None, entry_bytes: args.bytes };
+    let mut progress = Progress { json: None, pipeline_entry_bytes: args.pipeline_entry_bytes() };
     if let Some(path) = &args.json {
         let json = progress.json.insert(JsonLines::create(path)?);
         json.machine(&machine)?;
-        chosen.iter().try_for_each(|candidate| json.engine(candidate))?;
+        for section in Section::ALL.into_iter().filter(|&section| args.wants(section)) {
+            section.candidates(args).iter().try_for_each(|candidate| json.engine(section, candidate))?;
+        }
     }
-    report::head(&machine, args, &chosen);
+    report::head(&machine, args);
     report::rounds_begin();
-    let comparison = Comparison::run(args, &chosen, &place, &mut progress)?;
-    report::tables(args, &chosen, &comparison);
+    let comparison = Comparison::run(args, &place, &mut progress)?;
+    report::tables(args, &comparison);
     Ok(comparison)
 }
 
 /// Prints each measurement when it is made.
 struct Progress {
     json: Option<JsonLines>,
-    entry_bytes: usize,
+    pipeline_entry_bytes: usize,
 }
 
 impl Listener for Progress {
     fn measured(&mut self, measurement: &Measurement) -> Result<(), String> {
         report::measured(measurement);
-        self.json.as_mut().map_or(Ok(()), |json| json.measured(measurement, self.entry_bytes))
+        self.json.as_mut().map_or(Ok(()), |json| json.measured(measurement))
     }
 
     fn piped(&mut self, measurement: &PipedMeasurement) -> Result<(), String> {
         report::piped(measurement);
-        self.json.as_mut().map_or(Ok(()), |json| json.piped(measurement, self.entry_bytes))
+        self.json.as_mut().map_or(Ok(()), |json| json.piped(measurement, self.pipeline_entry_bytes))
     }
 }

@@ -25,27 +25,32 @@ impl Stamp {
     }
 }
 
-/// The entries of one writer, one after the other in one buffer.
+/// The entries of one writer, a batch at a time, one after the other in one buffer.
 #[derive(Debug)]
 pub(crate) struct Payload {
     bytes: Vec<u8>,
+    entry_bytes: usize,
     number: u64,
 }
 
 impl Payload {
     /// # Panics
     /// When an entry has no room for its stamp; the command line refuses that.
-    pub(crate) fn new(writer: u64, entry_bytes: usize) -> Payload {
+    pub(crate) fn new(writer: u64, entry_bytes: usize, batch: usize) -> Payload {
         assert!(entry_bytes >= Stamp::BYTES, "an entry of {entry_bytes} bytes has no room for its stamp");
-        let mut bytes = noise(writer, entry_bytes);
-        bytes[..8].copy_from_slice(&writer.to_le_bytes());
-        Payload { bytes, number: 0 }
+        let mut bytes = noise(writer, entry_bytes * batch);
+        for entry in bytes.chunks_mut(entry_bytes) {
+            entry[..8].copy_from_slice(&writer.to_le_bytes());
+        }
+        Payload { bytes, entry_bytes, number: 0 }
     }
 
-    /// The next entry of this writer.
+    /// The next batch of this writer.
     pub(crate) fn next(&mut self) -> &[u8] {
-        self.bytes[8..Stamp::BYTES].copy_from_slice(&self.number.to_le_bytes());
-        self.number += 1;
+        for entry in self.bytes.chunks_mut(self.entry_bytes) {
+            entry[8..Stamp::BYTES].copy_from_slice(&self.number.to_le_bytes());
+            self.number += 1;
+        }
         &self.bytes
     }
 }
@@ -71,11 +76,21 @@ mod tests {
 
     #[test]
     fn entries_of_a_writer_are_numbered_from_zero() {
-        let mut payload = Payload::new(3, 256);
+        let mut payload = Payload::new(3, 256, 1);
         for number in 0..3 {
             let entry = payload.next();
             assert_eq!(entry.len(), 256);
             assert_eq!(Stamp::read(entry), Some(Stamp { writer: 3, number }));
+        }
+    }
+
+    #[test]
+    fn a_batch_goes_on_where_the_one_before_ended() {
+        let mut payload = Payload::new(3, 24, 2);
+        for first in [0, 2] {
+            let stamps: Vec<_> = payload.next().chunks(24).map(Stamp::read).collect();
+            let expected = [first, first + 1].map(|number| Some(Stamp { writer: 3, number }));
+            assert_eq!(stamps, expected);
         }
     }
 

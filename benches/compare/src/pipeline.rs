@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::engines::wal::{grouped, replay};
+use crate::engines::wal::{LOG, grouped, read};
 use crate::payload::Payload;
 use crate::tally::Tally;
 
@@ -42,10 +42,11 @@ pub(crate) fn run(directory: &Path, entry_bytes: usize, least: Duration) -> Resu
     /// A look at the clock costs as much as a good part of a submit.
     const ENTRIES_A_LOOK: u64 = 1024;
 
-    let directory = directory.join("log");
-    let wal =
-        wal::Options::new().sync(grouped()).open(&directory).map_err(|error| format!("open: {error}"))?;
-    let mut payload = Payload::new(0, entry_bytes);
+    let wal = wal::Options::new()
+        .sync(grouped())
+        .open(directory.join(LOG))
+        .map_err(|error| format!("open: {error}"))?;
+    let mut payload = Payload::new(0, entry_bytes, 1);
     let mut outstanding: VecDeque<wal::Commit> = VecDeque::with_capacity(MOST_OUTSTANDING);
     let (mut submitted, mut durable) = (0, 0);
     let least = least.max(LEAST_DURATION);
@@ -67,7 +68,7 @@ pub(crate) fn run(directory: &Path, entry_bytes: usize, least: Duration) -> Resu
 
     wal.close().map_err(|error| format!("close: {error}"))?;
     let mut tally = Tally::new(1);
-    replay(&directory, &mut tally)?;
+    read(directory, &mut tally)?;
     tally.compare(&[submitted])?;
     Ok(Piped { per_second: durable as f64 / seconds, entries: durable, seconds })
 }

@@ -1,4 +1,4 @@
-//! The closed loop: threads that each append, wait until the entry is durable, and append again.
+//! The closed loop: threads that each append, wait until that returns, and append again.
 //!
 //! ```text
 //!  phase      warm-up          measured                     over
@@ -24,6 +24,10 @@ use crate::payload::Payload;
 pub(crate) struct Load {
     pub(crate) threads: usize,
     pub(crate) entry_bytes: usize,
+    /// Entries in each call.
+    pub(crate) batch: usize,
+    /// Of so many calls the latency of one is taken: two looks at the clock cost as much as an append to a buffer.
+    pub(crate) calls_a_look: u64,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
 }
@@ -31,14 +35,40 @@ pub(crate) struct Load {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
-    /// Appends a second while it was measured.
+    /// Entries a second while it was measured.
     pub(crate) per_second: f64,
-    pub(crate) latency: Latency,
-    /// Appends that each thread saw return, warm-up and end included.
+    pub(crate) beside: Beside,
+    /// Entries that each thread saw appended, warm-up and end included.
     pub(crate) acknowledged: Vec<u64>,
 }
 
-/// Percentiles of how long an append took, in microseconds.
+/// What is told of a measurement beside its rate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beside {
+    Latency(Latency),
+    Replay {
+        /// To open the log before a replay, and to close it afterwards.
+        open_ms: f64,
+    },
+}
+
+impl Figures {
+    pub(crate) fn latency(&self) -> Option<&Latency> {
+        match &self.beside {
+            Beside::Latency(latency) => Some(latency),
+            Beside::Replay { .. } => None,
+        }
+    }
+
+    pub(crate) fn open_ms(&self) -> Option<f64> {
+        match self.beside {
+            Beside::Latency(_) => None,
+            Beside::Replay { open_ms } => Some(open_ms),
+        }
+    }
+}
+
+/// Percentiles of how long a call took, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
     pub(crate) p50_us: f64,
@@ -57,9 +87,9 @@ pub(crate) fn closed_loop(engine: &dyn Engine, load: &Load) -> Result<Figures, S
         for writer in 0..load.threads as u64 {
             let (phase, begin) = (&phase, &begin);
             writers.push(scope.spawn(move || {
-                let own = Writer::new(writer, load.entry_bytes);
+                let own = Writer::new(writer, load);
                 begin.wait();
-                own.write(engine, phase)
+                own.write(engine, phase, load)
             }));
         }
         begin.wait();
@@ -80,7 +110,7 @@ pub(crate) fn closed_loop(engine: &dyn Engine, load: &Load) -> Result<Figures, S
             acknowledged.push(done.acknowledged);
         }
         let per_second = counted as f64 / elapsed.as_secs_f64();
-        Ok(Figures { per_second, latency: Latency::of(&latency_ns), acknowledged })
+        Ok(Figures { per_second, beside: Beside::Latency(Latency::of(&latency_ns)), acknowledged })
     })
 }
 
@@ -110,25 +140,29 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(writer: u64, entry_bytes: usize) -> Writer {
-        let payload = Payload::new(writer, entry_bytes);
+    fn new(writer: u64, load: &Load) -> Writer {
+        let payload = Payload::new(writer, load.entry_bytes, load.batch);
         Writer { payload, latency_ns: histogram(), counted: 0, acknowledged: 0 }
     }
 
-    fn write(mut self, engine: &dyn Engine, phase: &Phase) -> Result<Writer, String> {
+    fn write(mut self, engine: &dyn Engine, phase: &Phase, load: &Load) -> Result<Writer, String> {
+        let batch = load.batch as u64;
+        let mut calls_to_look = 0;
         loop {
             let begun_in = phase.now();
             if begun_in == Phase::OVER {
                 return Ok(self);
             }
-            let began = Instant::now();
+            let look = calls_to_look == 0;
+            calls_to_look = if look { load.calls_a_look } else { calls_to_look } - 1;
+            let began = look.then(Instant::now);
             engine.append(self.payload.next())?;
-            let took = began.elapsed();
-            self.acknowledged += 1;
+            let took = began.map(|began| began.elapsed());
+            self.acknowledged += batch;
             if phase.now() == Phase::MEASURED {
-                self.counted += 1;
+                self.counted += batch;
             }
-            if begun_in == Phase::MEASURED {
+            if let (Phase::MEASURED, Some(took)) = (begun_in, took) {
                 self.latency_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
             }
         }
@@ -147,9 +181,9 @@ impl Latency {
     }
 }
 
-/// From a microsecond to a minute, three digits.
+/// From ten nanoseconds to a minute, three digits.
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, 60_000_000_000, 3).expect("the bounds are constant and in order")
+    Histogram::new_with_bounds(10, 60_000_000_000, 3).expect("the bounds are constant and in order")
 }
 
 #[cfg(test)]
@@ -184,6 +218,8 @@ mod tests {
     const LOAD: Load = Load {
         threads: 3,
         entry_bytes: 32,
+        batch: 1,
+        calls_a_look: 1,
         warm_up: Duration::from_millis(5),
         measured: Duration::from_millis(60),
     };
@@ -201,7 +237,7 @@ mod tests {
         let counted = figures.per_second * LOAD.measured.as_secs_f64();
         let acknowledged: u64 = figures.acknowledged.iter().sum();
         assert!(counted > 0.0 && counted < acknowledged as f64, "{counted} of {acknowledged}");
-        assert!(figures.latency.p50_us >= 1000.0, "{:?}", figures.latency);
+        assert!(figures.latency().unwrap().p50_us >= 1000.0, "{:?}", figures.beside);
 
         let mut tally = Tally::new(LOAD.threads);
         engine.reopen(&mut tally).unwrap();

@@ -20,6 +20,7 @@ impl Tally {
     }
 
     /// An entry that was read back.
+    #[inline]
     pub(crate) fn entry(&mut self, payload: &[u8]) {
         let stamp = Stamp::read(payload);
         let next = stamp.and_then(|stamp| self.next.get_mut(usize::try_from(stamp.writer).ok()?));
@@ -70,7 +71,7 @@ mod tests {
     fn tally_of(entries: &[(u64, u64)]) -> Tally {
         let mut tally = Tally::new(2);
         for &(writer, number) in entries {
-            let mut payload = Payload::new(writer, 32);
+            let mut payload = Payload::new(writer, 32, 1);
             let entry = (0..=number).fold(Vec::new(), |_, _| payload.next().to_vec());
             tally.entry(&entry);
         }

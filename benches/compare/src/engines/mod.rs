@@ -1,24 +1,45 @@
 //! The engines, one a file.
 
+mod bare;
 mod floor;
 mod okaywal;
 mod open_wal;
 mod raft_engine;
+mod throw_away;
 pub(crate) mod wal;
 mod wal_db;
 
 use crate::engine::Candidate;
+use crate::section::Section;
 
-/// In the order of the tables. The first round runs them in this order, too; every round begins one later.
-pub(crate) const ALL: &[&Candidate] = &[
-    &floor::CANDIDATE,
-    &wal::IMMEDIATE,
-    &wal::GROUPED,
-    &okaywal::CANDIDATE,
-    &raft_engine::CANDIDATE,
-    &wal_db::CANDIDATE,
-    &open_wal::CANDIDATE,
-];
+/// The engines of a section in the order of its tables. The first round runs them in this order, too; every round
+/// begins one later.
+pub(crate) fn of(section: Section) -> &'static [&'static Candidate] {
+    match section {
+        Section::Threads => &[
+            &floor::DURABLE,
+            &throw_away::GROUP3,
+            &wal::IMMEDIATE,
+            &wal::GROUPED,
+            &okaywal::DURABLE,
+            &raft_engine::CANDIDATE,
+            &wal_db::DURABLE,
+            &open_wal::DURABLE,
+        ],
+        // One engine and one shape; it is held against what the peers reach with threads.
+        Section::Pipeline => &[],
+        Section::None => &[&floor::RAW, &throw_away::COMBINE, &wal::NONE, &wal_db::NONE],
+        Section::Buffered => &[&throw_away::GROUP, &wal::BUFFERED, &open_wal::BUFFERED],
+        Section::Replay => {
+            &[&bare::REPLAY, &wal::REPLAY, &okaywal::REPLAY, &wal_db::REPLAY, &open_wal::REPLAY]
+        }
+    }
+}
+
+/// The engines of all sections. Some have a name in several.
+pub(crate) fn all() -> impl Iterator<Item = &'static Candidate> {
+    Section::ALL.iter().flat_map(|&section| of(section)).copied()
+}
 
 /// Puts what was tried in front of why it failed.
 fn because<E: std::fmt::Display>(act: &'static str) -> impl Fn(E) -> String {

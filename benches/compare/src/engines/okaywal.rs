@@ -5,50 +5,85 @@
 //! recovery finds.
 
 use std::io;
+use std::mem::replace;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use okaywal::{Configuration, Entry, EntryId, LogManager, SegmentReader, WriteAheadLog};
+use parking_lot::Mutex;
 
 use super::because;
-use crate::engine::{Candidate, Engine, Role};
+use crate::engine::{Act, Candidate, Engine, Role};
+use crate::run::Load;
 use crate::tally::Tally;
 
-pub(super) const CANDIDATE: Candidate = Candidate {
+pub(super) const DURABLE: Candidate = Candidate {
     name: "okaywal",
     package: Some("okaywal"),
     role: Role::Peer,
     promise: "an fdatasync that began after the write covers the entry; concurrent commits share it",
     configuration: "`Configuration::default_for` (segments of 1 MiB, written with zeros, used again after a \
                     checkpoint at 768 KiB); one chunk an entry, `EntryWriter::commit`; checkpoints cost nothing",
-    open,
+    act: Act::Append(open),
+};
+
+pub(super) const REPLAY: Candidate = Candidate {
+    name: "okaywal",
+    package: Some("okaywal"),
+    role: Role::Peer,
+    promise: "each chunk has matched its checksum, and each entry is whole",
+    configuration: "no checkpoints, so one segment that grows; a batch is one entry with a chunk for each of ours; \
+                    `LogManager::recover` with `read_all_chunks`, so opening is the replay; every commit waits for an \
+                    fdatasync, so the log is short",
+    act: Act::Replay { open: open_kept, read },
 };
 
 struct OkayWal {
     log: WriteAheadLog,
     directory: PathBuf,
+    entry_bytes: usize,
     checkpointed: Arc<AtomicU64>,
+    is_kept: bool,
 }
 
-fn open(directory: &Path, _entry_bytes: usize) -> Result<Box<dyn Engine>, String> {
-    let directory = directory.join("log");
+fn open(directory: &Path, load: &Load) -> Result<Box<dyn Engine>, String> {
+    open_with(Configuration::default_for(directory), load, false)
+}
+
+fn open_kept(directory: &Path, load: &Load) -> Result<Box<dyn Engine>, String> {
+    open_with(kept(directory), load, true)
+}
+
+/// Without checkpoints all of a log is there to be read.
+fn kept(directory: &Path) -> Configuration {
+    Configuration::default_for(directory).checkpoint_after_bytes(u64::MAX)
+}
+
+fn open_with(configuration: Configuration, load: &Load, is_kept: bool) -> Result<Box<dyn Engine>, String> {
+    let (directory, entry_bytes) = (configuration.directory.clone(), load.entry_bytes);
     let checkpointed = Arc::new(AtomicU64::new(0));
     let manager = Checkpoints { last: Arc::clone(&checkpointed) };
-    let log = Configuration::default_for(&directory).open(manager).map_err(because("open"))?;
-    Ok(Box::new(OkayWal { log, directory, checkpointed }))
+    let log = configuration.open(manager).map_err(because("open"))?;
+    Ok(Box::new(OkayWal { log, directory, entry_bytes, checkpointed, is_kept }))
 }
 
 impl Engine for OkayWal {
     fn append(&self, payload: &[u8]) -> Result<(), String> {
         let mut entry = self.log.begin_entry().map_err(because("begin_entry"))?;
-        entry.write_chunk(payload).map_err(because("write_chunk"))?;
+        for chunk in payload.chunks(self.entry_bytes) {
+            entry.write_chunk(chunk).map_err(because("write_chunk"))?;
+        }
         entry.commit().map(drop).map_err(because("commit"))
     }
 
     fn reopen(self: Box<Self>, tally: &mut Tally) -> Result<(), String> {
         // Waits for the checkpoints that are under way.
         self.log.shutdown().map_err(because("shutdown"))?;
+        if self.is_kept {
+            return read(&self.directory, tally).map(drop);
+        }
         let checkpointed = self.checkpointed.load(Ordering::Acquire);
         let recovered = Arc::new(AtomicU64::new(0));
         let manager = Recount { checkpointed, recovered: Arc::clone(&recovered) };
@@ -56,6 +91,37 @@ impl Engine for OkayWal {
         log.shutdown().map_err(because("shutdown"))?;
         tally.counted(checkpointed + recovered.load(Ordering::Acquire));
         Ok(())
+    }
+}
+
+fn read(directory: &Path, tally: &mut Tally) -> Result<Duration, String> {
+    let shared = Arc::new(Mutex::new(replace(tally, Tally::new(0))));
+    let manager = Replay { tally: Arc::clone(&shared) };
+    let began = Instant::now();
+    let log = kept(directory).open(manager).map_err(because("open again"))?;
+    let took = began.elapsed();
+    *tally = replace(&mut *shared.lock(), Tally::new(0));
+    log.shutdown().map_err(because("shutdown"))?;
+    Ok(took)
+}
+
+/// The store behind a log that is replayed.
+#[derive(Debug)]
+struct Replay {
+    tally: Arc<Mutex<Tally>>,
+}
+
+impl LogManager for Replay {
+    fn recover(&mut self, entry: &mut Entry<'_>) -> io::Result<()> {
+        if let Some(chunks) = entry.read_all_chunks()? {
+            let mut tally = self.tally.lock();
+            chunks.iter().for_each(|chunk| tally.entry(chunk));
+        }
+        Ok(())
+    }
+
+    fn checkpoint_to(&mut self, _: EntryId, _: &mut SegmentReader, _: &WriteAheadLog) -> io::Result<()> {
+        Err(io::Error::other("a log without checkpoints has one"))
     }
 }
 

@@ -10,8 +10,9 @@ use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine as Log, LogBatch, MessageExt};
 
 use super::because;
-use crate::engine::{Candidate, Engine, Role};
+use crate::engine::{Act, Candidate, Engine, Role};
 use crate::payload::Stamp;
+use crate::run::Load;
 use crate::tally::Tally;
 
 pub(super) const CANDIDATE: Candidate = Candidate {
@@ -22,7 +23,7 @@ pub(super) const CANDIDATE: Candidate = Candidate {
               entries is kept in memory",
     configuration: "`Config::default` (files of 128 MiB, reserved 2 MiB at a time), no features; one entry of one \
                     raft group a thread in a batch that the thread keeps, `Engine::write` with `sync` true",
-    open,
+    act: Act::Append(open),
 };
 
 struct RaftEngine {
@@ -30,7 +31,7 @@ struct RaftEngine {
     config: Config,
 }
 
-fn open(directory: &Path, _entry_bytes: usize) -> Result<Box<dyn Engine>, String> {
+fn open(directory: &Path, _: &Load) -> Result<Box<dyn Engine>, String> {
     let directory = directory.join("log");
     let name = directory.to_str().ok_or("the directory's name is not UTF-8")?;
     let config = Config { dir: name.to_owned(), ..Config::default() };
