@@ -31,6 +31,8 @@ pub(crate) struct Epoch<E> {
     lost_from: AtomicU64,
     /// From which number on, and why: each further back than the one before.
     losses: Mutex<Vec<(u64, Error<E>)>>,
+    /// Somebody has got a ticket: others than callers, who look under the lock, may wait.
+    has_tickets: AtomicBool,
     /// Threads that wait for tickets, by the frame of their entries.
     words: [Word; WORDS],
     tasks: Mutex<Tasks>,
@@ -67,6 +69,7 @@ impl<E: Clone> Epoch<E> {
             durable: AtomicU64::new(durable),
             lost_from: AtomicU64::new(NOTHING_LOST),
             losses: Mutex::new(Vec::new()),
+            has_tickets: AtomicBool::new(false),
             words: Default::default(),
             tasks: Mutex::new(Tasks::default()),
             has_tasks: AtomicBool::new(false),
@@ -97,6 +100,9 @@ impl<E: Clone> Epoch<E> {
 
     /// Everything in front of `next` is written, or durable. Adds the tasks that waited for it to `wakers`.
     pub(crate) fn reach(&self, durability: Durability, next: u64, wakers: &mut Vec<Waker>) {
+        if !self.has_tickets() {
+            return self.watermark(durability).store(next, Ordering::Release);
+        }
         self.watermark(durability).store(next, Ordering::SeqCst);
         if !self.may_have_tasks() {
             return;
@@ -135,9 +141,18 @@ impl<E: Clone> Epoch<E> {
         self.durable.load(Ordering::SeqCst) < written.min(self.lost_from())
     }
 
+    /// Somebody gets a ticket. Under the lock, as is [`Epoch::reach`].
+    pub(crate) fn note_ticket(&self) {
+        self.has_tickets.store(true, Ordering::Relaxed);
+    }
+
+    fn has_tickets(&self) -> bool {
+        self.has_tickets.load(Ordering::Relaxed)
+    }
+
     /// Whether threads wait for tickets on this word.
     pub(crate) fn has_sleepers(&self, word: usize) -> bool {
-        self.words[word].has_sleepers()
+        self.has_tickets() && self.words[word].has_sleepers()
     }
 
     /// Wakes the threads that wait for tickets on these words.

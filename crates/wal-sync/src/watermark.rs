@@ -19,13 +19,8 @@ impl Watermark {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Moves it up to `next`, never down.
-    pub fn advance(&self, next: u64) {
-        self.0.fetch_max(next, Ordering::AcqRel);
-    }
-
-    /// Moves it down to `next`: what was in front of it is not there any more.
-    pub(crate) fn fall_back(&self, next: u64) {
-        self.0.fetch_min(next, Ordering::AcqRel);
+    /// Moves it. By one thread at a time: whoever does has a lock.
+    pub(crate) fn set(&self, next: u64) {
+        self.0.store(next, Ordering::Release);
     }
 }

@@ -10,12 +10,13 @@
 //! and is counted as a sleeper, under one hold of the lock: so either it finds nobody at it, or it is found asleep.
 
 use super::state::State;
+use super::turns::Fate;
 use super::woken::Woken;
-use super::{GroupCommit, Joined, Locked};
-use crate::epoch::word_of;
+use super::{GroupCommit, Locked, Place};
+use crate::epoch::{Epoch, word_of};
 use crate::error::Error;
 use crate::policy::Durability;
-use crate::primitives::pause;
+use crate::primitives::{Arc, pause};
 use crate::target::Target;
 
 /// What a caller does whose entry is not as far as it asked for.
@@ -38,19 +39,42 @@ const fn role(asked: Durability, writing: bool, leading: bool) -> Role {
 const FRAMES_OF_OTHERS: u32 = 16;
 
 impl<T: Target> GroupCommit<T> {
-    /// Blocks until it is known how it went for entries that have joined. Writes and syncs, if nobody does.
+    /// Blocks until it is known how it went for entries that have just joined. Writes and syncs, if nobody does.
     pub(super) fn see_to<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        place: Place,
+        asked: Durability,
+    ) -> Result<(), Error<T::Error>> {
+        let epoch = if role(asked, locked.writing, locked.leading) == Role::Write {
+            let fate;
+            (locked, fate) = self.write_for_all(locked);
+            match fate {
+                Fate::Written => return Ok(()),
+                Fate::Lost(error) => return Err(error),
+                Fate::Open(epoch) => epoch,
+            }
+        } else {
+            Arc::clone(&locked.epoch)
+        };
+        self.wait_for(locked, &Joined { epoch, place }, asked)
+    }
+
+    fn wait_for<'a>(
         &'a self,
         mut locked: Locked<'a, T>,
         joined: &Joined<T::Error>,
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
-        let word = &self.callers[word_of(joined.frame)];
+        let word = &self.callers[word_of(joined.place.frame)];
         // A write takes less time than to fall asleep.
         let mut spins = asked == Durability::Written;
         loop {
+            if let Some(outcome) = joined.outcome(asked) {
+                return outcome;
+            }
             locked = match role(asked, locked.writing, locked.leading) {
-                Role::Write => self.write_for_all(locked),
+                Role::Write => self.write_for_all(locked).0,
                 Role::Lead => self.lead(locked, joined),
                 Role::Wait => locked,
             };
@@ -71,17 +95,18 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Writes what is open, and what joins meanwhile and is waited for.
-    fn write_for_all<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {
+    /// Writes what is open, and what joins meanwhile and is waited for. Returns what became of the first.
+    fn write_for_all<'a>(&'a self, mut locked: Locked<'a, T>) -> (Locked<'a, T>, Fate<T::Error>) {
         locked.combining = true;
-        locked = self.write_next(locked);
+        let fate;
+        (locked, fate) = self.write_frame(locked);
         let mut frames = 0;
         while locked.open.waits_for_write && !locked.writing && frames < FRAMES_OF_OTHERS {
             locked = self.write_next(locked);
             frames += 1;
         }
         locked.combining = false;
-        self.hand_over(locked)
+        (self.hand_over(locked), fate)
     }
 
     /// Writes and syncs what this caller waits for, and what joins in the same frame.
@@ -91,7 +116,7 @@ impl<T: Target> GroupCommit<T> {
         while locked.syncing && joined.outcome(Durability::Durable).is_none() {
             locked = self.turn.wait(locked);
         }
-        locked = self.gather(locked, joined.frame);
+        locked = self.gather(locked, joined.place.frame);
         while joined.outcome(Durability::Durable).is_none() && !locked.is_over() {
             if joined.outcome(Durability::Written).is_none() && locked.starved.is_none() {
                 locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
@@ -118,9 +143,15 @@ impl<T: Target> GroupCommit<T> {
     }
 }
 
+/// What a caller waits for.
+struct Joined<E> {
+    epoch: Arc<Epoch<E>>,
+    place: Place,
+}
+
 impl<E: Clone> Joined<E> {
     fn outcome(&self, asked: Durability) -> Option<Result<(), Error<E>>> {
-        self.epoch.outcome(asked, self.end)
+        self.epoch.outcome(asked, self.place.end)
     }
 
     fn spin(&self, asked: Durability) {

@@ -58,7 +58,7 @@ use std::fmt;
 
 use self::state::State;
 use self::turns::{PanicFails, Turns};
-use crate::epoch::{Epoch, WORDS};
+use crate::epoch::WORDS;
 use crate::error::Error;
 use crate::policy::{Durability, SyncPolicy};
 use crate::primitives::{Arc, AtomicU32, Condvar, Guard, Instant, Mutex, Ordering, Word, now};
@@ -127,11 +127,11 @@ pub struct GroupCommit<T: Target> {
 type Locked<'a, T> = Guard<'a, State<T>>;
 
 /// An entry that has joined, still under the lock.
-type Joining<'a, T> = (Locked<'a, T>, Joined<<T as Target>::Error>);
+type Joining<'a, T> = (Locked<'a, T>, Place);
 
 /// Where entries have joined.
-struct Joined<E> {
-    epoch: Arc<Epoch<E>>,
+#[derive(Clone, Copy)]
+struct Place {
     first: u64,
     /// Behind the last one.
     end: u64,
@@ -252,7 +252,7 @@ impl<T: Target> GroupCommit<T> {
             self.sync_if_due();
             return Ok(joined.first);
         }
-        self.see_to(locked, &joined, asked)?;
+        self.see_to(locked, joined, asked)?;
         self.sync_if_due();
         Ok(joined.first)
     }
@@ -289,10 +289,12 @@ impl<T: Target> GroupCommit<T> {
     ) -> Result<Ticket<T::Error>, Error<T::Error>> {
         let locked = self.lock();
         let (locked, joined) = self.join(locked, expected, batch, asked, Role::Passer, patience, fill)?;
+        locked.epoch.note_ticket();
+        let epoch = Arc::clone(&locked.epoch);
         if asked == Durability::Buffered {
             self.write_if_full(locked);
         }
-        let Joined { epoch, first, end, frame } = joined;
+        let Place { first, end, frame } = joined;
         Ok(Ticket { epoch, asked, first, end, frame })
     }
 
@@ -391,7 +393,7 @@ impl<T: Target> GroupCommit<T> {
             }
         }
         let wants_ticker = open.has_tickets && !had_tickets;
-        let (epoch, frame, end) = (Arc::clone(&state.epoch), open.number, state.next);
+        let place = Place { first, end: state.next, frame: open.number };
         let begins_interval = self.interval().is_some() && state.pending_since.is_none();
         if begins_interval {
             state.pending_since = Some(now());
@@ -400,7 +402,7 @@ impl<T: Target> GroupCommit<T> {
         if wants_ticker || begins_interval || fills_buffer {
             self.work.notify_one();
         }
-        Ok((locked, Joined { epoch, first, end, frame }))
+        Ok((locked, place))
     }
 
     /// Copies entries into the open frame.

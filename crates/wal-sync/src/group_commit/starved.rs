@@ -38,7 +38,7 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Keeps what the target had no room for, and the turn from everybody.
-    pub(super) fn starve(&self, locked: &mut State<T>, next: Gathering<T>, error: Error<T::Error>) {
+    pub(super) fn starve(&self, locked: &mut State<T>, next: Box<Gathering<T>>, error: Error<T::Error>) {
         locked.starved = Some((next, error));
         locked.writing = true;
     }
@@ -71,7 +71,7 @@ impl<T: Target> GroupCommit<T> {
 
 impl<T: Target> State<T> {
     /// Nothing waits for room any more.
-    pub(super) fn end_starved(&mut self) -> Option<(Gathering<T>, Error<T::Error>)> {
+    pub(super) fn end_starved(&mut self) -> Option<(Box<Gathering<T>>, Error<T::Error>)> {
         let starved = self.starved.take()?;
         // While a truncation runs, the turn is its.
         self.writing &= self.truncating;

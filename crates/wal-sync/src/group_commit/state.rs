@@ -54,18 +54,18 @@ pub(super) struct Watcher {
 
 pub(super) struct State<T: Target> {
     /// Where entries join.
-    pub(super) open: Gathering<T>,
+    pub(super) open: Box<Gathering<T>>,
     /// Those that join now are of this epoch.
     pub(super) epoch: Arc<Epoch<T::Error>>,
     /// Ended epochs of which something waits for a sync.
     pub(super) ended: Vec<Arc<Epoch<T::Error>>>,
     /// Buffered entries whose write failed: they are written before anything else.
-    pub(super) held_back: Option<(Gathering<T>, Error<T::Error>)>,
+    pub(super) held_back: Option<(Box<Gathering<T>>, Error<T::Error>)>,
     /// What waits for room, and why. As long as it does, nobody has the turn to write and it counts as taken, so
     /// that all who want it wait; but for a truncation, which may make room.
-    pub(super) starved: Option<(Gathering<T>, Error<T::Error>)>,
-    /// The frame that is not in use.
-    pub(super) idle_frame: Option<T::Frame>,
+    pub(super) starved: Option<(Box<Gathering<T>>, Error<T::Error>)>,
+    /// An empty one, to be used again.
+    pub(super) idle: Option<Box<Gathering<T>>>,
     /// The number of the next entry that joins.
     pub(super) next: u64,
     pub(super) written: u64,
@@ -112,12 +112,12 @@ pub(super) struct State<T: Target> {
 impl<T: Target> State<T> {
     pub(super) fn new(frame: T::Frame, next: u64) -> State<T> {
         State {
-            open: Gathering::new(frame, 0, next),
+            open: Box::new(Gathering::new(frame, 0, next)),
             epoch: Epoch::new(next, next),
             ended: Vec::new(),
             held_back: None,
             starved: None,
-            idle_frame: None,
+            idle: None,
             next,
             written: next,
             rest_in_doubt: false,
@@ -193,14 +193,20 @@ impl<T: Target> State<T> {
     }
 
     /// Takes what is written next, and opens another frame behind it.
-    pub(super) fn take_next(&mut self, target: &T) -> Gathering<T> {
+    pub(super) fn take_next(&mut self, target: &T) -> Box<Gathering<T>> {
         if let Some((first, _)) = self.starved.take().or_else(|| self.held_back.take()) {
             return first;
         }
         self.company.wrote(self.open.waiters);
-        let frame = self.idle_frame.take().unwrap_or_else(|| target.frame());
         let number = self.open.number + 1;
-        std::mem::replace(&mut self.open, Gathering::new(frame, number, self.next))
+        let fresh = match self.idle.take() {
+            Some(mut idle) => {
+                (idle.number, idle.first) = (number, self.next);
+                idle
+            }
+            None => Box::new(Gathering::new(target.frame(), number, self.next)),
+        };
+        std::mem::replace(&mut self.open, fresh)
     }
 
     /// What is at or beyond `from`, and not as far as was asked for, never will be. Those who join from now on are of
@@ -242,6 +248,13 @@ impl<T: Target> Gathering<T> {
     /// Whether nobody in it needs it to be written.
     pub(super) fn is_only_buffered(&self) -> bool {
         self.entries > 0 && self.asked == Durability::Buffered
+    }
+
+    /// Empties it, so that it is used again.
+    pub(super) fn clear(&mut self, target: &T, next: u64) {
+        self.let_go();
+        (self.first, self.entries, self.bytes, self.promised, self.begun) = (next, 0, 0, false, None);
+        target.clear(&mut self.frame);
     }
 
     /// Lets everybody go who is in it, and keeps the entries.

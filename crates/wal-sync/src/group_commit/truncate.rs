@@ -159,16 +159,16 @@ impl<T: Target> GroupCommit<T> {
     fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, woken: &mut Woken<T::Error>) {
         (locked.next, locked.written) = (next, next);
         (locked.durable, locked.covered) = (locked.durable.min(next), locked.covered.min(next));
-        self.written.fall_back(next);
-        self.durable.fall_back(next);
+        self.written.set(next);
+        self.durable.set(locked.durable);
         locked.pending_since = locked.pending_since.filter(|_| locked.durable < next);
         locked.cuts.add(next);
-        self.cuts.advance(locked.cuts.count());
+        self.cuts.set(locked.cuts.count());
         locked.lose(next, &Error::Truncated { from: next }, woken);
         self.empty_open(locked);
         let behind = locked.starved.take().into_iter().chain(locked.held_back.take());
         for (behind, _) in behind {
-            self.drop_frame(locked, behind);
+            self.put_away(locked, behind);
         }
         // A frame in which the log was cut: what it keeps is durable.
         while locked.unsynced.back().is_some_and(|unsynced| unsynced.end > next) {

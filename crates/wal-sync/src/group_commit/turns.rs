@@ -13,11 +13,13 @@ use crate::target::{Fault, Target, Wrote};
 
 impl<T: Target> GroupCommit<T> {
     /// Takes the turn to write, which is free, and writes what is next. The lock is given up meanwhile.
-    pub(super) fn write_next<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {
+    pub(super) fn write_next<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
+        if locked.has_unwritten() { self.write_frame(locked).0 } else { locked }
+    }
+
+    /// The same, of something that is there. Returns what became of it.
+    pub(super) fn write_frame<'a>(&'a self, mut locked: Locked<'a, T>) -> (Locked<'a, T>, Fate<T::Error>) {
         debug_assert!(!locked.writing, "at most one frame is written at a time");
-        if !locked.has_unwritten() {
-            return locked;
-        }
         let mut next = locked.take_next(&self.target);
         locked.take_turn_to_write();
         drop(locked);
@@ -33,41 +35,51 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         turns.give_back(&mut locked);
         let mut woken = Woken::new();
-        match wrote {
-            Some(Ok(wrote)) if locked.failure.is_none() => self.wrote(&mut locked, next, wrote, &mut woken),
-            wrote => self.not_written(&mut locked, next, wrote, &mut woken),
-        }
+        let fate = match (&locked.failure, wrote) {
+            (None, Some(Ok(wrote))) => {
+                self.wrote(&mut locked, next, wrote, &mut woken);
+                Fate::Written
+            }
+            (None, Some(Err(fault))) => self.not_written(&mut locked, next, fault, &mut woken),
+            (failure, _) => {
+                // The failure has told everybody.
+                let fate = Fate::Lost(failure.clone().unwrap_or(Error::Panicked));
+                self.put_away(&mut locked, next);
+                fate
+            }
+        };
         self.turn.notify_all();
         self.room.notify_all();
         if turns.syncs && locked.pending_since.is_some() || self.has_work(&locked) {
             // The ticker looks at no clock while somebody else has the turn to sync.
             self.work.notify_one();
         }
-        self.tell_and_lock(locked, woken)
+        (self.tell_and_lock(locked, woken), fate)
     }
 
     fn not_written(
         &self,
         locked: &mut State<T>,
-        next: Gathering<T>,
-        wrote: Option<Result<Wrote, Fault<T::Error>>>,
+        next: Box<Gathering<T>>,
+        fault: Fault<T::Error>,
         woken: &mut Woken<T::Error>,
-    ) {
-        match wrote {
-            Some(Err(fault)) if locked.failure.is_none() => match fault {
-                Fault::CapReached(error) if !locked.closed => {
-                    self.starve(locked, next, Error::Failed(error));
-                }
-                Fault::Passing(error) | Fault::CapReached(error) => {
-                    self.take_back(locked, next, &Error::Failed(error), woken);
-                }
-                Fault::Final(error) => {
-                    self.drop_frame(locked, next);
-                    self.latch(locked, Error::Failed(error), woken);
-                }
-            },
-            // The failure has told everybody.
-            _ => self.drop_frame(locked, next),
+    ) -> Fate<T::Error> {
+        match fault {
+            Fault::CapReached(error) if !locked.closed => {
+                self.starve(locked, next, Error::Failed(error));
+                Fate::Open(Arc::clone(&locked.epoch))
+            }
+            Fault::Passing(error) | Fault::CapReached(error) => {
+                let error = Error::Failed(error);
+                self.take_back(locked, next, &error, woken);
+                Fate::Lost(error)
+            }
+            Fault::Final(error) => {
+                let error = Error::Failed(error);
+                self.put_away(locked, next);
+                self.latch(locked, error.clone(), woken);
+                Fate::Lost(error)
+            }
         }
     }
 
@@ -180,7 +192,7 @@ impl<T: Target> GroupCommit<T> {
         let starved = locked.end_starved().map(|(starved, _)| starved);
         let held = locked.held_back.take().map(|(held, _)| held);
         for dropped in starved.into_iter().chain(held) {
-            self.drop_frame(locked, dropped);
+            self.put_away(locked, dropped);
         }
         while let Some(unsynced) = locked.unsynced.pop_front() {
             locked.in_flight_bytes -= unsynced.bytes;
@@ -202,24 +214,30 @@ impl<T: Target> GroupCommit<T> {
         locked.failure.is_none()
     }
 
-    fn wrote(&self, locked: &mut State<T>, next: Gathering<T>, wrote: Wrote, woken: &mut Woken<T::Error>) {
+    fn wrote(
+        &self,
+        locked: &mut State<T>,
+        mut next: Box<Gathering<T>>,
+        wrote: Wrote,
+        woken: &mut Woken<T::Error>,
+    ) {
         locked.written = wrote.next;
         locked.rest_in_doubt = false;
-        self.written.advance(wrote.next);
+        self.written.set(wrote.next);
         locked.epoch.reach(Durability::Written, wrote.next, &mut woken.wakers);
         locked.sync_soon = wrote.sync_soon;
-        let Gathering { frame, number, bytes, begun, .. } = next;
-        self.put_away(locked, frame);
+        let Gathering { number, bytes, begun, .. } = *next;
         if next.waits_for_write || next.has_tickets {
             self.wake_frame(&locked.epoch, number, woken);
         }
         if next.asked == Durability::Durable {
-            let unsynced = Unsynced { epoch: None, number, end: wrote.next, bytes, begun };
-            locked.unsynced.push_back(unsynced);
+            locked.unsynced.push_back(Unsynced { epoch: None, number, end: wrote.next, bytes, begun });
+            // It is in flight until then.
+            next.bytes = 0;
         } else {
             woken.took = begun.map(since);
-            locked.in_flight_bytes -= bytes;
         }
+        self.put_away(locked, next);
         self.became_durable(locked, wrote.durable, woken);
     }
 
@@ -231,7 +249,7 @@ impl<T: Target> GroupCommit<T> {
     pub(super) fn take_back(
         &self,
         locked: &mut State<T>,
-        mut next: Gathering<T>,
+        mut next: Box<Gathering<T>>,
         error: &Error<T::Error>,
         woken: &mut Woken<T::Error>,
     ) {
@@ -253,7 +271,7 @@ impl<T: Target> GroupCommit<T> {
             }
             locked.next = next.first;
             locked.pending_since = locked.pending_since.filter(|_| locked.durable < locked.next);
-            self.drop_frame(locked, next);
+            self.put_away(locked, next);
             self.empty_open(locked);
         }
     }
@@ -270,27 +288,18 @@ impl<T: Target> GroupCommit<T> {
         PanicFails::new(self, Turns { writes: true, syncs: true }, 0)
     }
 
-    /// These entries are never written.
-    pub(super) fn drop_frame(&self, locked: &mut State<T>, dropped: Gathering<T>) {
-        locked.in_flight_bytes -= dropped.bytes;
-        self.put_away(locked, dropped.frame);
-    }
-
     /// What is in the open frame is never written.
     pub(super) fn empty_open(&self, locked: &mut State<T>) {
         let next = locked.next;
-        let open = &mut locked.open;
-        open.let_go();
-        let bytes = std::mem::take(&mut open.bytes);
-        (open.first, open.entries, open.promised, open.begun) = (next, 0, false, None);
-        self.target.clear(&mut open.frame);
-        locked.in_flight_bytes -= bytes;
+        locked.in_flight_bytes -= locked.open.bytes;
+        locked.open.clear(&self.target, next);
     }
 
-    /// A frame that is done with is used again.
-    fn put_away(&self, locked: &mut State<T>, mut frame: T::Frame) {
-        self.target.clear(&mut frame);
-        locked.idle_frame = Some(frame);
+    /// A frame that is done with, or never written, is used again.
+    pub(super) fn put_away(&self, locked: &mut State<T>, mut done: Box<Gathering<T>>) {
+        locked.in_flight_bytes -= done.bytes;
+        done.clear(&self.target, 0);
+        locked.idle = Some(done);
     }
 
     /// Everything in front of `covered` is durable.
@@ -300,7 +309,7 @@ impl<T: Target> GroupCommit<T> {
         let covered = locked.covered.min(locked.written);
         if covered > locked.durable {
             locked.durable = covered;
-            self.durable.advance(covered);
+            self.durable.set(covered);
             locked.epoch.reach(Durability::Durable, covered, &mut woken.wakers);
             for ended in &locked.ended {
                 let reached = covered.min(ended.lost_from());
@@ -321,6 +330,14 @@ impl<T: Target> GroupCommit<T> {
         locked.ended.retain(|epoch| epoch.awaits_sync());
         self.take_reached(locked, woken);
     }
+}
+
+/// What became of a frame that was to be written.
+pub(super) enum Fate<E> {
+    Written,
+    Lost(Error<E>),
+    /// It waits for room.
+    Open(Arc<Epoch<E>>),
 }
 
 /// Which turns a thread has.

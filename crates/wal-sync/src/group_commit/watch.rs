@@ -152,7 +152,7 @@ impl<T: Target> GroupCommit<T> {
         woken: &mut Woken<T::Error>,
     ) {
         locked.cuts.add_given_back(from, until);
-        self.cuts.advance(locked.cuts.count());
+        self.cuts.set(locked.cuts.count());
         take_watchers(locked, woken, |watcher| (from..until).contains(&watcher.sequence));
     }
 }
