@@ -224,3 +224,64 @@ impl<E: Clone> Epoch<E> {
 pub(crate) fn word_of(frame: u64) -> usize {
     usize::try_from(frame % WORDS as u64).unwrap_or(0)
 }
+
+#[cfg(all(test, not(any(wal_loom, wal_shuttle))))]
+mod tests {
+    use super::*;
+    use Durability::{Buffered, Durable, Written};
+
+    fn lost(why: &'static str) -> Option<Result<(), Error<&'static str>>> {
+        Some(Err(Error::Failed(why)))
+    }
+
+    /// Ten entries are written and five of them durable; then a write fails, and later the end is cut off further back.
+    #[test]
+    fn a_loss_concerns_what_is_behind_it_and_not_as_far_as_was_asked_for() {
+        let epoch = Epoch::new(0, 0);
+        let mut wakers = Vec::new();
+        epoch.reach(Written, 10, &mut wakers);
+        epoch.reach(Durable, 5, &mut wakers);
+        assert_eq!((epoch.outcome(Durable, 6), epoch.outcome(Written, 11)), (None, None));
+
+        epoch.lose(10, &Error::Failed("write"), &mut wakers);
+        assert_eq!(epoch.outcome(Written, 11), lost("write"));
+        assert_eq!(epoch.outcome(Buffered, 11), Some(Ok(())), "nothing more was promised");
+        assert_eq!(epoch.outcome(Durable, 10), None, "it is in front of the loss");
+        assert!(epoch.awaits_sync());
+
+        epoch.lose(8, &Error::Failed("cut"), &mut wakers);
+        assert_eq!(epoch.outcome(Durable, 9), lost("cut"));
+        assert_eq!(epoch.outcome(Written, 9), Some(Ok(())), "it was true of it");
+        assert_eq!(epoch.outcome(Written, 11), lost("write"), "what was told stays so");
+        epoch.lose(9, &Error::Failed("later"), &mut wakers);
+        assert_eq!(epoch.lost_from(), 8, "nothing is left to lose there");
+
+        epoch.reach(Durable, 8, &mut wakers);
+        assert_eq!(epoch.outcome(Durable, 8), Some(Ok(())));
+        assert!(!epoch.awaits_sync());
+        epoch.lose(0, &Error::Closed, &mut wakers);
+        assert_eq!(epoch.outcome(Durable, 8), Some(Ok(())));
+        assert_eq!(epoch.outcome(Durable, 9), lost("cut"));
+    }
+
+    /// Each task is woken once, by the watermark that it waits for or by the loss that concerns it.
+    #[test]
+    fn tasks_are_woken_by_what_they_wait_for() {
+        let epoch: Arc<Epoch<&'static str>> = Epoch::new(0, 0);
+        epoch.note_ticket();
+        let context = Context::from_waker(Waker::noop());
+        for (asked, end) in [(Durable, 3), (Written, 2), (Durable, 1), (Written, 4), (Durable, 3)] {
+            assert!(epoch.poll(asked, end, &context).is_pending());
+        }
+        let woken = |act: &dyn Fn(&mut Vec<Waker>)| {
+            let mut wakers = Vec::new();
+            act(&mut wakers);
+            wakers.len()
+        };
+        assert_eq!(woken(&|wakers| epoch.reach(Written, 3, wakers)), 1);
+        assert_eq!(woken(&|wakers| epoch.reach(Durable, 2, wakers)), 1);
+        assert_eq!(woken(&|wakers| epoch.lose(2, &Error::Closed, wakers)), 2, "one for each watermark");
+        assert_eq!(woken(&|wakers| epoch.lose(0, &Error::Closed, wakers)), 0);
+        assert_eq!(epoch.poll(Durable, 3, &context), Poll::Ready(Err(Error::Closed)));
+    }
+}

@@ -27,8 +27,8 @@ mod ticket;
 mod watermark;
 
 pub use error::Error;
-pub use group_commit::{Batch, Dropped, GroupCommit, Limits, Mark, Patience, Standing, Watch};
+pub use group_commit::{Batch, Dropped, GroupCommit, Limits, Patience, Standing, Watch};
 pub use policy::{Durability, SyncPolicy};
 pub use target::{Alone, Fault, Target, Wrote};
 pub use ticket::Ticket;
-pub use watermark::Watermark;
+pub use watermark::Mark;

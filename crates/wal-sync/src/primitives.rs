@@ -305,9 +305,9 @@ pub fn pause(looks: u32) -> bool {
     const ON_THE_PROCESSOR: u32 = 40;
     const IN_ALL: u32 = 60;
     if looks < ON_THE_PROCESSOR {
-        std::hint::spin_loop()
+        std::hint::spin_loop();
     } else {
-        thread::yield_now()
+        thread::yield_now();
     }
     looks < IN_ALL
 }

@@ -4,18 +4,18 @@ use crate::primitives::{AtomicU64, Ordering};
 
 /// The number of the first entry that something is *not* true of yet: written, durable.
 #[derive(Debug, Default)]
-pub struct Watermark(AtomicU64);
+pub(crate) struct Watermark(AtomicU64);
 
 impl Watermark {
     /// A watermark that stands at `next`.
     #[must_use]
-    pub fn new(next: u64) -> Watermark {
+    pub(crate) fn new(next: u64) -> Watermark {
         Watermark(AtomicU64::new(next))
     }
 
     /// Where it stands. Whoever sees it has also seen what happened before it was moved there.
     #[must_use]
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
@@ -23,4 +23,13 @@ impl Watermark {
     pub(crate) fn set(&self, next: u64) {
         self.0.store(next, Ordering::Release);
     }
+}
+
+/// Which watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// The operating system has the entry.
+    Written,
+    /// A sync covered the entry.
+    Durable,
 }

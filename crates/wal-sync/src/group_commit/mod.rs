@@ -67,7 +67,7 @@ use crate::ticket::Ticket;
 use crate::watermark::Watermark;
 
 pub use truncate::Dropped;
-pub use watch::{Mark, Standing, Watch};
+pub use watch::{Standing, Watch};
 
 /// How much may gather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

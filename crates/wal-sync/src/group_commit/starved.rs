@@ -10,7 +10,7 @@
 //!
 //! Nothing that waits loses its number. No lock and no turn is held meanwhile, so syncs and truncations go on.
 
-use super::state::{Gathering, State};
+use super::state::{Gathering, Kept, State};
 use super::woken::Woken;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
@@ -71,7 +71,7 @@ impl<T: Target> GroupCommit<T> {
 
 impl<T: Target> State<T> {
     /// Nothing waits for room any more.
-    pub(super) fn end_starved(&mut self) -> Option<(Box<Gathering<T>>, Error<T::Error>)> {
+    pub(super) fn end_starved(&mut self) -> Option<Kept<T>> {
         let starved = self.starved.take()?;
         // While a truncation runs, the turn is its.
         self.writing &= self.truncating;

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::policy::Durability;
 use crate::primitives::{Arc, Instant};
 use crate::target::Target;
+use crate::watermark::Mark;
 
 /// Entries that gather for one write.
 pub(super) struct Gathering<T: Target> {
@@ -34,6 +35,9 @@ pub(super) struct Gathering<T: Target> {
     pub(super) begun: Option<Instant>,
 }
 
+/// Entries that could not be written and keep their numbers, and why.
+pub(super) type Kept<T> = (Box<Gathering<T>>, Error<<T as Target>::Error>);
+
 /// A frame that is written and waits for a sync.
 pub(super) struct Unsynced<E> {
     /// Its epoch, if that has ended.
@@ -47,7 +51,7 @@ pub(super) struct Unsynced<E> {
 /// Somebody who waits for a watermark.
 pub(super) struct Watcher {
     pub(super) id: u64,
-    pub(super) mark: super::Mark,
+    pub(super) mark: Mark,
     pub(super) sequence: u64,
     pub(super) waker: Waker,
 }
@@ -60,10 +64,10 @@ pub(super) struct State<T: Target> {
     /// Ended epochs of which something waits for a sync.
     pub(super) ended: Vec<Arc<Epoch<T::Error>>>,
     /// Buffered entries whose write failed: they are written before anything else.
-    pub(super) held_back: Option<(Box<Gathering<T>>, Error<T::Error>)>,
+    pub(super) held_back: Option<Kept<T>>,
     /// What waits for room, and why. As long as it does, nobody has the turn to write and it counts as taken, so
     /// that all who want it wait; but for a truncation, which may make room.
-    pub(super) starved: Option<(Box<Gathering<T>>, Error<T::Error>)>,
+    pub(super) starved: Option<Kept<T>>,
     /// An empty one, to be used again.
     pub(super) idle: Option<Box<Gathering<T>>>,
     /// The number of the next entry that joins.

@@ -7,15 +7,7 @@ use super::state::{State, Watcher};
 use super::woken::Woken;
 use crate::error::Error;
 use crate::target::Target;
-
-/// Which watermark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mark {
-    /// The operating system has the entry.
-    Written,
-    /// A sync covered the entry.
-    Durable,
-}
+use crate::watermark::Mark;
 
 /// Somebody who waits until a watermark has passed an entry. To be given to
 /// [`GroupCommit::unwatch`] when they give up.
