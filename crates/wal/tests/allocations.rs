@@ -66,11 +66,14 @@ fn an_append_allocates_nothing_under_any_policy_across_rollovers() {
 }
 
 #[test]
-fn a_batch_of_64_allocates_nothing() {
-    let counted = count(&Options::new().sync(SyncPolicy::None), 64, |wal| {
-        wal.append_batch([PAYLOAD; 64]).expect("nothing fails");
-    });
-    assert_eq!(counted, 0);
+fn a_batch_allocates_nothing_however_many_entries_it_has() {
+    for entries in [2, 64, 65, 1000] {
+        let batch = vec![PAYLOAD; entries];
+        let counted = count(&Options::new().sync(SyncPolicy::None), entries as u64, |wal| {
+            wal.append_batch(&batch).expect("nothing fails");
+        });
+        assert_eq!(counted, 0, "batches of {entries}");
+    }
 }
 
 #[test]

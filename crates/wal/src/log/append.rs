@@ -16,6 +16,7 @@
 //!
 //! Invariant: the number is compared and assigned in one step, under the lock that assigns all numbers.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +35,22 @@ use crate::options::Options;
 /// A batch is one frame.
 const MAX_BATCH_ENTRIES: u64 = MAX_FRAME_ENTRIES as u64;
 
-/// Batches of up to this many entries need no allocation.
-const SMALL_BATCH: usize = 64;
+/// A payload and its checksum.
+type Digested<'a> = (&'a [u8], u64);
+
+thread_local! {
+    /// An empty list of a batch's payloads, whose memory is used again.
+    static DIGESTED: Cell<Vec<Digested<'static>>> = const { Cell::new(Vec::new()) };
+}
+
+/// The list of a longer batch is freed.
+const KEPT_ENTRIES: usize = 16 << 10;
+
+/// The same memory, for other payloads. Collected in place, as the allocation test holds.
+fn emptied(mut digested: Vec<Digested<'_>>) -> Vec<Digested<'static>> {
+    digested.clear();
+    digested.into_iter().map(|_| -> Digested<'static> { (&[], 0) }).collect()
+}
 
 impl Wal {
     /// Appends an entry, waits until it is as durable as the sync policy guarantees, and returns its sequence number.
@@ -255,28 +270,28 @@ impl Wal {
         if payloads.is_empty() {
             return None;
         }
-        if payloads.len() > SMALL_BATCH {
-            let mut digested = vec![(&[][..], 0); payloads.len()];
-            return Some(self.with_digested(payloads, &mut digested, act));
+        let mut digested: Vec<Digested<'_>> = DIGESTED.take();
+        let done = self.with_digested(payloads, &mut digested, act);
+        if digested.capacity() <= KEPT_ENTRIES {
+            DIGESTED.set(emptied(digested));
         }
-        let mut digested = [(&[][..], 0); SMALL_BATCH];
-        Some(self.with_digested(payloads, &mut digested[..payloads.len()], act))
+        Some(done)
     }
 
     fn with_digested<'a, P: AsRef<[u8]>, T>(
         &self,
         payloads: &'a [P],
-        digested: &mut [(&'a [u8], u64)],
+        digested: &mut Vec<Digested<'a>>,
         act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuilder)) -> Result<T, Error>,
     ) -> Result<T, Error> {
         // `as_ref` is called once a payload, so that the bytes counted, digested and written are the same.
         let count = payloads.len() as u64;
         let mut payload_bytes = 0;
-        for (place, payload) in digested.iter_mut().zip(payloads) {
+        for payload in payloads {
             let payload = payload.as_ref();
             self.check_entry(payload.len() as u64)?;
             payload_bytes += payload.len() as u64;
-            *place = (payload, 0);
+            digested.push((payload, 0));
         }
         if payload_bytes > self.handle.max_batch_bytes || count > MAX_BATCH_ENTRIES {
             let message = format!(
