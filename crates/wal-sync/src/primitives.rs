@@ -234,13 +234,14 @@ mod word {
 /// Where there is no futex, a condition variable for each word.
 #[cfg(any(not(target_os = "linux"), wal_loom, wal_shuttle))]
 mod word {
-    use super::{Condvar, Duration, Mutex};
+    use super::{AtomicU32, Condvar, Duration, Mutex, Ordering};
 
     /// Threads sleep on it.
     #[derive(Debug)]
     pub struct Word {
         wakes: Mutex<u32>,
         woken: Condvar,
+        sleepers: AtomicU32,
     }
 
     /// Somebody who is about to sleep.
@@ -252,19 +253,20 @@ mod word {
 
     impl Default for Word {
         fn default() -> Word {
-            Word { wakes: Mutex::new(0), woken: Condvar::new() }
+            Word { wakes: Mutex::new(0), woken: Condvar::new(), sleepers: AtomicU32::new(0) }
         }
     }
 
     impl Word {
-        /// To be followed by a look at what the caller waits for.
+        /// Counts the caller as a sleeper. To be followed by a look at what it waits for.
         pub fn prepare(&self) -> Nap<'_> {
+            self.sleepers.fetch_add(1, Ordering::SeqCst);
             Nap { word: self, wakes: *self.wakes.lock_whole() }
         }
 
-        /// Whether somebody may sleep.
+        /// Whether somebody sleeps, or is about to.
         pub fn has_sleepers(&self) -> bool {
-            true
+            self.sleepers.load(Ordering::SeqCst) > 0
         }
 
         /// Wakes all who sleep.
@@ -293,6 +295,12 @@ mod word {
                 None => drop(self.word.woken.wait(wakes)),
                 Some(limit) => drop(self.word.woken.wait_for(&self.word.wakes, wakes, limit)),
             }
+        }
+    }
+
+    impl Drop for Nap<'_> {
+        fn drop(&mut self) {
+            self.word.sleepers.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

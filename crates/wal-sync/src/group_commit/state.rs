@@ -216,8 +216,7 @@ impl<T: Target> State<T> {
     /// What is at or beyond `from`, and not as far as was asked for, never will be. Those who join from now on are of
     /// another epoch.
     pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
-        let kept = self.written.min(from);
-        let fresh = Epoch::new(kept, self.durable.min(kept));
+        let fresh = Epoch::new(self.written, self.durable);
         let ended = std::mem::replace(&mut self.epoch, fresh);
         for unsynced in &mut self.unsynced {
             unsynced.epoch.get_or_insert_with(|| Arc::clone(&ended));
@@ -229,6 +228,15 @@ impl<T: Target> State<T> {
         }
         self.ended.retain(|epoch| epoch.awaits_sync());
         (self.awaited, self.wanted) = (self.awaited.min(from), self.wanted.min(from));
+    }
+
+    /// Nothing will be as far as was asked for that is not; and nobody joins any more.
+    pub(super) fn lose_all(&mut self, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
+        for epoch in self.ended.iter().chain([&self.epoch]) {
+            epoch.lose(0, error, &mut woken.wakers);
+            woken.epoch(epoch);
+        }
+        self.ended.clear();
     }
 }
 

@@ -187,7 +187,7 @@ impl<T: Target> GroupCommit<T> {
         failure: &Error<T::Error>,
         woken: &mut Woken<T::Error>,
     ) {
-        locked.lose(0, failure, woken);
+        locked.lose_all(failure, woken);
         self.empty_open(locked);
         let starved = locked.end_starved().map(|(starved, _)| starved);
         let held = locked.held_back.take().map(|(held, _)| held);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::fake::{Counts, Deed, Fake, Log, Named, WIDE, close_well, put, said, watched};
 use wal_sync::Durability::{Buffered, Durable, Written};
-use wal_sync::{Error, Fault, GroupCommit, Limits, Mark, Patience, SyncPolicy, Watch};
+use wal_sync::{Dropped, Error, Fault, GroupCommit, Limits, Mark, Patience, SyncPolicy, Watch};
 
 /// Appends, and now and then submits, until it is refused; returns what was acknowledged.
 fn append_until_closed(commit: &GroupCommit<Fake>, asked: wal_sync::Durability) -> Vec<u64> {
@@ -223,5 +223,37 @@ fn whoever_waits_while_the_log_is_abandoned_is_told() {
             assert!(outcome == Err(Error::Closed) || outcome == Ok(()) && log.fake().record().durable == 4);
         }
         assert_eq!(log.written(), 4);
+    });
+}
+
+/// Whoever wants both turns while the log is closed, or fails, has them before, or is told.
+#[test]
+fn whoever_wants_both_turns_beside_the_end_gets_them_or_is_told() {
+    watched(|| {
+        for (deed, outcomes) in [
+            (Deed::Succeed, [Ok(()), Err(Error::Closed)]),
+            (Deed::FailFinally, [Err(Error::Failed(Named("write"))), Err(Error::Closed)]),
+        ] {
+            let log = Log::wide(SyncPolicy::None);
+            log.fake().change(|record| {
+                record.holds_writes = true;
+                record.next_writes.push_back(deed);
+            });
+            let written = log.put_aside(7, Written);
+            log.fake().until(|record| record.writes_begun == 1);
+            let behind = log.submit_one(8, Written).unwrap();
+            let commit = log.share();
+            let alone =
+                thread::spawn(move || commit.alone(|_| Dropped { next: 2, durable: 0, outcome: Ok(()) }));
+            let commit = log.share();
+            let closes = thread::spawn(move || close_well(&commit));
+            // So that both wait for the write, which they may or may not.
+            thread::sleep(Duration::from_millis(20));
+            log.fake().change(|record| record.holds_writes = false);
+            assert!(outcomes.contains(&said(alone).unwrap()), "{deed:?}");
+            assert_eq!(said(closes).unwrap().is_ok(), deed == Deed::Succeed);
+            assert_eq!(said(written).unwrap().is_ok(), deed == Deed::Succeed);
+            assert_eq!(behind.outcome().map(|outcome| outcome.is_ok()), Some(deed == Deed::Succeed));
+        }
     });
 }
