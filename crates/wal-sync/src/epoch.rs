@@ -152,7 +152,7 @@ impl<E: Clone> Epoch<E> {
 
     /// Whether threads wait for tickets on this word.
     pub(crate) fn has_sleepers(&self, word: usize) -> bool {
-        self.has_tickets() && self.words[word].has_sleepers()
+        self.has_tickets() && (LOOM || self.words[word].has_sleepers())
     }
 
     /// Wakes the threads that wait for tickets on these words.
@@ -215,10 +215,12 @@ impl<E: Clone> Epoch<E> {
     }
 
     fn may_have_tasks(&self) -> bool {
-        // Loom does not order two locations as `SeqCst` does: there the lock does.
-        cfg!(wal_loom) || self.has_tasks.load(Ordering::SeqCst)
+        LOOM || self.has_tasks.load(Ordering::SeqCst)
     }
 }
+
+/// Loom does not order two locations as `SeqCst` does: there the locks do.
+const LOOM: bool = cfg!(wal_loom);
 
 /// The word on which those sleep who wait for this frame.
 pub(crate) fn word_of(frame: u64) -> usize {
