@@ -82,6 +82,8 @@ pub use options::Options;
 pub use options::when_full::WhenFull;
 pub use read::entries::Entries;
 pub use read::entry::Entry;
+pub use read::lent::{Batch, EntryRef};
+pub use read::reader::Reader;
 pub use report::event::{Rollover, SlowSync};
 pub use report::health::{Health, Operation, Space, Stall};
 #[cfg(feature = "prometheus")]

@@ -117,7 +117,7 @@ impl Cursor {
         let is_there = found.as_ref().is_some_and(|entry| entry.sequence == next);
         let span = reading.frames.span;
         if is_there || found.is_none() && next >= span.end.next {
-            return Ok(found);
+            return Ok(found.map(|place| reading.frames.own(place)));
         }
         // The frames are in order, but their numbers are not those of the log here.
         let lost = Lost::between(next, span.end.next.max(next));

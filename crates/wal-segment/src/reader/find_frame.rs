@@ -47,9 +47,11 @@ pub(crate) fn place(
     span: Span,
     sequence: Sequence,
 ) -> Result<Option<Tip>, Error> {
-    let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
+    let mut frames = Frames::open(segments, span, || segments.chunk(), CHUNK_BYTES)?;
     let found = search(&mut frames, sequence);
-    segments.put_back(frames.source.into_chunk());
+    if let Some(chunk) = frames.source.into_chunk() {
+        segments.put_back(chunk);
+    }
     Ok(found?.map(|frame| frame.before()))
 }
 

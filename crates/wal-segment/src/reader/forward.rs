@@ -3,9 +3,10 @@
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
-use crate::reader::entry::Entry;
+use crate::reader::entry::Place;
 use crate::reader::find_frame::{beyond, place};
-use crate::reader::frames::{Frames, OpenFrame};
+use crate::reader::frames::Frames;
+use crate::reader::open_frame::{OpenFrame, Run};
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};
@@ -25,7 +26,7 @@ impl Forward {
     /// read, so damage in them does not keep a reader from what follows. Where the search finds none, begins
     /// at the index point.
     pub(crate) fn begin(segments: &dyn SegmentSource, span: Span, from: Sequence) -> Result<Forward, Error> {
-        let frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
+        let frames = Frames::open(segments, span, Chunk::default, CHUNK_BYTES)?;
         let mut reading = Forward { frames, tip: span.start, last_first: Some(span.start.next), frame: None };
         let is_inside = span.start.next < from && from < span.end.next;
         // A search that fails to read is an error only if the walk from the index point fails too.
@@ -56,7 +57,9 @@ impl Forward {
         self.tip.offset > end.offset && next >= end.next
     }
 
-    pub(crate) fn next(&mut self, from: Sequence) -> Result<Option<Entry>, Error> {
+    /// The place of the next entry whose number is at least `from`, in the bytes of the source.
+    #[inline]
+    pub(crate) fn next(&mut self, from: Sequence) -> Result<Option<Place>, Error> {
         loop {
             let Some(frame) = &mut self.frame else {
                 if self.open_frame()? {
@@ -64,7 +67,7 @@ impl Forward {
                 }
                 return Ok(None);
             };
-            match frame.next(from) {
+            match frame.next(self.frames.source.bytes(), from) {
                 Ok(None) => self.frame = None,
                 // A cut may lie inside the last frame: its entries after the cut are void.
                 Ok(Some(entry)) if entry.sequence >= self.frames.span.end.next => self.frame = None,
@@ -75,6 +78,13 @@ impl Forward {
                 }
             }
         }
+    }
+
+    /// The entry at `first`, which [`Forward::next`] has just returned, and the ones after it in its frame whose numbers are
+    /// below `before`, as far as they are whole.
+    pub(crate) fn run(&mut self, first: Place, before: Sequence) -> Option<Run> {
+        let before = before.min(self.frames.span.end.next);
+        self.frame.as_mut().map(|frame| frame.run(self.frames.source.bytes(), first, before))
     }
 
     /// Moves past the next DATA frame, whose entries come next; returns whether there is one.

@@ -14,7 +14,7 @@ use wal_format::{FRAME_HEADER_BYTES, FrameFault, Sequence, TableEntry};
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::follow::tailer::explain;
-use crate::reader::entry::Entry;
+use crate::reader::entry::{Entry, Place};
 use crate::reader::find_frame::{CHUNK_BYTES, search};
 use crate::reader::forward::Forward;
 use crate::reader::frames::Frames;
@@ -43,14 +43,16 @@ pub fn find(
 }
 
 fn find_in(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
-    let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
+    let mut frames = Frames::open(segments, span, || segments.chunk(), CHUNK_BYTES)?;
     let found = match search(&mut frames, sequence) {
         Ok(Some(found)) if found.header.next_sequence().is_some_and(|next| sequence < next) => {
             entry(&mut frames, &found, sequence)
         }
         other => other.map(|_| None),
     };
-    segments.put_back(frames.source.into_chunk());
+    if let Some(chunk) = frames.source.into_chunk() {
+        segments.put_back(chunk);
+    }
     found?.map_or_else(|| walk(segments, span, sequence), Ok)
 }
 
@@ -81,13 +83,17 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     if !row.vouches_for(payload, checksum) {
         return Ok(None);
     }
-    let (bytes, start) = frames.source.hold(payload_offset);
-    Ok(Some(Entry { sequence, bytes, start, end: start + in_memory(payload_bytes)? }))
+    let start = frames.source.index(payload_offset);
+    let place = Place { sequence, start, end: start + in_memory(payload_bytes)? };
+    Ok(Some(frames.own(place)))
 }
 
 fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let mut reading = Forward::begin(segments, span, sequence)?;
     let found = reading.next(sequence)?.filter(|entry| entry.sequence == sequence);
     let kind = DamageKind::Frame(FrameFault::Order);
-    found.ok_or_else(|| reading.frames.damaged(span.end.offset, Lost::one(sequence), kind))
+    match found {
+        Some(place) => Ok(reading.frames.own(place)),
+        None => Err(reading.frames.damaged(span.end.offset, Lost::one(sequence), kind)),
+    }
 }

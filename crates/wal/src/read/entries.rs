@@ -15,6 +15,9 @@ use crate::read::read_counter::ReadCounter;
 /// An iterator over entries in order, or backwards with [`rev`](Iterator::rev); it may be advanced from both ends. Each
 /// entry is verified against its checksum when it is returned. After the first error it ends, at both ends.
 ///
+/// To replay a log, a [`Reader`](crate::Reader) is quicker: it lends its entries, where each of these counts a reference
+/// to the bytes that it lies in.
+///
 /// It shows the log as it was when the iterator was created. Sealed segments are read from memory mappings, without a
 /// copy or an allocation for an entry; the active segment with positional reads.
 ///
@@ -39,6 +42,7 @@ impl Entries {
         }
     }
 
+    #[inline]
     fn counted(&mut self, entry: Result<wal_segment::Entry, wal_segment::Error>) -> Result<Entry, Error> {
         Ok(self.tally.counted(entry?))
     }
@@ -52,6 +56,7 @@ impl Entries {
 impl Iterator for Entries {
     type Item = Result<Entry, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.inner.next()?;
         Some(self.counted(entry))
@@ -68,7 +73,7 @@ impl DoubleEndedIterator for Entries {
 impl FusedIterator for Entries {}
 
 /// A range of integers as sequence numbers, clamped to the largest one.
-fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
+pub(super) fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
     let bounded = |number: u64| Sequence::try_from(number).unwrap_or(Sequence::MAX);
     let start = match range.start_bound() {
         Bound::Unbounded => 0,
