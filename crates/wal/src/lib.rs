@@ -44,6 +44,11 @@
 //! [`Wal::start_retention`]. [`Wal::hold`] keeps what a consumer still needs. [`Options::max_log_bytes`] bounds the
 //! whole log.
 //!
+//! # Replay
+//!
+//! [`Wal::reader`] replays a range and lends its entries, one by one or a batch at a time: the quickest way to read many.
+//! [`Wal::range`] iterates over owned entries, from either end. [`Wal::read`] finds a single one.
+//!
 //! # Reading as the log grows
 //!
 //! [`Wal::follow`] tails the log in the writer's process, [`View::follow`] in another one.

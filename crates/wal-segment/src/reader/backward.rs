@@ -20,7 +20,7 @@ use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Place;
 use crate::reader::find_frame::beyond;
 use crate::reader::frames::Frames;
-use crate::reader::open_frame::OpenFrame;
+use crate::reader::open_frame::{OpenFrame, Step};
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};
@@ -82,12 +82,9 @@ impl Backward {
         loop {
             if let Some(frame) = &mut self.frame {
                 match frame.next_back(self.frames.source.bytes(), before) {
-                    Ok(None) => self.frame = None,
-                    Ok(Some(entry)) => return Ok(Some(entry)),
-                    Err((sequence, fault)) => {
-                        let kind = DamageKind::Frame(fault);
-                        return Err(self.frames.damaged(frame.offset, Lost::one(sequence), kind));
-                    }
+                    Step::End => self.frame = None,
+                    Step::Entry => return Ok(Some(frame.place())),
+                    Step::Damaged => return Err(self.frames.damaged_entry(frame)),
                 }
             } else if let Some(offset) = self.offsets.pop() {
                 self.open_frame(offset, before)?;

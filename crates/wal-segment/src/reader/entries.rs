@@ -12,6 +12,7 @@ use wal_format::Sequence;
 use crate::error::Error;
 use crate::reader::backward::Backward;
 use crate::reader::entry::Entry;
+use crate::reader::lent::EntryRef;
 use crate::reader::replay::Replay;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
@@ -29,6 +30,15 @@ impl Entries {
     #[must_use]
     pub fn new(segments: Arc<dyn SegmentSource>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
         Entries { forward: Replay::new(segments, snapshot, wanted), backward: None }
+    }
+
+    /// The next entry from the front, lent; `None` at the end, and after an error.
+    ///
+    /// # Errors
+    /// As [`Replay::next`].
+    #[inline]
+    pub fn lend_next(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
+        self.forward.next()
     }
 
     fn retreat(&mut self) -> Result<Option<Entry>, Error> {
@@ -70,7 +80,7 @@ impl Iterator for Entries {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.forward.next_owned().transpose()
+        self.lend_next().map(|entry| entry.map(EntryRef::to_owned)).transpose()
     }
 }
 
@@ -81,9 +91,11 @@ impl DoubleEndedIterator for Entries {
         }
         let last = self.forward.wanted.end.value().saturating_sub(1);
         let last = Sequence::try_from(last).unwrap_or(Sequence::MAX);
-        let item = self.forward.end().and_then(|_: Option<Entry>| self.retreat());
+        let item = self.forward.end().and_then(|()| self.retreat());
         let item = item.map_err(|error| self.forward.explained(last, error)).transpose();
-        self.forward.done = !matches!(item, Some(Ok(_)));
+        if !matches!(item, Some(Ok(_))) {
+            self.forward.finish();
+        }
         item
     }
 }

@@ -6,13 +6,12 @@ use wal_format::{DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameKind, Seal, Sea
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::{Entry, Place};
-use crate::reader::lent::EntryRef;
 use crate::reader::open_frame::OpenFrame;
 use crate::reader::segments::bytes::{Chunk, Source};
 use crate::reader::segments::reader::SegmentReader;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};
-use crate::segment::span::Span;
+use crate::segment::span::{Span, Tip};
 use crate::segment::walk::{self, Stop};
 
 pub(crate) struct Frames {
@@ -43,14 +42,29 @@ impl Frames {
     }
 
     /// Checks the header alone.
-    // In line: copies of a frame from call to call took 7 % of the time of a read by number.
-    #[inline]
     pub(crate) fn find(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
         match Frame::decode(bytes, self.span.life, self.span.checksum, offset) {
             Ok(frame) if frame.end > self.span.end.offset => Ok(Err(FrameFault::Short)),
             decoded => Ok(decoded),
         }
+    }
+
+    /// The DATA frame after `tip`, by its header, if that is in memory and nothing is wrong with it: the usual case, to which
+    /// [`Frames::find`] and [`Tip::advance`] have the others.
+    #[inline(always)]
+    pub(crate) fn next_data(&self, tip: &Tip) -> Option<Frame> {
+        let bytes = self.source.held(tip.offset)?;
+        let found = Frame::next_data(bytes, self.span.life, self.span.checksum, tip)?;
+        (found.end <= self.span.end.offset).then_some(found)
+    }
+
+    /// The entries of that frame, if all of it is in memory, and whole but for its payloads.
+    #[inline(always)]
+    pub(crate) fn whole_entries(&self, frame: &Frame) -> Option<OpenFrame> {
+        let bytes = self.source.held(frame.offset)?;
+        let is_whole = DataFrame::decode(bytes, &frame.header, self.span.checksum).is_ok();
+        is_whole.then(|| self.entries(frame))
     }
 
     /// All bytes of a frame. Memory for a large frame is allocated only after the frame was checked: its
@@ -95,16 +109,16 @@ impl Frames {
         OpenFrame::new(self.source.index(frame.offset), &frame.header, self.span.checksum, frame.offset)
     }
 
-    /// The entry at a place that the open frame has just returned.
-    #[inline]
-    pub(crate) fn lend(&self, place: Place) -> EntryRef<'_> {
-        EntryRef::new(place, self.source.bytes())
-    }
-
-    /// The same, owned.
+    /// The entry at a place in the bytes of the source.
     #[inline]
     pub(crate) fn own(&self, place: Place) -> Entry {
         Entry { place, bytes: self.source.bytes().clone() }
+    }
+
+    /// Of the entry that the last step in a frame came to.
+    #[cold]
+    pub(crate) fn damaged_entry(&self, frame: &OpenFrame) -> Error {
+        self.damaged(frame.offset, Lost::one(frame.sequence()), DamageKind::Frame(frame.fault()))
     }
 
     pub(crate) fn damaged(&self, offset: u64, lost: Lost, kind: DamageKind) -> Error {

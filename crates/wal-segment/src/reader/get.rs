@@ -18,6 +18,7 @@ use crate::reader::entry::{Entry, Place};
 use crate::reader::find_frame::{CHUNK_BYTES, search};
 use crate::reader::forward::Forward;
 use crate::reader::frames::Frames;
+use crate::reader::lent::EntryRef;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::Frame;
 use crate::segment::snapshot::Snapshot;
@@ -90,10 +91,8 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
 
 fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let mut reading = Forward::begin(segments, span, sequence)?;
-    let found = reading.next(sequence)?.filter(|entry| entry.sequence == sequence);
+    let found = if reading.next(sequence, sequence)? { reading.lend().map(EntryRef::to_owned) } else { None };
+    let found = found.filter(|entry| entry.sequence() == sequence);
     let kind = DamageKind::Frame(FrameFault::Order);
-    match found {
-        Some(place) => Ok(reading.frames.own(place)),
-        None => Err(reading.frames.damaged(span.end.offset, Lost::one(sequence), kind)),
-    }
+    found.ok_or_else(|| reading.frames.damaged(span.end.offset, Lost::one(sequence), kind))
 }

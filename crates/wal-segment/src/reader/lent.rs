@@ -43,6 +43,7 @@ impl<'a> EntryRef<'a> {
 
     /// The same entry, owned. Copies nothing: it keeps the bytes that it lies in alive.
     #[must_use]
+    #[inline]
     pub fn to_owned(self) -> Entry {
         // An index in each entry would cost those that are never made owned.
         let start = self.payload.as_ptr().addr() - self.bytes.as_ptr().addr();

@@ -1,10 +1,13 @@
-//! The entries of one DATA frame, from either end. Each payload is checked when its entry is returned.
+//! The entries of one DATA frame, from either end. Each payload is checked before its entry is returned.
 //!
 //! ```text
-//!  header │ row row row row │ payload payload payload payload │ padding
-//!               ▲       ▲             ▲               ▲
-//!           next_row  end_row   payloads_start  payloads_end
+//!  header │ row row row row row │ payload payload payload payload payload │ padding
+//!               ▲   ▲       ▲             ▲                       ▲
+//!        next_row checked_row end_row   payloads_start      payloads_end
 //! ```
+//!
+//! Forward, the payloads of a few short entries are checked ahead: a processor computes several checksums at a time when
+//! nothing else is done between them.
 //!
 //! It holds indexes and no bytes, so that nothing is counted for a frame or an entry: the caller passes the bytes that the
 //! frame was checked in.
@@ -23,11 +26,21 @@ pub(crate) struct OpenFrame {
     payloads_start: usize,
     payloads_end: usize,
     next_row: u32,
+    /// Payloads before this row were checked, and where they end.
+    checked_row: u32,
+    checked_end: usize,
     end_row: u32,
+    /// The entry that the last step came to. No start beside an end: they would be written one by one and read as a pair, see
+    /// [`OpenFrame::next_checked`].
+    entry_row: u32,
+    entry_bytes: u32,
+    entry_start: usize,
     /// Of the frame in its file.
     pub(crate) offset: u64,
 }
 
+/// How far ahead of a single entry payloads are checked: not long, for the caller may not want them.
+const AHEAD_BYTES: usize = 4 << 10;
 /// A batch is not made longer than this, so that its bytes are still in the processor's cache when the caller comes to
 /// them.
 const BATCH_BYTES: usize = 64 << 10;
@@ -40,8 +53,16 @@ pub(crate) struct Run {
     pub(crate) payloads: Range<usize>,
 }
 
-/// The next entry, or the one whose payload is damaged.
-type Handed = Result<Option<Place>, (Sequence, FrameFault)>;
+/// What a step in a frame came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An entry: [`OpenFrame::place`].
+    Entry,
+    /// No entry is left.
+    End,
+    /// An entry whose payload is damaged: [`OpenFrame::fault`].
+    Damaged,
+}
 
 impl OpenFrame {
     /// The frame that begins at index `at`. [`DataFrame::decode`](wal_format::DataFrame::decode) must have checked it, so
@@ -57,73 +78,130 @@ impl OpenFrame {
             payloads_start,
             payloads_end: payloads_start + header.payload_bytes as usize,
             next_row: 0,
+            checked_row: 0,
+            checked_end: payloads_start,
             end_row: header.entries,
+            entry_row: 0,
+            entry_bytes: 0,
+            entry_start: payloads_start,
             offset,
         }
     }
 
-    /// The first entry that was not returned yet and whose number is at least `from`.
+    /// Moves to the next entry, if its payload was checked and its number is below `before`; returns its number.
+    ///
+    /// The place of the entry stays in the frame. Returned through memory it would be written in words and read in pairs of
+    /// them, and a processor that cannot forward such a store waits for everything before it.
     #[inline]
-    pub(crate) fn next(&mut self, bytes: &[u8], from: Sequence) -> Handed {
-        while self.next_row < self.end_row {
-            let (index, row) = (self.next_row, self.row(bytes, self.next_row));
-            let start = self.payloads_start;
-            self.next_row += 1;
-            self.payloads_start += row.length as usize;
-            if self.number(index) >= from {
-                return self.entry(bytes, index, row, start).map(Some);
-            }
+    pub(crate) fn next_checked(&mut self, bytes: &[u8], before: Sequence) -> Option<Sequence> {
+        let sequence = self.number(self.next_row);
+        if self.next_row >= self.checked_row || sequence >= before {
+            return None;
         }
-        Ok(None)
+        self.pass(self.row(bytes, self.next_row));
+        Some(sequence)
     }
 
-    /// The entry at `first`, which [`OpenFrame::next`] has just returned, and the ones after it: as far as their payloads are
-    /// whole, their numbers are below `before`, and they are no more than a batch. A damaged entry is the next one then.
-    pub(crate) fn run(&mut self, bytes: &[u8], first: Place, before: Sequence) -> Run {
-        let row_bytes = TableEntry::bytes(self.checksum);
-        let rows_start = self.table_at + (self.next_row as usize - 1) * row_bytes;
-        while self.next_row < self.end_row && self.number(self.next_row) < before {
+    /// Moves to the first entry that was not returned yet and whose number is at least `from`. Checks it, and those after it
+    /// with numbers below `before` as far as they are near.
+    #[inline]
+    pub(crate) fn next(&mut self, bytes: &[u8], from: Sequence, before: Sequence) -> Step {
+        while self.next_row < self.end_row {
             let row = self.row(bytes, self.next_row);
-            let end = self.payloads_start + row.length as usize;
-            let is_short = end - first.start <= BATCH_BYTES;
-            if !is_short || !row.vouches_for(&bytes[self.payloads_start..end], self.checksum) {
+            self.pass(row);
+            if self.number(self.entry_row) < from {
+                continue;
+            }
+            if self.next_row > self.checked_row {
+                if !self.is_whole(bytes, row) {
+                    return Step::Damaged;
+                }
+                (self.checked_row, self.checked_end) = (self.next_row, self.payloads_start);
+                if self.next_row < self.end_row {
+                    self.check_ahead(bytes, before, AHEAD_BYTES);
+                }
+            }
+            return Step::Entry;
+        }
+        Step::End
+    }
+
+    #[inline]
+    fn is_whole(&self, bytes: &[u8], row: TableEntry) -> bool {
+        let end = self.entry_start + self.entry_bytes as usize;
+        row.vouches_for(&bytes[self.entry_start..end], self.checksum)
+    }
+
+    #[inline]
+    fn pass(&mut self, row: TableEntry) {
+        self.entry_row = self.next_row;
+        (self.entry_start, self.entry_bytes) = (self.payloads_start, row.length);
+        self.payloads_start += row.length as usize;
+        self.next_row += 1;
+    }
+
+    /// Checks the payloads after this entry, as far as they are whole, their numbers are below `before`, and they lie within
+    /// `most_bytes` with this one.
+    fn check_ahead(&mut self, bytes: &[u8], before: Sequence, most_bytes: usize) {
+        let checksum = self.checksum;
+        let wanted = before.distance_from(self.first).min(u64::from(self.end_row));
+        let wanted = u32::try_from(wanted).unwrap_or(self.end_row);
+        let (mut index, mut start) = (self.checked_row, self.checked_end);
+        while index < wanted {
+            let row = self.row(bytes, index);
+            let end = start + row.length as usize;
+            if end - self.entry_start > most_bytes || !row.vouches_for(&bytes[start..end], checksum) {
                 break;
             }
-            self.next_row += 1;
-            self.payloads_start = end;
+            index += 1;
+            start = end;
         }
-        let rows = rows_start..self.table_at + self.next_row as usize * row_bytes;
-        let payloads = first.start..self.payloads_start;
-        Run { first: first.sequence, checksum: self.checksum, rows, payloads }
+        (self.checked_row, self.checked_end) = (index, start);
     }
 
-    /// The last entry that was not returned yet and whose number is below `before`.
-    pub(crate) fn next_back(&mut self, bytes: &[u8], before: Sequence) -> Handed {
+    /// This entry and the ones after it, no more than a batch of them, as far as they are whole and their numbers are below
+    /// `before`. A damaged entry is the next one then.
+    pub(crate) fn run(&mut self, bytes: &[u8], before: Sequence) -> Run {
+        let row_bytes = TableEntry::bytes(self.checksum);
+        let rows_start = self.table_at + self.entry_row as usize * row_bytes;
+        self.check_ahead(bytes, before, BATCH_BYTES);
+        (self.next_row, self.payloads_start) = (self.checked_row, self.checked_end);
+        let rows = rows_start..self.table_at + self.next_row as usize * row_bytes;
+        let payloads = self.entry_start..self.payloads_start;
+        Run { first: self.sequence(), checksum: self.checksum, rows, payloads }
+    }
+
+    /// Moves to the last entry that was not returned yet and whose number is below `before`.
+    pub(crate) fn next_back(&mut self, bytes: &[u8], before: Sequence) -> Step {
         while self.next_row < self.end_row {
             self.end_row -= 1;
-            let (index, row) = (self.end_row, self.row(bytes, self.end_row));
+            self.entry_row = self.end_row;
+            let row = self.row(bytes, self.entry_row);
             self.payloads_end -= row.length as usize;
-            if self.number(index) < before {
-                return self.entry(bytes, index, row, self.payloads_end).map(Some);
+            (self.entry_start, self.entry_bytes) = (self.payloads_end, row.length);
+            if self.number(self.entry_row) < before {
+                return if self.is_whole(bytes, row) { Step::Entry } else { Step::Damaged };
             }
         }
-        Ok(None)
+        Step::End
     }
 
+    /// The place of the entry that the last step came to.
     #[inline]
-    fn entry(
-        &self,
-        bytes: &[u8],
-        index: u32,
-        row: TableEntry,
-        start: usize,
-    ) -> Result<Place, (Sequence, FrameFault)> {
-        let sequence = self.number(index);
-        let end = start + row.length as usize;
-        if !row.vouches_for(&bytes[start..end], self.checksum) {
-            return Err((sequence, FrameFault::Payload { entry: index }));
-        }
-        Ok(Place { sequence, start, end })
+    pub(crate) fn place(&self) -> Place {
+        let end = self.entry_start + self.entry_bytes as usize;
+        Place { sequence: self.sequence(), start: self.entry_start, end }
+    }
+
+    /// The number of that entry.
+    #[inline]
+    pub(crate) fn sequence(&self) -> Sequence {
+        self.number(self.entry_row)
+    }
+
+    /// What is wrong with that entry.
+    pub(crate) fn fault(&self) -> FrameFault {
+        FrameFault::Payload { entry: self.entry_row }
     }
 
     #[inline]

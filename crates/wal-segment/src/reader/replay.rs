@@ -14,7 +14,6 @@ use wal_format::Sequence;
 
 use crate::error::Error;
 use crate::follow::tailer::explain;
-use crate::reader::entry::{Entry, Place};
 use crate::reader::forward::Forward;
 use crate::reader::lent::{Batch, EntryRef};
 use crate::reader::segments::source::SegmentSource;
@@ -52,15 +51,7 @@ impl Replay {
     #[inline]
     #[allow(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
-        let place = self.next_place()?;
-        Ok(self.reading.as_ref().zip(place).map(|(reading, place)| reading.frames.lend(place)))
-    }
-
-    /// The next entry, owned.
-    #[inline]
-    pub(crate) fn next_owned(&mut self) -> Result<Option<Entry>, Error> {
-        let place = self.next_place()?;
-        Ok(self.reading.as_ref().zip(place).map(|(reading, place)| reading.frames.own(place)))
+        Ok(if self.step()? { self.reading.as_ref().and_then(Forward::lend) } else { None })
     }
 
     /// The next entry, and those after it in the same frame; a long frame comes in several batches. Entries before a
@@ -69,52 +60,75 @@ impl Replay {
     /// # Errors
     /// As [`Replay::next`].
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
-        let Some((first, reading)) = self.next_place()?.zip(self.reading.as_mut()) else { return Ok(None) };
-        let Some(run) = reading.run(first, self.wanted.end) else { return Ok(None) };
-        let batch = Batch::new(run, reading.frames.source.bytes());
-        self.wanted.start = batch.sequences().end;
-        Ok(Some(batch))
-    }
-
-    /// The place of the next entry, in the bytes of the segment that is being read.
-    #[inline]
-    fn next_place(&mut self) -> Result<Option<Place>, Error> {
-        if self.done {
+        if !self.step()? {
             return Ok(None);
         }
+        let batch = self.reading.as_mut().and_then(|reading| reading.lend_batch(self.wanted.end));
+        if let Some(batch) = &batch {
+            self.wanted.start = batch.sequences().end;
+        }
+        Ok(batch)
+    }
+
+    /// Moves to the next entry; returns whether there is one.
+    // In line, because most entries are in the frame at hand and were checked with the one before.
+    #[inline]
+    fn step(&mut self) -> Result<bool, Error> {
+        let wanted_end = self.wanted.end;
+        if let Some(sequence) = self.reading.as_mut().and_then(|reading| reading.next_checked(wanted_end)) {
+            self.pass(sequence);
+            return Ok(true);
+        }
+        self.step_further()
+    }
+
+    /// Bytes after the last wanted entry are not read.
+    #[inline]
+    fn pass(&mut self, sequence: Sequence) {
+        self.wanted.start = sequence.advance(1).unwrap_or(Sequence::MAX);
+    }
+
+    fn step_further(&mut self) -> Result<bool, Error> {
+        if self.done {
+            return Ok(false);
+        }
         match self.advance() {
-            Ok(Some(place)) => Ok(Some(place)),
+            Ok(true) => Ok(true),
             ended => {
-                self.done = true;
+                self.finish();
                 ended.map_err(|error| self.explained(self.wanted.start, error))
             }
         }
     }
 
-    #[inline]
-    fn advance(&mut self) -> Result<Option<Place>, Error> {
+    /// Ends the reader.
+    pub(crate) fn finish(&mut self) {
+        self.done = true;
+        self.reading = None;
+    }
+
+    fn advance(&mut self) -> Result<bool, Error> {
         loop {
             if self.wanted.is_empty() {
-                return self.end();
+                return self.end().map(|()| false);
             }
             let Some(reading) = &mut self.reading else {
                 if self.open_segment()? {
                     continue;
                 }
-                return self.end();
+                return self.end().map(|()| false);
             };
-            match reading.next(self.wanted.start)? {
-                Some(place) if place.sequence >= self.wanted.end => return Ok(None),
-                Some(place) => {
-                    // Bytes after the last wanted entry are not read.
-                    self.wanted.start = place.sequence.advance(1).unwrap_or(Sequence::MAX);
-                    return Ok(Some(place));
+            if reading.next(self.wanted.start, self.wanted.end)?
+                && let Some(sequence) = reading.sequence()
+            {
+                let is_wanted = sequence < self.wanted.end;
+                if is_wanted {
+                    self.pass(sequence);
                 }
-                None => {
-                    self.reading = None;
-                    self.span_index += 1;
-                }
+                return Ok(is_wanted);
             }
+            self.reading = None;
+            self.span_index += 1;
         }
     }
 
@@ -128,11 +142,11 @@ impl Replay {
         explain(self.segments.directory(), &self.snapshot, next, error)
     }
 
-    /// The damage at the end of the log, where the range reaches it.
-    pub(crate) fn end<T>(&self) -> Result<Option<T>, Error> {
+    /// Fails with the damage at the end of the log, where the range reaches it.
+    pub(crate) fn end(&self) -> Result<(), Error> {
         match self.snapshot.damage() {
             Some(damage) if self.wants_damage => Err(Error::Damaged(damage.clone())),
-            _ => Ok(None),
+            _ => Ok(()),
         }
     }
 }

@@ -42,11 +42,6 @@ impl Entries {
         }
     }
 
-    #[inline]
-    fn counted(&mut self, entry: Result<wal_segment::Entry, wal_segment::Error>) -> Result<Entry, Error> {
-        Ok(self.tally.counted(entry?))
-    }
-
     pub(crate) fn from(cache: &Arc<SegmentCache>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
         cache.check_start(&snapshot, "read", first)?;
         Ok(Entries::range(cache, snapshot, first..))
@@ -58,15 +53,22 @@ impl Iterator for Entries {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.inner.next()?;
-        Some(self.counted(entry))
+        // Owned last: an entry that is passed on by value is copied in memory.
+        match self.inner.lend_next() {
+            Ok(Some(entry)) => {
+                self.tally.add(1, entry.payload().len());
+                Some(Ok(Entry::new(entry.to_owned())))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Err(error.into())),
+        }
     }
 }
 
 impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
         let entry = self.inner.next_back()?;
-        Some(self.counted(entry))
+        Some(entry.map(|entry| self.tally.counted(entry)).map_err(Error::from))
     }
 }
 

@@ -91,6 +91,14 @@ impl Source {
         Ok(&self.bytes[in_memory(offset)?.min(end)..end])
     }
 
+    /// The bytes from `offset` on that are in memory, before the limit.
+    #[inline]
+    pub(crate) fn held(&self, offset: u64) -> Option<&[u8]> {
+        let here = |offset: u64| usize::try_from(offset.checked_sub(self.start)?).ok();
+        let end = here(self.limit)?.min(self.bytes.len());
+        self.bytes.get(here(offset)?..end)
+    }
+
     /// Reads the file, unless the bytes wanted are here; returns where in them `offset` is.
     fn read(&mut self, offset: u64, wanted: u64) -> Result<usize, Error> {
         let (Some(file), Bytes::Read(chunk)) = (&self.file, &mut self.bytes) else {
