@@ -62,6 +62,10 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     let checksum = frames.span.checksum;
     let row_bytes = TableEntry::bytes(checksum);
     let layout = header.layout(checksum);
+    // Fetches where the payload probably is while the table is checked.
+    let index = sequence.distance_from(header.first);
+    let before = u64::from(header.payload_bytes) * index / u64::from(header.entries.max(1));
+    frames.source.touch(offset + layout.payload_start + before);
     let bytes = frames.source.at(offset, layout.payload_start)?;
     let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
     let Some(table) = bytes.get(FRAME_HEADER_BYTES..in_memory(layout.payload_start)?) else {
@@ -70,7 +74,7 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     if !header.vouches_for(table) {
         return Ok(None);
     }
-    let index = in_memory(sequence.distance_from(header.first))?;
+    let index = in_memory(index)?;
     let mut rows = table.chunks_exact(row_bytes).map(|row| TableEntry::decode(row, checksum));
     let bytes_before: u64 = rows.by_ref().take(index).map(|row| u64::from(row.length)).sum();
     let Some(row) = rows.next() else { return Ok(None) };
