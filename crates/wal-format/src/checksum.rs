@@ -27,6 +27,7 @@ impl ChecksumKind {
 
     /// Bytes that one checksum takes in an entry table.
     #[must_use]
+    #[inline]
     pub const fn width(self) -> usize {
         match self {
             ChecksumKind::Crc32 => 4,
@@ -53,6 +54,7 @@ impl ChecksumKind {
 
     /// The checksum of a payload. A CRC-32 stands in the low half.
     #[must_use]
+    #[inline]
     pub fn digest(self, payload: &[u8]) -> u64 {
         match self {
             ChecksumKind::Crc32 => u64::from(crc32fast::hash(payload)),

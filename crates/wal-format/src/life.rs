@@ -21,6 +21,7 @@ impl Life {
     /// Each step is the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom
     /// number generators", 2014), a bijection that spreads every bit of its input.
     #[must_use]
+    #[inline]
     pub fn mask(self, offset: u64) -> u32 {
         let life = mix(self.salt ^ mix(self.segment.value()));
         let place = mix(life ^ offset);
@@ -29,6 +30,7 @@ impl Life {
     }
 }
 
+#[inline]
 fn mix(word: u64) -> u64 {
     let mut word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -26,6 +26,7 @@ impl Sequence {
 
     /// The number `entries` further on, or `None` past [`Sequence::MAX`].
     #[must_use]
+    #[inline]
     pub fn advance(self, entries: u64) -> Option<Sequence> {
         Sequence::try_from(self.0.checked_add(entries)?).ok()
     }
@@ -45,6 +46,7 @@ impl Sequence {
 impl TryFrom<u64> for Sequence {
     type Error = OutOfRange;
 
+    #[inline]
     fn try_from(value: u64) -> Result<Sequence, OutOfRange> {
         if value <= Sequence::MAX.0 { Ok(Sequence(value)) } else { Err(OutOfRange) }
     }

@@ -12,7 +12,8 @@
 //!
 //! - [`open()`] runs crash recovery and returns the one [`Writer`].
 //! - [`look`] opens the log read-only: without the lock, without changing anything.
-//! - [`Entries`] reads a [`Snapshot`] forward and backward, [`find()`] a single entry of it.
+//! - [`Replay`] reads a [`Snapshot`] forward and lends its entries; [`Entries`] owns them, and reads backward too;
+//!   [`find()`] reads a single entry.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that panics has failed"))]
@@ -37,6 +38,8 @@ pub use reader::cursor::Cursor;
 pub use reader::entries::Entries;
 pub use reader::entry::Entry;
 pub use reader::get::find;
+pub use reader::lent::{Batch, EntryRef};
+pub use reader::replay::Replay;
 pub use reader::segments::bytes::Chunk;
 pub use reader::segments::reader::SegmentReader;
 pub use reader::segments::recent::RecentSegments;

@@ -44,6 +44,11 @@
 //! [`Wal::start_retention`]. [`Wal::hold`] keeps what a consumer still needs. [`Options::max_log_bytes`] bounds the
 //! whole log.
 //!
+//! # Replay
+//!
+//! [`Wal::reader`] replays a range and lends its entries, one by one or a batch at a time: the quickest way to read many.
+//! [`Wal::range`] iterates over owned entries, from either end. [`Wal::read`] finds a single one.
+//!
 //! # Reading as the log grows
 //!
 //! [`Wal::follow`] tails the log in the writer's process, [`View::follow`] in another one.
@@ -82,6 +87,8 @@ pub use options::Options;
 pub use options::when_full::WhenFull;
 pub use read::entries::Entries;
 pub use read::entry::Entry;
+pub use read::lent::{Batch, EntryRef};
+pub use read::reader::Reader;
 pub use report::event::{Rollover, SlowSync};
 pub use report::health::{Health, Operation, Space, Stall};
 #[cfg(feature = "prometheus")]

@@ -179,6 +179,41 @@ fn reading_allocates_for_segments_and_never_for_entries() {
 }
 
 #[test]
+fn a_reader_that_lends_allocates_nothing_within_a_segment_one_by_one_or_in_batches() {
+    let scratch = scratch();
+    let wal = filled(scratch.path());
+    // In the middle of a closed segment, and at the end of the one that takes appends.
+    for entries in [50_000..51_000, APPENDS - 300..APPENDS] {
+        for batches in [false, true] {
+            let mut reader = wal.reader(entries.clone()).expect("the log is open");
+            for _ in 0..10 {
+                assert!(reader.next().expect("a good entry").is_some());
+            }
+            let (counted, read) = allocations(|| {
+                let mut read = 0;
+                if batches {
+                    while let Some(batch) = reader.next_batch().expect("good entries") {
+                        read += batch.map(|entry| entry.len() as u64).sum::<u64>();
+                    }
+                } else {
+                    while let Some(entry) = reader.next().expect("a good entry") {
+                        read += entry.len() as u64;
+                    }
+                }
+                read
+            });
+            assert_eq!(read, (entries.end - entries.start - 10) * PAYLOAD.len() as u64);
+            assert_eq!(counted, 0, "{entries:?}, in batches: {batches}");
+        }
+    }
+    let segments = wal.stats().segments;
+    let mut reader = wal.reader(..).expect("the log is open");
+    let (counted, ()) = allocations(|| while reader.next_batch().expect("good entries").is_some() {});
+    assert!(counted <= 32 * segments, "{counted} allocations for {APPENDS} entries in {segments} segments");
+    wal.close().expect("nothing fails");
+}
+
+#[test]
 fn reading_within_a_segment_allocates_nothing() {
     let scratch = scratch();
     let wal = filled(scratch.path());

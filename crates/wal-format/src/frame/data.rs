@@ -20,6 +20,7 @@ pub struct TableEntry {
 impl TableEntry {
     /// Bytes of one row.
     #[must_use]
+    #[inline]
     pub const fn bytes(checksum: ChecksumKind) -> usize {
         4 + checksum.width()
     }
@@ -29,6 +30,7 @@ impl TableEntry {
     /// # Panics
     /// When `row` is shorter than [`TableEntry::bytes`].
     #[must_use]
+    #[inline]
     pub fn decode(row: &[u8], checksum: ChecksumKind) -> TableEntry {
         let digest = if checksum.width() == 4 { u64::from(u32_at(row, 4)) } else { u64_at(row, 4) };
         TableEntry { length: u32_at(row, 0), digest }
@@ -94,6 +96,7 @@ impl<'a> DataFrame<'a> {
     /// # Errors
     /// [`FrameFault::Short`] when the frame does not end inside `bytes`, [`FrameFault::Table`] when the
     /// table does not match its checksum or its lengths do not add up, [`FrameFault::Padding`].
+    #[inline]
     pub fn decode(
         bytes: &'a [u8],
         header: &FrameHeader,

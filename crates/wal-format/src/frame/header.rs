@@ -41,6 +41,7 @@ impl FrameKind {
         }
     }
 
+    #[inline]
     const fn from_code(code: u8) -> Option<FrameKind> {
         match code {
             1 => Some(FrameKind::Data),
@@ -125,30 +126,40 @@ impl FrameHeader {
     /// extension is no multiple of [`FRAME_ALIGN`], or the durable point lies before the first frame.
     #[inline]
     pub fn decode(bytes: &[u8], life: Life, offset: u64) -> Result<FrameHeader, FrameFault> {
-        let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().ok_or(FrameFault::Short)?;
+        FrameHeader::genuine(bytes, life, offset).ok_or_else(|| match bytes.first_chunk() {
+            None => FrameFault::Short,
+            Some(header) if is_blank(header as &[u8; FRAME_HEADER_BYTES]) => FrameFault::Blank,
+            Some(_) => FrameFault::Header,
+        })
+    }
+
+    /// The same for a caller who does not ask what is wrong.
+    // In line, and no Result: its fault shares the words of the header's fields, which are then written in halves and read
+    // whole. A processor that cannot forward such stores waits for them.
+    #[inline(always)]
+    #[must_use]
+    pub fn genuine(bytes: &[u8], life: Life, offset: u64) -> Option<FrameHeader> {
+        let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk()?;
         // The kind is never zero in a frame, so most of blank space is dismissed by one byte.
-        let kind = FrameKind::from_code(bytes[15]);
-        let Some(kind) = kind else {
-            return Err(if is_blank(bytes) { FrameFault::Blank } else { FrameFault::Header });
-        };
+        let kind = FrameKind::from_code(bytes[15])?;
         if crc32fast::hash(&bytes[4..]) ^ life.mask(offset) != FrameHeader::chain_value(bytes) {
-            return Err(FrameFault::Header);
+            return None;
         }
         let entries = u32_at(bytes, 20);
         if (kind == FrameKind::Data) != (entries > 0) || entries > MAX_FRAME_ENTRIES {
-            return Err(FrameFault::Header);
+            return None;
         }
         let payload_bytes = u32_at(bytes, 16);
         let ends_aligned = u64::from(payload_bytes).is_multiple_of(FRAME_ALIGN);
         if matches!(kind, FrameKind::Extension(_)) && !ends_aligned {
-            return Err(FrameFault::Header);
+            return None;
         }
         let distance = u64::from(u32_at(bytes, 24)) * FRAME_ALIGN;
-        let durable_offset = offset.checked_sub(distance).ok_or(FrameFault::Header)?;
+        let durable_offset = offset.checked_sub(distance)?;
         if durable_offset < FIRST_FRAME_OFFSET {
-            return Err(FrameFault::Header);
+            return None;
         }
-        Ok(FrameHeader {
+        Some(FrameHeader {
             previous: u32_at(bytes, 4),
             first: Sequence::from_low_bits(u64_at(bytes, 8)),
             kind,
@@ -162,12 +173,14 @@ impl FrameHeader {
     /// The first number of a DATA frame whose header stands here, if one does: what it says, unchecked.
     /// Dismisses nearly every place that is no header, for the price of a comparison.
     #[must_use]
+    #[inline]
     pub fn claimed_first(bytes: &[u8; FRAME_HEADER_BYTES]) -> Option<Sequence> {
         (bytes[15] == FrameKind::Data.code()).then(|| Sequence::from_low_bits(u64_at(bytes, 8)))
     }
 
     /// Whether `table`, the entry table of this frame, is the one that was written.
     #[must_use]
+    #[inline]
     pub fn vouches_for(&self, table: &[u8]) -> bool {
         crc32fast::hash(table) == self.table_crc
     }
@@ -182,18 +195,21 @@ impl FrameHeader {
 
     /// What the next frame names as its `previous`.
     #[must_use]
+    #[inline]
     pub fn chain_value(header: &[u8; FRAME_HEADER_BYTES]) -> u32 {
         u32_at(header, 0)
     }
 
     /// Where the parts of the frame stand, relative to its start.
     #[must_use]
+    #[inline]
     pub fn layout(&self, checksum: ChecksumKind) -> FrameLayout {
         FrameLayout::of(checksum, u64::from(self.entries), u64::from(self.payload_bytes))
     }
 
     /// The number of the entry after this frame; `None` past the last number there is.
     #[must_use]
+    #[inline]
     pub fn next_sequence(&self) -> Option<Sequence> {
         self.first.advance(u64::from(self.entries))
     }
@@ -214,6 +230,7 @@ impl FrameLayout {
     /// The layout of a frame with so many entries and payload bytes. Cannot overflow for counts that
     /// fit a header.
     #[must_use]
+    #[inline]
     pub const fn of(checksum: ChecksumKind, entries: u64, payload_bytes: u64) -> FrameLayout {
         let table_bytes = entries * (4 + checksum.width() as u64);
         let payload_start = FRAME_HEADER_BYTES as u64 + table_bytes;

@@ -17,9 +17,10 @@
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, INDEX_SPACING_BYTES, IndexPoint, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
-use crate::reader::entry::Entry;
+use crate::reader::entry::Place;
 use crate::reader::find_frame::beyond;
-use crate::reader::frames::{Frames, OpenFrame};
+use crate::reader::frames::Frames;
+use crate::reader::open_frame::{OpenFrame, Step};
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};
@@ -29,7 +30,7 @@ use crate::segment::span::{Span, Tip};
 const CHUNK_BYTES: usize = 128 << 10;
 
 pub(crate) struct Backward {
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// Points from a pass over the headers, where the segment has no index.
     own_points: Vec<IndexPoint>,
     /// How many stretches were not begun yet.
@@ -54,7 +55,7 @@ impl Backward {
         before: Sequence,
         whole: bool,
     ) -> Result<Backward, Error> {
-        let mut frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
+        let mut frames = Frames::open(segments, span, Chunk::default, CHUNK_BYTES)?;
         // There is no index after the last SEAL.
         let indexed = frames.reader.points.last().map_or(span.start.offset, |last| last.offset);
         let has_index = span.end.offset.saturating_sub(indexed) <= 2 * INDEX_SPACING_BYTES;
@@ -77,16 +78,13 @@ impl Backward {
         if self.own_points.is_empty() { &self.frames.reader.points } else { &self.own_points }
     }
 
-    pub(crate) fn next_back(&mut self, before: Sequence) -> Result<Option<Entry>, Error> {
+    pub(crate) fn next_back(&mut self, before: Sequence) -> Result<Option<Place>, Error> {
         loop {
             if let Some(frame) = &mut self.frame {
-                match frame.next_back(before) {
-                    Ok(None) => self.frame = None,
-                    Ok(Some(entry)) => return Ok(Some(entry)),
-                    Err((sequence, fault)) => {
-                        let kind = DamageKind::Frame(fault);
-                        return Err(self.frames.damaged(frame.offset, Lost::one(sequence), kind));
-                    }
+                match frame.next_back(self.frames.source.bytes(), before) {
+                    Step::End => self.frame = None,
+                    Step::Entry => return Ok(Some(frame.place())),
+                    Step::Damaged => return Err(self.frames.damaged_entry(frame)),
                 }
             } else if let Some(offset) = self.offsets.pop() {
                 self.open_frame(offset, before)?;

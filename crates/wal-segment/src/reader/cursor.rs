@@ -15,6 +15,7 @@ use wal_format::{FrameFault, Life, Sequence};
 use crate::error::{DamageKind, Error, Lost};
 use crate::reader::entry::Entry;
 use crate::reader::forward::Forward;
+use crate::reader::lent::EntryRef;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
@@ -73,12 +74,12 @@ impl Cursor {
         }
         reading.frames.extend(span);
         if !reading.is_passed(next) {
-            reading.next(next)?;
+            reading.next(next, next)?;
         }
         drop(reading);
         for span in (left + 1..index).filter_map(|passed| snapshot.span(passed)) {
             if span.start.offset < span.end.offset {
-                Forward::begin(segments, span, next)?.next(next)?;
+                Forward::begin(segments, span, next)?.next(next, next)?;
             }
         }
         Ok(())
@@ -113,8 +114,9 @@ impl Cursor {
         if reading.is_passed(next) {
             return Ok(None);
         }
-        let found = reading.next(next)?;
-        let is_there = found.as_ref().is_some_and(|entry| entry.sequence == next);
+        let found =
+            if reading.next(next, Sequence::MAX)? { reading.lend().map(EntryRef::to_owned) } else { None };
+        let is_there = found.as_ref().is_some_and(|entry| entry.sequence() == next);
         let span = reading.frames.span;
         if is_there || found.is_none() && next >= span.end.next {
             return Ok(found);

@@ -1,10 +1,6 @@
-//! Entries in order, each checked as it is returned.
+//! An iterator over owned entries, from either end: a [`Replay`] forward, and a reader of stretches backward.
 //!
-//! Closed segments are read from their mapping, the last one with positional reads up to the end of the
-//! snapshot. An entry keeps the bytes that it lies in alive, so nothing is copied or allocated for it.
-//!
-//! Invariant: the iterator returns the entries of the snapshot in order and without a hole; where it cannot,
-//! it returns the reason and ends.
+//! An entry keeps the bytes that it lies in alive, so nothing is copied or allocated for it.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -14,132 +10,92 @@ use std::sync::Arc;
 use wal_format::Sequence;
 
 use crate::error::Error;
-use crate::follow::tailer::explain;
 use crate::reader::backward::Backward;
 use crate::reader::entry::Entry;
-use crate::reader::forward::Forward;
+use crate::reader::lent::EntryRef;
+use crate::reader::replay::Replay;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::snapshot::Snapshot;
 
 /// An iterator over the entries of a snapshot in a range, from either end. Ends, at both, after the first
 /// error.
 pub struct Entries {
-    segments: Arc<dyn SegmentSource>,
-    snapshot: Snapshot,
-    wanted: Range<Sequence>,
-    wants_damage: bool,
-    span_index: usize,
-    reading: Option<Forward>,
+    /// Holds what both ends share: the range that is left, and whether the iterator ended.
+    forward: Replay,
     backward: Option<(usize, Backward)>,
-    done: bool,
 }
 
 impl Entries {
     /// Iterates over the entries of `snapshot` whose numbers are in `wanted`.
     #[must_use]
     pub fn new(segments: Arc<dyn SegmentSource>, snapshot: Snapshot, wanted: Range<Sequence>) -> Entries {
-        // A range without an end reaches beyond every number; an empty range asks for nothing.
-        let is_open = wanted.end == Sequence::MAX;
-        let reaches = |(from, _)| is_open || from < wanted.end && !wanted.is_empty();
-        let wants_damage = snapshot.damaged_from().is_some_and(reaches);
-        let wanted = wanted.start.max(snapshot.first())..wanted.end;
-        let span_index = snapshot.find(wanted.start);
-        let (reading, backward) = (None, None);
-        Entries { segments, snapshot, wanted, wants_damage, span_index, reading, backward, done: false }
+        Entries { forward: Replay::new(segments, snapshot, wanted), backward: None }
     }
 
-    fn advance(&mut self) -> Result<Option<Entry>, Error> {
-        loop {
-            if self.wanted.is_empty() {
-                return self.end();
-            }
-            let Some(reading) = &mut self.reading else {
-                let Some(span) = self.snapshot.span(self.span_index) else { return self.end() };
-                self.reading = Some(Forward::begin(self.segments.as_ref(), span, self.wanted.start)?);
-                continue;
-            };
-            match reading.next(self.wanted.start)? {
-                Some(entry) if entry.sequence >= self.wanted.end => return Ok(None),
-                Some(entry) => {
-                    // Bytes after the last wanted entry are not read.
-                    self.wanted.start = entry.sequence.advance(1).unwrap_or(Sequence::MAX);
-                    return Ok(Some(entry));
-                }
-                None => {
-                    self.reading = None;
-                    self.span_index += 1;
-                }
-            }
-        }
+    /// The next entry from the front, lent; `None` at the end, and after an error.
+    ///
+    /// # Errors
+    /// As [`Replay::next`].
+    #[inline]
+    pub fn lend_next(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
+        self.forward.next()
     }
 
     fn retreat(&mut self) -> Result<Option<Entry>, Error> {
-        self.end()?;
+        let Replay { segments, snapshot, wanted, .. } = &mut self.forward;
         // A reader that names an end does not ask what follows it.
-        let whole = self.wanted.end > self.snapshot.next();
+        let whole = wanted.end > snapshot.next();
         if whole {
-            self.wanted.end = self.snapshot.next();
+            wanted.end = snapshot.next();
         }
-        while !self.wanted.is_empty() {
-            let before = self.wanted.end;
+        while !wanted.is_empty() {
+            let before = wanted.end;
             let Some((index, backward)) = &mut self.backward else {
-                let last = self.snapshot.find_before(before);
-                let Some(span) = self.snapshot.span(last) else { break };
-                let backward = Backward::begin(self.segments.as_ref(), span, before, whole)?;
+                let last = snapshot.find_before(before);
+                let Some(span) = snapshot.span(last) else { break };
+                let backward = Backward::begin(segments.as_ref(), span, before, whole)?;
                 self.backward = Some((last, backward));
                 continue;
             };
             match backward.next_back(before)? {
-                Some(entry) if entry.sequence < self.wanted.start => break,
-                Some(entry) => {
-                    self.wanted.end = entry.sequence;
-                    return Ok(Some(entry));
+                Some(place) if place.sequence < wanted.start => break,
+                Some(place) => {
+                    wanted.end = place.sequence;
+                    return Ok(Some(backward.frames.own(place)));
                 }
                 None => {
                     let Some(earlier) = index.checked_sub(1) else { break };
-                    let Some(span) = self.snapshot.span(earlier) else { break };
-                    let backward = Backward::begin(self.segments.as_ref(), span, before, true)?;
+                    let Some(span) = snapshot.span(earlier) else { break };
+                    let backward = Backward::begin(segments.as_ref(), span, before, true)?;
                     self.backward = Some((earlier, backward));
                 }
             }
         }
         Ok(None)
     }
-
-    fn explained(&self, next: Sequence, error: Error) -> Error {
-        explain(self.segments.directory(), &self.snapshot, next, error)
-    }
-
-    fn end(&self) -> Result<Option<Entry>, Error> {
-        match self.snapshot.damage() {
-            Some(damage) if self.wants_damage => Err(Error::Damaged(damage.clone())),
-            _ => Ok(None),
-        }
-    }
 }
 
 impl Iterator for Entries {
     type Item = Result<Entry, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let item = self.advance().map_err(|error| self.explained(self.wanted.start, error)).transpose();
-        self.done = !matches!(item, Some(Ok(_)));
-        item
+        self.lend_next().map(|entry| entry.map(EntryRef::to_owned)).transpose()
     }
 }
 
 impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
-        if self.done {
+        if self.forward.done {
             return None;
         }
-        let last = self.wanted.end.value().saturating_sub(1);
+        let last = self.forward.wanted.end.value().saturating_sub(1);
         let last = Sequence::try_from(last).unwrap_or(Sequence::MAX);
-        let item = self.retreat().map_err(|error| self.explained(last, error)).transpose();
-        self.done = !matches!(item, Some(Ok(_)));
+        let item = self.forward.end().and_then(|()| self.retreat());
+        let item = item.map_err(|error| self.forward.explained(last, error)).transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.forward.finish();
+        }
         item
     }
 }
@@ -148,6 +104,7 @@ impl FusedIterator for Entries {}
 
 impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entries({} to before {})", self.wanted.start, self.wanted.end)
+        let Range { start, end } = self.forward.wanted;
+        write!(f, "Entries({start} to before {end})")
     }
 }

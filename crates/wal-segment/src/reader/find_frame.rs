@@ -47,9 +47,11 @@ pub(crate) fn place(
     span: Span,
     sequence: Sequence,
 ) -> Result<Option<Tip>, Error> {
-    let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
+    let mut frames = Frames::open(segments, span, || segments.chunk(), CHUNK_BYTES)?;
     let found = search(&mut frames, sequence);
-    segments.put_back(frames.source.into_chunk());
+    if let Some(chunk) = frames.source.into_chunk() {
+        segments.put_back(chunk);
+    }
     Ok(found?.map(|frame| frame.before()))
 }
 
@@ -78,6 +80,7 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
     let Some(mut low) = low else { return Ok(None) };
     let mut guesses = 0;
     let mut slack = 0;
+    let mut is_near = false;
     loop {
         let Some(tip) = low.after() else { return Ok(None) };
         let next = tip.next;
@@ -88,6 +91,10 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
         let probe = guess.saturating_sub(slack) / FRAME_ALIGN * FRAME_ALIGN;
         let frame_bytes = low.end - low.offset;
         if probe <= low.end + NEAR_FRAMES * frame_bytes || guesses == GUESSES {
+            if !is_near {
+                is_near = true;
+                touch_ahead(frames, &low, high, sequence);
+            }
             let Some(further) = following(frames, tip, high, sequence)? else { return Ok(Some(low)) };
             low = further;
             continue;
@@ -110,10 +117,25 @@ pub(crate) fn search(frames: &mut Frames, sequence: Sequence) -> Result<Option<F
     }
 }
 
+/// Fetches the places where the frames after `low` probably begin, all at once: a walk waits for one after the other.
+fn touch_ahead(frames: &Frames, low: &Frame, high: (u64, Sequence), sequence: Sequence) {
+    let entries = u64::from(low.header.entries);
+    let Some(next) = low.header.next_sequence() else { return };
+    let frame_bytes = share(low.end..high.0, entries, high.1.distance_from(next)) - low.end;
+    let wanted = sequence.distance_from(next) / entries.max(1);
+    for frame in 1..=wanted.min(NEAR_FRAMES) {
+        frames.source.touch(low.end + frame * frame_bytes);
+    }
+}
+
 /// The offset that is as far into `offsets` as `part` is into `whole`.
 fn share(offsets: Range<u64>, part: u64, whole: u64) -> u64 {
-    let bytes = u128::from(offsets.end - offsets.start) * u128::from(part) / u128::from(whole.max(1));
-    offsets.start + u64::try_from(bytes).unwrap_or(0)
+    let (bytes, whole) = (offsets.end - offsets.start, whole.max(1));
+    let share = match bytes.checked_mul(part) {
+        Some(product) => product / whole,
+        None => u64::try_from(u128::from(bytes) * u128::from(part) / u128::from(whole)).unwrap_or(0),
+    };
+    offsets.start + share
 }
 
 fn frame_at(frames: &mut Frames, offset: u64, first: Sequence) -> Result<Option<Frame>, Error> {
@@ -138,6 +160,9 @@ fn following(
 
 /// The next DATA frame in the chain, after SEALs of a close and extension frames.
 fn next_data_frame(frames: &mut Frames, mut tip: Tip) -> Result<Option<Frame>, Error> {
+    if let Some(frame) = frames.next_data(&tip) {
+        return Ok(Some(frame));
+    }
     while let Ok(frame) = frames.find(tip.offset)?
         && let Ok(after) = tip.advance(&frame)
     {

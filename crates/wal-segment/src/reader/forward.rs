@@ -3,9 +3,10 @@
 use wal_format::{FRAME_ALIGN, FrameFault, FrameKind, Sequence};
 
 use crate::error::{DamageKind, Error, Lost};
-use crate::reader::entry::Entry;
 use crate::reader::find_frame::{beyond, place};
-use crate::reader::frames::{Frames, OpenFrame};
+use crate::reader::frames::Frames;
+use crate::reader::lent::{Batch, EntryRef};
+use crate::reader::open_frame::{OpenFrame, Step};
 use crate::reader::segments::bytes::Chunk;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::span::{Span, Tip};
@@ -25,7 +26,7 @@ impl Forward {
     /// read, so damage in them does not keep a reader from what follows. Where the search finds none, begins
     /// at the index point.
     pub(crate) fn begin(segments: &dyn SegmentSource, span: Span, from: Sequence) -> Result<Forward, Error> {
-        let frames = Frames::open(segments, span, Chunk::default(), CHUNK_BYTES)?;
+        let frames = Frames::open(segments, span, Chunk::default, CHUNK_BYTES)?;
         let mut reading = Forward { frames, tip: span.start, last_first: Some(span.start.next), frame: None };
         let is_inside = span.start.next < from && from < span.end.next;
         // A search that fails to read is an error only if the walk from the index point fails too.
@@ -56,29 +57,69 @@ impl Forward {
         self.tip.offset > end.offset && next >= end.next
     }
 
-    pub(crate) fn next(&mut self, from: Sequence) -> Result<Option<Entry>, Error> {
+    /// Moves to the next entry, if it is known to be whole and its number is below `before`; returns its number.
+    #[inline]
+    pub(crate) fn next_checked(&mut self, before: Sequence) -> Option<Sequence> {
+        let before = before.min(self.frames.span.end.next);
+        self.frame.as_mut()?.next_checked(self.frames.source.bytes(), before)
+    }
+
+    /// Moves to the next entry whose number is at least `from`; returns whether there is one. Payloads of entries below
+    /// `before` may be checked ahead.
+    pub(crate) fn next(&mut self, from: Sequence, before: Sequence) -> Result<bool, Error> {
         loop {
             let Some(frame) = &mut self.frame else {
                 if self.open_frame()? {
                     continue;
                 }
-                return Ok(None);
+                return Ok(false);
             };
-            match frame.next(from) {
-                Ok(None) => self.frame = None,
+            let end = self.frames.span.end.next;
+            match frame.next(self.frames.source.bytes(), from, before.min(end)) {
                 // A cut may lie inside the last frame: its entries after the cut are void.
-                Ok(Some(entry)) if entry.sequence >= self.frames.span.end.next => self.frame = None,
-                Ok(Some(entry)) => return Ok(Some(entry)),
-                Err((sequence, fault)) => {
-                    let kind = DamageKind::Frame(fault);
-                    return Err(self.frames.damaged(frame.offset, Lost::one(sequence), kind));
-                }
+                Step::Entry if frame.sequence() < end => return Ok(true),
+                Step::Entry | Step::End => self.frame = None,
+                Step::Damaged => return Err(self.frames.damaged_entry(frame)),
             }
         }
     }
 
+    /// The number of the entry that [`Forward::next`] has come to.
+    #[inline]
+    pub(crate) fn sequence(&self) -> Option<Sequence> {
+        self.frame.as_ref().map(OpenFrame::sequence)
+    }
+
+    /// That entry.
+    #[inline]
+    pub(crate) fn lend(&self) -> Option<EntryRef<'_>> {
+        self.frame.as_ref().map(|frame| EntryRef::new(frame.place(), self.frames.source.bytes()))
+    }
+
+    /// That entry and the ones after it in its frame whose numbers are below `before`, as far as they are whole.
+    pub(crate) fn lend_batch(&mut self, before: Sequence) -> Option<Batch<'_>> {
+        let before = before.min(self.frames.span.end.next);
+        let bytes = self.frames.source.bytes();
+        self.frame.as_mut().map(|frame| Batch::new(frame.run(bytes, before), bytes))
+    }
+
     /// Moves past the next DATA frame, whose entries come next; returns whether there is one.
+    #[inline]
     fn open_frame(&mut self) -> Result<bool, Error> {
+        if let Some(found) = self.frames.next_data(&self.tip)
+            && let Some(entries) = self.frames.whole_entries(&found)
+            && let Some(after) = found.after()
+        {
+            self.tip = after;
+            self.last_first = Some(found.header.first);
+            self.frame = Some(entries);
+            return Ok(true);
+        }
+        self.open_other_frame()
+    }
+
+    /// The same for what is no whole DATA frame in memory: bytes that must be read, another frame, the end, damage.
+    fn open_other_frame(&mut self) -> Result<bool, Error> {
         loop {
             let Tip { offset, chain, next } = self.tip;
             let Tip { offset: end, chain: end_chain, next: end_next } = self.frames.span.end;

@@ -1,19 +1,17 @@
-//! The frames of one span, by offset, and the entries of one frame in order. A single entry: `reader/get`.
+//! The frames of one span, by offset.
 
 use std::sync::Arc;
 
-use wal_format::{
-    ChecksumKind, DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind, Seal, SealKind,
-    Sequence, TableEntry,
-};
+use wal_format::{DataFrame, FRAME_HEADER_BYTES, FrameFault, FrameKind, Seal, SealKind};
 
 use crate::error::{DamageKind, Error, Lost};
-use crate::reader::entry::Entry;
-use crate::reader::segments::bytes::{Backing, Bytes, Chunk, Source};
+use crate::reader::entry::{Entry, Place};
+use crate::reader::open_frame::OpenFrame;
+use crate::reader::segments::bytes::{Chunk, Source};
 use crate::reader::segments::reader::SegmentReader;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::{Checked, Frame};
-use crate::segment::span::Span;
+use crate::segment::span::{Span, Tip};
 use crate::segment::walk::{self, Stop};
 
 pub(crate) struct Frames {
@@ -24,15 +22,15 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Opens the segment of `span`. An unmapped segment is read `chunk_bytes` at a time.
+    /// Opens the segment of `span`. An unmapped segment is read `chunk_bytes` at a time, into `chunk`.
     pub(crate) fn open(
         segments: &dyn SegmentSource,
         span: Span,
-        chunk: Chunk,
+        chunk: impl FnOnce() -> Chunk,
         chunk_bytes: usize,
     ) -> Result<Frames, Error> {
         let reader = segments.segment(&span)?;
-        let source = Source::new(reader.backing.clone(), span.end.offset, chunk, chunk_bytes);
+        let source = Source::new(&reader.backing, span.end.offset, chunk, chunk_bytes);
         Ok(Frames { span, reader, source, chunk_bytes })
     }
 
@@ -44,8 +42,6 @@ impl Frames {
     }
 
     /// Checks the header alone.
-    // In line: copies of a frame from call to call took 7 % of the time of a read by number.
-    #[inline]
     pub(crate) fn find(&mut self, offset: u64) -> Checked<Frame> {
         let bytes = self.source.at(offset, FRAME_HEADER_BYTES as u64)?;
         match Frame::decode(bytes, self.span.life, self.span.checksum, offset) {
@@ -54,11 +50,28 @@ impl Frames {
         }
     }
 
+    /// The DATA frame after `tip`, by its header, if that is in memory and nothing is wrong with it: the usual case, to which
+    /// [`Frames::find`] and [`Tip::advance`] have the others.
+    #[inline(always)]
+    pub(crate) fn next_data(&self, tip: &Tip) -> Option<Frame> {
+        let bytes = self.source.held(tip.offset)?;
+        let found = Frame::next_data(bytes, self.span.life, self.span.checksum, tip)?;
+        (found.end <= self.span.end.offset).then_some(found)
+    }
+
+    /// The entries of that frame, if all of it is in memory, and whole but for its payloads.
+    #[inline(always)]
+    pub(crate) fn whole_entries(&self, frame: &Frame) -> Option<OpenFrame> {
+        let bytes = self.source.held(frame.offset)?;
+        let is_whole = DataFrame::decode(bytes, &frame.header, self.span.checksum).is_ok();
+        is_whole.then(|| self.entries(frame))
+    }
+
     /// All bytes of a frame. Memory for a large frame is allocated only after the frame was checked: its
     /// header alone is not trusted.
     pub(crate) fn bytes(&mut self, frame: &Frame) -> Checked<&[u8]> {
         let frame_bytes = frame.end - frame.offset;
-        if let Backing::File(file) = &self.source.backing
+        if let Some(file) = self.source.file()
             && frame_bytes > self.chunk_bytes as u64
         {
             let tip = frame.before();
@@ -89,93 +102,26 @@ impl Frames {
         })
     }
 
-    /// The entries of a DATA frame that [`Frames::check`] has just accepted.
+    /// The entries of a DATA frame that [`Frames::check`] has just accepted. They lie in the bytes of the source until it
+    /// reads others.
+    #[inline]
     pub(crate) fn entries(&self, frame: &Frame) -> OpenFrame {
-        let (bytes, at) = self.source.hold(frame.offset);
-        OpenFrame::new(bytes, at, &frame.header, self.span.checksum, frame.offset)
+        OpenFrame::new(self.source.index(frame.offset), &frame.header, self.span.checksum, frame.offset)
+    }
+
+    /// The entry at a place in the bytes of the source.
+    #[inline]
+    pub(crate) fn own(&self, place: Place) -> Entry {
+        Entry { place, bytes: self.source.bytes().clone() }
+    }
+
+    /// Of the entry that the last step in a frame came to.
+    #[cold]
+    pub(crate) fn damaged_entry(&self, frame: &OpenFrame) -> Error {
+        self.damaged(frame.offset, Lost::one(frame.sequence()), DamageKind::Frame(frame.fault()))
     }
 
     pub(crate) fn damaged(&self, offset: u64, lost: Lost, kind: DamageKind) -> Error {
         Error::Damaged(self.reader.file.damage(offset, Some(lost), kind))
-    }
-}
-
-pub(crate) struct OpenFrame {
-    bytes: Bytes,
-    checksum: ChecksumKind,
-    first: Sequence,
-    /// In `bytes`: the table, and the payloads that were not returned yet.
-    table_at: usize,
-    payloads_start: usize,
-    payloads_end: usize,
-    next_row: u32,
-    end_row: u32,
-    pub(crate) offset: u64,
-}
-
-type Handed = Result<Option<Entry>, (Sequence, FrameFault)>;
-
-impl OpenFrame {
-    /// [`DataFrame::decode`] must have checked the frame, so that its lengths add up.
-    fn new(bytes: Bytes, at: usize, header: &FrameHeader, checksum: ChecksumKind, offset: u64) -> OpenFrame {
-        let table_at = at + FRAME_HEADER_BYTES;
-        let payloads_start = table_at + header.entries as usize * TableEntry::bytes(checksum);
-        OpenFrame {
-            bytes,
-            checksum,
-            first: header.first,
-            table_at,
-            payloads_start,
-            payloads_end: payloads_start + header.payload_bytes as usize,
-            next_row: 0,
-            end_row: header.entries,
-            offset,
-        }
-    }
-
-    // In line with the loop of `Forward`: what it returns is large, and passing it through memory costs a reader in order
-    // a fifth of its time.
-    #[inline]
-    pub(crate) fn next(&mut self, from: Sequence) -> Handed {
-        while self.next_row < self.end_row {
-            let (index, row) = (self.next_row, self.row(self.next_row));
-            let start = self.payloads_start;
-            self.next_row += 1;
-            self.payloads_start += row.length as usize;
-            if self.number(index) >= from {
-                return self.entry(index, row, start).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    pub(crate) fn next_back(&mut self, before: Sequence) -> Handed {
-        while self.next_row < self.end_row {
-            self.end_row -= 1;
-            let (index, row) = (self.end_row, self.row(self.end_row));
-            self.payloads_end -= row.length as usize;
-            if self.number(index) < before {
-                return self.entry(index, row, self.payloads_end).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    fn entry(&self, index: u32, row: TableEntry, start: usize) -> Result<Entry, (Sequence, FrameFault)> {
-        let sequence = self.number(index);
-        let end = start + row.length as usize;
-        if !row.vouches_for(&self.bytes[start..end], self.checksum) {
-            return Err((sequence, FrameFault::Payload { entry: index }));
-        }
-        Ok(Entry { sequence, bytes: self.bytes.clone(), start, end })
-    }
-
-    fn row(&self, index: u32) -> TableEntry {
-        let at = self.table_at + index as usize * TableEntry::bytes(self.checksum);
-        TableEntry::decode(&self.bytes[at..], self.checksum)
-    }
-
-    fn number(&self, index: u32) -> Sequence {
-        self.first.advance(u64::from(index)).unwrap_or(Sequence::MAX)
     }
 }

@@ -14,10 +14,11 @@ use wal_format::{FRAME_HEADER_BYTES, FrameFault, Sequence, TableEntry};
 
 use crate::error::{DamageKind, Error, Lost};
 use crate::follow::tailer::explain;
-use crate::reader::entry::Entry;
+use crate::reader::entry::{Entry, Place};
 use crate::reader::find_frame::{CHUNK_BYTES, search};
 use crate::reader::forward::Forward;
 use crate::reader::frames::Frames;
+use crate::reader::lent::EntryRef;
 use crate::reader::segments::source::SegmentSource;
 use crate::segment::frame::Frame;
 use crate::segment::snapshot::Snapshot;
@@ -43,14 +44,16 @@ pub fn find(
 }
 
 fn find_in(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
-    let mut frames = Frames::open(segments, span, segments.chunk(), CHUNK_BYTES)?;
+    let mut frames = Frames::open(segments, span, || segments.chunk(), CHUNK_BYTES)?;
     let found = match search(&mut frames, sequence) {
         Ok(Some(found)) if found.header.next_sequence().is_some_and(|next| sequence < next) => {
             entry(&mut frames, &found, sequence)
         }
         other => other.map(|_| None),
     };
-    segments.put_back(frames.source.into_chunk());
+    if let Some(chunk) = frames.source.into_chunk() {
+        segments.put_back(chunk);
+    }
     found?.map_or_else(|| walk(segments, span, sequence), Ok)
 }
 
@@ -59,6 +62,10 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     let checksum = frames.span.checksum;
     let row_bytes = TableEntry::bytes(checksum);
     let layout = header.layout(checksum);
+    // Fetches where the payload probably is while the table is checked.
+    let index = sequence.distance_from(header.first);
+    let before = u64::from(header.payload_bytes) * index / u64::from(header.entries.max(1));
+    frames.source.touch(offset + layout.payload_start + before);
     let bytes = frames.source.at(offset, layout.payload_start)?;
     let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
     let Some(table) = bytes.get(FRAME_HEADER_BYTES..in_memory(layout.payload_start)?) else {
@@ -67,7 +74,7 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     if !header.vouches_for(table) {
         return Ok(None);
     }
-    let index = in_memory(sequence.distance_from(header.first))?;
+    let index = in_memory(index)?;
     let mut rows = table.chunks_exact(row_bytes).map(|row| TableEntry::decode(row, checksum));
     let bytes_before: u64 = rows.by_ref().take(index).map(|row| u64::from(row.length)).sum();
     let Some(row) = rows.next() else { return Ok(None) };
@@ -81,13 +88,15 @@ fn entry(frames: &mut Frames, found: &Frame, sequence: Sequence) -> Result<Optio
     if !row.vouches_for(payload, checksum) {
         return Ok(None);
     }
-    let (bytes, start) = frames.source.hold(payload_offset);
-    Ok(Some(Entry { sequence, bytes, start, end: start + in_memory(payload_bytes)? }))
+    let start = frames.source.index(payload_offset);
+    let place = Place { sequence, start, end: start + in_memory(payload_bytes)? };
+    Ok(Some(frames.own(place)))
 }
 
 fn walk(segments: &dyn SegmentSource, span: Span, sequence: Sequence) -> Result<Entry, Error> {
     let mut reading = Forward::begin(segments, span, sequence)?;
-    let found = reading.next(sequence)?.filter(|entry| entry.sequence == sequence);
+    let found = if reading.next(sequence, sequence)? { reading.lend().map(EntryRef::to_owned) } else { None };
+    let found = found.filter(|entry| entry.sequence() == sequence);
     let kind = DamageKind::Frame(FrameFault::Order);
     found.ok_or_else(|| reading.frames.damaged(span.end.offset, Lost::one(sequence), kind))
 }

@@ -39,7 +39,7 @@ pub use self::summary::{Aside, Gap, SalvageSummary, SetAside};
 use crate::error::{DamageKind, Error, Lost};
 use crate::files::names::segment_path;
 use crate::io::Directory;
-use crate::reader::entry::Entry;
+use crate::reader::entry::{Entry, Place};
 use crate::reader::segments::bytes::Bytes;
 
 /// An item of a salvage.
@@ -279,7 +279,8 @@ impl<'d> Salvage<'d> {
         self.summary.entries += 1;
         self.summary.bytes += payload.len() as u64;
         let end = payload.len();
-        let entry = Entry { sequence, bytes: Bytes::Read(Arc::new(payload)), start: 0, end };
+        let place = Place { sequence, start: 0, end };
+        let entry = Entry { place, bytes: Bytes::Read(Arc::new(payload)) };
         self.ready.push_back(Salvaged::Entry { entry, whole, certain });
     }
 

@@ -40,6 +40,21 @@ impl Frame {
         Ok(Frame { header, chain, offset, end: offset + header.layout(checksum).end })
     }
 
+    /// The DATA frame that begins `bytes` and is the next one after `tip`. A caller who gets none can ask [`Frame::decode`] and
+    /// [`Tip::advance`] why.
+    // In line, as `FrameHeader::genuine` is, so that the fields stay in registers.
+    #[inline(always)]
+    pub(crate) fn next_data(bytes: &[u8], life: Life, checksum: ChecksumKind, tip: &Tip) -> Option<Frame> {
+        let header = FrameHeader::genuine(bytes, life, tip.offset)?;
+        let chain = bytes.first_chunk().map(FrameHeader::chain_value)?;
+        let is_next = header.kind == FrameKind::Data
+            && header.previous == tip.chain
+            && header.first == tip.next
+            && header.next_sequence().is_some();
+        let end = tip.offset + header.layout(checksum).end;
+        is_next.then_some(Frame { header, chain, offset: tip.offset, end })
+    }
+
     /// The same, read from the file: one read of 32 bytes.
     pub(crate) fn read(file: &Named, life: Life, checksum: ChecksumKind, offset: u64) -> Checked<Frame> {
         let mut bytes = [0; FRAME_HEADER_BYTES];

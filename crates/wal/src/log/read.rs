@@ -8,6 +8,7 @@ use crate::error::ErrorKind;
 use crate::log::Wal;
 use crate::read::entries::Entries;
 use crate::read::entry::Entry;
+use crate::read::reader::Reader;
 
 impl Wal {
     /// Reads the entry with this sequence number, without scanning the entries before it. From a sealed segment that is
@@ -37,5 +38,14 @@ impl Wal {
     /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
     pub fn range(&self, range: impl RangeBounds<u64>) -> Result<Entries, Error> {
         Ok(Entries::range(&self.engine().cache, self.snapshot()?, range))
+    }
+
+    /// Replays the written entries whose numbers lie in `range`, as [`Wal::range`] does, but lends each entry: the quickest
+    /// way to read many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Poisoned`], [`ErrorKind::Closed`].
+    pub fn reader(&self, range: impl RangeBounds<u64>) -> Result<Reader, Error> {
+        Ok(Reader::range(&self.engine().cache, self.snapshot()?, range))
     }
 }

@@ -15,6 +15,9 @@ use crate::read::read_counter::ReadCounter;
 /// An iterator over entries in order, or backwards with [`rev`](Iterator::rev); it may be advanced from both ends. Each
 /// entry is verified against its checksum when it is returned. After the first error it ends, at both ends.
 ///
+/// To replay a log, a [`Reader`](crate::Reader) is quicker: it lends its entries, where each of these counts a reference
+/// to the bytes that it lies in.
+///
 /// It shows the log as it was when the iterator was created. Sealed segments are read from memory mappings, without a
 /// copy or an allocation for an entry; the active segment with positional reads.
 ///
@@ -39,10 +42,6 @@ impl Entries {
         }
     }
 
-    fn counted(&mut self, entry: Result<wal_segment::Entry, wal_segment::Error>) -> Result<Entry, Error> {
-        Ok(self.tally.counted(entry?))
-    }
-
     pub(crate) fn from(cache: &Arc<SegmentCache>, snapshot: Snapshot, first: u64) -> Result<Entries, Error> {
         cache.check_start(&snapshot, "read", first)?;
         Ok(Entries::range(cache, snapshot, first..))
@@ -52,23 +51,31 @@ impl Entries {
 impl Iterator for Entries {
     type Item = Result<Entry, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.inner.next()?;
-        Some(self.counted(entry))
+        // Owned last: an entry that is passed on by value is copied in memory.
+        match self.inner.lend_next() {
+            Ok(Some(entry)) => {
+                self.tally.add(1, entry.payload().len());
+                Some(Ok(Entry::new(entry.to_owned())))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Err(error.into())),
+        }
     }
 }
 
 impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
         let entry = self.inner.next_back()?;
-        Some(self.counted(entry))
+        Some(entry.map(|entry| self.tally.counted(entry)).map_err(Error::from))
     }
 }
 
 impl FusedIterator for Entries {}
 
 /// A range of integers as sequence numbers, clamped to the largest one.
-fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
+pub(super) fn sequences(range: impl RangeBounds<u64>) -> Range<Sequence> {
     let bounded = |number: u64| Sequence::try_from(number).unwrap_or(Sequence::MAX);
     let start = match range.start_bound() {
         Bound::Unbounded => 0,

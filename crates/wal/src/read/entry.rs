@@ -14,18 +14,21 @@ use std::ops::Deref;
 pub struct Entry(wal_segment::Entry);
 
 impl Entry {
+    #[inline]
     pub(crate) fn new(entry: wal_segment::Entry) -> Entry {
         Entry(entry)
     }
 
     /// Its sequence number.
     #[must_use]
+    #[inline]
     pub fn sequence(&self) -> u64 {
         self.0.sequence().value()
     }
 
     /// The bytes that were appended.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
     }
@@ -34,6 +37,7 @@ impl Entry {
 impl Deref for Entry {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.payload()
     }

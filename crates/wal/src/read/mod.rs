@@ -3,5 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod entries;
 pub(crate) mod entry;
+pub(crate) mod lent;
 pub(crate) mod open_segments;
 pub(crate) mod read_counter;
+pub(crate) mod reader;

@@ -21,13 +21,20 @@ impl ReadCounter {
         ReadCounter { cache, entries: 0, bytes: 0 }
     }
 
-    /// Counts an entry that is being returned.
-    pub(crate) fn counted(&mut self, entry: wal_segment::Entry) -> Entry {
-        self.entries += 1;
-        self.bytes += entry.payload().len() as u64;
+    /// Counts entries that are being returned, with so many payload bytes.
+    #[inline]
+    pub(crate) fn add(&mut self, entries: u64, bytes: usize) {
+        self.entries += entries;
+        self.bytes += bytes as u64;
         if self.entries >= COUNTED_ENTRIES {
             self.count();
         }
+    }
+
+    /// Counts an entry that is being returned.
+    #[inline]
+    pub(crate) fn counted(&mut self, entry: wal_segment::Entry) -> Entry {
+        self.add(1, entry.payload().len());
         Entry::new(entry)
     }
 

@@ -11,6 +11,7 @@
 mod common;
 
 mod follow;
+mod lent;
 mod ranges;
 mod reading;
 mod view_follow;

@@ -38,85 +38,131 @@ pub(crate) struct Mapped {
 impl Deref for Mapped {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.mapping
     }
 }
 
+/// The bytes of one segment as a reader sees them: all of a mapping, or the part of the file that was read last.
 pub(crate) struct Source {
-    pub(crate) backing: Backing,
+    bytes: Bytes,
+    /// The offset of the first of these bytes in the file; zero where it is mapped.
+    start: u64,
+    /// The file of a segment that is not mapped.
+    file: Option<Named>,
     pub(crate) limit: u64,
-    chunk: Chunk,
-    chunk_start: u64,
     /// Read size where nothing is mapped.
     chunk_bytes: usize,
 }
 
 impl Source {
-    pub(crate) fn new(backing: Backing, limit: u64, chunk: Chunk, chunk_bytes: usize) -> Source {
-        let mut source = Source { backing, limit, chunk, chunk_start: 0, chunk_bytes };
-        // An earlier user read from another file: keep the memory, drop the bytes.
-        match Arc::get_mut(&mut source.chunk.0) {
-            Some(bytes) => bytes.clear(),
-            None => source.chunk = Chunk::default(),
-        }
-        source
+    /// Reads up to `limit`. Takes a read buffer only for a segment that is not mapped.
+    pub(crate) fn new(
+        backing: &Backing,
+        limit: u64,
+        chunk: impl FnOnce() -> Chunk,
+        chunk_bytes: usize,
+    ) -> Source {
+        let (bytes, file) = match backing {
+            Backing::Mapped(mapping) => (Bytes::Mapped(Arc::clone(mapping)), None),
+            Backing::File(file) => {
+                let mut bytes = chunk().0;
+                // An earlier user read from another file: keep the memory, drop the bytes.
+                match Arc::get_mut(&mut bytes) {
+                    Some(bytes) => bytes.clear(),
+                    None => bytes = Arc::default(),
+                }
+                (Bytes::Read(bytes), Some(file.clone()))
+            }
+        };
+        Source { bytes, start: 0, file, limit, chunk_bytes }
     }
 
     /// The bytes from `offset` on, `wanted` or more of them; fewer only where the limit or the file ends.
+    // In line: a reader in order asks once a frame, and a mapped segment has them all.
+    #[inline]
     pub(crate) fn at(&mut self, offset: u64, wanted: u64) -> Result<&[u8], Error> {
-        let in_memory = |bytes: u64| usize::try_from(bytes).map_err(|_| Error::OutOfNumbers);
-        let available = self.limit.saturating_sub(offset);
-        match &self.backing {
-            Backing::Mapped(mapping) => {
-                let end = in_memory(self.limit)?.min(mapping.len());
-                Ok(&mapping[in_memory(offset)?.min(end)..end])
-            }
-            Backing::File(file) => {
-                let wanted = in_memory(wanted.min(available))?;
-                let here = offset.checked_sub(self.chunk_start).and_then(|skip| usize::try_from(skip).ok());
-                if let Some(at) = here.filter(|at| at + wanted <= self.chunk.0.len()) {
-                    return Ok(&self.chunk.0[at..]);
-                }
-                let fill = wanted.max(self.chunk_bytes.min(in_memory(available)?));
-                // No entry keeps the old chunk: its memory is reused.
-                let mut bytes = Arc::get_mut(&mut self.chunk.0).map(std::mem::take).unwrap_or_default();
-                bytes.resize(fill, 0);
-                let read = file.read_at(&mut bytes, offset);
-                // A failed read must leave the chunk empty.
-                bytes.truncate(*read.as_ref().unwrap_or(&0));
-                match Arc::get_mut(&mut self.chunk.0) {
-                    Some(slot) => *slot = bytes,
-                    None => self.chunk = Chunk(Arc::new(bytes)),
-                }
-                self.chunk_start = offset;
-                read.map(|_| &self.chunk.0[..])
-            }
+        if self.file.is_some() {
+            let skip = self.read(offset, wanted)?;
+            return Ok(&self.bytes[skip..]);
         }
+        let end = in_memory(self.limit)?.min(self.bytes.len());
+        Ok(&self.bytes[in_memory(offset)?.min(end)..end])
+    }
+
+    /// The bytes from `offset` on that are in memory, before the limit.
+    #[inline]
+    pub(crate) fn held(&self, offset: u64) -> Option<&[u8]> {
+        let here = |offset: u64| usize::try_from(offset.checked_sub(self.start)?).ok();
+        let end = here(self.limit)?.min(self.bytes.len());
+        self.bytes.get(here(offset)?..end)
+    }
+
+    /// Reads the file, unless the bytes wanted are here; returns where in them `offset` is.
+    fn read(&mut self, offset: u64, wanted: u64) -> Result<usize, Error> {
+        let (Some(file), Bytes::Read(chunk)) = (&self.file, &mut self.bytes) else {
+            return in_memory(offset);
+        };
+        let available = self.limit.saturating_sub(offset);
+        let wanted = in_memory(wanted.min(available))?;
+        let here = offset.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
+        if let Some(at) = here.filter(|at| at + wanted <= chunk.len()) {
+            return Ok(at);
+        }
+        let fill = wanted.max(self.chunk_bytes.min(in_memory(available)?));
+        // No entry keeps the old chunk: its memory is reused.
+        let mut bytes = Arc::get_mut(chunk).map(std::mem::take).unwrap_or_default();
+        bytes.resize(fill, 0);
+        let read = file.read_at(&mut bytes, offset);
+        // A failed read must leave the chunk empty.
+        bytes.truncate(*read.as_ref().unwrap_or(&0));
+        match Arc::get_mut(chunk) {
+            Some(slot) => *slot = bytes,
+            None => *chunk = Arc::new(bytes),
+        }
+        self.start = offset;
+        read.map(|_| 0)
     }
 
     /// Loads a mapped byte at `offset`, so that the CPU fetches it while the caller goes on.
     pub(crate) fn touch(&self, offset: u64) {
-        if let Backing::Mapped(mapping) = &self.backing {
-            black_box(usize::try_from(offset).ok().and_then(|at| mapping.get(at)).copied());
+        if self.file.is_none() {
+            black_box(usize::try_from(offset).ok().and_then(|at| self.bytes.get(at)).copied());
         }
     }
 
-    /// Keeps what [`Source::at`] has just returned for `offset`: the bytes, and the index of `offset` in
-    /// them.
-    pub(crate) fn hold(&self, offset: u64) -> (Bytes, usize) {
-        let index = |offset: u64| usize::try_from(offset).expect("these bytes are in memory");
-        match &self.backing {
-            Backing::Mapped(mapping) => (Bytes::Mapped(Arc::clone(mapping)), index(offset)),
-            Backing::File(_) => (Bytes::Read(Arc::clone(&self.chunk.0)), index(offset - self.chunk_start)),
-        }
+    /// What [`Source::at`] returned last lies in these bytes, until it is called again.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
-    pub(crate) fn into_chunk(self) -> Chunk {
-        self.chunk
+    /// The file, where it is not mapped.
+    pub(crate) fn file(&self) -> Option<&Named> {
+        self.file.as_ref()
+    }
+
+    /// The index in [`Source::bytes`] of what [`Source::at`] has just returned for `offset`.
+    #[inline]
+    pub(crate) fn index(&self, offset: u64) -> usize {
+        usize::try_from(offset - self.start).expect("these bytes are in memory")
+    }
+
+    /// The read buffer, to be used again; none where the segment is mapped.
+    pub(crate) fn into_chunk(self) -> Option<Chunk> {
+        match self.bytes {
+            Bytes::Mapped(_) => None,
+            Bytes::Read(bytes) => Some(Chunk(bytes)),
+        }
     }
 }
 
+fn in_memory(bytes: u64) -> Result<usize, Error> {
+    usize::try_from(bytes).map_err(|_| Error::OutOfNumbers)
+}
+
+/// The bytes that entries lie in. A clone costs one increment of a counter.
 #[derive(Clone)]
 pub(crate) enum Bytes {
     Mapped(Arc<Mapped>),
@@ -126,6 +172,7 @@ pub(crate) enum Bytes {
 impl Deref for Bytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
             Bytes::Mapped(mapping) => mapping,

@@ -74,7 +74,7 @@ fn map(file: &Named, span: &Span, refused: &mut Option<Error>) -> Option<Mapping
 /// The valid index points of a segment, from its last SEAL back to the first one that has any. Invalid points
 /// are left out.
 fn index(backing: &Backing, span: &Span) -> Vec<IndexPoint> {
-    let mut source = Source::new(backing.clone(), span.end.offset, Chunk::default(), 0);
+    let mut source = Source::new(backing, span.end.offset, Chunk::default, 0);
     let mut before = span.seal_offset;
     let mut limit = span.end.offset;
     let mut backward: Vec<IndexPoint> = Vec::new();

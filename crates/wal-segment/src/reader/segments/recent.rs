@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use wal_format::SegmentNumber;
+
 use crate::reader::segments::reader::SegmentReader;
 use crate::segment::snapshot::Snapshot;
 use crate::segment::span::Span;
@@ -12,7 +14,8 @@ use crate::segment::span::Span;
 /// It opens nothing itself, so that a lock on it is never held while the system opens a file.
 #[derive(Debug)]
 pub struct RecentSegments {
-    segments: VecDeque<Arc<SegmentReader>>,
+    /// With their numbers, so that a search touches no segment but the one it finds.
+    segments: VecDeque<(SegmentNumber, Arc<SegmentReader>)>,
     capacity: usize,
     mapped: bool,
 }
@@ -39,8 +42,8 @@ impl RecentSegments {
 
     /// The segment of a span, if it is cached.
     pub fn get(&mut self, span: &Span) -> Option<Arc<SegmentReader>> {
-        let at = self.segments.iter().rposition(|open| open.number() == span.life.segment)?;
-        if !self.segments[at].serves(span) {
+        let at = self.segments.iter().rposition(|&(number, _)| number == span.life.segment)?;
+        if !self.segments[at].1.serves(span) {
             return None;
         }
         // Most reads are of the segment that was read last.
@@ -48,17 +51,17 @@ impl RecentSegments {
             let found = self.segments.remove(at)?;
             self.segments.push_back(found);
         }
-        self.segments.back().cloned()
+        self.segments.back().map(|(_, segment)| Arc::clone(segment))
     }
 
     /// Caches an open segment, in place of another reader of the same segment.
     pub fn put(&mut self, segment: &Arc<SegmentReader>) {
-        self.segments.retain(|open| open.number() != segment.number());
+        self.segments.retain(|&(number, _)| number != segment.number());
         if self.capacity > 0 {
             if self.segments.len() == self.capacity {
                 self.segments.pop_front();
             }
-            self.segments.push_back(Arc::clone(segment));
+            self.segments.push_back((segment.number(), Arc::clone(segment)));
         }
     }
 
@@ -70,19 +73,20 @@ impl RecentSegments {
 
     /// Evicts the least recently used segment.
     pub fn pop_oldest(&mut self) -> Option<Arc<SegmentReader>> {
-        self.segments.pop_front()
+        self.segments.pop_front().map(|(_, segment)| segment)
     }
 
     /// Evicts the segments that no reader uses, and returns them: the last handle closes their files.
     pub fn take_idle(&mut self) -> Vec<Arc<SegmentReader>> {
-        let (idle, read) = self.segments.drain(..).partition(|segment| Arc::strong_count(segment) == 1);
-        self.segments = read;
-        Vec::from(idle)
+        let (idle, read): (Vec<_>, _) =
+            self.segments.drain(..).partition(|(_, segment)| Arc::strong_count(segment) == 1);
+        self.segments.extend(read);
+        idle.into_iter().map(|(_, segment)| segment).collect()
     }
 
     /// Evicts segments that are not part of this snapshot: a removed file takes space while it is open.
     /// Readers keep theirs.
     pub fn keep(&mut self, snapshot: &Snapshot) {
-        self.segments.retain(|open| snapshot.spans().any(|span| span.life.segment == open.number()));
+        self.segments.retain(|&(number, _)| snapshot.spans().any(|span| span.life.segment == number));
     }
 }
