@@ -31,7 +31,7 @@ pub(crate) fn of(section: Section) -> &'static [&'static Candidate] {
         Section::None => &[&floor::RAW, &throw_away::COMBINE, &wal::NONE, &wal_db::NONE],
         Section::Buffered => &[&throw_away::GROUP, &wal::BUFFERED, &open_wal::BUFFERED],
         Section::Replay => {
-            &[&bare::REPLAY, &wal::REPLAY, &okaywal::REPLAY, &wal_db::REPLAY, &open_wal::REPLAY]
+            &[&bare::REPLAY, &wal::REPLAY, &wal::LENT, &okaywal::REPLAY, &wal_db::REPLAY, &open_wal::REPLAY]
         }
     }
 }

@@ -55,6 +55,15 @@ pub(super) const REPLAY: Candidate = Candidate {
     act: Act::Replay { open: open_none, read },
 };
 
+pub(super) const LENT: Candidate = Candidate {
+    name: "wal-lent",
+    package: Some("wal"),
+    role: Role::Ours,
+    promise: "as wal; an entry is valid until the next one is read",
+    configuration: "defaults; `Wal::reader(..)`, a batch at a time",
+    act: Act::Replay { open: open_none, read: read_lent },
+};
+
 fn open_none(directory: &Path, load: &Load) -> Result<Box<dyn Engine>, String> {
     open(directory, load, &sync(SyncPolicy::None))
 }
@@ -101,6 +110,16 @@ pub(crate) fn read(directory: &Path, tally: &mut Tally) -> Result<Duration, Stri
     replay(&directory.join(LOG), |wal| {
         for entry in wal.range(..).map_err(because("read"))? {
             tally.entry(entry.map_err(because("read"))?.payload());
+        }
+        Ok(())
+    })
+}
+
+fn read_lent(directory: &Path, tally: &mut Tally) -> Result<Duration, String> {
+    replay(&directory.join(LOG), |wal| {
+        let mut reader = wal.reader(..).map_err(because("read"))?;
+        while let Some(batch) = reader.next_batch().map_err(because("read"))? {
+            batch.for_each(|entry| tally.entry(entry.payload()));
         }
         Ok(())
     })
