@@ -3,7 +3,7 @@
 //! ```text
 //!  waits for    nobody at it                       somebody at it
 //!  its write    writes, for all who join meanwhile spins, then sleeps until it is written
-//!  its sync     leads: gathers, writes, syncs      sleeps until it is durable
+//!  its sync     leads: gathers, writes, syncs      sleeps until it is durable; leads if it is whom the leader waits for
 //! ```
 //!
 //! Whoever is done wakes some of those who wait for something else, and they look at this table again. A caller looks,
@@ -27,12 +27,21 @@ enum Role {
     Wait,
 }
 
-const fn role(asked: Durability, writing: bool, leading: bool) -> Role {
-    match asked {
-        Durability::Written if !writing => Role::Write,
-        Durability::Durable if !leading => Role::Lead,
+const fn role(asked: Durability, writing: bool, leading: Leading) -> Role {
+    match (asked, leading) {
+        (Durability::Written, _) if !writing => Role::Write,
+        (Durability::Durable, Leading::Nobody | Leading::AwaitsThis) => Role::Lead,
         _ => Role::Wait,
     }
+}
+
+/// Whether another caller leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leading {
+    Nobody,
+    Somebody,
+    /// It sleeps until the company is there that this caller completes.
+    AwaitsThis,
 }
 
 /// A writer hands over after so many frames of others, so that it is not kept for ever.
@@ -46,7 +55,12 @@ impl<T: Target> GroupCommit<T> {
         place: Place,
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
-        let epoch = if role(asked, locked.writing, locked.leading) == Role::Write {
+        let epoch = if role(asked, locked.writing, locked.leading()) == Role::Write {
+            // So the frame that is written first is this one.
+            debug_assert!(
+                locked.starved.is_none() && locked.held_back.is_none(),
+                "nothing is in front of it"
+            );
             let fate;
             (locked, fate) = self.write_for_all(locked);
             match fate {
@@ -73,13 +87,19 @@ impl<T: Target> GroupCommit<T> {
             if let Some(outcome) = joined.outcome(asked) {
                 return outcome;
             }
-            locked = match role(asked, locked.writing, locked.leading) {
+            locked = match role(asked, locked.writing, locked.leading()) {
                 Role::Write => self.write_for_all(locked).0,
                 Role::Lead => self.lead(locked, joined),
                 Role::Wait => locked,
             };
             if let Some(outcome) = joined.outcome(asked) {
                 return outcome;
+            }
+            // The lock may have been given up since the last look at who is at it.
+            if asked == Durability::Written && locked.wants_writer()
+                || asked == Durability::Durable && locked.wants_leader()
+            {
+                continue;
             }
             let nap = (!spins).then(|| word.prepare());
             drop(locked);
@@ -111,26 +131,29 @@ impl<T: Target> GroupCommit<T> {
 
     /// Writes and syncs what this caller waits for, and what joins in the same frame.
     fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> Locked<'a, T> {
-        locked.leading = true;
+        (locked.leader, locked.gathers) = (Some(joined.place.end), false);
         // What comes while a sync runs shares the next one.
-        while locked.syncing && joined.outcome(Durability::Durable).is_none() {
+        while locked.syncing && joined.is_pending() {
             locked = self.turn.wait(locked);
         }
-        locked = self.gather(locked, joined.place.frame);
-        while joined.outcome(Durability::Durable).is_none() && !locked.is_over() {
+        locked = self.gather(locked, joined);
+        if locked.leader != Some(joined.place.end) {
+            return locked;
+        }
+        while joined.is_pending() && !locked.is_over() {
             if joined.outcome(Durability::Written).is_none() && locked.starved.is_none() {
                 locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
             } else if locked.syncing {
                 locked = self.turn.wait(locked);
             } else if locked.written > locked.durable {
                 // Whoever joins from now on waits for the next sync, and one of them leads it.
-                locked.leading = false;
+                locked.leader = None;
                 return self.sync_now(locked);
             } else {
                 break;
             }
         }
-        locked.leading = false;
+        locked.leader = None;
         self.hand_over(locked)
     }
 
@@ -144,14 +167,19 @@ impl<T: Target> GroupCommit<T> {
 }
 
 /// What a caller waits for.
-struct Joined<E> {
+pub(super) struct Joined<E> {
     epoch: Arc<Epoch<E>>,
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl<E: Clone> Joined<E> {
     fn outcome(&self, asked: Durability) -> Option<Result<(), Error<E>>> {
         self.epoch.outcome(asked, self.place.end)
+    }
+
+    /// Whether it is not known whether they will be durable.
+    pub(super) fn is_pending(&self) -> bool {
+        self.outcome(Durability::Durable).is_none()
     }
 
     fn spin(&self, asked: Durability) {
@@ -163,6 +191,14 @@ impl<E: Clone> Joined<E> {
 }
 
 impl<T: Target> State<T> {
+    fn leading(&self) -> Leading {
+        match self.leader {
+            None => Leading::Nobody,
+            Some(_) if self.gathers && self.company_is_complete() => Leading::AwaitsThis,
+            Some(_) => Leading::Somebody,
+        }
+    }
+
     /// Whether callers wait for a write that one of them could do, and none is at it.
     pub(super) fn wants_writer(&self) -> bool {
         self.open.waits_for_write && !self.writing && !self.combining && !self.is_over()
@@ -172,7 +208,7 @@ impl<T: Target> State<T> {
     pub(super) fn wants_leader(&self) -> bool {
         let can_write = self.has_unwritten() && !self.writing;
         let can_sync = self.written > self.durable && !self.syncing;
-        self.awaited > self.durable && !self.leading && (can_write || can_sync) && !self.is_over()
+        self.awaited > self.durable && self.leader.is_none() && (can_write || can_sync) && !self.is_over()
     }
 }
 
@@ -184,17 +220,19 @@ mod tests {
     #[test]
     fn whoever_finds_nobody_at_it_is_the_one() {
         for (asked, writing, leading, expected) in [
-            (Written, false, false, Role::Write),
-            (Written, false, true, Role::Write),
-            (Written, true, false, Role::Wait),
-            (Written, true, true, Role::Wait),
-            (Durable, false, false, Role::Lead),
-            (Durable, true, false, Role::Lead),
-            (Durable, false, true, Role::Wait),
-            (Durable, true, true, Role::Wait),
-            (Buffered, false, false, Role::Wait),
+            (Written, false, Leading::Nobody, Role::Write),
+            (Written, false, Leading::Somebody, Role::Write),
+            (Written, false, Leading::AwaitsThis, Role::Write),
+            (Written, true, Leading::Nobody, Role::Wait),
+            (Written, true, Leading::AwaitsThis, Role::Wait),
+            (Durable, false, Leading::Nobody, Role::Lead),
+            (Durable, true, Leading::Nobody, Role::Lead),
+            (Durable, false, Leading::Somebody, Role::Wait),
+            (Durable, true, Leading::Somebody, Role::Wait),
+            (Durable, false, Leading::AwaitsThis, Role::Lead),
+            (Buffered, false, Leading::Nobody, Role::Wait),
         ] {
-            assert_eq!(role(asked, writing, leading), expected, "{asked:?}, {writing}, {leading}");
+            assert_eq!(role(asked, writing, leading), expected, "{asked:?}, {writing}, {leading:?}");
         }
     }
 }

@@ -55,9 +55,10 @@ mod watch;
 mod woken;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use self::state::State;
-use self::turns::{PanicFails, Turns};
+use self::woken::Woken;
 use crate::epoch::WORDS;
 use crate::error::Error;
 use crate::policy::{Durability, SyncPolicy};
@@ -407,14 +408,15 @@ impl<T: Target> GroupCommit<T> {
 
     /// Copies entries into the open frame.
     fn filled<'a>(&'a self, locked: Locked<'a, T>, fill: impl FnOnce(&mut T::Frame)) -> Locked<'a, T> {
-        let panics = PanicFails::new(self, Turns::default(), 0);
-        // Should it panic, the frame has half of something. Then this is what others find once the lock,
-        // which is dropped first, is free.
         let mut locked = locked;
-        locked.failure = Some(Error::Panicked);
-        fill(&mut locked.open.frame);
-        locked.failure = None;
-        panics.passed();
+        let filled = catch_unwind(AssertUnwindSafe(|| fill(&mut locked.open.frame)));
+        if let Err(panic) = filled {
+            // The frame has half of something. Nobody else gets the lock before all are told.
+            let mut woken = Woken::new();
+            self.latch(&mut locked, Error::Panicked, &mut woken);
+            self.tell(locked, woken);
+            resume_unwind(panic);
+        }
         locked
     }
 

@@ -43,14 +43,6 @@ impl<T: Target> GroupCommit<T> {
         locked.writing = true;
     }
 
-    /// The turn is free again, after a truncation: what waited is written before anything else.
-    pub(super) fn go_on(&self) {
-        let locked = self.lock();
-        if locked.starved.is_some() && !locked.writing {
-            drop(self.write_next(locked));
-        }
-    }
-
     /// At the end: whoever waits for room waits in vain. Returns why there was none.
     pub(super) fn give_up_starved<'a>(
         &'a self,

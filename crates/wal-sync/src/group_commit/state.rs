@@ -84,8 +84,10 @@ pub(super) struct State<T: Target> {
     pub(super) syncing: bool,
     /// A caller writes what callers wait for, one frame after the other.
     pub(super) combining: bool,
-    /// A caller sees to it that what callers wait for becomes durable.
-    pub(super) leading: bool,
+    /// The caller that sees to it that what callers wait for becomes durable, by the end of its entries.
+    pub(super) leader: Option<u64>,
+    /// The leader sleeps until its company is there, or for long enough.
+    pub(super) gathers: bool,
     /// Nothing joins before a truncation has ended.
     pub(super) truncating: bool,
     /// Where the end of the log was cut off, and which numbers failed writes gave back.
@@ -130,7 +132,8 @@ impl<T: Target> State<T> {
             writing: false,
             syncing: false,
             combining: false,
-            leading: false,
+            leader: None,
+            gathers: false,
             truncating: false,
             cuts: Cuts::default(),
             unsynced: VecDeque::new(),

@@ -101,7 +101,7 @@ impl<T: Target> GroupCommit<T> {
     pub(super) fn sync_is_due(&self, locked: &State<T>) -> bool {
         let written = locked.written > locked.durable;
         // A caller that leads syncs everything.
-        if written && (locked.wanted > locked.durable && !locked.leading || locked.sync_soon) {
+        if written && (locked.wanted > locked.durable && locked.leader.is_none() || locked.sync_soon) {
             return true;
         }
         (written || locked.has_unwritten() && !locked.writing)

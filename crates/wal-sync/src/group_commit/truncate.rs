@@ -109,9 +109,9 @@ impl<T: Target> GroupCommit<T> {
     }
 
     fn give_all_turns_back(&self, mut locked: Locked<'_, T>) {
-        (locked.writing, locked.syncing, locked.truncating) = (false, false, false);
+        (locked.writing, locked.syncing, locked.truncating) = (locked.starved.is_some(), false, false);
         self.wake_all(locked, Woken::new());
-        self.go_on();
+        self.retry();
     }
 
     fn act(
@@ -150,8 +150,10 @@ impl<T: Target> GroupCommit<T> {
                 Err(Error::Failed(error))
             }
         };
+        // What waits for room has the turn again, until it is written.
+        locked.writing = locked.starved.is_some();
         self.wake_all(locked, woken);
-        self.go_on();
+        self.retry();
         told
     }
 

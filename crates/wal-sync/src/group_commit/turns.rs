@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::state::{Gathering, State, Unsynced};
 use super::woken::Woken;
 use super::{GroupCommit, Locked};
-use crate::epoch::{Epoch, word_of};
+use crate::epoch::{Epoch, WORDS, word_of};
 use crate::error::Error;
 use crate::policy::Durability;
 use crate::primitives::{Arc, Ordering, now, since};
@@ -22,7 +22,12 @@ impl<T: Target> GroupCommit<T> {
         debug_assert!(!locked.writing, "at most one frame is written at a time");
         let mut next = locked.take_next(&self.target);
         locked.take_turn_to_write();
+        let gathered = std::mem::take(&mut locked.gathers);
         drop(locked);
+        if gathered {
+            // Its leader need not wait for company any longer.
+            self.callers[word_of(next.number)].wake_all();
+        }
         let panics = PanicFails::new(self, Turns { writes: true, syncs: false }, next.bytes);
         // If it takes a sync and one has failed, it is not written: there is no second sync.
         let may = !self.target.syncs_to_write(&next.frame) || self.take_turn_to_sync(&panics);
@@ -122,19 +127,23 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Gives up the lock, wakes those whose wait is over, and those who have to go on in the place of this thread.
-    pub(super) fn tell(&self, locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
+    pub(super) fn tell(&self, mut locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
+        let calls_out = !woken.wakers.is_empty();
+        // A waker may wait for what another thread appends: nobody waits for this one to go on.
+        locked.combining &= !calls_out;
         // One of those who wait in the open frame writes it. Others may sleep on their word, so all look.
         woken.callers[word_of(locked.open.number)] |= locked.wants_writer();
-        let heir = if locked.wants_leader() { self.heir(&locked) } else { None };
+        let heirs = if locked.wants_leader() { self.heirs(&locked) } else { [false; WORDS] };
         let took = woken.took;
-        let calls_out = !woken.wakers.is_empty();
         if calls_out {
             // In front of what joins next.
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
-        if let Some(word) = heir {
-            self.callers[word].wake_one();
+        for (word, is_heir) in self.callers.iter().zip(heirs) {
+            if is_heir {
+                word.wake_one();
+            }
         }
         for (word, is_woken) in self.callers.iter().zip(woken.callers) {
             if is_woken {
@@ -166,12 +175,16 @@ impl<T: Target> GroupCommit<T> {
         self.lock()
     }
 
-    /// On which word a caller is to be woken who can lead: of the oldest frame for which one sleeps.
-    fn heir(&self, locked: &State<T>) -> Option<usize> {
+    /// On which words one is to be woken, of whom one leads: of all frames that are not durable, because those who sleep for
+    /// one of them may have been woken already.
+    fn heirs(&self, locked: &State<T>) -> [bool; WORDS] {
         let newest = locked.open.number;
         let oldest = locked.unsynced.front().map_or(newest, |unsynced| unsynced.number);
-        let mut words = (oldest..=newest).take(self.callers.len()).map(word_of);
-        words.find(|&word| self.callers[word].has_sleepers())
+        let mut heirs = [false; WORDS];
+        for word in (oldest..=newest).take(WORDS).map(word_of) {
+            heirs[word] = self.callers[word].has_sleepers();
+        }
+        heirs
     }
 
     /// Latches a failure: the first one stays, and everybody who waits for anything is told.

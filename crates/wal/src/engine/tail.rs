@@ -170,7 +170,7 @@ impl Tail {
 
     /// The writer, to change the log. Readers are shown the log as it is when the guard is dropped.
     pub(super) fn change(&self) -> Changing<'_> {
-        Changing { tail: self, writer: self.lock(), has_grown: false }
+        Changing { tail: self, writer: self.lock(), has_grown: false, was_panicking: thread::panicking() }
     }
 
     /// Shows readers the log as it is now.
@@ -192,6 +192,8 @@ pub(super) struct Changing<'a> {
     writer: Guard<'a, Option<Writer>>,
     /// Nothing has changed but the end of the open segment.
     pub(super) has_grown: bool,
+    /// It was made by a destructor, while its thread panicked: that has failed nothing.
+    was_panicking: bool,
 }
 
 impl Deref for Changing<'_> {
@@ -211,7 +213,8 @@ impl DerefMut for Changing<'_> {
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
         // After a panic the log is failed, and readers keep what they were shown.
-        match self.writer.as_ref().filter(|_| !thread::panicking()) {
+        let panicked = thread::panicking() && !self.was_panicking;
+        match self.writer.as_ref().filter(|_| !panicked) {
             Some(writer) if self.has_grown => self.tail.show_end(writer),
             Some(writer) => self.tail.show(writer),
             None => {}
