@@ -1,4 +1,4 @@
-//! What became of the entries of one epoch: those that were numbered between two losses.
+//! The outcome of the entries of one epoch: those that were numbered between two losses.
 //!
 //! ```text
 //!  numbers      10 ───────────────▶ 17        14 ─────────▶
@@ -27,7 +27,7 @@ pub(crate) struct Epoch<E> {
     /// Everything in front of these is written, durable.
     written: AtomicU64,
     durable: AtomicU64,
-    /// What is at or beyond this and not as far as was asked for never will be; [`NOTHING_LOST`] while the epoch lasts.
+    /// Entries from this number on fail, unless they are as durable as was asked for; [`NOTHING_LOST`] while the epoch lasts.
     lost_from: AtomicU64,
     /// From which number on, and why: each further back than the one before.
     losses: Mutex<Vec<(u64, Error<E>)>>,
@@ -115,8 +115,8 @@ impl<E: Clone> Epoch<E> {
         self.has_tasks.store(!tasks.is_empty(), Ordering::SeqCst);
     }
 
-    /// What is at or beyond `from`, and not as far as was asked for, never will be. Adds the tasks that waited for it to
-    /// `wakers`; threads are to be woken by [`Epoch::wake`].
+    /// Fails the entries from `from` on that are not as durable as was asked for. Adds the wakers of their tasks to `wakers`;
+    /// threads are to be woken by [`Epoch::wake`].
     pub(crate) fn lose(&self, from: u64, error: &Error<E>, wakers: &mut Vec<Waker>) {
         if from >= self.lost_from() {
             return;

@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wake_of_one_is_enough_for_whoever_passes_it_on() {
+    fn each_woken_thread_can_wake_the_next_one() {
         let word = Arc::new(Word::default());
         let turn = Arc::new(AtomicU64::new(0));
         let threads: Vec<_> = (0..8)

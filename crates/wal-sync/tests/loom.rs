@@ -263,8 +263,8 @@ fn whoever_waits_for_a_write_is_written_by_another_or_writes() {
     });
 }
 
-/// Two who wait for their writes alone: while one of them writes, the other leads the group that the third
-/// one joins.
+/// Two who wait for their writes alone: while one of them writes, the others join the next frame: one waits for its write, one
+/// for a sync.
 #[test]
 fn whoever_waits_for_a_sync_needs_no_ticker_whoever_leads() {
     explore("two wait for their writes, one for a sync", || {

@@ -1,13 +1,14 @@
-//! Who writes and syncs: callers who wait do, one of them for all.
+//! Which caller writes, and which one leads to the next sync.
 //!
 //! ```text
-//!  waits for    nobody at it                       somebody at it
-//!  its write    writes, for all who join meanwhile spins, then sleeps until it is written
-//!  its sync     leads: gathers, writes, syncs      sleeps until it is durable; leads if it is whom the leader waits for
+//!  waits for  │ no caller is at it                      │ one is
+//!  its write  │ writes its frame, then up to 16 more    │ spins briefly, then sleeps until it is written
+//!  its sync   │ leads: waits for company, writes, syncs │ sleeps until it is durable; leads if it is the last of the
+//!             │                                         │ company that the leader waits for
 //! ```
 //!
-//! Whoever is done wakes some of those who wait for something else, and they look at this table again. A caller looks,
-//! and is counted as a sleeper, under one hold of the lock: so either it finds nobody at it, or it is found asleep.
+//! A caller that is done wakes others that wait, and they look at this table again. A caller looks, and is counted as a
+//! sleeper, under one hold of the lock: so either it finds nobody at it, or it is found asleep.
 
 use super::state::State;
 use super::turns::Fate;

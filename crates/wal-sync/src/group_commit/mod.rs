@@ -529,7 +529,7 @@ impl<T: Target> GroupCommit<T> {
     }
 }
 
-/// Of the frames that nobody syncs, the time of one in so many is taken.
+/// Where appends wait for no sync, one frame in so many is timed: reading the clock costs much beside a small write.
 const SAMPLED_FRAMES: u64 = 16;
 
 /// What a caller does that meets a write which waits for room.

@@ -216,8 +216,7 @@ impl<T: Target> State<T> {
         std::mem::replace(&mut self.open, fresh)
     }
 
-    /// What is at or beyond `from`, and not as far as was asked for, never will be. Those who join from now on are of
-    /// another epoch.
+    /// Fails the entries from `from` on that are not as durable as was asked for, and begins a new epoch.
     pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
         let fresh = Epoch::new(self.written, self.durable);
         let ended = std::mem::replace(&mut self.epoch, fresh);
@@ -233,7 +232,7 @@ impl<T: Target> State<T> {
         (self.awaited, self.wanted) = (self.awaited.min(from), self.wanted.min(from));
     }
 
-    /// Nothing will be as far as was asked for that is not; and nobody joins any more.
+    /// Fails every entry that is not as durable as was asked for. Of a log that failed or ended: no new epoch begins.
     pub(super) fn lose_all(&mut self, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
         for epoch in self.ended.iter().chain([&self.epoch]) {
             epoch.lose(0, error, &mut woken.wakers);

@@ -131,12 +131,12 @@ impl<T: Target> GroupCommit<T> {
         let calls_out = !woken.wakers.is_empty();
         // A waker may wait for what another thread appends: nobody waits for this one to go on.
         locked.combining &= !calls_out;
-        // One of those who wait in the open frame writes it. Others may sleep on their word, so all look.
+        // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
         woken.callers[word_of(locked.open.number)] |= locked.wants_writer();
         let heirs = if locked.wants_leader() { self.heirs(&locked) } else { [false; WORDS] };
         let took = woken.took;
         if calls_out {
-            // In front of what joins next.
+            // Whoever joins next must see that the ticker may be busy in a waker.
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
@@ -155,7 +155,7 @@ impl<T: Target> GroupCommit<T> {
             self.calling_out.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(took) = took {
-            // Others may rest on what this thread does next.
+            // This thread may have to write or sync for others, so a panic of the callback fails the log.
             let panics = PanicFails::new(self, Turns::default(), 0);
             self.target.acknowledged(took);
             panics.passed();

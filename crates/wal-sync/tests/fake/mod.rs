@@ -62,10 +62,8 @@ pub struct Record {
     pub syncs_begun: u64,
     /// Syncs that succeeded, those inside of a write included.
     pub syncs: u64,
-    /// Syncs that were begun by the ticker, and the most of them in a row.
+    /// Syncs that were begun by the ticker.
     pub syncs_by_ticker: u64,
-    pub most_by_ticker: u64,
-    by_ticker_now: u64,
     /// The most entries of one write.
     pub widest: usize,
     pub next_writes: VecDeque<Deed>,
@@ -222,8 +220,6 @@ impl Target for Fake {
         record.syncs_begun += 1;
         let by_ticker = thread::current().name() == Some(TICKER);
         record.syncs_by_ticker += u64::from(by_ticker);
-        record.by_ticker_now = if by_ticker { record.by_ticker_now + 1 } else { 0 };
-        record.most_by_ticker = record.most_by_ticker.max(record.by_ticker_now);
         let covered = record.entries.len() as u64;
         let takes = record.sync_takes;
         record = self.wait_while(record, |record| record.holds_syncs);

@@ -178,3 +178,30 @@ fn a_cut_drops_what_waits_behind_it_and_is_refused_when_it_would_keep_some_of_it
         assert_eq!(log.put(3, Durability::Durable), Ok(1));
     });
 }
+
+/// Whoever joins as soon as a truncation lets it is written behind what waited for room, and is told how that went for its own
+/// entry, not for the one in front of it.
+#[test]
+fn whoever_joins_behind_what_waited_for_room_is_told_of_its_own_write() {
+    watched(|| {
+        for _ in 0..200 {
+            let log = Log::new(SyncPolicy::None, WIDE);
+            fill(&log, 1);
+            let waits = log.put_aside(1, Durability::Written);
+            until_starved(&log);
+            let mut joins = None;
+            let dropped = log.drop_before(0, |fake| {
+                fake.change(|record| record.next_writes.extend([Deed::Succeed, Deed::FailPassing]));
+                // Nothing joins before this has returned.
+                joins = Some(log.put_aside(2, Durability::Written));
+                thread::sleep(Duration::from_micros(200));
+                stays(fake, Ok(()))
+            });
+            assert_eq!(dropped, Ok(()));
+            let joins = joins.expect("it was begun");
+            assert_eq!(waits.join().expect("nobody panics"), Ok(0));
+            assert!(joins.join().expect("nobody panics").is_err(), "its write failed");
+            assert_eq!(log.fake().record().entries, [1]);
+        }
+    });
+}

@@ -26,7 +26,8 @@ impl Target for Tail {
     }
 
     fn syncs_to_write(&self, frame: &FrameBuilder) -> bool {
-        // Only whoever has the turn to write changes it, as its caller has.
+        // Only a write, a rollover or a truncation changes it, and the caller has the turn to write. A sync stores the same
+        // again, or 0 once the log is poisoned; then the write fails.
         frame.frame_bytes() > self.room.load(Ordering::Relaxed)
     }
 

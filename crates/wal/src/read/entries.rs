@@ -53,7 +53,7 @@ impl Iterator for Entries {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        // Owned last: an entry that is passed on by value is copied in memory.
+        // Made owned only here: every return of an owned entry by value copies it.
         match self.inner.lend_next() {
             Ok(Some(entry)) => {
                 self.tally.add(1, entry.payload().len());

@@ -11,7 +11,7 @@
 //! disk. Half of the schedules of a scene are random, half are drawn with few changes of priority. What
 //! everybody was told is kept in a [`History`](wal_testing::history::History), and whatever is shown is held against it: to each reader, in
 //! images of a power cut and of a kill in the middle, and behind the close. That everybody returns is
-//! shuttle's to say. Not modelled: weak memory, the futex and how it passes wake-ups on, time.
+//! shuttle's to say. Not modelled: weak memory, the futex, time.
 #![cfg(wal_shuttle)]
 #![allow(
     clippy::too_many_arguments,
