@@ -11,47 +11,16 @@
 use std::time::Duration;
 
 use super::lead::Joined;
-use super::state::State;
 use super::{GroupCommit, Locked};
 use crate::epoch::word_of;
 use crate::policy::SyncPolicy;
 use crate::primitives::{now, since, yield_now};
 use crate::target::Target;
 
-/// The company that appenders had lately.
-#[derive(Debug, Default)]
-pub(super) struct Company {
-    /// So many callers shared the last frame that some waited for.
-    expected: u64,
-    sync_takes: Duration,
-    /// For so many frames a leader sleeps, because one that let others run came back late.
-    sleeps: u32,
-}
-
 /// How much later than it wanted to a leader may come back.
 const LATE: Duration = Duration::from_micros(200);
 /// One late leader in so many frames costs less than sleeping does where the machine is not busy.
 const FRAMES_ASLEEP: u32 = 256;
-
-impl Company {
-    /// A frame is written that so many callers wait for.
-    pub(super) fn wrote(&mut self, waiters: u64) {
-        if waiters > 0 {
-            self.expected = waiters;
-        }
-    }
-
-    pub(super) fn synced(&mut self, took: Duration) {
-        self.sync_takes = took;
-    }
-}
-
-impl<T: Target> State<T> {
-    /// Whether as many callers wait in the open frame as are expected.
-    pub(super) fn company_is_complete(&self) -> bool {
-        self.open.waiters >= self.company.expected
-    }
-}
 
 impl<T: Target> GroupCommit<T> {
     /// Waits for company in the frame of this leader, while it is open. The lock is given up meanwhile, and another may lead

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::cuts::Cuts;
-use super::gathering::Company;
 use super::woken::Woken;
 use crate::epoch::Epoch;
 use crate::error::Error;
@@ -190,6 +190,11 @@ impl<T: Target> State<T> {
         }
     }
 
+    /// Whether as many callers wait in the open frame as are expected.
+    pub(super) fn company_is_complete(&self) -> bool {
+        self.open.waiters >= self.company.expected
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.failure.is_some() || self.over
     }
@@ -275,5 +280,28 @@ impl<T: Target> Gathering<T> {
     pub(super) fn let_go(&mut self) {
         self.asked = Durability::Buffered;
         (self.waits_for_write, self.has_tickets, self.waiters) = (false, false, 0);
+    }
+}
+
+/// The company that appenders had lately.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// So many callers shared the last frame that some waited for.
+    pub(super) expected: u64,
+    pub(super) sync_takes: Duration,
+    /// For so many frames a leader sleeps, because one that let others run came back late.
+    pub(super) sleeps: u32,
+}
+
+impl Company {
+    /// A frame is written that so many callers wait for.
+    pub(super) fn wrote(&mut self, waiters: u64) {
+        if waiters > 0 {
+            self.expected = waiters;
+        }
+    }
+
+    pub(super) fn synced(&mut self, took: Duration) {
+        self.sync_takes = took;
     }
 }
