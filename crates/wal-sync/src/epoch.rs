@@ -8,9 +8,10 @@
 //!                  lost_from = 14 ─┘
 //! ```
 //!
-//! Within an epoch no number is given twice, so an entry is written or durable when the watermark of its epoch has passed it,
-//! and nobody has to keep a record for it. A failed write and a cut end an epoch. Its entries in front of the loss are still
-//! made durable; those behind it never are. What was once true of an entry stays so: watermarks of an epoch do not fall.
+//! Within an epoch no number is given twice. So an entry is written, or durable, once that watermark of its epoch has passed
+//! it, and no record for each entry is kept. A failed write or a cut ends the epoch, which records from which number on its
+//! entries are lost. Entries before that number still become durable; later ones fail. The watermarks of an epoch never fall,
+//! so what was once told of an entry stays true.
 //!
 //! Watermarks are moved under the lock of the group commit, and read without it.
 
@@ -24,14 +25,15 @@ use crate::primitives::{Arc, AtomicBool, AtomicU64, Instant, Mutex, Ordering, Wo
 
 #[derive(Debug)]
 pub(crate) struct Epoch<E> {
-    /// Everything in front of these is written, durable.
+    /// The number of the first entry that is not written.
     written: AtomicU64,
+    /// The number of the first entry that is not durable.
     durable: AtomicU64,
     /// Entries from this number on fail, unless they are as durable as was asked for; [`NOTHING_LOST`] while the epoch lasts.
     lost_from: AtomicU64,
-    /// From which number on, and why: each further back than the one before.
+    /// From which number on entries were lost, and why. By age; each begins before the last one.
     losses: Mutex<Vec<(u64, Error<E>)>>,
-    /// Somebody has got a ticket: others than callers, who look under the lock, may wait.
+    /// A ticket was issued in this epoch. Its holder waits without the lock; blocked callers look under it.
     has_tickets: AtomicBool,
     /// Threads that wait for tickets, by the frame of their entries.
     words: [Word; WORDS],
@@ -39,12 +41,13 @@ pub(crate) struct Epoch<E> {
     has_tasks: AtomicBool,
 }
 
-/// Those who wait for one frame sleep on one word; so many frames later it is used again.
+/// How many words there are. Threads that wait for one frame sleep on one word; the frame `WORDS` later uses it again.
 pub(crate) const WORDS: usize = 4;
 
 const NOTHING_LOST: u64 = u64::MAX;
 
-/// Tasks that wait, by the end of their entries. No two of them have the same.
+/// The wakers of tasks, sorted by the end of their entries: the number after the last one. No two tickets of an epoch have the
+/// same.
 #[derive(Debug, Default)]
 struct Tasks {
     for_write: VecDeque<(u64, Waker)>,
@@ -62,7 +65,7 @@ impl Tasks {
 }
 
 impl<E: Clone> Epoch<E> {
-    /// An epoch that begins where so much is written and durable.
+    /// An epoch that begins at these watermarks.
     pub(crate) fn new(written: u64, durable: u64) -> Arc<Epoch<E>> {
         Arc::new(Epoch {
             written: AtomicU64::new(written),
@@ -80,7 +83,7 @@ impl<E: Clone> Epoch<E> {
         if asked == Durability::Durable { &self.durable } else { &self.written }
     }
 
-    /// How it went for the entries in front of `end`; `None` while that is open.
+    /// The outcome for the entries before number `end`; `None` while it is not known.
     pub(crate) fn outcome(&self, asked: Durability, end: u64) -> Option<Result<(), Error<E>>> {
         let reached = || asked == Durability::Buffered || self.watermark(asked).load(Ordering::SeqCst) >= end;
         if reached() {
@@ -89,7 +92,7 @@ impl<E: Clone> Epoch<E> {
         if end <= self.lost_from.load(Ordering::SeqCst) {
             return None;
         }
-        // What was reached was reached before it could be lost.
+        // A watermark is moved before a loss is recorded, so a second look finds what was reached.
         if reached() {
             return Some(Ok(()));
         }
@@ -98,7 +101,8 @@ impl<E: Clone> Epoch<E> {
         Some(Err(loss.map_or(Error::Panicked, |(_, error)| error.clone())))
     }
 
-    /// Everything in front of `next` is written, or durable. Adds the tasks that waited for it to `wakers`.
+    /// Moves a watermark up: all entries before number `next` are written, or durable. Adds the wakers of the tasks that waited
+    /// for that to `wakers`.
     pub(crate) fn reach(&self, durability: Durability, next: u64, wakers: &mut Vec<Waker>) {
         if !self.has_tickets() {
             return self.watermark(durability).store(next, Ordering::Release);
@@ -141,7 +145,7 @@ impl<E: Clone> Epoch<E> {
         self.durable.load(Ordering::SeqCst) < written.min(self.lost_from())
     }
 
-    /// Somebody gets a ticket. Under the lock, as is [`Epoch::reach`].
+    /// Notes that a ticket is issued. Called under the lock of the group commit, as is [`Epoch::reach`].
     pub(crate) fn note_ticket(&self) {
         self.has_tickets.store(true, Ordering::Relaxed);
     }
@@ -161,8 +165,8 @@ impl<E: Clone> Epoch<E> {
         words.for_each(|(word, _)| word.wake_all());
     }
 
-    /// Blocks until it is known how it went for entries in front of `end`, which are in this frame; `None` when `deadline`
-    /// has passed.
+    /// Blocks until the outcome for the entries before number `end` is known, which are in frame `frame`; `None` when
+    /// `deadline` has passed.
     pub(crate) fn wait(
         &self,
         asked: Durability,
@@ -206,7 +210,7 @@ impl<E: Clone> Epoch<E> {
             }
         };
         self.has_tasks.store(true, Ordering::SeqCst);
-        // Either whoever moves the watermark sees the task, or this sees where it was moved.
+        // Either the thread that moves the watermark sees this task, or this look sees the watermark moved.
         let outcome = self.outcome(asked, end);
         let gone = outcome.is_some().then(|| tasks.of(asked).remove(place));
         drop(tasks);
@@ -222,7 +226,7 @@ impl<E: Clone> Epoch<E> {
 /// Loom does not order two locations as `SeqCst` does: there the locks do.
 const LOOM: bool = cfg!(wal_loom);
 
-/// The word on which those sleep who wait for this frame.
+/// The word on which threads sleep that wait for this frame.
 pub(crate) fn word_of(frame: u64) -> usize {
     usize::try_from(frame % WORDS as u64).unwrap_or(0)
 }
@@ -238,7 +242,7 @@ mod tests {
 
     /// Ten entries are written and five of them durable; then a write fails, and later the end is cut off further back.
     #[test]
-    fn a_loss_concerns_what_is_behind_it_and_not_as_far_as_was_asked_for() {
+    fn a_loss_fails_the_entries_after_it_that_are_not_as_durable_as_was_asked_for() {
         let epoch = Epoch::new(0, 0);
         let mut wakers = Vec::new();
         epoch.reach(Written, 10, &mut wakers);
@@ -248,7 +252,7 @@ mod tests {
         epoch.lose(10, &Error::Failed("write"), &mut wakers);
         assert_eq!(epoch.outcome(Written, 11), lost("write"));
         assert_eq!(epoch.outcome(Buffered, 11), Some(Ok(())), "nothing more was promised");
-        assert_eq!(epoch.outcome(Durable, 10), None, "it is in front of the loss");
+        assert_eq!(epoch.outcome(Durable, 10), None, "it is before the loss");
         assert!(epoch.awaits_sync());
 
         epoch.lose(8, &Error::Failed("cut"), &mut wakers);
@@ -256,7 +260,7 @@ mod tests {
         assert_eq!(epoch.outcome(Written, 9), Some(Ok(())), "it was true of it");
         assert_eq!(epoch.outcome(Written, 11), lost("write"), "what was told stays so");
         epoch.lose(9, &Error::Failed("later"), &mut wakers);
-        assert_eq!(epoch.lost_from(), 8, "nothing is left to lose there");
+        assert_eq!(epoch.lost_from(), 8, "entries from there on are lost already");
 
         epoch.reach(Durable, 8, &mut wakers);
         assert_eq!(epoch.outcome(Durable, 8), Some(Ok(())));

@@ -157,8 +157,8 @@ pub(super) fn read_once(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::
     file.read_at(buffer, offset)
 }
 
-/// On Linux a system call by itself. The C library's has a place where its thread can be cancelled around it, which takes a
-/// twentieth of the time of a small write.
+/// On Linux the system call alone: the C library's function also makes it a cancellation point of the thread, which is
+/// noticeable beside a small write.
 pub(super) fn write_once(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<usize> {
     Ok(rustix::io::pwrite(file, bytes, offset)?)
 }

@@ -141,8 +141,8 @@ impl Spare {
 /// Long enough to be worth a sync, and short enough that a sync of the log waits little for the device.
 const STRETCH_BYTES: u64 = 256 << 10;
 
-/// Written at once. Linux keeps what one write makes in one folio, and walks all of its blocks for each small write into it:
-/// over zeros that were written 256 KiB at a time those take a third longer.
+/// What one write writes. Linux keeps the pages of one large write in one folio, and walks all blocks of that folio for each
+/// later small write into it. So large writes of zeros would make the log's own writes slower.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Prepares a segment. An existing file of this name was prepared before and never linked. It is replaced by

@@ -25,7 +25,7 @@ impl Writer {
         frame_bytes > self.room()
     }
 
-    /// How many bytes a frame may have that is appended without a sync; 0 where none is.
+    /// The longest frame, in bytes, that can be appended without a sync; 0 when any append may sync.
     #[must_use]
     pub fn room(&self) -> u64 {
         match &self.state {

@@ -230,7 +230,8 @@ impl Writer {
             .leased(Arc::clone(&self.obsolete.lease))
     }
 
-    /// Shows what was appended to the last segment in a snapshot of this log that is older by that alone.
+    /// Moves the end of `snapshot` to the end of the log. Since it was taken, only appends to the last segment may have
+    /// happened.
     pub fn extend(&self, snapshot: &mut Snapshot) {
         snapshot.extend(self.segments.end);
     }

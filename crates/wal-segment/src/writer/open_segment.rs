@@ -78,7 +78,7 @@ impl OpenSegment {
         self.found_end == Some(end.offset)
     }
 
-    /// How long a frame at `offset` may be, so that the SEAL with all index points fits after it.
+    /// The longest frame at `offset`, in bytes, after which the SEAL with all index points fits.
     pub(super) fn room(&self, offset: u64) -> u64 {
         self.capacity.saturating_sub(offset + seal_frame_bytes(self.index.points.len() + 1))
     }

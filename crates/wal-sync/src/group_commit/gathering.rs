@@ -1,12 +1,12 @@
 //! How long a leader waits for company before it writes and syncs.
 //!
-//! Threads that append over and over come back shortly after the sync that they shared. Under `grouped` a leader waits until
-//! as many are there as shared the last one, so that one sync serves all; but for no longer than pays: if nobody comes, that
-//! is a third of a sync more, once.
+//! Threads that append in a loop come back shortly after the sync that they shared. Under `grouped` a leader waits until as
+//! many callers wait in its frame as waited in the last frame that had any, so that one sync serves all of them. It waits for
+//! at most the window, and for at most a third of the last sync: if no caller comes, the append takes a third longer, once.
 //!
-//! The leader lets others run meanwhile. Whoever is the last to come leads in its place, because it has the processor. On a
-//! busy machine the leader would not get its processor back in time: once that has happened it sleeps instead, for some
-//! frames.
+//! While it waits, the leader yields its processor. The caller that completes the company takes over the lead: it runs, the
+//! leader may not. On a busy machine a yield returns too late. Once that has happened, the leaders of the next frames sleep
+//! instead, until their company wakes them or their time is over.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::policy::SyncPolicy;
 use crate::primitives::{now, since, yield_now};
 use crate::target::Target;
 
-/// How much later than it wanted to a leader may come back.
+/// A leader that gets its processor back this long after its deadline came back too late.
 const LATE: Duration = Duration::from_micros(200);
-/// One late leader in so many frames costs less than sleeping does where the machine is not busy.
+/// For how many gathering leaders one that came back late makes them sleep. A choice: one late leader in so many frames.
 const FRAMES_ASLEEP: u32 = 256;
 
 impl<T: Target> GroupCommit<T> {
-    /// Waits for company in the frame of this leader, while it is open. The lock is given up meanwhile, and another may lead
-    /// then.
+    /// Waits for company in the frame of this leader, while that is open. Releases the lock meanwhile; afterwards another caller
+    /// may lead.
     pub(super) fn gather<'a>(
         &'a self,
         mut locked: Locked<'a, T>,

@@ -1,14 +1,14 @@
 //! Which caller writes, and which one leads to the next sync.
 //!
 //! ```text
-//!  waits for  │ no caller is at it                      │ one is
+//!  waits for  │ no caller does that yet                 │ a caller does it already
 //!  its write  │ writes its frame, then up to 16 more    │ spins briefly, then sleeps until it is written
 //!  its sync   │ leads: waits for company, writes, syncs │ sleeps until it is durable; leads if it is the last of the
 //!             │                                         │ company that the leader waits for
 //! ```
 //!
-//! A caller that is done wakes others that wait, and they look at this table again. A caller looks, and is counted as a
-//! sleeper, under one hold of the lock: so either it finds nobody at it, or it is found asleep.
+//! A caller that is done wakes callers that still wait, and they look at this table again. A caller looks at the table and is
+//! counted as a sleeper without releasing the lock in between, so no wake-up is lost.
 
 use super::state::State;
 use super::turns::Fate;
@@ -20,7 +20,7 @@ use crate::policy::Durability;
 use crate::primitives::{Arc, pause};
 use crate::target::Target;
 
-/// What a caller does whose entry is not as far as it asked for.
+/// What a caller does whose entry is not as durable as it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Write,
@@ -41,15 +41,15 @@ const fn role(asked: Durability, writing: bool, leading: Leading) -> Role {
 enum Leading {
     Nobody,
     Somebody,
-    /// It sleeps until the company is there that this caller completes.
+    /// It waits for company, and this caller completes that.
     AwaitsThis,
 }
 
-/// A writer hands over after so many frames of others, so that it is not kept for ever.
+/// After so many frames of other callers a writer returns to its own caller.
 const FRAMES_OF_OTHERS: u32 = 16;
 
 impl<T: Target> GroupCommit<T> {
-    /// Blocks until it is known how it went for entries that have just joined. Writes and syncs, if nobody does.
+    /// Blocks until the outcome of entries that have just joined is known. Writes, or leads to a sync, if no other caller does.
     pub(super) fn see_to<'a>(
         &'a self,
         mut locked: Locked<'a, T>,
@@ -57,17 +57,17 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
         let epoch = if role(asked, locked.writing, locked.leading()) == Role::Write {
-            // So the frame that is written first is this one.
+            // `write_for_all` returns the fate of the first frame it writes, which must be this caller's.
             debug_assert!(
                 locked.starved.is_none() && locked.held_back.is_none(),
-                "nothing is in front of it"
+                "no other frame is written first"
             );
             let fate;
             (locked, fate) = self.write_for_all(locked);
             match fate {
                 Fate::Written => return Ok(()),
                 Fate::Lost(error) => return Err(error),
-                Fate::Open(epoch) => epoch,
+                Fate::Deferred(epoch) => epoch,
             }
         } else {
             Arc::clone(&locked.epoch)
@@ -96,7 +96,7 @@ impl<T: Target> GroupCommit<T> {
             if let Some(outcome) = joined.outcome(asked) {
                 return outcome;
             }
-            // The lock may have been given up since the last look at who is at it.
+            // Writing and leading release the lock: what they left to do may have changed since.
             if asked == Durability::Written && locked.wants_writer()
                 || asked == Durability::Durable && locked.wants_leader()
             {
@@ -147,7 +147,7 @@ impl<T: Target> GroupCommit<T> {
             } else if locked.syncing {
                 locked = self.turn.wait(locked);
             } else if locked.written > locked.durable {
-                // Whoever joins from now on waits for the next sync, and one of them leads it.
+                // Callers that join from now on wait for the next sync, and one of them leads to it.
                 locked.leader = None;
                 return self.sync_now(locked);
             } else {

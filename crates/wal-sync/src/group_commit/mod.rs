@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  join ─▶ ┌ lock ──────────────────────┐
-//!          │ number, copy into the open │   is nobody writing, or leading? then this caller does
-//!          │ frame, look who is at it   │
+//!          │ number, copy into the open │   no caller writes (or leads)? then this one does
+//!          │ frame, look who leads      │
 //!          └────────────────────────────┘
 //!  caller ─▶ turn to write ─▶ Target::write ─▶ written ─▶ turn to sync ─▶ Target::sync ─▶ durable
 //!                 ▲                                                                         │
@@ -15,7 +15,7 @@
 //!
 //! Invariants:
 //! - Numbers are given under the lock, in the order in which the entries stand in their frames, and
-//!   frames are written in that order, one at a time. So nothing is durable in front of a gap.
+//!   frames are written in that order, one at a time. So no entry is durable after a gap.
 //! - No caller is told that an entry is durable before a sync that began after its write has succeeded.
 //! - **After a sync has failed, no caller is told that anything became durable**, and there is no second
 //!   one. The failure is latched; everybody who waits, and everybody who comes later, gets it.
@@ -26,8 +26,8 @@
 //! - What the target has no room for waits, with everything behind it, until somebody has made some.
 //! - A truncation has both turns, and nothing joins while it runs. Whoever waits for an entry that it
 //!   dropped is told so.
-//! - While a caller waits, another is at it, or will be woken to be (`lead`). Whatever dies, no thread sleeps for ever: a
-//!   caller that panics fails everybody, and the log.
+//! - While a caller waits, another writes or leads, or one is woken to do so (`lead`). No thread sleeps for ever: a caller that
+//!   panics fails the log and every waiter.
 //!
 //! Who may touch what: everything in `State` belongs to the one lock, which is held for the copy of an
 //! entry at most: never across a write, a sync, a wake-up or a callback. The turns `writing` and
@@ -246,7 +246,7 @@ impl<T: Target> GroupCommit<T> {
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<u64, Error<T::Error>> {
         let locked = self.lock();
-        let joined = self.join(locked, expected, batch, asked, Role::Waiter, Patience::Endless, fill);
+        let joined = self.join(locked, expected, batch, asked, Caller::Waits, Patience::Endless, fill);
         let (locked, joined) = joined?;
         if asked == Durability::Buffered {
             self.write_if_full(locked);
@@ -289,7 +289,7 @@ impl<T: Target> GroupCommit<T> {
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<Ticket<T::Error>, Error<T::Error>> {
         let locked = self.lock();
-        let (locked, joined) = self.join(locked, expected, batch, asked, Role::Passer, patience, fill)?;
+        let (locked, joined) = self.join(locked, expected, batch, asked, Caller::GoesOn, patience, fill)?;
         locked.epoch.note_ticket();
         let epoch = Arc::clone(&locked.epoch);
         if asked == Durability::Buffered {
@@ -360,7 +360,7 @@ impl<T: Target> GroupCommit<T> {
         expected: Option<u64>,
         batch: Batch,
         asked: Durability,
-        role: Role,
+        caller: Caller,
         patience: Patience,
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<Joining<'a, T>, Error<T::Error>> {
@@ -383,12 +383,12 @@ impl<T: Target> GroupCommit<T> {
         open.bytes += batch.bytes;
         open.asked = open.asked.max(asked);
         let had_tickets = open.has_tickets;
-        match (role, asked) {
+        match (caller, asked) {
             (_, Durability::Buffered) => open.promised = true,
-            (Role::Passer, Durability::Written) => open.has_tickets = true,
-            (Role::Passer, Durability::Durable) => (open.has_tickets, state.wanted) = (true, state.next),
-            (Role::Waiter, Durability::Written) => open.waits_for_write = true,
-            (Role::Waiter, Durability::Durable) => {
+            (Caller::GoesOn, Durability::Written) => open.has_tickets = true,
+            (Caller::GoesOn, Durability::Durable) => (open.has_tickets, state.wanted) = (true, state.next),
+            (Caller::Waits, Durability::Written) => open.waits_for_write = true,
+            (Caller::Waits, Durability::Durable) => {
                 open.waiters += 1;
                 state.awaited = state.next;
             }
@@ -539,13 +539,13 @@ enum OnStarved {
     Return,
 }
 
-/// What a caller does once it has joined.
+/// What a caller does once its entries have joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Blocks, and leads when nobody does.
-    Waiter,
-    /// Goes on.
-    Passer,
+enum Caller {
+    /// Blocks until they are as durable as it asked for.
+    Waits,
+    /// Goes on, with a ticket.
+    GoesOn,
 }
 
 impl<T: Target> fmt::Debug for GroupCommit<T> {

@@ -21,13 +21,13 @@ pub(super) struct Gathering<T: Target> {
     pub(super) first: u64,
     pub(super) entries: u64,
     pub(super) bytes: u64,
-    /// The most that somebody in it asked for.
+    /// The highest durability that was asked for in it.
     pub(super) asked: Durability,
-    /// Somebody was told that it has joined, and has gone on.
+    /// An entry in it was promised to be buffered, and its caller has returned.
     pub(super) promised: bool,
     /// A caller in it waits for the write alone.
     pub(super) waits_for_write: bool,
-    /// Somebody in it goes on, and wants it written.
+    /// A ticket of it waits for the write or for the sync.
     pub(super) has_tickets: bool,
     /// Callers who wait until it is durable.
     pub(super) waiters: u64,
@@ -59,9 +59,9 @@ pub(super) struct Watcher {
 pub(super) struct State<T: Target> {
     /// Where entries join.
     pub(super) open: Box<Gathering<T>>,
-    /// Those that join now are of this epoch.
+    /// The epoch of the entries that join now.
     pub(super) epoch: Arc<Epoch<T::Error>>,
-    /// Ended epochs of which something waits for a sync.
+    /// Ended epochs with entries that are written and wait for a sync.
     pub(super) ended: Vec<Arc<Epoch<T::Error>>>,
     /// Buffered entries whose write failed: they are written before anything else.
     pub(super) held_back: Option<Kept<T>>,
@@ -84,20 +84,20 @@ pub(super) struct State<T: Target> {
     pub(super) syncing: bool,
     /// A caller writes what callers wait for, one frame after the other.
     pub(super) combining: bool,
-    /// The caller that sees to it that what callers wait for becomes durable, by the end of its entries.
+    /// The caller that leads to the next sync, named by the end of its entries.
     pub(super) leader: Option<u64>,
-    /// The leader sleeps until its company is there, or for long enough.
+    /// The leader waits for company in the open frame.
     pub(super) gathers: bool,
     /// Nothing joins before a truncation has ended.
     pub(super) truncating: bool,
     /// Where the end of the log was cut off, and which numbers failed writes gave back.
     pub(super) cuts: Cuts,
     pub(super) unsynced: VecDeque<Unsynced<T::Error>>,
-    /// Bytes that joined, and have not reached what was asked for.
+    /// Bytes that are not as durable as was asked for.
     pub(super) in_flight_bytes: u64,
-    /// Callers wait until everything in front of this is durable.
+    /// Blocked callers wait until all entries before this number are durable.
     pub(super) awaited: u64,
-    /// Somebody who went on wants everything in front of this durable.
+    /// Tickets wait until all entries before this number are durable.
     pub(super) wanted: u64,
     /// The target asked for a sync.
     pub(super) sync_soon: bool,
@@ -283,18 +283,19 @@ impl<T: Target> Gathering<T> {
     }
 }
 
-/// The company that appenders had lately.
+/// How many callers a leader waits for, and how.
 #[derive(Debug, Default)]
 pub(super) struct Company {
-    /// So many callers shared the last frame that some waited for.
+    /// How many callers waited for a sync in the last frame that had any.
     pub(super) expected: u64,
+    /// How long the last sync took.
     pub(super) sync_takes: Duration,
-    /// For so many frames a leader sleeps, because one that let others run came back late.
+    /// For so many more frames a leader sleeps while it waits, because one that yielded came back late.
     pub(super) sleeps: u32,
 }
 
 impl Company {
-    /// A frame is written that so many callers wait for.
+    /// Notes that a frame is written in which so many callers wait for a sync.
     pub(super) fn wrote(&mut self, waiters: u64) {
         if waiters > 0 {
             self.expected = waiters;

@@ -47,7 +47,7 @@ impl<T: Target> GroupCommit<T> {
             }
             (None, Some(Err(fault))) => self.not_written(&mut locked, next, fault, &mut woken),
             (failure, _) => {
-                // The failure has told everybody.
+                // All waiters got that failure when it was latched.
                 let fate = Fate::Lost(failure.clone().unwrap_or(Error::Panicked));
                 self.put_away(&mut locked, next);
                 fate
@@ -72,7 +72,7 @@ impl<T: Target> GroupCommit<T> {
         match fault {
             Fault::CapReached(error) if !locked.closed => {
                 self.starve(locked, next, Error::Failed(error));
-                Fate::Open(Arc::clone(&locked.epoch))
+                Fate::Deferred(Arc::clone(&locked.epoch))
             }
             Fault::Passing(error) | Fault::CapReached(error) => {
                 let error = Error::Failed(error);
@@ -126,17 +126,17 @@ impl<T: Target> GroupCommit<T> {
         self.tell_and_lock(locked, woken)
     }
 
-    /// Gives up the lock, wakes those whose wait is over, and those who have to go on in the place of this thread.
+    /// Releases the lock; then wakes the waiters whose wait is over, and callers that have to write or lead next.
     pub(super) fn tell(&self, mut locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
         let calls_out = !woken.wakers.is_empty();
-        // A waker may wait for what another thread appends: nobody waits for this one to go on.
+        // A waker may wait for what another thread appends, so that one must not wait for this thread to write it.
         locked.combining &= !calls_out;
         // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
         woken.callers[word_of(locked.open.number)] |= locked.wants_writer();
         let heirs = if locked.wants_leader() { self.heirs(&locked) } else { [false; WORDS] };
         let took = woken.took;
         if calls_out {
-            // Whoever joins next must see that the ticker may be busy in a waker.
+            // Before the lock is released: a caller that joins next must see that the ticker may be busy in a waker.
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
@@ -162,7 +162,7 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// The same, for whoever goes on. Keeps the lock when nobody is to be woken.
+    /// The same, and takes the lock again. Keeps it when there is no thread to wake.
     pub(super) fn tell_and_lock<'a>(
         &'a self,
         locked: Locked<'a, T>,
@@ -175,8 +175,8 @@ impl<T: Target> GroupCommit<T> {
         self.lock()
     }
 
-    /// On which words one is to be woken, of whom one leads: of all frames that are not durable, because those who sleep for
-    /// one of them may have been woken already.
+    /// The words on each of which one caller is to be woken, so that one of them leads. More than one, because a word counts a
+    /// sleeper that was woken already until it runs.
     fn heirs(&self, locked: &State<T>) -> [bool; WORDS] {
         let newest = locked.open.number;
         let oldest = locked.unsynced.front().map_or(newest, |unsynced| unsynced.number);
@@ -289,7 +289,7 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Those who sleep for this frame are to be woken. Whoever is about to sleep looks under the lock before.
+    /// Adds the sleepers of this frame to `woken`. A caller that is about to sleep looks under the lock before.
     fn wake_frame(&self, epoch: &Arc<Epoch<T::Error>>, frame: u64, woken: &mut Woken<T::Error>) {
         let word = word_of(frame);
         woken.callers[word] |= self.callers[word].has_sleepers();
@@ -315,7 +315,7 @@ impl<T: Target> GroupCommit<T> {
         locked.idle = Some(done);
     }
 
-    /// Everything in front of `covered` is durable.
+    /// All entries before number `covered` are durable.
     pub(super) fn became_durable(&self, locked: &mut State<T>, covered: u64, woken: &mut Woken<T::Error>) {
         // A sync may have covered a write that has not come back to say so.
         locked.covered = locked.covered.max(covered);
@@ -345,12 +345,12 @@ impl<T: Target> GroupCommit<T> {
     }
 }
 
-/// What became of a frame that was to be written.
+/// The outcome of an attempt to write a frame.
 pub(super) enum Fate<E> {
     Written,
     Lost(Error<E>),
     /// It waits for room.
-    Open(Arc<Epoch<E>>),
+    Deferred(Arc<Epoch<E>>),
 }
 
 /// Which turns a thread has.

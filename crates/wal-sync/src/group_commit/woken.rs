@@ -1,4 +1,4 @@
-//! Those who are to be woken once the lock is given up.
+//! The waiters that are to be woken once the lock is released.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl<E: Clone> Woken<E> {
         Woken { callers: [false; WORDS], tickets: None, epochs: Vec::new(), wakers: Vec::new(), took: None }
     }
 
-    /// Threads with tickets of a frame of the epoch that lasts.
+    /// Adds the threads with tickets of a frame in the current epoch.
     pub(super) fn tickets(&mut self, epoch: &Arc<Epoch<E>>, frame: u64) {
         let word = word_of(frame);
         if epoch.has_sleepers(word) {
@@ -32,7 +32,7 @@ impl<E: Clone> Woken<E> {
         }
     }
 
-    /// All callers, and all threads with tickets of an epoch that has ended.
+    /// Adds all callers, and all threads with tickets of an epoch in which entries were lost.
     pub(super) fn epoch(&mut self, epoch: &Arc<Epoch<E>>) {
         self.callers = [true; WORDS];
         self.epochs.push(Arc::clone(epoch));
@@ -43,7 +43,7 @@ impl<E: Clone> Woken<E> {
         !threads && self.wakers.is_empty() && self.took.is_none()
     }
 
-    /// Wakes those with tickets, threads first: a wake-up of theirs cannot go wrong. Not to be called under the lock.
+    /// Wakes the holders of tickets: threads first, because a waker is foreign code. Not to be called under the lock.
     pub(super) fn wake_tickets(self) {
         if let Some((epoch, words)) = &self.tickets {
             epoch.wake(words);

@@ -33,7 +33,7 @@ pub(crate) struct Tail {
     /// `None` once closed.
     pub(super) writer: Mutex<Option<Writer>>,
     pub(super) shown: Mutex<Snapshot>,
-    /// How long a frame may be that is written without a sync. Changes with the writer.
+    /// [`Writer::room`], in bytes, readable without the lock.
     pub(super) room: AtomicU64,
     pub(super) directory: Arc<dyn Directory>,
     pub(crate) fork_guard: ForkGuard,
@@ -190,7 +190,7 @@ impl Tail {
 pub(super) struct Changing<'a> {
     tail: &'a Tail,
     writer: Guard<'a, Option<Writer>>,
-    /// Nothing has changed but the end of the open segment.
+    /// Only the end of the open segment has moved: readers keep their snapshot, with another end.
     pub(super) has_grown: bool,
     /// It was made by a destructor, while its thread panicked: that has failed nothing.
     was_panicking: bool,

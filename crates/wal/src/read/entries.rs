@@ -26,7 +26,7 @@ use crate::read::read_counter::ReadCounter;
 #[derive(Debug)]
 pub struct Entries {
     inner: wal_segment::Entries,
-    tally: ReadCounter,
+    counter: ReadCounter,
 }
 
 impl Entries {
@@ -38,7 +38,7 @@ impl Entries {
         let wanted = sequences(range);
         Entries {
             inner: wal_segment::Entries::new(Arc::clone(cache) as Arc<dyn SegmentSource>, snapshot, wanted),
-            tally: ReadCounter::new(Arc::clone(cache)),
+            counter: ReadCounter::new(Arc::clone(cache)),
         }
     }
 
@@ -56,7 +56,7 @@ impl Iterator for Entries {
         // Made owned only here: every return of an owned entry by value copies it.
         match self.inner.lend_next() {
             Ok(Some(entry)) => {
-                self.tally.add(1, entry.payload().len());
+                self.counter.add(1, entry.payload().len());
                 Some(Ok(Entry::new(entry.to_owned())))
             }
             Ok(None) => None,
@@ -68,7 +68,7 @@ impl Iterator for Entries {
 impl DoubleEndedIterator for Entries {
     fn next_back(&mut self) -> Option<Self::Item> {
         let entry = self.inner.next_back()?;
-        Some(entry.map(|entry| self.tally.counted(entry)).map_err(Error::from))
+        Some(entry.map(|entry| self.counter.counted(entry)).map_err(Error::from))
     }
 }
 

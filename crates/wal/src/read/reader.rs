@@ -43,7 +43,7 @@ use crate::read::read_counter::ReadCounter;
 #[derive(Debug)]
 pub struct Reader {
     inner: Replay,
-    tally: ReadCounter,
+    counter: ReadCounter,
 }
 
 impl Reader {
@@ -54,7 +54,7 @@ impl Reader {
     ) -> Reader {
         let segments = Arc::clone(cache) as Arc<dyn SegmentSource>;
         let inner = Replay::new(segments, snapshot, sequences(range));
-        Reader { inner, tally: ReadCounter::new(Arc::clone(cache)) }
+        Reader { inner, counter: ReadCounter::new(Arc::clone(cache)) }
     }
 
     /// Returns the next entry; `None` at the end of the range or of the log, and after an error.
@@ -69,7 +69,7 @@ impl Reader {
     #[allow(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<EntryRef<'_>>, Error> {
         let Some(entry) = self.inner.next()? else { return Ok(None) };
-        self.tally.add(1, entry.payload().len());
+        self.counter.add(1, entry.payload().len());
         Ok(Some(EntryRef::new(entry)))
     }
 
@@ -81,7 +81,7 @@ impl Reader {
     /// As [`Reader::next`]. A batch ends before a damaged entry, and the next call fails.
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
         let Some(batch) = self.inner.next_batch()? else { return Ok(None) };
-        self.tally.add(batch.len() as u64, batch.payload_bytes());
+        self.counter.add(batch.len() as u64, batch.payload_bytes());
         Ok(Some(Batch::new(batch)))
     }
 }

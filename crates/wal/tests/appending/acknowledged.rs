@@ -213,3 +213,33 @@ fn entries_that_share_a_sync_are_all_covered_by_it() {
         }
     });
 }
+
+/// Appends when it is dropped.
+struct AppendsLast(Wal);
+
+impl Drop for AppendsLast {
+    fn drop(&mut self) {
+        self.0.append(b"last words").expect("it can be written");
+    }
+}
+
+/// A panic of its own code is no failure of the log: what a destructor appends meanwhile is shown to readers, over a rollover
+/// too.
+#[test]
+fn what_a_destructor_appends_while_its_thread_panics_is_shown() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let wal = Options::new().segment_bytes(64 << 10).open(scratch.path().join("log")).expect("a new log");
+    for round in 0..10 {
+        wal.append(&[7; 20 << 10]).expect("it can be written");
+        let last = AppendsLast(wal.clone());
+        let panicked = std::thread::spawn(move || {
+            let _last = last;
+            std::panic::resume_unwind(Box::new("on purpose"));
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(&*wal.read(2 * round + 1).expect("it is shown"), b"last words");
+        let entries = wal.range(..).expect("the log is open").map(|entry| entry.expect("it is whole"));
+        assert_eq!(entries.count() as u64, 2 * round + 2);
+    }
+    wal.close().expect("nothing fails");
+}

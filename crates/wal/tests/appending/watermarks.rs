@@ -1,4 +1,4 @@
-//! PoolFile for a watermark: by blocking, for a time, and as a task; until it never will be.
+//! Waiting for a watermark: by blocking, for a time, and as a task; until it never will be.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
