@@ -50,14 +50,11 @@ struct Reading {
 }
 
 impl Counters {
-    /// A frame was written, with this many entries and payload bytes. By one thread at a time: the one with the turn to write.
+    /// A frame was written, with this many entries and payload bytes.
     pub(crate) fn wrote(&self, entries: u64, bytes: u64) {
-        let add = |counter: &AtomicU64, more| {
-            counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
-        };
         let Line(writing) = &self.writing;
-        add(&writing.entries, entries);
-        add(&writing.bytes, bytes);
+        writing.entries.fetch_add(entries, Ordering::Relaxed);
+        writing.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The time to write a frame that was timed. Not every frame is: reading the clock twice costs much beside a small
