@@ -12,8 +12,12 @@ impl Tail {
         if !self.fork_guard.is_here() {
             return;
         }
-        let obsolete = self.lock().as_mut().map(|writer| self.take_obsolete(writer));
-        self.supply.used.retire(&obsolete.unwrap_or_default());
+        let mut guard = self.lock();
+        let obsolete = guard.as_mut().map(|writer| self.take_obsolete(writer)).unwrap_or_default();
+        // The writer counts these files no longer: under a cap it begins no segment until they are removed.
+        let guard = self.options.max_log_bytes.is_some().then_some(guard);
+        self.supply.used.retire(&obsolete);
+        drop(guard);
         self.shrink();
     }
 

@@ -6,8 +6,8 @@
 //!                             └──────┘ ─▶ removed at close, when space is short, when there is one already
 //! ```
 //!
-//! Invariant: no two files get the same name, also while one of them is worked at outside of the pool. No lock is held while
-//! a file is renamed or removed.
+//! Invariant: no two files get the same name, also while one of them is worked at outside of the pool. The pool is not locked
+//! while a file is renamed or removed.
 
 use std::sync::Arc;
 

@@ -43,6 +43,9 @@ pub(crate) enum Call<'a> {
         name: &'a str,
     },
     FreeBytes,
+    Remove {
+        name: &'a str,
+    },
 }
 
 type Ask = dyn Fn(Call<'_>) -> io::Result<()> + Send + Sync;
@@ -113,6 +116,7 @@ impl Directory for Seam {
         self.inner.rename(from, to)
     }
     fn remove(&self, name: &str) -> io::Result<()> {
+        (self.ask)(Call::Remove { name })?;
         self.inner.remove(name)
     }
     fn sync(&self) -> io::Result<()> {

@@ -1,14 +1,18 @@
 //! A cap on what the files of the log take: appends are refused with words, or wait, and go on behind a truncation.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::common::bytes::segments;
+use crate::common::gate::Gate;
 use crate::common::ledger::payload;
+use crate::common::seam::{Call, Seam};
 use crate::common::{
     EVERY_POLICY, HALF, Ledger, SMALL, contents, eventually, every_setup, open, refused, small, within,
 };
-use wal::{Durability, ErrorKind, Options, SyncPolicy, Wal, WhenFull};
+use wal::{Durability, ErrorKind, Hold, Options, SyncPolicy, Wal, WhenFull};
+use wal_format::SegmentName;
 use wal_segment::io::sim::SimDisk;
 
 const POLICY: SyncPolicy = SyncPolicy::Immediate;
@@ -22,6 +26,17 @@ fn append(wal: &Wal) -> Result<u64, wal::Error> {
 
 fn file_bytes(disk: &SimDisk) -> u64 {
     segments(disk).iter().filter_map(|name| disk.contents(name)).map(|bytes| bytes.len() as u64).sum()
+}
+
+/// While a background thread drops entries, the first one cannot be held: then the log begins later soon.
+fn hold_the_first(wal: &Wal) -> Hold {
+    loop {
+        match wal.hold("archive", wal.first()) {
+            Ok(hold) => return hold,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error}"),
+        }
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -140,14 +155,44 @@ fn retention_makes_room_before_anybody_is_refused() {
                 append(&wal).expect("there is room");
                 assert!(file_bytes(&disk) <= CAP);
             }
-            // In the background the log may begin later by then.
-            let hold = (0..99).find_map(|_| wal.hold("archive", wal.first()).ok()).expect("it is there");
+            let hold = hold_the_first(&wal);
             let error = (0..9).find_map(|_| append(&wal).err()).expect("the hold keeps what would go");
             assert!(error.kind() == ErrorKind::NoSpace && error.to_string().contains("archive"), "{error}");
             drop(hold);
             append(&wal).expect("there is room");
             wal.close().expect("nothing fails");
         }
+    });
+}
+
+#[test]
+fn an_append_beside_the_removal_of_a_file_waits_for_it_where_there_is_a_cap() {
+    within(LIMIT, || {
+        let (disk, gate) = (SimDisk::new(5), Gate::new());
+        let passes = Arc::clone(&gate);
+        let seam = Seam::new(disk.clone(), move |call| match call {
+            Call::Remove { name } if SegmentName::parse(name).is_some() => passes.pass(),
+            _ => Ok(()),
+        });
+        let options = small(POLICY).background(false).recycle(false).max_log_bytes(CAP);
+        let wal = options.open_in(seam).expect("nothing fails");
+        for _ in 0..6 {
+            append(&wal).expect("there is room");
+        }
+        gate.shut();
+        thread::scope(|scope| {
+            let truncates = scope.spawn(|| wal.truncate_before(2));
+            gate.until_somebody_waits();
+            let appends = scope.spawn(|| append(&wal));
+            // Long enough for an append that does not wait.
+            thread::sleep(Duration::from_millis(50));
+            let bytes = file_bytes(&disk);
+            gate.open();
+            assert!(bytes <= CAP, "{bytes} bytes");
+            assert_eq!(truncates.join().expect("it does not panic").expect("nothing fails"), 2);
+            assert_eq!(appends.join().expect("it does not panic").expect("there is room"), 6);
+        });
+        assert!(file_bytes(&disk) <= CAP);
     });
 }
 
@@ -185,8 +230,7 @@ fn an_append_that_meets_the_cap_drops_nothing_before_retention_is_started_and_sa
                     });
                 }
                 assert!(wal.first() > 0 && wal.health().no_room.is_none());
-                // Retention may drop the front between the two calls.
-                let hold = (0..100).find_map(|_| wal.hold("archive", wal.first()).ok()).expect("it is there");
+                let hold = hold_the_first(&wal);
                 if when_full == WhenFull::Refuse {
                     let error = (0..9).find_map(|_| append(&wal).err()).expect("it is held");
                     assert!(!error.to_string().contains("retention"), "{error}");
