@@ -16,7 +16,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use wal_format::{
     ChecksumKind, DataFrame, FIRST_FRAME_OFFSET, FRAME_HEADER_BYTES, FrameFault, FrameHeader, FrameKind,
-    FrameLayout, Life, SegmentNumber, Sequence, TableEntry, encode_table_entry, finish_data_frame,
+    FrameLayout, Life, SegmentNumber, Sequence, TableEntry, finish_data_frame,
 };
 
 const LIFE: Life = Life { segment: SegmentNumber::FIRST, salt: 0x0123_4567_89ab_cdef };
@@ -89,9 +89,10 @@ fn encode(out: &mut [u8], checksum: ChecksumKind, payloads: &[Vec<u8>]) -> u32 {
     for payload in payloads {
         let length = u32::try_from(payload.len()).expect("an entry of some KiB");
         let entry = TableEntry { length, digest: checksum.digest(payload) };
-        encode_table_entry(&mut out[row..], checksum, entry);
+        let row_bytes = TableEntry::bytes(checksum);
+        out[row..row + row_bytes].copy_from_slice(&entry.encode()[..row_bytes]);
         out[at..at + payload.len()].copy_from_slice(payload);
-        row += TableEntry::bytes(checksum);
+        row += row_bytes;
         at += payload.len();
     }
     let header = FrameHeader {

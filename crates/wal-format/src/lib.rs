@@ -46,7 +46,7 @@ mod sequence;
 pub use anchor::{ANCHOR_BYTES, ANCHOR_FILE, Anchor, DurablePoint, SLOT_BYTES, SLOTS};
 pub use checksum::{ChecksumKind, Digest};
 pub use error::{FrameFault, HeaderFault, OutOfRange};
-pub use frame::data::{DataFrame, Entries, Entry, TableEntry, encode_table_entry, finish_data_frame};
+pub use frame::data::{DataFrame, Entries, Entry, TableEntry, finish_data_frame};
 pub use frame::header::{
     FIRST_EXTENSION_KIND, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, FrameKind, FrameLayout,
     MAX_FRAME_ENTRIES, MAX_FRAME_PAYLOAD_BYTES,

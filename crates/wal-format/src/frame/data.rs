@@ -18,11 +18,24 @@ pub struct TableEntry {
 }
 
 impl TableEntry {
+    /// Bytes of the longest row.
+    pub const MAX_BYTES: usize = 12;
+
     /// Bytes of one row.
     #[must_use]
     #[inline]
     pub const fn bytes(checksum: ChecksumKind) -> usize {
         4 + checksum.width()
+    }
+
+    /// A row is the first [`TableEntry::bytes`] of these.
+    #[must_use]
+    #[inline]
+    pub fn encode(self) -> [u8; TableEntry::MAX_BYTES] {
+        let mut row = [0; TableEntry::MAX_BYTES];
+        put(&mut row, 0, self.length.to_le_bytes());
+        put(&mut row, 4, self.digest.to_le_bytes());
+        row
     }
 
     /// Reads a row from the start of `row`.
@@ -44,17 +57,7 @@ impl TableEntry {
     }
 }
 
-/// Writes one row of an entry table to the start of `row`.
-///
-/// # Panics
-/// When `row` is shorter than [`TableEntry::bytes`].
-pub fn encode_table_entry(row: &mut [u8], checksum: ChecksumKind, entry: TableEntry) {
-    put(row, 0, entry.length.to_le_bytes());
-    let digest = entry.digest.to_le_bytes();
-    row[4..4 + checksum.width()].copy_from_slice(&digest[..checksum.width()]);
-}
-
-/// Completes a frame whose table ([`encode_table_entry`]) and payloads stand in `out` already: writes header and padding,
+/// Completes a frame whose table ([`TableEntry::encode`]) and payloads stand in `out` already: writes header and padding,
 /// and returns the frame's chain value.
 ///
 /// `header` says the frame's place and its counts; its kind and table checksum are set here.

@@ -1,8 +1,7 @@
 //! DATA frames of whole payloads. The log itself gathers a frame piece by piece.
 
 use wal_format::{
-    ChecksumKind, FRAME_HEADER_BYTES, FrameHeader, FrameLayout, Life, TableEntry, encode_table_entry,
-    finish_data_frame,
+    ChecksumKind, FRAME_HEADER_BYTES, FrameHeader, FrameLayout, Life, TableEntry, finish_data_frame,
 };
 
 /// The frame that holds `payloads`, and its chain value. `header` is what the frame says of its place.
@@ -21,9 +20,10 @@ pub(crate) fn encode_data_frame(
     let mut at = layout.payload_start as usize;
     for payload in payloads.iter().map(AsRef::as_ref) {
         let entry = TableEntry { length: payload.len() as u32, digest: checksum.digest(payload) };
-        encode_table_entry(&mut frame[row..], checksum, entry);
+        let row_bytes = TableEntry::bytes(checksum);
+        frame[row..row + row_bytes].copy_from_slice(&entry.encode()[..row_bytes]);
         frame[at..at + payload.len()].copy_from_slice(payload);
-        row += TableEntry::bytes(checksum);
+        row += row_bytes;
         at += payload.len();
     }
     let header =

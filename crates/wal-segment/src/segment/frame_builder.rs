@@ -13,7 +13,7 @@
 
 use wal_format::{
     ChecksumKind, FRAME_HEADER_BYTES, FrameHeader, FrameLayout, LINK_FRAME_BYTES, Life, TableEntry,
-    encode_table_entry, finish_data_frame,
+    finish_data_frame,
 };
 
 /// Collects the entries of one frame. Its memory is reused for the next one.
@@ -57,9 +57,9 @@ impl FrameBuilder {
     /// When the entries are more, or longer in all, than a frame can hold; the caller checks that.
     pub fn push(&mut self, payload: &[u8], digest: u64) {
         let length = u32::try_from(payload.len()).expect("a payload is at most MAX_FRAME_PAYLOAD_BYTES");
-        let row = self.rows.len();
-        self.rows.resize(row + TableEntry::bytes(self.checksum), 0);
-        encode_table_entry(&mut self.rows[row..], self.checksum, TableEntry { length, digest });
+        let rows_end = self.rows.len() + TableEntry::bytes(self.checksum);
+        self.rows.extend_from_slice(&TableEntry { length, digest }.encode());
+        self.rows.truncate(rows_end);
         self.bytes.truncate(self.payload_end);
         self.bytes.extend_from_slice(payload);
         self.payload_end = self.bytes.len();

@@ -56,8 +56,15 @@ impl Snapshot {
         Snapshot { end, seal_offset, ..self.clone() }
     }
 
-    pub(crate) fn extend(&mut self, end: Tip) {
+    /// Moves the end. Since it was taken, only appends to the last segment may have happened.
+    pub fn extend(&mut self, end: Tip) {
         self.end = end;
+    }
+
+    /// Where the last segment ends.
+    #[must_use]
+    pub fn end(&self) -> Tip {
+        self.end
     }
 
     pub(crate) fn is_leased(&self) -> bool {

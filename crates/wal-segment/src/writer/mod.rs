@@ -230,10 +230,10 @@ impl Writer {
             .leased(Arc::clone(&self.obsolete.lease))
     }
 
-    /// Moves the end of `snapshot` to the end of the log. Since it was taken, only appends to the last segment may have
-    /// happened.
-    pub fn extend(&self, snapshot: &mut Snapshot) {
-        snapshot.extend(self.segments.end);
+    /// Where the last segment ends.
+    #[must_use]
+    pub fn end(&self) -> Tip {
+        self.segments.end
     }
 
     /// Takes the latest rollover that was not taken yet.

@@ -163,7 +163,11 @@ impl<T: Target> GroupCommit<T> {
         if self.has_work(&locked) {
             self.work.notify_one();
         }
-        self.tell_and_lock(locked, Woken::new())
+        if locked.wants_writer() || locked.wants_leader() {
+            self.tell(locked, Woken::new());
+            return self.lock();
+        }
+        locked
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod fork;
 mod maintenance;
 mod open;
 mod room;
+mod shown;
 pub(crate) mod tail;
 mod target;
 mod threads;

@@ -1,8 +1,8 @@
 //! The end of the log: the writer, and the snapshot that readers get. What is done with it is in `target`, `both_turns` and `room`.
 //!
 //! Locks: `writer` belongs to the threads that have the turn to write and the turn to sync; they meet only when a sync is taken
-//! out or reported while a frame is written, and when a thread takes the obsolete files after a truncation. `shown` is the
-//! snapshot that readers get, so that they wait for neither; it is held for a moment.
+//! out or reported while a frame is written, and when a thread takes the obsolete files after a truncation. Readers look at
+//! `shown`, so that they wait for neither.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use wal_sync::Fault;
 use wal_sync::primitives::{AtomicU64, Guard, Mutex, Ordering};
 
 use crate::engine::fork::ForkGuard;
+use crate::engine::shown::Shown;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 use crate::report::counters::Counters;
@@ -32,7 +33,7 @@ use crate::supply::Supply;
 pub(crate) struct Tail {
     /// `None` once closed.
     pub(super) writer: Mutex<Option<Writer>>,
-    pub(super) shown: Mutex<Snapshot>,
+    pub(super) shown: Shown,
     /// [`Writer::room`], in bytes, readable without the lock.
     pub(super) room: AtomicU64,
     pub(super) directory: Arc<dyn Directory>,
@@ -71,7 +72,7 @@ impl Tail {
             retention: Retention::new(kept, &writer, directory.as_ref(), shared),
             maintenance,
             checksum: writer.checksum(),
-            shown: Mutex::new(writer.snapshot()),
+            shown: Shown::new(writer.snapshot()),
             room: AtomicU64::new(writer.room()),
             writer: Mutex::new(Some(writer)),
             directory,
@@ -87,17 +88,17 @@ impl Tail {
 
     /// The log as it is now, for reading.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.shown.lock_whole().clone()
+        self.shown.look().clone()
     }
 
     /// The log as it is now, for a look at its segments. It keeps no file.
     pub(crate) fn layout(&self) -> Snapshot {
-        self.shown.lock_whole().without_lease()
+        self.shown.look().without_lease()
     }
 
     /// The sequence of the first entry that is kept.
     pub(crate) fn first(&self) -> u64 {
-        self.shown.lock_whole().first().value()
+        self.shown.look().first().value()
     }
 
     /// No more events.
@@ -175,13 +176,13 @@ impl Tail {
 
     /// Shows readers the log as it is now.
     pub(super) fn show(&self, writer: &Writer) {
-        *self.shown.lock_whole() = writer.snapshot();
+        self.shown.replace(writer.snapshot());
         self.room.store(writer.room(), Ordering::Relaxed);
     }
 
     /// The same, after something was appended to the open segment.
     fn show_end(&self, writer: &Writer) {
-        writer.extend(&mut self.shown.lock_whole());
+        self.shown.extend(writer.end());
         self.room.store(writer.room(), Ordering::Relaxed);
     }
 }

@@ -53,6 +53,9 @@ impl Target for Tail {
             durable: writer.durable().value(),
             sync_soon: self.options.background && writer.wants_sync(),
         };
+        if done.is_ok() {
+            self.counters.wrote(frame.entries(), frame.payload_bytes() as u64);
+        }
         guard.has_grown = done.is_ok() && !turns_over;
         drop(guard);
         let begins = rolled.is_some() || !had_entries;
@@ -65,7 +68,6 @@ impl Target for Tail {
         }
         match done {
             Ok(number) => {
-                self.counters.wrote(frame.entries(), frame.payload_bytes() as u64);
                 took.into_iter().for_each(|took| self.counters.write_took(took));
                 debug_assert_eq!(number.value(), first, "the writer counts as the group commit does");
                 Ok(wrote)

@@ -287,11 +287,12 @@ impl Wal {
         // `as_ref` is called once a payload, so that the bytes counted, digested and written are the same.
         let count = payloads.len() as u64;
         let mut payload_bytes = 0;
+        digested.reserve(payloads.len());
         for payload in payloads {
             let payload = payload.as_ref();
             self.check_entry(payload.len() as u64)?;
             payload_bytes += payload.len() as u64;
-            digested.push((payload, 0));
+            digested.push((payload, self.handle.checksum.digest(payload)));
         }
         if payload_bytes > self.handle.max_batch_bytes || count > MAX_BATCH_ENTRIES {
             let message = format!(
@@ -299,9 +300,6 @@ impl Wal {
                 self.handle.max_batch_bytes
             );
             return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        for (payload, digest) in digested.iter_mut() {
-            *digest = self.handle.checksum.digest(payload);
         }
         let batch = Batch { entries: count, bytes: payload_bytes + count * self.row_bytes() as u64 };
         self.check_batch(batch)?;

@@ -11,9 +11,7 @@ use crate::common::ledger::payload;
 use crate::common::{CHECKSUMS, HALF, SMALL, directory, open, refused, small, within};
 use proptest::prelude::*;
 use wal::{Checksum, Entries, Entry, Error, ErrorKind, Options, SyncPolicy, View, Wal};
-use wal_format::{
-    FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Life, Sequence, TableEntry, encode_table_entry,
-};
+use wal_format::{FIRST_FRAME_OFFSET, FrameHeader, FrameKind, Life, Sequence, TableEntry};
 use wal_segment::io::sim::{CallKind, SimDisk};
 
 /// What can be read: an open log or a view of it.
@@ -210,9 +208,8 @@ fn forged(life: Life, offset: u64, number: u64, bytes: usize) -> Vec<u8> {
     let begin = offset + 40;
     let end = (begin + bytes as u64).next_multiple_of(8);
     let claimed = b"wrong bytes";
-    let mut table = [0; 8];
-    let digest = Checksum::Crc32.digest(claimed);
-    encode_table_entry(&mut table, Checksum::Crc32, TableEntry { length: 11, digest });
+    let row = TableEntry { length: 11, digest: Checksum::Crc32.digest(claimed) }.encode();
+    let table = &row[..TableEntry::bytes(Checksum::Crc32)];
     for (place, claims) in (0..bytes - 64).step_by(64).zip((number.saturating_sub(8)..number + 8).cycle()) {
         let at = begin + place as u64;
         let last = place + 128 >= bytes;
@@ -223,10 +220,10 @@ fn forged(life: Life, offset: u64, number: u64, bytes: usize) -> Vec<u8> {
             payload_bytes: if last { u32::try_from(end - at - 40).expect("small") } else { 11 },
             entries: 1,
             durable_offset: FIRST_FRAME_OFFSET,
-            table_crc: crc32(&table),
+            table_crc: crc32(table),
         };
         payload[place..place + 32].copy_from_slice(&header.encode(life, at));
-        payload[place + 32..place + 40].copy_from_slice(&table);
+        payload[place + 32..place + 40].copy_from_slice(table);
         payload[place + 40..place + 51].copy_from_slice(claimed);
     }
     payload
