@@ -1,8 +1,9 @@
 //! How long a leader waits for company before it writes and syncs.
 //!
 //! Threads that append in a loop come back shortly after the sync that they shared. Under `grouped` a leader waits until as
-//! many callers wait in its frame as waited in the last frame that had any, so that one sync serves all of them. It waits for
-//! at most the window, and for at most a third of the last sync: if no caller comes, the append takes a third longer, once.
+//! many callers wait in its frame as there were when the last sync ended: those that it released, and those that had joined
+//! meanwhile. It waits for the next one of them for at most a third of the last sync, and in all for at most the window and one
+//! sync: if no caller comes, the append takes a third longer, once.
 //!
 //! While it waits, the leader yields its processor. The caller that completes the company takes over the lead: it runs, the
 //! leader may not. On a busy machine a yield returns too late. Once that has happened, the leaders of the next frames sleep
@@ -17,10 +18,11 @@ use crate::policy::SyncPolicy;
 use crate::primitives::{now, since, yield_now};
 use crate::target::Target;
 
-/// A leader that gets its processor back this long after its deadline came back too late.
-const LATE: Duration = Duration::from_micros(200);
+/// A leader that gets its processor back this long after its deadline came back too late: other programs had their turn, not
+/// only the callers that it waits for.
+const LATE: Duration = Duration::from_millis(1);
 /// For how many gathering leaders one that came back late makes them sleep. A choice: one late leader in so many frames.
-const FRAMES_ASLEEP: u32 = 256;
+const FRAMES_ASLEEP: u32 = 1024;
 
 impl<T: Target> GroupCommit<T> {
     /// Waits for company in the frame of this leader, while that is open. Releases the lock meanwhile; afterwards another caller
@@ -34,11 +36,17 @@ impl<T: Target> GroupCommit<T> {
         if locked.open.number != joined.place.frame || locked.company_is_complete() {
             return locked;
         }
-        let deadline = now() + window.min(locked.company.sync_takes / 3);
+        let sync_takes = locked.company.sync_takes;
+        let latest = now() + window.min(sync_takes);
+        let (mut deadline, mut waiters) = (now(), 0);
         locked.gathers = true;
         let sleeps = locked.company.sleeps > 0;
         locked.company.sleeps = locked.company.sleeps.saturating_sub(1);
         while locked.gathers && locked.leader == Some(joined.place.end) && joined.is_pending() {
+            if locked.open.waiters > waiters {
+                waiters = locked.open.waiters;
+                deadline = (now() + sync_takes / 3).min(latest);
+            }
             let left = deadline.saturating_duration_since(now());
             if left.is_zero() {
                 locked.gathers = false;

@@ -339,7 +339,7 @@ impl<T: Target> GroupCommit<T> {
 
     fn lock(&self) -> Locked<'_, T> {
         // Nothing in it is ever half changed: whoever panics latches that first.
-        self.state.lock_whole()
+        self.state.lock_soon()
     }
 
     /// Whether the next entry would get this number.

@@ -45,6 +45,8 @@ pub(super) struct Unsynced<E> {
     pub(super) number: u64,
     pub(super) end: u64,
     pub(super) bytes: u64,
+    /// Callers who wait until it is durable.
+    pub(super) waiters: u64,
     pub(super) begun: Option<Instant>,
 }
 
@@ -209,7 +211,6 @@ impl<T: Target> State<T> {
         if let Some((first, _)) = self.starved.take().or_else(|| self.held_back.take()) {
             return first;
         }
-        self.company.wrote(self.open.waiters);
         let number = self.open.number + 1;
         let fresh = match self.idle.take() {
             Some(mut idle) => {
@@ -286,8 +287,11 @@ impl<T: Target> Gathering<T> {
 /// How many callers a leader waits for, and how.
 #[derive(Debug, Default)]
 pub(super) struct Company {
-    /// How many callers waited for a sync in the last frame that had any.
+    /// How many callers waited for a sync when the last one ended: those that it released, and those that had joined
+    /// meanwhile.
     pub(super) expected: u64,
+    /// How many callers were released since then.
+    pub(super) released: u64,
     /// How long the last sync took.
     pub(super) sync_takes: Duration,
     /// For so many more frames a leader sleeps while it waits, because one that yielded came back late.
@@ -295,14 +299,9 @@ pub(super) struct Company {
 }
 
 impl Company {
-    /// Notes that a frame is written in which so many callers wait for a sync.
-    pub(super) fn wrote(&mut self, waiters: u64) {
-        if waiters > 0 {
-            self.expected = waiters;
-        }
-    }
-
-    pub(super) fn synced(&mut self, took: Duration) {
+    /// Notes that a sync has ended, while so many callers wait in the open frame.
+    pub(super) fn synced(&mut self, took: Duration, waiters: u64) {
         self.sync_takes = took;
+        self.expected = std::mem::take(&mut self.released) + waiters;
     }
 }

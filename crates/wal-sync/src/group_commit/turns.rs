@@ -111,8 +111,9 @@ impl<T: Target> GroupCommit<T> {
             match synced {
                 Ok(covered) => {
                     locked.sync_soon = false;
-                    locked.company.synced(took);
                     self.became_durable(&mut locked, covered, &mut woken);
+                    let waiters = locked.open.waiters;
+                    locked.company.synced(took, waiters);
                 }
                 Err(error) => self.latch(&mut locked, Error::Failed(error), &mut woken),
             }
@@ -239,12 +240,19 @@ impl<T: Target> GroupCommit<T> {
         self.written.set(wrote.next);
         locked.epoch.reach(Durability::Written, wrote.next, &mut woken.wakers);
         locked.sync_soon = wrote.sync_soon;
-        let Gathering { number, bytes, begun, .. } = *next;
+        let Gathering { number, bytes, waiters, begun, .. } = *next;
         if next.waits_for_write || next.has_tickets {
             self.wake_frame(&locked.epoch, number, woken);
         }
         if next.asked == Durability::Durable {
-            locked.unsynced.push_back(Unsynced { epoch: None, number, end: wrote.next, bytes, begun });
+            locked.unsynced.push_back(Unsynced {
+                epoch: None,
+                number,
+                end: wrote.next,
+                bytes,
+                waiters,
+                begun,
+            });
             // It is in flight until then.
             next.bytes = 0;
         } else {
@@ -335,6 +343,7 @@ impl<T: Target> GroupCommit<T> {
             let Some(unsynced) = locked.unsynced.pop_front() else { break };
             woken.took = woken.took.or_else(|| unsynced.begun.map(since));
             locked.in_flight_bytes -= unsynced.bytes;
+            locked.company.released += unsynced.waiters;
             match &unsynced.epoch {
                 None => self.wake_frame(&locked.epoch, unsynced.number, woken),
                 Some(ended) => woken.epoch(ended),
