@@ -76,6 +76,25 @@ fn nobody_waits_for_company_for_longer_than_a_third_of_a_sync() {
     });
 }
 
+/// Counting those of the last frame alone, callers fall apart into two groups, each of which waits for the other's sync.
+#[test]
+fn callers_that_a_sync_released_and_those_that_joined_meanwhile_are_one_company() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        log.fake().change(|record| record.sync_takes = Duration::from_millis(1500));
+        let first = log.put_aside(7, Durable);
+        log.fake().until(|record| record.syncs_begun == 1);
+        let second = log.put_aside(8, Durable);
+        log.until_joined(2);
+        log.fake().change(|record| record.sync_takes = Duration::ZERO);
+        assert_eq!(said(first), Some(Ok(0)));
+        // The leader of the second entry waits for half a second for this one.
+        assert_eq!(log.put(9, Durable), Ok(2));
+        assert_eq!(said(second), Some(Ok(1)));
+        assert_eq!(log.fake().syncs(), 2, "the second and the third entry share one");
+    });
+}
+
 /// A leader waited for company although somebody else had taken its group away to write it; nobody told,
 /// and its group lay written and not synced until the wait was over.
 #[test]
