@@ -4,7 +4,7 @@ use super::woken::Woken;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::policy::Durability;
-use crate::primitives::Arc;
+use crate::primitives::{Arc, Ordering};
 use crate::target::{Alone, Fault, Target};
 
 impl<T: Target> GroupCommit<T> {
@@ -24,6 +24,7 @@ impl<T: Target> GroupCommit<T> {
             return Err(Error::Closed);
         }
         locked.closed = true;
+        self.refuses.store(true, Ordering::Release);
         self.room.notify_all();
         self.work.notify_all();
         let (locked, given_up) = self.write_rest(locked);
@@ -65,6 +66,7 @@ impl<T: Target> GroupCommit<T> {
     pub fn abandon(&self) {
         let mut locked = self.lock();
         locked.closed = true;
+        self.refuses.store(true, Ordering::Release);
         self.room.notify_all();
         self.work.notify_all();
         let (locked, _) = self.write_rest(locked);

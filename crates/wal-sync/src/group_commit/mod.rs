@@ -62,7 +62,7 @@ use self::woken::Woken;
 use crate::epoch::WORDS;
 use crate::error::Error;
 use crate::policy::{Durability, SyncPolicy};
-use crate::primitives::{Arc, AtomicU32, Condvar, Guard, Instant, Mutex, Ordering, Word, now};
+use crate::primitives::{Arc, AtomicBool, AtomicU32, Condvar, Guard, Instant, Mutex, Ordering, Word, now};
 use crate::target::Target;
 use crate::ticket::Ticket;
 use crate::watermark::Watermark;
@@ -112,6 +112,8 @@ pub struct GroupCommit<T: Target> {
     policy: SyncPolicy,
     limits: Limits,
     state: Mutex<State<T>>,
+    /// It failed or is closed. Changed under the lock, and looked at without it.
+    refuses: AtomicBool,
     /// Threads that call wakers, which may append and wait: the ticker may be one of them.
     calling_out: AtomicU32,
     written: Watermark,
@@ -149,6 +151,7 @@ impl<T: Target> GroupCommit<T> {
             policy: policy.clamped(),
             limits,
             state: Mutex::new(state),
+            refuses: AtomicBool::new(false),
             calling_out: AtomicU32::new(0),
             written: Watermark::new(next),
             durable: Watermark::new(next),
@@ -216,7 +219,8 @@ impl<T: Target> GroupCommit<T> {
     /// # Errors
     /// The latched failure, or [`Error::Closed`].
     pub fn check(&self) -> Result<(), Error<T::Error>> {
-        self.lock().refuse_if_closed()
+        // Each read asks, and must not wait for those who append.
+        if self.refuses.load(Ordering::Acquire) { self.lock().refuse_if_closed() } else { Ok(()) }
     }
 
     /// Appends, and returns the number of the first entry once what is asked for is true of all of them.

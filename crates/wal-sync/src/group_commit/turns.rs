@@ -191,6 +191,7 @@ impl<T: Target> GroupCommit<T> {
     /// Latches a failure: the first one stays, and everybody who waits for anything is told.
     pub(super) fn latch(&self, locked: &mut State<T>, failure: Error<T::Error>, woken: &mut Woken<T::Error>) {
         let failure = locked.failure.get_or_insert(failure).clone();
+        self.refuses.store(true, Ordering::Release);
         self.fail_all(locked, &failure, woken);
     }
 
