@@ -179,6 +179,22 @@ pub(crate) fn refused<T: Debug>(result: Result<T, Error>, kind: ErrorKind) -> Er
     }
 }
 
+/// Whether a sync has failed: one of a truncation's, which was told, or one in the background after it.
+pub(crate) fn is_poisoned<T>(wal: &Wal, told: &Result<T, Error>, background: bool) -> bool {
+    match told {
+        Err(error) if error.kind() == ErrorKind::Poisoned => return true,
+        _ if !background => return false,
+        _ => {}
+    }
+    // One that is under way tells how it went.
+    let synced = wal.sync();
+    if let Err(error) = &synced {
+        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+        assert!(wal.durable_end() < wal.written_end(), "there was nothing to sync: {error}");
+    }
+    synced.is_err()
+}
+
 /// Runs `act` on a thread of its own, and fails when it does not return in time.
 #[track_caller]
 pub(crate) fn within<T: Send + 'static>(limit: Duration, act: impl FnOnce() -> T + Send + 'static) -> T {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::common::bytes::{linked, segments};
 use crate::common::ledger::payload;
 use crate::common::{
-    FEW_IMAGES, HALF, SMALL, contents, eio, enospc, every_setup, fault, open, read, refused, small, view,
-    within,
+    FEW_IMAGES, HALF, SMALL, contents, eio, enospc, every_setup, fault, is_poisoned, open, read, refused,
+    small, view, within,
 };
 use wal::{Durability, ErrorKind, Options, SyncPolicy, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, SyncLoss, Times};
@@ -174,7 +174,6 @@ fn fails(
     disk.fail(fault(call, nth, times, with));
     let told = wal.truncate_after(2);
     disk.heal();
-    let poisoned = matches!(&told, Err(error) if error.kind() == ErrorKind::Poisoned);
     let cut = wal.written_end() == 3;
     // A thread may sync while this looks at the images.
     let durable = usize::try_from(wal.durable_end()).expect("a few").max(3);
@@ -194,9 +193,9 @@ fn fails(
             is_one_of(&shown, &ends, &what);
         }
     }
-    if poisoned {
+    if is_poisoned(&wal, &told, background) {
         refused(wal.append(&[1]), ErrorKind::Poisoned);
-        return true;
+        return told.is_err();
     }
     // Appends go on, and then it is decided.
     let mut expected = if cut { new.to_vec() } else { old.to_vec() };

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::common::bytes::{linked, segment_name, segments};
 use crate::common::ledger::payload;
 use crate::common::{
-    FEW_IMAGES, HALF, contents, eio, enospc, every_setup, fault, open, read, refused, small, view, within,
+    FEW_IMAGES, HALF, contents, eio, enospc, every_setup, fault, is_poisoned, open, read, refused, small,
+    view, within,
 };
-use wal::{Ending, Error, ErrorKind, Options, SyncPolicy, Wal};
+use wal::{Ending, ErrorKind, Options, SyncPolicy, Wal};
 use wal_segment::io::sim::{CallKind, FaultEffect, SimDisk, SyncLoss, Times};
 
 const POLICY: SyncPolicy = SyncPolicy::Immediate;
@@ -54,23 +55,6 @@ fn a_log_that_is_closed_is_not_truncated() {
     let other = wal.clone();
     wal.close().expect("nothing fails");
     refused(other.truncate_before(1), ErrorKind::Closed);
-}
-
-/// Whether a sync has failed: one of the truncation's, which was told, or one in the background that came
-/// behind the truncation.
-fn is_poisoned(wal: &Wal, told: &Result<(), Error>, background: bool) -> bool {
-    match told {
-        Err(error) if error.kind() == ErrorKind::Poisoned => return true,
-        _ if !background => return false,
-        _ => {}
-    }
-    // One that is under way tells how it went.
-    let synced = wal.sync();
-    if let Err(error) = &synced {
-        assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
-        assert!(wal.durable_end() < wal.written_end(), "there was nothing to sync: {error}");
-    }
-    synced.is_err()
 }
 
 /// One call of a truncation fails. Returns whether it was told.
