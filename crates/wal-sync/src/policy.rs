@@ -28,9 +28,9 @@ pub enum SyncPolicy {
         /// The oldest entry that is not durable asks for one when it is this old: at least 100 us.
         interval: Duration,
     },
-    /// As [`Immediate`](SyncPolicy::Immediate), but before it syncs an appender waits until as many others have appended
-    /// as there were at the last sync, so that all share one: at most a third of a sync for the next of them, and in all
-    /// at most `window` and one sync. A lone appender never waits.
+    /// As [`Immediate`](SyncPolicy::Immediate), but before it syncs an appender waits until as many callers wait as waited
+    /// when the last sync ended, itself included, so that all share one sync: never longer than `window`, nor than a third
+    /// of a sync. A lone appender never waits, and where no caller came in time the next appenders do not wait either.
     Grouped {
         /// The longest wait: at least 100 us. An upper bound, not a sleep.
         window: Duration,
@@ -40,7 +40,7 @@ pub enum SyncPolicy {
 /// The shortest interval and window: below it a clock and a scheduler cannot keep a promise.
 const MIN_WAIT: Duration = Duration::from_micros(100);
 
-/// Longer than a sync of most disks, so it is the sync that bounds the wait.
+/// Longer than a third of a sync on most disks, so it is the sync that bounds the wait.
 const DEFAULT_WINDOW: Duration = Duration::from_millis(1);
 
 impl Default for SyncPolicy {

@@ -59,10 +59,10 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The same, for a lock that is held for less time than it takes to fall asleep: looks again, in longer and longer pauses,
-    /// and lets other threads run before it sleeps, as the locks of `parking_lot` do.
+    /// The same, for a lock that is held for less time than it takes to fall asleep: tries ten times, with growing pauses and
+    /// then yields, before it sleeps, as the locks of `parking_lot` do.
     #[cfg(not(any(wal_loom, wal_shuttle)))]
-    pub fn lock_soon(&self) -> Guard<'_, T> {
+    pub fn lock_spinning(&self) -> Guard<'_, T> {
         const PAUSES: u32 = 3;
         const YIELDS: u32 = 7;
         for round in 1..=PAUSES + YIELDS {
@@ -80,7 +80,7 @@ impl<T> Mutex<T> {
 
     /// Under a model checker waiting for a lock takes no time.
     #[cfg(any(wal_loom, wal_shuttle))]
-    pub fn lock_soon(&self) -> Guard<'_, T> {
+    pub fn lock_spinning(&self) -> Guard<'_, T> {
         self.lock_whole()
     }
 }

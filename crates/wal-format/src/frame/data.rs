@@ -28,7 +28,7 @@ impl TableEntry {
         4 + checksum.width()
     }
 
-    /// A row is the first [`TableEntry::bytes`] of these.
+    /// The row, padded with zeros: its first [`TableEntry::bytes`] bytes go into the table.
     #[must_use]
     #[inline]
     pub fn encode(self) -> [u8; TableEntry::MAX_BYTES] {

@@ -43,7 +43,8 @@ impl FrameBuilder {
             checksum,
             bytes,
             front_bytes,
-            rows: Vec::with_capacity(row_bytes),
+            // A row is written with its padding before that is cut off.
+            rows: Vec::with_capacity(row_bytes + TableEntry::MAX_BYTES),
             entries: 0,
             payload_end: front_bytes,
             kept_front_bytes: front_bytes,

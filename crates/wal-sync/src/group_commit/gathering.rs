@@ -1,9 +1,10 @@
 //! How long a leader waits for company before it writes and syncs.
 //!
 //! Threads that append in a loop come back shortly after the sync that they shared. Under `grouped` a leader waits until as
-//! many callers wait in its frame as there were when the last sync ended: those that it released, and those that had joined
-//! meanwhile. It waits for the next one of them for at most a third of the last sync, and in all for at most the window and one
-//! sync: if no caller comes, the append takes a third longer, once.
+//! many callers wait in its frame as waited when the last sync ended: those that it released, and those that had joined
+//! meanwhile. It waits never longer than the window, nor than a third of the last sync. Where no caller came, the leaders of the
+//! next frames do not wait: of one frame, then of three, up to 63, until a caller comes again. So callers that need longer than
+//! that to come back are not slowed down.
 //!
 //! While it waits, the leader yields its processor. The caller that completes the company takes over the lead: it runs, the
 //! leader may not. On a busy machine a yield returns too late. Once that has happened, the leaders of the next frames sleep
@@ -36,21 +37,18 @@ impl<T: Target> GroupCommit<T> {
         if locked.open.number != joined.place.frame || locked.company_is_complete() {
             return locked;
         }
-        let sync_takes = locked.company.sync_takes;
-        let latest = now() + window.min(sync_takes);
-        let (mut deadline, mut waiters) = (now(), 0);
+        let deadline = now() + window.min(locked.company.sync_takes / 3);
+        let begun_with = locked.open.waiters;
         locked.gathers = true;
         let sleeps = locked.company.sleeps > 0;
         locked.company.sleeps = locked.company.sleeps.saturating_sub(1);
         while locked.gathers && locked.leader == Some(joined.place.end) && joined.is_pending() {
-            if locked.open.waiters > waiters {
-                waiters = locked.open.waiters;
-                deadline = (now() + sync_takes / 3).min(latest);
-            }
             let left = deadline.saturating_duration_since(now());
             if left.is_zero() {
                 locked.gathers = false;
-                break;
+                let came = locked.open.waiters > begun_with;
+                locked.company.gave_up(came);
+                return locked;
             }
             if sleeps {
                 let nap = self.callers[word_of(joined.place.frame)].prepare();
@@ -66,6 +64,7 @@ impl<T: Target> GroupCommit<T> {
                 }
             }
         }
+        locked.company.in_vain = 0;
         locked
     }
 }

@@ -112,7 +112,7 @@ pub struct GroupCommit<T: Target> {
     policy: SyncPolicy,
     limits: Limits,
     state: Mutex<State<T>>,
-    /// It failed or is closed. Changed under the lock, and looked at without it.
+    /// Whether the log failed or is closed. Stored under the lock, and loaded without it.
     refuses: AtomicBool,
     /// Threads that call wakers, which may append and wait: the ticker may be one of them.
     calling_out: AtomicU32,
@@ -343,7 +343,7 @@ impl<T: Target> GroupCommit<T> {
 
     fn lock(&self) -> Locked<'_, T> {
         // Nothing in it is ever half changed: whoever panics latches that first.
-        self.state.lock_soon()
+        self.state.lock_spinning()
     }
 
     /// Whether the next entry would get this number.

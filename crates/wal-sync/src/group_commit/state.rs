@@ -288,10 +288,14 @@ impl<T: Target> Gathering<T> {
 #[derive(Debug, Default)]
 pub(super) struct Company {
     /// How many callers waited for a sync when the last one ended: those that it released, and those that had joined
-    /// meanwhile.
+    /// meanwhile. 0 while leaders do not wait for company.
     pub(super) expected: u64,
-    /// How many callers were released since then.
+    /// How many callers were released by the sync that ends now.
     pub(super) released: u64,
+    /// After the last leader that waited in vain, leaders of so many frames do not wait.
+    pub(super) in_vain: u32,
+    /// Of so many more.
+    pub(super) rests: u32,
     /// How long the last sync took.
     pub(super) sync_takes: Duration,
     /// For so many more frames a leader sleeps while it waits, because one that yielded came back late.
@@ -299,9 +303,17 @@ pub(super) struct Company {
 }
 
 impl Company {
-    /// Notes that a sync has ended, while so many callers wait in the open frame.
+    /// Notes that a sync has ended, and how many callers wait for another one.
     pub(super) fn synced(&mut self, took: Duration, waiters: u64) {
         self.sync_takes = took;
-        self.expected = std::mem::take(&mut self.released) + waiters;
+        self.expected = if self.rests > 0 { 0 } else { self.released + waiters };
+        self.rests = self.rests.saturating_sub(1);
+    }
+
+    /// Notes that a leader's wait is over before all came that it expected, and whether any did.
+    pub(super) fn gave_up(&mut self, came: bool) {
+        const MOST: u32 = 63;
+        self.in_vain = if came { 0 } else { (2 * self.in_vain + 1).min(MOST) };
+        self.rests = self.in_vain;
     }
 }

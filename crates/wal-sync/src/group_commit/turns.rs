@@ -111,8 +111,10 @@ impl<T: Target> GroupCommit<T> {
             match synced {
                 Ok(covered) => {
                     locked.sync_soon = false;
+                    locked.company.released = 0;
                     self.became_durable(&mut locked, covered, &mut woken);
-                    let waiters = locked.open.waiters;
+                    let unsynced: u64 = locked.unsynced.iter().map(|unsynced| unsynced.waiters).sum();
+                    let waiters = unsynced + locked.open.waiters;
                     locked.company.synced(took, waiters);
                 }
                 Err(error) => self.latch(&mut locked, Error::Failed(error), &mut woken),

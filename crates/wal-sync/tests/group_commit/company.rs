@@ -19,21 +19,22 @@ fn until_write(log: &Log) -> Duration {
     log.fake().record().write_begun_at.unwrap().saturating_duration_since(called)
 }
 
-/// Two who share a sync that takes so long; then the log expects two.
+/// Two share a sync that takes so long; then the log expects two.
 fn two_meet(log: &Log, sync_takes: Duration) {
-    let next = log.next();
-    log.fake().change(|record| record.holds_syncs = true);
-    let syncs = log.fake().record().syncs_begun;
+    let (next, syncs) = (log.next(), log.fake().record().syncs_begun);
+    log.fake().change(|record| record.sync_takes = Duration::from_millis(300));
     let first = log.put_aside(7, Durable);
     log.fake().until(|record| record.syncs_begun == syncs + 1);
-    let pair = [log.put_aside(7, Durable), log.put_aside(7, Durable)];
-    log.until_joined(next + 3);
-    log.fake().change(|record| (record.holds_syncs, record.sync_takes) = (false, sync_takes));
+    let second = log.put_aside(7, Durable);
+    log.until_joined(next + 2);
+    log.fake().change(|record| record.sync_takes = sync_takes);
     assert!(said(first).unwrap().is_ok());
-    for one in pair {
+    // The leader of the second entry waits for this one.
+    let third = log.put_aside(7, Durable);
+    for one in [second, third] {
         assert!(said(one).unwrap().is_ok());
     }
-    assert_eq!(log.fake().record().syncs_begun, syncs + 2, "the pair shared one");
+    assert_eq!(log.fake().record().syncs_begun, syncs + 2, "the second and the third shared one");
 }
 
 #[test]
@@ -72,7 +73,31 @@ fn nobody_waits_for_company_for_longer_than_a_third_of_a_sync() {
         assert!(waited >= Duration::from_millis(10), "{waited:?}");
         assert!(waited < LONG / 1000, "{waited:?}");
         let fastest = (0..5).map(|_| until_write(&log)).min().unwrap();
-        assert!(fastest < Duration::from_millis(5), "nobody came back, so nobody is expected: {fastest:?}");
+        assert!(fastest < Duration::from_millis(5), "no caller came back, so none is expected: {fastest:?}");
+    });
+}
+
+/// Two callers each of which joins while the other syncs: neither comes back within a third of a sync, so a leader that waited
+/// for the other each time would make every append a third longer.
+#[test]
+fn leaders_that_waited_in_vain_stop_waiting() {
+    watched(|| {
+        let log = Log::wide(SyncPolicy::grouped(LONG));
+        let sync_takes = Duration::from_millis(30);
+        log.fake().change(|record| record.sync_takes = sync_takes);
+        let mut running = log.put_aside(7, Durable);
+        let begun = Instant::now();
+        for sync in 1..=20 {
+            log.fake().until(|record| record.syncs_begun >= sync);
+            let joins = log.put_aside(8, Durable);
+            log.until_joined(sync + 1);
+            assert!(said(running).unwrap().is_ok());
+            running = joins;
+        }
+        // Of 20 leaders four wait: before 1, 3, 7 and 15 that do not.
+        let waited = begun.elapsed().saturating_sub(20 * sync_takes);
+        assert!(waited < 12 * sync_takes / 3, "{waited:?}");
+        assert!(said(running).unwrap().is_ok());
     });
 }
 

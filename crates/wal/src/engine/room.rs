@@ -14,7 +14,7 @@ impl Tail {
         }
         let mut guard = self.lock();
         let obsolete = guard.as_mut().map(|writer| self.take_obsolete(writer)).unwrap_or_default();
-        // The writer counts these files no longer: under a cap it begins no segment until they are removed.
+        // The writer no longer counts these files, so under a cap the lock stays held until they are removed.
         let guard = self.options.max_log_bytes.is_some().then_some(guard);
         self.supply.used.retire(&obsolete);
         drop(guard);

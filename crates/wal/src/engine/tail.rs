@@ -1,8 +1,8 @@
 //! The end of the log: the writer, and the snapshot that readers get. What is done with it is in `target`, `both_turns` and `room`.
 //!
 //! Locks: `writer` belongs to the threads that have the turn to write and the turn to sync; they meet only when a sync is taken
-//! out or reported while a frame is written, and when a thread takes the obsolete files after a truncation. Readers look at
-//! `shown`, so that they wait for neither.
+//! out or reported while a frame is written, and when a thread takes the obsolete files after a truncation, under a cap until
+//! they are removed. Readers look at `shown`, so that they wait for neither.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

@@ -103,7 +103,6 @@ impl Target for Tail {
         let begun = now();
         self.sync_mark.set(begun);
         let ran = job.run();
-        self.sync_mark.clear();
         let took = since(begun);
         if took >= self.options.slow_sync {
             self.counters.sync_was_slow();
@@ -111,6 +110,8 @@ impl Target for Tail {
             self.tell(Event::SlowSync(SlowSync { took, sequences, failed: ran.is_err() }));
         }
         let mut guard = self.change();
+        // Not before: while this thread waits for the lock, appends wait for this sync.
+        self.sync_mark.clear();
         let writer = guard.as_mut().ok_or_else(closed)?;
         match ran {
             Ok(()) => {

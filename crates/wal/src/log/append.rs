@@ -284,22 +284,24 @@ impl Wal {
         digested: &mut Vec<Digested<'a>>,
         act: impl FnOnce(Batch, &mut dyn FnMut(&mut FrameBuilder)) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let (count, most) = (payloads.len() as u64, self.handle.max_batch_bytes);
+        if count > MAX_BATCH_ENTRIES {
+            let message = format!("a batch of {count} entries is above {MAX_BATCH_ENTRIES}");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
         // `as_ref` is called once a payload, so that the bytes counted, digested and written are the same.
-        let count = payloads.len() as u64;
         let mut payload_bytes = 0;
         digested.reserve(payloads.len());
         for payload in payloads {
             let payload = payload.as_ref();
             self.check_entry(payload.len() as u64)?;
             payload_bytes += payload.len() as u64;
+            if payload_bytes > most {
+                let message =
+                    format!("a batch of {count} entries has more bytes than max_batch_bytes ({most}) allows");
+                return Err(Error::new(ErrorKind::TooLarge, message));
+            }
             digested.push((payload, self.handle.checksum.digest(payload)));
-        }
-        if payload_bytes > self.handle.max_batch_bytes || count > MAX_BATCH_ENTRIES {
-            let message = format!(
-                "a batch of {count} entries and {payload_bytes} bytes is above max_batch_bytes ({}) or {MAX_BATCH_ENTRIES} entries",
-                self.handle.max_batch_bytes
-            );
-            return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let batch = Batch { entries: count, bytes: payload_bytes + count * self.row_bytes() as u64 };
         self.check_batch(batch)?;

@@ -66,8 +66,8 @@ impl Options {
     ///
     /// At least two segments more than [`retain_bytes`](Options::retain_bytes), or two segments without it. An entry or batch
     /// that would need a segment longer than half of the cap fails with [`ErrorKind::TooLarge`]. A log that is above the cap
-    /// when it is opened creates no segment until enough of it is dropped. Under a cap, appends wait while dropped files are
-    /// removed or renamed. Default: no cap.
+    /// when it is opened creates no segment until enough of it is dropped. Under a cap, appends and syncs wait while dropped
+    /// files are removed or renamed. Default: no cap.
     pub fn max_log_bytes(mut self, bytes: u64) -> Options {
         self.max_log_bytes = Some(bytes);
         self

@@ -1,7 +1,7 @@
 //! The counters of a running log.
 //!
-//! Recording is a few additions, relaxed or by the one thread that has a lock anyway: no lock, no allocation, no clock; the caller passes the
-//! duration. Relaxed counters order nothing, so nothing may be decided by them.
+//! Recording is a few relaxed additions, or plain ones under the lock of the writer: no lock of its own, no allocation, no
+//! clock; the caller passes the duration. Relaxed counters order nothing, so nothing may be decided by them.
 //!
 //! Counters of different threads are on different cache lines, so that a reader that counts
 //! entries does not slow down the writer.
@@ -50,8 +50,8 @@ struct Reading {
 }
 
 impl Counters {
-    /// A frame was written, with this many entries and payload bytes. Called by the thread that has the writer locked, so that
-    /// plain additions are enough: two locked ones would cost 2 % of a small write.
+    /// A frame was written, with this many entries and payload bytes. The caller holds the lock of the writer, so a load and
+    /// a store are enough.
     pub(crate) fn wrote(&self, entries: u64, bytes: u64) {
         let Line(writing) = &self.writing;
         for (counter, more) in [(&writing.entries, entries), (&writing.bytes, bytes)] {

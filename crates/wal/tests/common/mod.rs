@@ -179,7 +179,7 @@ pub(crate) fn refused<T: Debug>(result: Result<T, Error>, kind: ErrorKind) -> Er
     }
 }
 
-/// Whether a sync has failed: one of a truncation's, which was told, or one in the background after it.
+/// Whether a sync failed: the truncation's own, as `told` says, or one in the background after it.
 pub(crate) fn is_poisoned<T>(wal: &Wal, told: &Result<T, Error>, background: bool) -> bool {
     match told {
         Err(error) if error.kind() == ErrorKind::Poisoned => return true,

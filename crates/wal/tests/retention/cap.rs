@@ -28,7 +28,7 @@ fn file_bytes(disk: &SimDisk) -> u64 {
     segments(disk).iter().filter_map(|name| disk.contents(name)).map(|bytes| bytes.len() as u64).sum()
 }
 
-/// While a background thread drops entries, the first one cannot be held: then the log begins later soon.
+/// A background thread may drop the first entry between the two calls.
 fn hold_the_first(wal: &Wal) -> Hold {
     loop {
         match wal.hold("archive", wal.first()) {
@@ -166,7 +166,7 @@ fn retention_makes_room_before_anybody_is_refused() {
 }
 
 #[test]
-fn an_append_beside_the_removal_of_a_file_waits_for_it_where_there_is_a_cap() {
+fn under_a_cap_an_append_waits_for_the_removal_of_a_file() {
     within(LIMIT, || {
         let (disk, gate) = (SimDisk::new(5), Gate::new());
         let passes = Arc::clone(&gate);
