@@ -11,7 +11,7 @@ pub enum Error<E> {
     Panicked,
     /// The log was closed, or its last handle was dropped.
     Closed,
-    /// A truncation dropped every entry from this number on. What was asked for is true of those in front of
+    /// A truncation dropped every entry from this number on. What was asked for is true of those before
     /// it.
     Truncated {
         /// The number of the first entry that was dropped.

@@ -2,14 +2,14 @@
 //!
 //! This crate does not know what a file is. It sees a [`Target`], which writes frames and syncs them, and
 //! brings together those who append, those who wait, and the one who writes and syncs for all. It keeps
-//! one promise above all: **after a sync has failed, nobody is told that anything became durable.** A
+//! one promise above all: **after a sync has failed, no caller is told that anything became durable.** A
 //! second try would be answered with success by many systems although the bytes are gone.
 //!
 //! ```text
 //!  append ──▶ GroupCommit ──▶ Target::write ──▶ written moves ──▶ policy: due? ──▶ Target::sync ──▶ durable moves
 //!               numbers          one frame          │                │                 │              │
-//!               gathers                            acks             no: done         failed:         acks
-//!                                                                                 for everybody
+//!               collects                           acks             no: done         failed:         acks
+//!                                                                                 for all
 //! ```
 //!
 //! Policies are data ([`SyncPolicy`]): who triggers a sync, and what an append waits for. The algorithm

@@ -7,16 +7,16 @@ use std::time::Duration;
 /// | policy | a sync runs | an append that returned survives |
 /// |---|---|---|
 /// | [`None`](SyncPolicy::None) | when asked for, and before a segment ends | the death of the process |
-/// | [`Immediate`](SyncPolicy::Immediate) | at once, by whoever appends | a power cut |
+/// | [`Immediate`](SyncPolicy::Immediate) | at once, by the appender | a power cut |
 /// | [`Periodic`](SyncPolicy::Periodic) | in the background, after so many entries or so much time | the death of the process |
-/// | [`Grouped`](SyncPolicy::Grouped) | at once when alone; with company for a group | a power cut |
+/// | [`Grouped`](SyncPolicy::Grouped) | at once when alone; with siblings for a group | a power cut |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SyncPolicy {
     /// Never by itself: an append returns when the operating system has the entry. What was not
     /// written back is lost in a power cut; `sync` makes everything durable that was appended before.
     None,
-    /// At once, by whoever appends: an append returns when the entry is durable. Appends that come
+    /// At once, by the appender: an append returns when the entry is durable. Appends that come
     /// while a sync runs share the next one. Never waits on purpose.
     Immediate,
     /// In the background, after `entries` entries or after `interval`, whichever is first; not at all

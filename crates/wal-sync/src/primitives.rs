@@ -2,7 +2,7 @@
 //! and channels, so that a model checker can replace them: a build with `--cfg wal_loom` takes loom's, one with `--cfg wal_shuttle`
 //! shuttle's.
 //!
-//! In both, time goes on whenever somebody looks at it, a limit passes as soon as others had an occasion to
+//! In both, time goes on whenever a thread looks at it, a limit passes as soon as others had an occasion to
 //! run, and a word is a condition variable. Shuttle is given channels of its own mutexes.
 
 #![allow(
@@ -107,23 +107,23 @@ impl<T> ProcessWide<T> {
     }
 }
 
-/// A condition variable that makes no system call when nobody waits.
+/// A condition variable that makes no system call when no thread waits.
 ///
-/// What is waited for must be changed under the mutex whose guard the waiters bring: then whoever
-/// changes it sees everybody who waits.
+/// What is waited for must be changed under the mutex whose guard the waiters bring: then a thread that
+/// changes it sees every caller that waits.
 pub struct Condvar {
     inner: sync::Condvar,
     waiting: AtomicU32,
 }
 
 impl Condvar {
-    /// Nobody waits.
+    /// No thread waits.
     #[expect(clippy::new_without_default, reason = "one way to make it")]
     pub fn new() -> Condvar {
         Condvar { inner: sync::Condvar::new(), waiting: AtomicU32::new(0) }
     }
 
-    /// Gives the lock up until somebody notifies, or for no reason at all.
+    /// Gives the lock up until a thread notifies, or for no reason at all.
     pub fn wait<'a, T>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let guard = self.inner.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -181,7 +181,7 @@ impl fmt::Debug for Condvar {
 
 pub use word::{Nap, Word};
 
-/// Something to sleep on until somebody wakes. On Linux a futex.
+/// Something to sleep on until a thread wakes. On Linux a futex.
 ///
 /// ```text
 ///  sleeper: prepare ─▶ look whether what it waits for is there ─▶ sleep
@@ -202,7 +202,7 @@ mod word {
         sleepers: AtomicU32,
     }
 
-    /// Somebody who is about to sleep.
+    /// A thread that is about to sleep.
     #[derive(Debug)]
     pub struct Nap<'a> {
         word: &'a Word,
@@ -216,12 +216,12 @@ mod word {
             Nap { word: self, wakes: self.wakes.load(Ordering::SeqCst) }
         }
 
-        /// Whether somebody sleeps, or is about to.
+        /// Whether a thread sleeps, or is about to.
         pub fn has_sleepers(&self) -> bool {
             self.sleepers.load(Ordering::SeqCst) > 0
         }
 
-        /// Wakes all who sleep. No system call when nobody does.
+        /// Wakes all who sleep. No system call when no thread does.
         pub fn wake_all(&self) {
             self.wake(u32::MAX >> 1);
         }
@@ -269,7 +269,7 @@ mod word {
         sleepers: AtomicU32,
     }
 
-    /// Somebody who is about to sleep.
+    /// A thread that is about to sleep.
     #[derive(Debug)]
     pub struct Nap<'a> {
         word: &'a Word,
@@ -289,7 +289,7 @@ mod word {
             Nap { word: self, wakes: *self.wakes.lock_whole() }
         }
 
-        /// Whether somebody sleeps, or is about to.
+        /// Whether a thread sleeps, or is about to.
         pub fn has_sleepers(&self) -> bool {
             self.sleepers.load(Ordering::SeqCst) > 0
         }
@@ -358,8 +358,8 @@ pub fn yield_now() {
     thread::yield_now();
 }
 
-/// Wakes a task. A waker is foreign code: one that panics is the trouble of its task, and costs nobody
-/// else their wake-up. (The panic has been reported by then.)
+/// Wakes a task. A waker is foreign code: one that panics is the trouble of its task, and costs no other
+/// thread its wake-up. (The panic has been reported by then.)
 pub fn wake_task(waker: Waker) {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake())).ok();
 }
@@ -404,7 +404,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Under loom time goes on by a second whenever somebody looks: the same schedule takes the same time.
+/// Under loom time goes on by a second whenever a thread looks: the same schedule takes the same time.
 #[cfg(wal_loom)]
 #[must_use]
 pub fn now() -> Instant {
@@ -526,7 +526,7 @@ mod tests {
                     assert_eq!(
                         told.recv_timeout(PATIENCE),
                         Ok(wanted),
-                        "somebody sleeps on in round {round}"
+                        "a thread sleeps on in round {round}"
                     );
                 }
             }

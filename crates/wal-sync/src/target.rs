@@ -8,9 +8,9 @@ use std::time::Duration;
 /// At most one `write` and at most one `sync` are in flight at any time; they may run beside each other
 /// unless [`Target::syncs_to_write`] says no.
 pub trait Target: Send + Sync {
-    /// Why it could not; cloned for everybody who waits.
+    /// Why it could not; cloned for every caller that waits.
     type Error: Clone + Send + Sync;
-    /// What gathers the entries of one write.
+    /// What collects the entries of one write.
     type Frame: Send;
 
     /// An empty frame. Called under the lock, as is [`Target::clear`]: neither may fail, or take long.
@@ -59,7 +59,7 @@ pub struct Wrote {
 pub enum Fault<E> {
     /// These entries are not part of the log; it goes on.
     Passing(E),
-    /// There is no room for these entries; once somebody has made some, the same frame may be written. Of a
+    /// There is no room for these entries; once a thread has made some, the same frame may be written. Of a
     /// truncation and of the end it is as [`Fault::Passing`].
     CapReached(E),
     /// The log must be opened anew.

@@ -14,7 +14,7 @@ pub struct Ticket<E> {
     pub(crate) epoch: Arc<Epoch<E>>,
     pub(crate) asked: Durability,
     pub(crate) first: u64,
-    /// Behind the last entry.
+    /// After the last entry.
     pub(crate) end: u64,
     /// The number of the frame that they are in.
     pub(crate) frame: u64,

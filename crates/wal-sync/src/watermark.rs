@@ -13,13 +13,13 @@ impl Watermark {
         Watermark(AtomicU64::new(next))
     }
 
-    /// Where it stands. Whoever sees it has also seen what happened before it was moved there.
+    /// Where it stands. A thread that sees it has also seen what happened before it was moved there.
     #[must_use]
     pub(crate) fn position(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Moves it. By one thread at a time: whoever does has a lock.
+    /// Moves it. By one thread at a time: a thread that does has a lock.
     pub(crate) fn set(&self, next: u64) {
         self.0.store(next, Ordering::Release);
     }

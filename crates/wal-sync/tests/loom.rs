@@ -7,8 +7,8 @@
 //! Each model prints how many executions were explored. The bound is on preemptions: a thread is taken off
 //! the processor where it did not wait at most four times in an execution; within that the exploration is
 //! complete. A thread that never returns is a deadlock, which loom reports. Time goes on whenever somebody
-//! looks at it. Not modelled: a panic, because loom's mutexes do not poison; larger company, which takes more threads than
-//! loom has (`stress.rs` and `company.rs` run it); the futex, because a word is a condition variable here (the tests of
+//! looks at it. Not modelled: a panic, because loom's mutexes do not poison; more siblings, which takes more threads than
+//! loom has (`stress.rs` and `siblings.rs` run it); the futex, because a word is a condition variable here (the tests of
 //! `primitives.rs` run that).
 #![cfg(wal_loom)]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the seams")]
@@ -83,7 +83,7 @@ impl Target for Disk {
 
     fn sync(&self) -> Result<u64, &'static str> {
         let covered = self.written();
-        // It takes so long that a leader looks a few times whether its company is there.
+        // It takes so long that a leader looks a few times whether its siblings are there.
         for _ in 0..self.sync_takes {
             let _time_goes_on = wal_sync::primitives::now();
         }
@@ -101,9 +101,9 @@ impl Target for Disk {
 
 type Log = GroupCommit<Disk>;
 
-fn log(disk: Disk, policy: SyncPolicy, ticker: bool) -> Arc<Log> {
+fn log(disk: Disk, policy: SyncPolicy, flusher: bool) -> Arc<Log> {
     let limits =
-        Limits { frame_entries: 8, frame_bytes: 64, in_flight_bytes: 64, buffered_bytes: None, ticker };
+        Limits { frame_entries: 8, frame_bytes: 64, in_flight_bytes: 64, buffered_bytes: None, flusher };
     Arc::new(GroupCommit::new(disk, policy, limits, 0))
 }
 
@@ -178,10 +178,10 @@ fn nobody_is_acknowledged_by_or_after_a_sync_that_fails() {
 
 #[test]
 fn an_entry_that_nobody_waits_for_is_synced_by_the_ticker_or_by_the_close() {
-    explore("submit, ticker, close", || {
+    explore("submit, flusher, close", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let ticking = Arc::clone(&log);
-        let ticker = thread::spawn(move || ticking.tick());
+        let flusher = thread::spawn(move || ticking.run_flusher());
         let ticket = log
             .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
             .expect("nothing fails");
@@ -193,23 +193,23 @@ fn an_entry_that_nobody_waits_for_is_synced_by_the_ticker_or_by_the_close() {
         .expect("nothing fails");
         assert_eq!(ticket.wait(None), Some(Ok(())));
         assert_eq!(log.target().synced(), 1);
-        ticker.join().expect("no panic");
+        flusher.join().expect("no panic");
     });
 }
 
 #[test]
 fn a_submitter_waits_for_the_ticker_and_returns() {
-    explore("submit and wait, ticker, abandon", || {
+    explore("submit and wait, flusher, abandon", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let ticking = Arc::clone(&log);
-        let ticker = thread::spawn(move || ticking.tick());
+        let flusher = thread::spawn(move || ticking.run_flusher());
         let ticket = log
             .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
             .expect("nothing fails");
         assert_eq!(ticket.wait(None), Some(Ok(())));
         assert_eq!(log.target().synced(), 1);
         log.abandon();
-        ticker.join().expect("no panic");
+        flusher.join().expect("no panic");
     });
 }
 
@@ -233,8 +233,8 @@ fn the_numbers_of_a_failed_write_are_given_again() {
 /// They append often enough that two share a frame and then one leads that expects the other: the other takes over the lead, or
 /// the leader goes on without it.
 #[test]
-fn a_leader_waits_for_company_that_is_expected_and_goes_on_without_it() {
-    explore("two appenders in company", || {
+fn a_leader_waits_for_siblings_that_are_expected_and_goes_on_without_it() {
+    explore("two appenders as siblings", || {
         let disk = Disk { sync_takes: 20, ..Disk::default() };
         let log = log(disk, SyncPolicy::grouped(std::time::Duration::MAX), true);
         let other = Arc::clone(&log);
@@ -335,10 +335,10 @@ fn an_appender_beside_a_cut_is_acknowledged_or_told_and_the_log_goes_on() {
 
 #[test]
 fn a_commit_that_the_ticker_leads_and_an_appender_share_the_log() {
-    explore("an appender, a submitter, a ticker", || {
+    explore("an appender, a submitter, a flusher", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let (ticking, other) = (Arc::clone(&log), Arc::clone(&log));
-        let ticker = thread::spawn(move || ticking.tick());
+        let flusher = thread::spawn(move || ticking.run_flusher());
         let appender = thread::spawn(move || append(&other));
         let ticket = log
             .submit(ONE, Durability::Durable, Patience::Endless, |frame| *frame += 1)
@@ -347,13 +347,13 @@ fn a_commit_that_the_ticker_leads_and_an_appender_share_the_log() {
         assert!(log.target().synced() > ticket.first());
         appender.join().expect("no panic").expect("nothing fails");
         log.abandon();
-        ticker.join().expect("no panic");
+        flusher.join().expect("no panic");
     });
 }
 
 #[test]
 fn without_a_ticker_whoever_waits_does_what_is_due() {
-    explore("submit and wait beside an appender, no ticker", || {
+    explore("submit and wait beside an appender, no flusher", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, false);
         let other = Arc::clone(&log);
         let appender = thread::spawn(move || append(&other));

@@ -1,6 +1,6 @@
 //! Closing, and being dropped.
 
-use super::woken::Woken;
+use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::policy::Durability;
@@ -9,7 +9,7 @@ use crate::target::{Alone, Fault, Target};
 
 impl<T: Target> GroupCommit<T> {
     /// Takes nothing more, writes what has joined, and ends the target with `finish`, which makes
-    /// everything durable. Everybody who waits is told how that went.
+    /// everything durable. Every caller that waits is told how that went.
     ///
     /// # Errors
     /// [`Error::Closed`] when it was closed before; the latched failure; the failure of a write of something
@@ -31,7 +31,7 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.take_both_turns(locked);
         if let Some(failure) = locked.failure.clone() {
             (locked.writing, locked.syncing) = (false, false);
-            self.end(locked, Woken::new());
+            self.end(locked, Wakeups::new());
             return Err(failure);
         }
         drop(locked);
@@ -41,27 +41,27 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        let mut woken = Woken::new();
+        let mut wakeups = Wakeups::new();
         let outcome = match (locked.failure.clone(), ended) {
             (Some(failure), _) => Err(failure),
             (None, Err(Fault::Final(error))) => {
-                self.latch(&mut locked, Error::Failed(error.clone()), &mut woken);
+                self.latch(&mut locked, Error::Failed(error.clone()), &mut wakeups);
                 Err(Error::Failed(error))
             }
             (None, ended) => {
                 let written = locked.written;
-                self.became_durable(&mut locked, written, &mut woken);
+                self.became_durable(&mut locked, written, &mut wakeups);
                 match ended {
                     Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
                     _ => given_up.map_or(Ok(()), Err),
                 }
             }
         };
-        self.end(locked, woken);
+        self.end(locked, wakeups);
         outcome
     }
 
-    /// Takes nothing more, and writes what has joined: nothing is synced. Whoever waits for more is told
+    /// Takes nothing more, and writes what has joined: nothing is synced. A caller that waits for more is told
     /// [`Error::Closed`], once the write or sync that is in flight has ended.
     pub fn abandon(&self) {
         let mut locked = self.lock();
@@ -72,11 +72,11 @@ impl<T: Target> GroupCommit<T> {
         let (locked, _) = self.write_rest(locked);
         let mut locked = self.take_both_turns(locked);
         (locked.writing, locked.syncing) = (false, false);
-        self.end(locked, Woken::new());
+        self.end(locked, Wakeups::new());
     }
 
     /// Writes what has joined, once. Returns why something is given up: it was buffered and cannot be
-    /// written, or its write failed and whoever waited was told.
+    /// written, or its write failed and the callers that waited were told.
     fn write_rest<'a>(&'a self, locked: Locked<'a, T>) -> (Locked<'a, T>, Option<Error<T::Error>>) {
         let (end, epoch) = (locked.next, Arc::clone(&locked.epoch));
         let (mut locked, full) = self.give_up_starved(locked);
@@ -98,11 +98,11 @@ impl<T: Target> GroupCommit<T> {
         (locked, why.filter(|why| lost && !matches!(why, Error::Truncated { .. })))
     }
 
-    /// From here on nothing changes. Tells everybody who still waits.
-    fn end(&self, mut locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
+    /// From here on nothing changes. Tells every caller that still waits.
+    fn end(&self, mut locked: Locked<'_, T>, mut wakeups: Wakeups<T::Error>) {
         locked.over = true;
-        self.fail_all(&mut locked, &Error::Closed, &mut woken);
-        self.tell(locked, woken);
+        self.fail_all(&mut locked, &Error::Closed, &mut wakeups);
+        self.unlock_and_wake(locked, wakeups);
     }
 
     fn take_both_turns<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {

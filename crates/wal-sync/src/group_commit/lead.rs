@@ -3,8 +3,8 @@
 //! ```text
 //!  waits for  │ no caller does that yet                 │ a caller does it already
 //!  its write  │ writes its frame, then up to 16 more    │ spins briefly, then sleeps until it is written
-//!  its sync   │ leads: waits for company, writes, syncs │ sleeps until it is durable; leads if it is the last of the
-//!             │                                         │ company that the leader waits for
+//!  its sync   │ leads: waits for siblings,              │ sleeps until it is durable; leads if it is the last of the
+//!             │ writes, syncs                           │ siblings that the leader waits for
 //! ```
 //!
 //! A caller that is done wakes callers that still wait, and they look at this table again. A caller looks at the table and is
@@ -12,7 +12,7 @@
 
 use super::state::State;
 use super::turns::Fate;
-use super::woken::Woken;
+use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked, Place};
 use crate::epoch::{Epoch, word_of};
 use crate::error::Error;
@@ -31,7 +31,7 @@ enum Role {
 const fn role(asked: Durability, writing: bool, leading: Leading) -> Role {
     match (asked, leading) {
         (Durability::Written, _) if !writing => Role::Write,
-        (Durability::Durable, Leading::Nobody | Leading::AwaitsThis) => Role::Lead,
+        (Durability::Durable, Leading::NoCaller | Leading::AwaitsThis) => Role::Lead,
         _ => Role::Wait,
     }
 }
@@ -39,9 +39,9 @@ const fn role(asked: Durability, writing: bool, leading: Leading) -> Role {
 /// Whether another caller leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leading {
-    Nobody,
-    Somebody,
-    /// It waits for company, and this caller completes that.
+    NoCaller,
+    AnotherCaller,
+    /// It waits for siblings, and this caller completes that.
     AwaitsThis,
 }
 
@@ -59,7 +59,7 @@ impl<T: Target> GroupCommit<T> {
         let epoch = if role(asked, locked.writing, locked.leading()) == Role::Write {
             // `write_for_all` returns the fate of the first frame it writes, which must be this caller's.
             debug_assert!(
-                locked.starved.is_none() && locked.held_back.is_none(),
+                locked.deferred.is_none() && locked.held_back.is_none(),
                 "no other frame is written first"
             );
             let fate;
@@ -132,17 +132,17 @@ impl<T: Target> GroupCommit<T> {
 
     /// Writes and syncs what this caller waits for, and what joins in the same frame.
     fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> Locked<'a, T> {
-        (locked.leader, locked.gathers) = (Some(joined.place.end), false);
+        (locked.leader, locked.waits_for_siblings) = (Some(joined.place.end), false);
         // What comes while a sync runs shares the next one.
         while locked.syncing && joined.is_pending() {
             locked = self.turn.wait(locked);
         }
-        locked = self.gather(locked, joined);
+        locked = self.wait_for_siblings(locked, joined);
         if locked.leader != Some(joined.place.end) {
             return locked;
         }
         while joined.is_pending() && !locked.is_over() {
-            if joined.outcome(Durability::Written).is_none() && locked.starved.is_none() {
+            if joined.outcome(Durability::Written).is_none() && locked.deferred.is_none() {
                 locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
             } else if locked.syncing {
                 locked = self.turn.wait(locked);
@@ -158,13 +158,13 @@ impl<T: Target> GroupCommit<T> {
         self.hand_over(locked)
     }
 
-    /// Leaves the rest to the ticker, or to one of the callers who wait.
+    /// Leaves the rest to the flusher, or to one of the callers who wait.
     fn hand_over<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
         if self.has_work(&locked) {
             self.work.notify_one();
         }
         if locked.wants_writer() || locked.wants_leader() {
-            self.tell(locked, Woken::new());
+            self.unlock_and_wake(locked, Wakeups::new());
             return self.lock();
         }
         locked
@@ -198,9 +198,9 @@ impl<E: Clone> Joined<E> {
 impl<T: Target> State<T> {
     fn leading(&self) -> Leading {
         match self.leader {
-            None => Leading::Nobody,
-            Some(_) if self.gathers && self.company_is_complete() => Leading::AwaitsThis,
-            Some(_) => Leading::Somebody,
+            None => Leading::NoCaller,
+            Some(_) if self.waits_for_siblings && self.siblings_are_complete() => Leading::AwaitsThis,
+            Some(_) => Leading::AnotherCaller,
         }
     }
 
@@ -225,17 +225,17 @@ mod tests {
     #[test]
     fn whoever_finds_nobody_at_it_is_the_one() {
         for (asked, writing, leading, expected) in [
-            (Written, false, Leading::Nobody, Role::Write),
-            (Written, false, Leading::Somebody, Role::Write),
+            (Written, false, Leading::NoCaller, Role::Write),
+            (Written, false, Leading::AnotherCaller, Role::Write),
             (Written, false, Leading::AwaitsThis, Role::Write),
-            (Written, true, Leading::Nobody, Role::Wait),
+            (Written, true, Leading::NoCaller, Role::Wait),
             (Written, true, Leading::AwaitsThis, Role::Wait),
-            (Durable, false, Leading::Nobody, Role::Lead),
-            (Durable, true, Leading::Nobody, Role::Lead),
-            (Durable, false, Leading::Somebody, Role::Wait),
-            (Durable, true, Leading::Somebody, Role::Wait),
+            (Durable, false, Leading::NoCaller, Role::Lead),
+            (Durable, true, Leading::NoCaller, Role::Lead),
+            (Durable, false, Leading::AnotherCaller, Role::Wait),
+            (Durable, true, Leading::AnotherCaller, Role::Wait),
             (Durable, false, Leading::AwaitsThis, Role::Lead),
-            (Buffered, false, Leading::Nobody, Role::Wait),
+            (Buffered, false, Leading::NoCaller, Role::Wait),
         ] {
             assert_eq!(role(asked, writing, leading), expected, "{asked:?}, {writing}, {leading:?}");
         }

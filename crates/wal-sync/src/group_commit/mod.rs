@@ -18,21 +18,21 @@
 //!   frames are written in that order, one at a time. So no entry is durable after a gap.
 //! - No caller is told that an entry is durable before a sync that began after its write has succeeded.
 //! - **After a sync has failed, no caller is told that anything became durable**, and there is no second
-//!   one. The failure is latched; everybody who waits, and everybody who comes later, gets it.
+//!   one. The failure is latched; every caller that waits or comes later gets it.
 //! - A write that failed takes with it everything that is numbered and not written, and those numbers are
 //!   given again. That ends an [epoch](crate::epoch), as a cut does. (Unless a caller was promised
 //!   [`Durability::Buffered`] among them, and has gone on with a number: then all stay, who waits is told, and they are
 //!   written before anything else.) So a watch of a number ends when the number is given back, as it does at a truncation.
-//! - What the target has no room for waits, with everything behind it, until somebody has made some.
-//! - A truncation has both turns, and nothing joins while it runs. Whoever waits for an entry that it
+//! - What the target has no room for waits, with everything after it, until a truncation or a removed file has made some.
+//! - A truncation has both turns, and nothing joins while it runs. A caller that waits for an entry that it
 //!   dropped is told so.
 //! - While a caller waits, another writes or leads, or one is woken to do so (`lead`). No thread sleeps for ever: a caller that
 //!   panics fails the log and every waiter.
 //!
 //! Who may touch what: everything in `State` belongs to the one lock, which is held for the copy of an
 //! entry at most: never across a write, a sync, a wake-up or a callback. The turns `writing` and
-//! `syncing` are flags in there; whoever has one owns the frame, or the sync, until the flag is given
-//! back. Whoever needs both takes `writing` first.
+//! `syncing` are flags in there; a thread that has one owns the frame, or the sync, until the flag is given
+//! back. A thread that needs both takes `writing` first.
 //!
 //! | wakes up | when |
 //! |---|---|
@@ -40,25 +40,25 @@
 //! | those with tickets | the same (`epoch`) |
 //! | `turn` | a turn is given back |
 //! | `room` | the open frame, or what may be in flight, has room again |
-//! | `work` | there is something for the ticker |
+//! | `work` | there is something for the flusher |
 
 mod cuts;
+mod deferred;
 mod ending;
-mod gathering;
+mod flusher;
 mod lead;
-mod starved;
+mod siblings;
 mod state;
-mod ticker;
 mod truncate;
 mod turns;
+mod wakeups;
 mod watch;
-mod woken;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use self::state::State;
-use self::woken::Woken;
+use self::wakeups::Wakeups;
 use crate::epoch::WORDS;
 use crate::error::Error;
 use crate::policy::{Durability, SyncPolicy};
@@ -70,7 +70,7 @@ use crate::watermark::Watermark;
 pub use truncate::Dropped;
 pub use watch::{Standing, Watch};
 
-/// How much may gather.
+/// How much one write may take, and how much may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Entries of one write; a batch alone may be larger.
@@ -81,9 +81,9 @@ pub struct Limits {
     pub in_flight_bytes: u64,
     /// Appends that wait for nothing return at once while less than this has gathered.
     pub buffered_bytes: Option<u64>,
-    /// Somebody runs [`GroupCommit::tick`]. Otherwise a thread that waits does what is due; a task that
+    /// A thread runs [`GroupCommit::run_flusher`]. Otherwise a thread that waits does what is due; a task that
     /// polls does not.
-    pub ticker: bool,
+    pub flusher: bool,
 }
 
 /// How long a caller waits for room.
@@ -114,7 +114,7 @@ pub struct GroupCommit<T: Target> {
     state: Mutex<State<T>>,
     /// Whether the log failed or is closed. Stored under the lock, and loaded without it.
     refuses: AtomicBool,
-    /// Threads that call wakers, which may append and wait: the ticker may be one of them.
+    /// Threads that call wakers, which may append and wait: the flusher may be one of them.
     calling_out: AtomicU32,
     written: Watermark,
     durable: Watermark,
@@ -136,14 +136,14 @@ type Joining<'a, T> = (Locked<'a, T>, Place);
 #[derive(Clone, Copy)]
 struct Place {
     first: u64,
-    /// Behind the last one.
+    /// After the last one.
     end: u64,
     /// The number of their frame.
     frame: u64,
 }
 
 impl<T: Target> GroupCommit<T> {
-    /// A group commit for a log in which everything in front of `next` is durable.
+    /// A group commit for a log in which everything before `next` is durable.
     pub fn new(target: T, policy: SyncPolicy, limits: Limits, next: u64) -> GroupCommit<T> {
         let state = State::new(target.frame(), next);
         GroupCommit {
@@ -202,7 +202,7 @@ impl<T: Target> GroupCommit<T> {
         self.lock().in_flight_bytes
     }
 
-    /// Which turn to write somebody has at this moment, counted from 1: two answers that are the same are about
+    /// The turn to write that a thread has at this moment, counted from 1: two answers that are the same are about
     /// one write, rollover or truncation that has not ended in between.
     pub fn write_in_hand(&self) -> Option<u64> {
         let locked = self.lock();
@@ -342,7 +342,7 @@ impl<T: Target> GroupCommit<T> {
     }
 
     fn lock(&self) -> Locked<'_, T> {
-        // Nothing in it is ever half changed: whoever panics latches that first.
+        // Nothing in it is ever half changed: a thread that panics latches that first.
         self.state.lock_spinning()
     }
 
@@ -397,14 +397,14 @@ impl<T: Target> GroupCommit<T> {
                 state.awaited = state.next;
             }
         }
-        let wants_ticker = open.has_tickets && !had_tickets;
+        let wants_flusher = open.has_tickets && !had_tickets;
         let place = Place { first, end: state.next, frame: open.number };
         let begins_interval = self.interval().is_some() && state.pending_since.is_none();
         if begins_interval {
             state.pending_since = Some(now());
         }
         let fills_buffer = asked == Durability::Buffered && self.has_many(state);
-        if wants_ticker || begins_interval || fills_buffer {
+        if wants_flusher || begins_interval || fills_buffer {
             self.work.notify_one();
         }
         Ok((locked, place))
@@ -415,17 +415,17 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = locked;
         let filled = catch_unwind(AssertUnwindSafe(|| fill(&mut locked.open.frame)));
         if let Err(panic) = filled {
-            // The frame has half of something. Nobody else gets the lock before all are told.
-            let mut woken = Woken::new();
-            self.latch(&mut locked, Error::Panicked, &mut woken);
-            self.tell(locked, woken);
+            // The frame has half of something. No other thread gets the lock before all are told.
+            let mut wakeups = Wakeups::new();
+            self.latch(&mut locked, Error::Panicked, &mut wakeups);
+            self.unlock_and_wake(locked, wakeups);
             resume_unwind(panic);
         }
         locked
     }
 
-    /// Waits until a batch fits. Whoever finds the open frame full writes it; and so does whoever finds too
-    /// much in flight, and nobody else about to write it.
+    /// Waits until a batch fits. A thread that finds the open frame full writes it; and so does one that finds too much in
+    /// flight while no other is about to write it.
     fn make_room<'a>(
         &'a self,
         mut locked: Locked<'a, T>,
@@ -458,7 +458,7 @@ impl<T: Target> GroupCommit<T> {
             if patience == Patience::None {
                 return Err(Error::Backpressure);
             }
-            if !self.limits.ticker && !allowed && !locked.writing && !locked.syncing {
+            if !self.limits.flusher && !allowed && !locked.writing && !locked.syncing {
                 locked = self.do_what_is_due(locked);
                 continue;
             }
@@ -475,20 +475,20 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Whether the ticker comes round: it has nothing else to call.
-    fn ticker_is_free(&self) -> bool {
+    /// Whether the flusher comes round: it has nothing else to call.
+    fn flusher_is_free(&self) -> bool {
         self.calling_out.load(Ordering::Relaxed) == 0
     }
 
-    /// Where nobody ticks, whoever waits does what is due. Begins nothing once `deadline` has passed.
+    /// Without a flusher, a thread that waits does what is due. Begins nothing once `deadline` has passed.
     fn drive_for(&self, ticket: &Ticket<T::Error>, deadline: Option<Instant>) {
-        if self.limits.ticker && self.ticker_is_free() || ticket.outcome().is_some() {
+        if self.limits.flusher && self.flusher_is_free() || ticket.outcome().is_some() {
             return;
         }
         let mut locked = self.lock();
         while ticket.outcome().is_none() && deadline.is_none_or(|deadline| now() < deadline) {
             locked = match deadline {
-                Some(deadline) if locked.starved.is_some() && locked.unsynced.is_empty() => {
+                Some(deadline) if locked.deferred.is_some() && locked.unsynced.is_empty() => {
                     let left = deadline.saturating_duration_since(now());
                     self.turn.wait_for(&self.state, locked, left)
                 }
@@ -509,23 +509,23 @@ impl<T: Target> GroupCommit<T> {
     /// Writes everything that has joined.
     fn write_all<'a>(&'a self, locked: Locked<'a, T>) -> Result<Locked<'a, T>, Error<T::Error>> {
         let end = locked.next;
-        self.write_up_to(locked, end, OnStarved::Wait)
+        self.write_up_to(locked, end, OnDeferred::Wait)
     }
 
-    /// Writes everything that has joined in front of `end`.
+    /// Writes everything that has joined before `end`.
     fn write_up_to<'a>(
         &'a self,
         mut locked: Locked<'a, T>,
         end: u64,
-        on_starved: OnStarved,
+        on_deferred: OnDeferred,
     ) -> Result<Locked<'a, T>, Error<T::Error>> {
-        // A write that fails takes with it what is open behind it, and its numbers may be given again. So
+        // A write that fails takes with it what is open after it, and its numbers may be given again. So
         // the epoch tells, and the watermark alone does not.
         let (end, epoch) = (end.min(locked.next), Arc::clone(&locked.epoch));
         loop {
             match epoch.outcome(Durability::Written, end) {
                 Some(outcome) => return outcome.map(|()| locked),
-                None if on_starved == OnStarved::Return && locked.starved.is_some() => return Ok(locked),
+                None if on_deferred == OnDeferred::Return && locked.deferred.is_some() => return Ok(locked),
                 None if locked.writing => locked = self.turn.wait(locked),
                 None => locked = self.write_next(locked),
             }
@@ -538,7 +538,7 @@ const SAMPLED_FRAMES: u64 = 16;
 
 /// What a caller does that meets a write which waits for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OnStarved {
+enum OnDeferred {
     Wait,
     Return,
 }

@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::cuts::Cuts;
-use super::woken::Woken;
+use super::wakeups::Wakeups;
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::policy::Durability;
@@ -13,8 +13,8 @@ use crate::primitives::{Arc, Instant};
 use crate::target::Target;
 use crate::watermark::Mark;
 
-/// Entries that gather for one write.
-pub(super) struct Gathering<T: Target> {
+/// Entries of one write, while they are collected and written.
+pub(super) struct WriteGroup<T: Target> {
     pub(super) frame: T::Frame,
     /// The number of this frame. A caller in it sleeps on the word of that number.
     pub(super) number: u64,
@@ -36,7 +36,7 @@ pub(super) struct Gathering<T: Target> {
 }
 
 /// Entries that could not be written and keep their numbers, and why.
-pub(super) type Kept<T> = (Box<Gathering<T>>, Error<<T as Target>::Error>);
+pub(super) type Kept<T> = (Box<WriteGroup<T>>, Error<<T as Target>::Error>);
 
 /// A frame that is written and waits for a sync.
 pub(super) struct Unsynced<E> {
@@ -50,7 +50,7 @@ pub(super) struct Unsynced<E> {
     pub(super) begun: Option<Instant>,
 }
 
-/// Somebody who waits for a watermark.
+/// A thread that waits for a watermark.
 pub(super) struct Watcher {
     pub(super) id: u64,
     pub(super) mark: Mark,
@@ -60,36 +60,36 @@ pub(super) struct Watcher {
 
 pub(super) struct State<T: Target> {
     /// Where entries join.
-    pub(super) open: Box<Gathering<T>>,
+    pub(super) open: Box<WriteGroup<T>>,
     /// The epoch of the entries that join now.
     pub(super) epoch: Arc<Epoch<T::Error>>,
     /// Ended epochs with entries that are written and wait for a sync.
     pub(super) ended: Vec<Arc<Epoch<T::Error>>>,
     /// Buffered entries whose write failed: they are written before anything else.
     pub(super) held_back: Option<Kept<T>>,
-    /// What waits for room, and why. As long as it does, nobody has the turn to write and it counts as taken, so
+    /// What waits for room, and why. As long as it does, no thread has the turn to write and it counts as taken, so
     /// that all who want it wait; but for a truncation, which may make room.
-    pub(super) starved: Option<Kept<T>>,
+    pub(super) deferred: Option<Kept<T>>,
     /// An empty one, to be used again.
-    pub(super) idle: Option<Box<Gathering<T>>>,
+    pub(super) idle: Option<Box<WriteGroup<T>>>,
     /// The number of the next entry that joins.
     pub(super) next: u64,
     pub(super) written: u64,
-    /// A write has failed, and none has succeeded since: the target may hold something behind what is written.
+    /// A write has failed, and none has succeeded since: the target may hold something after what is written.
     pub(super) rest_in_doubt: bool,
     pub(super) durable: u64,
     /// Syncs have covered so much, whether or not it is known to be written.
     pub(super) covered: u64,
-    /// Somebody has the turn to write.
+    /// A thread has the turn to write.
     pub(super) writing: bool,
-    /// Somebody has the turn to sync.
+    /// A thread has the turn to sync.
     pub(super) syncing: bool,
     /// A caller writes what callers wait for, one frame after the other.
     pub(super) combining: bool,
     /// The caller that leads to the next sync, named by the end of its entries.
     pub(super) leader: Option<u64>,
-    /// The leader waits for company in the open frame.
-    pub(super) gathers: bool,
+    /// The leader waits for siblings in the open frame.
+    pub(super) waits_for_siblings: bool,
     /// Nothing joins before a truncation has ended.
     pub(super) truncating: bool,
     /// Where the end of the log was cut off, and which numbers failed writes gave back.
@@ -105,7 +105,7 @@ pub(super) struct State<T: Target> {
     pub(super) sync_soon: bool,
     /// Since when something is not durable, while something is not.
     pub(super) pending_since: Option<Instant>,
-    pub(super) company: Company,
+    pub(super) siblings: Siblings,
     pub(super) failure: Option<Error<T::Error>>,
     /// Nothing joins any more.
     pub(super) closed: bool,
@@ -120,11 +120,11 @@ pub(super) struct State<T: Target> {
 impl<T: Target> State<T> {
     pub(super) fn new(frame: T::Frame, next: u64) -> State<T> {
         State {
-            open: Box::new(Gathering::new(frame, 0, next)),
+            open: Box::new(WriteGroup::new(frame, 0, next)),
             epoch: Epoch::new(next, next),
             ended: Vec::new(),
             held_back: None,
-            starved: None,
+            deferred: None,
             idle: None,
             next,
             written: next,
@@ -135,7 +135,7 @@ impl<T: Target> State<T> {
             syncing: false,
             combining: false,
             leader: None,
-            gathers: false,
+            waits_for_siblings: false,
             truncating: false,
             cuts: Cuts::default(),
             unsynced: VecDeque::new(),
@@ -144,7 +144,7 @@ impl<T: Target> State<T> {
             wanted: next,
             sync_soon: false,
             pending_since: None,
-            company: Company::default(),
+            siblings: Siblings::default(),
             failure: None,
             closed: false,
             over: false,
@@ -184,7 +184,7 @@ impl<T: Target> State<T> {
         }
     }
 
-    /// Whether entries in front of `end` were cut off by a truncation since there were so many cuts.
+    /// Whether entries before `end` were cut off by a truncation since there were so many cuts.
     pub(super) fn refuse_if_cut(&self, cuts: u64, end: u64) -> Result<(), Error<T::Error>> {
         match self.cuts.lowest_since(cuts) {
             Some(from) if end > from => Err(Error::Truncated { from }),
@@ -193,22 +193,22 @@ impl<T: Target> State<T> {
     }
 
     /// Whether as many callers wait in the open frame as are expected.
-    pub(super) fn company_is_complete(&self) -> bool {
-        self.open.waiters >= self.company.expected
+    pub(super) fn siblings_are_complete(&self) -> bool {
+        self.open.waiters >= self.siblings.expected
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.failure.is_some() || self.over
     }
 
-    /// Whether something joined that is not written, and nobody is writing it.
+    /// Whether something joined that is not written, and no thread is writing it.
     pub(super) fn has_unwritten(&self) -> bool {
-        self.open.entries > 0 || self.held_back.is_some() || self.starved.is_some()
+        self.open.entries > 0 || self.held_back.is_some() || self.deferred.is_some()
     }
 
-    /// Takes what is written next, and opens another frame behind it.
-    pub(super) fn take_next(&mut self, target: &T) -> Box<Gathering<T>> {
-        if let Some((first, _)) = self.starved.take().or_else(|| self.held_back.take()) {
+    /// Takes what is written next, and opens another frame after it.
+    pub(super) fn take_next(&mut self, target: &T) -> Box<WriteGroup<T>> {
+        if let Some((first, _)) = self.deferred.take().or_else(|| self.held_back.take()) {
             return first;
         }
         let number = self.open.number + 1;
@@ -217,13 +217,13 @@ impl<T: Target> State<T> {
                 (idle.number, idle.first) = (number, self.next);
                 idle
             }
-            None => Box::new(Gathering::new(target.frame(), number, self.next)),
+            None => Box::new(WriteGroup::new(target.frame(), number, self.next)),
         };
         std::mem::replace(&mut self.open, fresh)
     }
 
     /// Fails the entries from `from` on that are not as durable as was asked for, and begins a new epoch.
-    pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
+    pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>, wakeups: &mut Wakeups<T::Error>) {
         let fresh = Epoch::new(self.written, self.durable);
         let ended = std::mem::replace(&mut self.epoch, fresh);
         for unsynced in &mut self.unsynced {
@@ -231,26 +231,26 @@ impl<T: Target> State<T> {
         }
         self.ended.push(ended);
         for epoch in &self.ended {
-            epoch.lose(from, error, &mut woken.wakers);
-            woken.epoch(epoch);
+            epoch.lose(from, error, &mut wakeups.wakers);
+            wakeups.epoch(epoch);
         }
         self.ended.retain(|epoch| epoch.awaits_sync());
         (self.awaited, self.wanted) = (self.awaited.min(from), self.wanted.min(from));
     }
 
     /// Fails every entry that is not as durable as was asked for. Of a log that failed or ended: no new epoch begins.
-    pub(super) fn lose_all(&mut self, error: &Error<T::Error>, woken: &mut Woken<T::Error>) {
+    pub(super) fn lose_all(&mut self, error: &Error<T::Error>, wakeups: &mut Wakeups<T::Error>) {
         for epoch in self.ended.iter().chain([&self.epoch]) {
-            epoch.lose(0, error, &mut woken.wakers);
-            woken.epoch(epoch);
+            epoch.lose(0, error, &mut wakeups.wakers);
+            wakeups.epoch(epoch);
         }
         self.ended.clear();
     }
 }
 
-impl<T: Target> Gathering<T> {
-    pub(super) fn new(frame: T::Frame, number: u64, first: u64) -> Gathering<T> {
-        Gathering {
+impl<T: Target> WriteGroup<T> {
+    pub(super) fn new(frame: T::Frame, number: u64, first: u64) -> WriteGroup<T> {
+        WriteGroup {
             frame,
             number,
             first,
@@ -265,7 +265,7 @@ impl<T: Target> Gathering<T> {
         }
     }
 
-    /// Whether nobody in it needs it to be written.
+    /// Whether no caller in it needs it to be written.
     pub(super) fn is_only_buffered(&self) -> bool {
         self.entries > 0 && self.asked == Durability::Buffered
     }
@@ -277,7 +277,7 @@ impl<T: Target> Gathering<T> {
         target.clear(&mut self.frame);
     }
 
-    /// Lets everybody go who is in it, and keeps the entries.
+    /// Releases every caller in it, and keeps the entries.
     pub(super) fn let_go(&mut self) {
         self.asked = Durability::Buffered;
         (self.waits_for_write, self.has_tickets, self.waiters) = (false, false, 0);
@@ -286,9 +286,9 @@ impl<T: Target> Gathering<T> {
 
 /// How many callers a leader waits for, and how.
 #[derive(Debug, Default)]
-pub(super) struct Company {
+pub(super) struct Siblings {
     /// How many callers waited for a sync when the last one ended: those that it released, and those that had joined
-    /// meanwhile. 0 while leaders do not wait for company.
+    /// meanwhile. 0 while leaders do not wait for siblings.
     pub(super) expected: u64,
     /// How many callers were released by the sync that ends now.
     pub(super) released: u64,
@@ -302,7 +302,7 @@ pub(super) struct Company {
     pub(super) sleeps: u32,
 }
 
-impl Company {
+impl Siblings {
     /// Notes that a sync has ended, and how many callers wait for another one.
     pub(super) fn synced(&mut self, took: Duration, waiters: u64) {
         self.sync_takes = took;

@@ -1,15 +1,15 @@
 //! Dropping the front of the log, or its end.
 //!
 //! ```text
-//!  write what joined in front of the place ─▶ both turns ─▶ nothing joins ─▶ act ─▶ everybody is told
+//!  write what joined before the place ─▶ both turns ─▶ nothing joins ─▶ act ─▶ all callers are told
 //! ```
 //!
-//! While it runs nothing is written, synced or numbered, so whoever acts has the target for itself. What
-//! joined behind the place of a cut and is not written is never written.
+//! While it runs nothing is written, synced or numbered, so the thread that acts has the target for itself. What
+//! joined after the place of a cut and is not written is never written.
 
 use super::turns::Turns;
-use super::woken::Woken;
-use super::{GroupCommit, Locked, OnStarved};
+use super::wakeups::Wakeups;
+use super::{GroupCommit, Locked, OnDeferred};
 use crate::error::Error;
 use crate::target::{Alone, Fault, Target};
 
@@ -25,7 +25,7 @@ pub struct Dropped<E> {
 }
 
 impl<T: Target> GroupCommit<T> {
-    /// Lets `act` drop what is in front of `first`. Everything in front of it that has joined is written
+    /// Lets `act` drop what is before `first`. Everything before it that has joined is written
     /// before.
     ///
     /// # Errors
@@ -40,10 +40,10 @@ impl<T: Target> GroupCommit<T> {
         self.act(locked, None, act)
     }
 
-    /// Lets `act` cut off what is at or beyond `from`. Everything in front of it that has joined is written
-    /// before. Whoever waits for an entry that is cut off gets [`Error::Truncated`], and so does whoever waits
+    /// Lets `act` cut off what is at or beyond `from`. Everything before it that has joined is written
+    /// before. A caller that waits for an entry that is cut off gets [`Error::Truncated`], and so does one that waits
     /// for a watermark to pass one. If nothing is numbered there, and no write of it has failed, nothing is done.
-    /// Nor when something in front of it waits for room: then that is the error.
+    /// Nor when something before it waits for room: then that is the error.
     ///
     /// # Errors
     /// As [`GroupCommit::drop_before`].
@@ -53,7 +53,7 @@ impl<T: Target> GroupCommit<T> {
         act: impl FnOnce(&Alone<'_, T>) -> Dropped<T::Error>,
     ) -> Result<(), Error<T::Error>> {
         let locked = self.take_all_turns(from)?;
-        if let Some((_, why)) = locked.starved.as_ref().filter(|_| from > locked.written) {
+        if let Some((_, why)) = locked.deferred.as_ref().filter(|_| from > locked.written) {
             // What is to stay waits for room.
             let why = why.clone();
             self.give_all_turns_back(locked);
@@ -76,14 +76,14 @@ impl<T: Target> GroupCommit<T> {
         self.act(locked, None, act)
     }
 
-    /// Writes what has joined in front of `end`, takes both turns, and lets nothing join.
+    /// Writes what has joined before `end`, takes both turns, and lets nothing join.
     fn take_all_turns(&self, end: u64) -> Result<Locked<'_, T>, Error<T::Error>> {
         let mut locked = self.lock();
         locked.refuse_if_closed()?;
         loop {
-            locked = self.write_up_to(locked, end, OnStarved::Return)?;
-            // What waits for room cannot be written in front of it, and may wait for this. It takes the turn over.
-            if locked.starved.is_some() && !locked.truncating {
+            locked = self.write_up_to(locked, end, OnDeferred::Return)?;
+            // What waits for room cannot be written before it, and may wait for this. It takes the turn over.
+            if locked.deferred.is_some() && !locked.truncating {
                 break;
             }
             if locked.writing {
@@ -92,7 +92,7 @@ impl<T: Target> GroupCommit<T> {
                 break;
             }
         }
-        // From here on nothing joins: it could be in front of `end`, and there is nobody to write it.
+        // From here on nothing joins: it could be before `end`, and there is no thread to write it.
         locked.take_turn_to_write();
         locked.truncating = true;
         while locked.syncing {
@@ -109,8 +109,8 @@ impl<T: Target> GroupCommit<T> {
     }
 
     fn give_all_turns_back(&self, mut locked: Locked<'_, T>) {
-        (locked.writing, locked.syncing, locked.truncating) = (locked.starved.is_some(), false, false);
-        self.wake_all(locked, Woken::new());
+        (locked.writing, locked.syncing, locked.truncating) = (locked.deferred.is_some(), false, false);
+        self.wake_all(locked, Wakeups::new());
         self.retry();
     }
 
@@ -128,37 +128,37 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         turns.give_back(&mut locked);
         locked.truncating = false;
-        let mut woken = Woken::new();
+        let mut wakeups = Wakeups::new();
         if let Some(failure) = locked.failure.clone() {
-            self.wake_all(locked, woken);
+            self.wake_all(locked, wakeups);
             return Err(failure);
         }
         if !matches!(outcome, Err(Fault::Final(_))) {
-            self.became_durable(&mut locked, durable.min(next), &mut woken);
+            self.became_durable(&mut locked, durable.min(next), &mut wakeups);
             // It may be that only what is not written was to be cut off.
             locked.rest_in_doubt &= from.is_none() || outcome.is_err();
             let cut = next < locked.written || outcome.is_ok() && next < locked.next;
             if from.is_some() && cut {
-                self.cut_off(&mut locked, next, &mut woken);
+                self.cut_off(&mut locked, next, &mut wakeups);
             }
         }
         let told = match outcome {
             Ok(()) => Ok(()),
             Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
             Err(Fault::Final(error)) => {
-                self.latch(&mut locked, Error::Failed(error.clone()), &mut woken);
+                self.latch(&mut locked, Error::Failed(error.clone()), &mut wakeups);
                 Err(Error::Failed(error))
             }
         };
         // What waits for room has the turn again, until it is written.
-        locked.writing = locked.starved.is_some();
-        self.wake_all(locked, woken);
+        locked.writing = locked.deferred.is_some();
+        self.wake_all(locked, wakeups);
         self.retry();
         told
     }
 
-    /// The log ends in front of `next`. Tells everybody who waits for more.
-    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, woken: &mut Woken<T::Error>) {
+    /// The log ends before `next`. Tells every caller that waits for more.
+    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, wakeups: &mut Wakeups<T::Error>) {
         (locked.next, locked.written) = (next, next);
         (locked.durable, locked.covered) = (locked.durable.min(next), locked.covered.min(next));
         self.written.set(next);
@@ -166,9 +166,9 @@ impl<T: Target> GroupCommit<T> {
         locked.pending_since = locked.pending_since.filter(|_| locked.durable < next);
         locked.cuts.add(next);
         self.cuts.set(locked.cuts.count());
-        locked.lose(next, &Error::Truncated { from: next }, woken);
+        locked.lose(next, &Error::Truncated { from: next }, wakeups);
         self.empty_open(locked);
-        let behind = locked.starved.take().into_iter().chain(locked.held_back.take());
+        let behind = locked.deferred.take().into_iter().chain(locked.held_back.take());
         for (behind, _) in behind {
             self.put_away(locked, behind);
         }
@@ -177,14 +177,14 @@ impl<T: Target> GroupCommit<T> {
             let Some(unsynced) = locked.unsynced.pop_back() else { break };
             locked.in_flight_bytes -= unsynced.bytes;
         }
-        // They look again: some wait for what is in front of the cut.
-        woken.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+        // They look again: some wait for what is before the cut.
+        wakeups.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
     }
 
-    fn wake_all(&self, locked: Locked<'_, T>, woken: Woken<T::Error>) {
+    fn wake_all(&self, locked: Locked<'_, T>, wakeups: Wakeups<T::Error>) {
         self.turn.notify_all();
         self.room.notify_all();
         self.work.notify_all();
-        self.tell(locked, woken);
+        self.unlock_and_wake(locked, wakeups);
     }
 }

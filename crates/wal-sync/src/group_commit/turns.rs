@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use super::state::{Gathering, State, Unsynced};
-use super::woken::Woken;
+use super::state::{State, Unsynced, WriteGroup};
+use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked};
 use crate::epoch::{Epoch, WORDS, word_of};
 use crate::error::Error;
@@ -22,10 +22,10 @@ impl<T: Target> GroupCommit<T> {
         debug_assert!(!locked.writing, "at most one frame is written at a time");
         let mut next = locked.take_next(&self.target);
         locked.take_turn_to_write();
-        let gathered = std::mem::take(&mut locked.gathers);
+        let waited = std::mem::take(&mut locked.waits_for_siblings);
         drop(locked);
-        if gathered {
-            // Its leader need not wait for company any longer.
+        if waited {
+            // Its leader need not wait for siblings any longer.
             self.callers[word_of(next.number)].wake_all();
         }
         let panics = PanicFails::new(self, Turns { writes: true, syncs: false }, next.bytes);
@@ -39,13 +39,13 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        let mut woken = Woken::new();
+        let mut wakeups = Wakeups::new();
         let fate = match (&locked.failure, wrote) {
             (None, Some(Ok(wrote))) => {
-                self.wrote(&mut locked, next, wrote, &mut woken);
+                self.wrote(&mut locked, next, wrote, &mut wakeups);
                 Fate::Written
             }
-            (None, Some(Err(fault))) => self.not_written(&mut locked, next, fault, &mut woken),
+            (None, Some(Err(fault))) => self.not_written(&mut locked, next, fault, &mut wakeups),
             (failure, _) => {
                 // All waiters got that failure when it was latched.
                 let fate = Fate::Lost(failure.clone().unwrap_or(Error::Panicked));
@@ -56,33 +56,33 @@ impl<T: Target> GroupCommit<T> {
         self.turn.notify_all();
         self.room.notify_all();
         if turns.syncs && locked.pending_since.is_some() || self.has_work(&locked) {
-            // The ticker looks at no clock while somebody else has the turn to sync.
+            // The flusher looks at no clock while another thread has the turn to sync.
             self.work.notify_one();
         }
-        (self.tell_and_lock(locked, woken), fate)
+        (self.wake_and_lock(locked, wakeups), fate)
     }
 
     fn not_written(
         &self,
         locked: &mut State<T>,
-        next: Box<Gathering<T>>,
+        next: Box<WriteGroup<T>>,
         fault: Fault<T::Error>,
-        woken: &mut Woken<T::Error>,
+        wakeups: &mut Wakeups<T::Error>,
     ) -> Fate<T::Error> {
         match fault {
             Fault::CapReached(error) if !locked.closed => {
-                self.starve(locked, next, Error::Failed(error));
+                self.defer(locked, next, Error::Failed(error));
                 Fate::Deferred(Arc::clone(&locked.epoch))
             }
             Fault::Passing(error) | Fault::CapReached(error) => {
                 let error = Error::Failed(error);
-                self.take_back(locked, next, &error, woken);
+                self.take_back(locked, next, &error, wakeups);
                 Fate::Lost(error)
             }
             Fault::Final(error) => {
                 let error = Error::Failed(error);
                 self.put_away(locked, next);
-                self.latch(locked, error.clone(), woken);
+                self.latch(locked, error.clone(), wakeups);
                 Fate::Lost(error)
             }
         }
@@ -105,41 +105,41 @@ impl<T: Target> GroupCommit<T> {
 
         let mut locked = self.lock();
         turns.give_back(&mut locked);
-        let mut woken = Woken::new();
-        // What became durable before a failure is durable, but nobody may rely on the log any more.
+        let mut wakeups = Wakeups::new();
+        // What became durable before a failure is durable, but no caller may rely on the log any more.
         if locked.failure.is_none() {
             match synced {
                 Ok(covered) => {
                     locked.sync_soon = false;
-                    locked.company.released = 0;
-                    self.became_durable(&mut locked, covered, &mut woken);
+                    locked.siblings.released = 0;
+                    self.became_durable(&mut locked, covered, &mut wakeups);
                     let unsynced: u64 = locked.unsynced.iter().map(|unsynced| unsynced.waiters).sum();
                     let waiters = unsynced + locked.open.waiters;
-                    locked.company.synced(took, waiters);
+                    locked.siblings.synced(took, waiters);
                 }
-                Err(error) => self.latch(&mut locked, Error::Failed(error), &mut woken),
+                Err(error) => self.latch(&mut locked, Error::Failed(error), &mut wakeups),
             }
         }
         self.turn.notify_all();
         self.room.notify_all();
-        // The ticker looks at no clock while somebody else syncs.
+        // The flusher looks at no clock while another thread syncs.
         if locked.pending_since.is_some() || self.has_work(&locked) {
             self.work.notify_one();
         }
-        self.tell_and_lock(locked, woken)
+        self.wake_and_lock(locked, wakeups)
     }
 
     /// Releases the lock; then wakes the waiters whose wait is over, and callers that have to write or lead next.
-    pub(super) fn tell(&self, mut locked: Locked<'_, T>, mut woken: Woken<T::Error>) {
-        let calls_out = !woken.wakers.is_empty();
+    pub(super) fn unlock_and_wake(&self, mut locked: Locked<'_, T>, mut wakeups: Wakeups<T::Error>) {
+        let calls_out = !wakeups.wakers.is_empty();
         // A waker may wait for what another thread appends, so that one must not wait for this thread to write it.
         locked.combining &= !calls_out;
         // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
-        woken.callers[word_of(locked.open.number)] |= locked.wants_writer();
+        wakeups.callers[word_of(locked.open.number)] |= locked.wants_writer();
         let heirs = if locked.wants_leader() { self.heirs(&locked) } else { [false; WORDS] };
-        let took = woken.took;
+        let took = wakeups.took;
         if calls_out {
-            // Before the lock is released: a caller that joins next must see that the ticker may be busy in a waker.
+            // Before the lock is released: a caller that joins next must see that the flusher may be busy in a waker.
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
@@ -148,12 +148,12 @@ impl<T: Target> GroupCommit<T> {
                 word.wake_one();
             }
         }
-        for (word, is_woken) in self.callers.iter().zip(woken.callers) {
+        for (word, is_woken) in self.callers.iter().zip(wakeups.callers) {
             if is_woken {
                 word.wake_all();
             }
         }
-        woken.wake_tickets();
+        wakeups.wake_tickets();
         if calls_out {
             self.calling_out.fetch_sub(1, Ordering::Relaxed);
         }
@@ -166,15 +166,15 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// The same, and takes the lock again. Keeps it when there is no thread to wake.
-    pub(super) fn tell_and_lock<'a>(
+    pub(super) fn wake_and_lock<'a>(
         &'a self,
         locked: Locked<'a, T>,
-        woken: Woken<T::Error>,
+        wakeups: Wakeups<T::Error>,
     ) -> Locked<'a, T> {
-        if woken.is_empty() && !locked.wants_writer() && !locked.wants_leader() {
+        if wakeups.is_empty() && !locked.wants_writer() && !locked.wants_leader() {
             return locked;
         }
-        self.tell(locked, woken);
+        self.unlock_and_wake(locked, wakeups);
         self.lock()
     }
 
@@ -190,11 +190,16 @@ impl<T: Target> GroupCommit<T> {
         heirs
     }
 
-    /// Latches a failure: the first one stays, and everybody who waits for anything is told.
-    pub(super) fn latch(&self, locked: &mut State<T>, failure: Error<T::Error>, woken: &mut Woken<T::Error>) {
+    /// Latches a failure: the first one stays, and every caller that waits for anything is told.
+    pub(super) fn latch(
+        &self,
+        locked: &mut State<T>,
+        failure: Error<T::Error>,
+        wakeups: &mut Wakeups<T::Error>,
+    ) {
         let failure = locked.failure.get_or_insert(failure).clone();
         self.refuses.store(true, Ordering::Release);
-        self.fail_all(locked, &failure, woken);
+        self.fail_all(locked, &failure, wakeups);
     }
 
     /// Fails everything that has not reached what was asked for.
@@ -202,19 +207,19 @@ impl<T: Target> GroupCommit<T> {
         &self,
         locked: &mut State<T>,
         failure: &Error<T::Error>,
-        woken: &mut Woken<T::Error>,
+        wakeups: &mut Wakeups<T::Error>,
     ) {
-        locked.lose_all(failure, woken);
+        locked.lose_all(failure, wakeups);
         self.empty_open(locked);
-        let starved = locked.end_starved().map(|(starved, _)| starved);
+        let deferred = locked.end_deferred().map(|(deferred, _)| deferred);
         let held = locked.held_back.take().map(|(held, _)| held);
-        for dropped in starved.into_iter().chain(held) {
+        for dropped in deferred.into_iter().chain(held) {
             self.put_away(locked, dropped);
         }
         while let Some(unsynced) = locked.unsynced.pop_front() {
             locked.in_flight_bytes -= unsynced.bytes;
         }
-        woken.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+        wakeups.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
         self.turn.notify_all();
         self.room.notify_all();
         self.work.notify_all();
@@ -234,18 +239,18 @@ impl<T: Target> GroupCommit<T> {
     fn wrote(
         &self,
         locked: &mut State<T>,
-        mut next: Box<Gathering<T>>,
+        mut next: Box<WriteGroup<T>>,
         wrote: Wrote,
-        woken: &mut Woken<T::Error>,
+        wakeups: &mut Wakeups<T::Error>,
     ) {
         locked.written = wrote.next;
         locked.rest_in_doubt = false;
         self.written.set(wrote.next);
-        locked.epoch.reach(Durability::Written, wrote.next, &mut woken.wakers);
+        locked.epoch.reach(Durability::Written, wrote.next, &mut wakeups.wakers);
         locked.sync_soon = wrote.sync_soon;
-        let Gathering { number, bytes, waiters, begun, .. } = *next;
+        let WriteGroup { number, bytes, waiters, begun, .. } = *next;
         if next.waits_for_write || next.has_tickets {
-            self.wake_frame(&locked.epoch, number, woken);
+            self.wake_frame(&locked.epoch, number, wakeups);
         }
         if next.asked == Durability::Durable {
             locked.unsynced.push_back(Unsynced {
@@ -259,13 +264,13 @@ impl<T: Target> GroupCommit<T> {
             // It is in flight until then.
             next.bytes = 0;
         } else {
-            woken.took = begun.map(since);
+            wakeups.took = begun.map(since);
         }
         self.put_away(locked, next);
-        self.became_durable(locked, wrote.durable, woken);
+        self.became_durable(locked, wrote.durable, wakeups);
     }
 
-    /// A write failed: nothing that is numbered behind it can be part of the log under its number.
+    /// A write failed: nothing that is numbered after it can be part of the log under its number.
     ///
     /// Either the numbers are given back, and a watch of one of them ends; or entries among them were promised
     /// to be buffered. Then all entries keep their numbers and are written later, so a watch of one waits on:
@@ -273,25 +278,25 @@ impl<T: Target> GroupCommit<T> {
     pub(super) fn take_back(
         &self,
         locked: &mut State<T>,
-        mut next: Box<Gathering<T>>,
+        mut next: Box<WriteGroup<T>>,
         error: &Error<T::Error>,
-        woken: &mut Woken<T::Error>,
+        wakeups: &mut Wakeups<T::Error>,
     ) {
         locked.rest_in_doubt = true;
-        locked.lose(next.first, error, woken);
+        locked.lose(next.first, error, wakeups);
         if next.promised || locked.open.promised {
             // Callers have gone on with these numbers. All entries stay; only who waits is told.
             next.let_go();
             locked.open.let_go();
             next.promised = true;
             locked.held_back = Some((next, error.clone()));
-            // The ticker tries again in an interval.
+            // The flusher tries again in an interval.
             locked.pending_since = locked.pending_since.map(|_| now());
         } else {
             if !locked.closed {
                 // After a close no other entry gets them, and a watch is told that the log ended.
                 let until = locked.next;
-                self.give_back_numbers(locked, next.first, until, woken);
+                self.give_back_numbers(locked, next.first, until, wakeups);
             }
             locked.next = next.first;
             locked.pending_since = locked.pending_since.filter(|_| locked.durable < locked.next);
@@ -301,13 +306,13 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Adds the sleepers of this frame to `woken`. A caller that is about to sleep looks under the lock before.
-    fn wake_frame(&self, epoch: &Arc<Epoch<T::Error>>, frame: u64, woken: &mut Woken<T::Error>) {
+    fn wake_frame(&self, epoch: &Arc<Epoch<T::Error>>, frame: u64, wakeups: &mut Wakeups<T::Error>) {
         let word = word_of(frame);
-        woken.callers[word] |= self.callers[word].has_sleepers();
-        woken.tickets(epoch, frame);
+        wakeups.callers[word] |= self.callers[word].has_sleepers();
+        wakeups.tickets(epoch, frame);
     }
 
-    /// For whoever has both turns.
+    /// For a thread that has both turns.
     pub(super) fn panic_fails(&self) -> PanicFails<'_, T> {
         PanicFails::new(self, Turns { writes: true, syncs: true }, 0)
     }
@@ -320,40 +325,45 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// A frame that is done with, or never written, is used again.
-    pub(super) fn put_away(&self, locked: &mut State<T>, mut done: Box<Gathering<T>>) {
+    pub(super) fn put_away(&self, locked: &mut State<T>, mut done: Box<WriteGroup<T>>) {
         locked.in_flight_bytes -= done.bytes;
         done.clear(&self.target, 0);
         locked.idle = Some(done);
     }
 
     /// All entries before number `covered` are durable.
-    pub(super) fn became_durable(&self, locked: &mut State<T>, covered: u64, woken: &mut Woken<T::Error>) {
+    pub(super) fn became_durable(
+        &self,
+        locked: &mut State<T>,
+        covered: u64,
+        wakeups: &mut Wakeups<T::Error>,
+    ) {
         // A sync may have covered a write that has not come back to say so.
         locked.covered = locked.covered.max(covered);
         let covered = locked.covered.min(locked.written);
         if covered > locked.durable {
             locked.durable = covered;
             self.durable.set(covered);
-            locked.epoch.reach(Durability::Durable, covered, &mut woken.wakers);
+            locked.epoch.reach(Durability::Durable, covered, &mut wakeups.wakers);
             for ended in &locked.ended {
                 let reached = covered.min(ended.lost_from());
-                ended.reach(Durability::Durable, reached, &mut woken.wakers);
+                ended.reach(Durability::Durable, reached, &mut wakeups.wakers);
             }
             // What joined while a sync ran is as old as the sync, at most.
             locked.pending_since = self.interval().filter(|_| locked.durable < locked.next).map(|_| now());
         }
         while locked.unsynced.front().is_some_and(|unsynced| unsynced.end <= locked.durable) {
             let Some(unsynced) = locked.unsynced.pop_front() else { break };
-            woken.took = woken.took.or_else(|| unsynced.begun.map(since));
+            wakeups.took = wakeups.took.or_else(|| unsynced.begun.map(since));
             locked.in_flight_bytes -= unsynced.bytes;
-            locked.company.released += unsynced.waiters;
+            locked.siblings.released += unsynced.waiters;
             match &unsynced.epoch {
-                None => self.wake_frame(&locked.epoch, unsynced.number, woken),
-                Some(ended) => woken.epoch(ended),
+                None => self.wake_frame(&locked.epoch, unsynced.number, wakeups),
+                Some(ended) => wakeups.epoch(ended),
             }
         }
         locked.ended.retain(|epoch| epoch.awaits_sync());
-        self.take_reached(locked, woken);
+        self.take_reached(locked, wakeups);
     }
 }
 
@@ -379,7 +389,7 @@ impl Turns {
     }
 }
 
-/// Whoever panics with a turn, or where others rest on what it does next, fails everybody, and the log.
+/// A thread that panics with a turn, or where others rest on what it does next, fails every caller and the log.
 pub(super) struct PanicFails<'a, T: Target> {
     commit: &'a GroupCommit<T>,
     turns: Cell<Turns>,
@@ -405,11 +415,11 @@ impl<T: Target> Drop for PanicFails<'_, T> {
         if self.passed.get() {
             return;
         }
-        let mut woken = Woken::new();
+        let mut wakeups = Wakeups::new();
         let mut locked = self.commit.lock();
         self.turns.get().give_back(&mut locked);
         locked.in_flight_bytes -= self.bytes;
-        self.commit.latch(&mut locked, Error::Panicked, &mut woken);
-        self.commit.tell(locked, woken);
+        self.commit.latch(&mut locked, Error::Panicked, &mut wakeups);
+        self.commit.unlock_and_wake(locked, wakeups);
     }
 }

@@ -4,12 +4,12 @@ use std::task::{Context, Poll};
 
 use super::GroupCommit;
 use super::state::{State, Watcher};
-use super::woken::Woken;
+use super::wakeups::Wakeups;
 use crate::error::Error;
 use crate::target::Target;
 use crate::watermark::Mark;
 
-/// Somebody who waits until a watermark has passed an entry. To be given to
+/// A waiter until a watermark has passed an entry. To be given to
 /// [`GroupCommit::unwatch`] when they give up.
 #[derive(Debug)]
 pub struct Watch {
@@ -35,7 +35,7 @@ impl Watch {
     }
 }
 
-/// How the log stands for somebody who reads on as it grows.
+/// How the log stands, for a reader that follows it.
 #[derive(Clone, Debug)]
 pub struct Standing<E> {
     /// Where the watermark is.
@@ -43,7 +43,7 @@ pub struct Standing<E> {
     /// What [`GroupCommit::cuts`] returns.
     pub cuts: u64,
     /// The furthest back that a truncation cut since there were as many cuts as the asker knows of. A failed
-    /// write is none: what it gave back was never in front of a watermark.
+    /// write is none: what it gave back was never before a watermark.
     pub cut_from: Option<u64>,
     /// Why the watermark will not move any more.
     pub over: Option<Error<E>>,
@@ -55,7 +55,7 @@ impl<T: Target> GroupCommit<T> {
         Watch::since(mark, sequence, self.cuts())
     }
 
-    /// How the log stands, for somebody who knows of so many cuts.
+    /// How the log stands, for a reader that knows of so many cuts.
     pub fn standing(&self, mark: Mark, known_cuts: u64) -> Standing<T::Error> {
         let locked = self.lock();
         Standing {
@@ -110,7 +110,7 @@ impl<T: Target> GroupCommit<T> {
         Poll::Pending
     }
 
-    /// Nobody waits any more.
+    /// The waiter is gone.
     pub fn unwatch(&self, watch: &Watch) {
         if watch.id.is_none() {
             return;
@@ -123,9 +123,9 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Takes out those whose watermark has passed their entry.
-    pub(super) fn take_reached(&self, locked: &mut State<T>, woken: &mut Woken<T::Error>) {
+    pub(super) fn take_reached(&self, locked: &mut State<T>, wakeups: &mut Wakeups<T::Error>) {
         let (written, durable) = (locked.written, locked.durable);
-        take_watchers(locked, woken, |watcher| {
+        take_watchers(locked, wakeups, |watcher| {
             let position = match watcher.mark {
                 Mark::Written => written,
                 Mark::Durable => durable,
@@ -141,23 +141,23 @@ impl<T: Target> GroupCommit<T> {
         locked: &mut State<T>,
         from: u64,
         until: u64,
-        woken: &mut Woken<T::Error>,
+        wakeups: &mut Wakeups<T::Error>,
     ) {
         locked.cuts.add_given_back(from, until);
         self.cuts.set(locked.cuts.count());
-        take_watchers(locked, woken, |watcher| (from..until).contains(&watcher.sequence));
+        take_watchers(locked, wakeups, |watcher| (from..until).contains(&watcher.sequence));
     }
 }
 
 fn take_watchers<T: Target>(
     locked: &mut State<T>,
-    woken: &mut Woken<T::Error>,
+    wakeups: &mut Wakeups<T::Error>,
     is_told: impl Fn(&Watcher) -> bool,
 ) {
     let mut index = 0;
     while index < locked.watchers.len() {
         if is_told(&locked.watchers[index]) {
-            woken.wakers.push(locked.watchers.swap_remove(index).waker);
+            wakeups.wakers.push(locked.watchers.swap_remove(index).waker);
         } else {
             index += 1;
         }

@@ -14,11 +14,11 @@ pub struct Sender<T>(Arc<Shared<T>>);
 #[derive(Debug)]
 pub struct Receiver<T>(Arc<Shared<T>>);
 
-/// The channel is full, or nobody receives any more; with what was to be sent.
+/// The channel is full, or no thread receives any more; with what was to be sent.
 #[derive(Debug)]
 pub struct SendError<T>(pub T);
 
-/// There is nothing, and nobody sends any more.
+/// There is nothing, and no thread sends any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 
@@ -27,7 +27,7 @@ pub struct RecvError;
 pub enum RecvTimeoutError {
     /// The time is over.
     Timeout,
-    /// Nobody sends any more.
+    /// No thread sends any more.
     Disconnected,
 }
 
@@ -64,7 +64,7 @@ impl<T> Sender<T> {
     /// Sends, if there is room at once.
     ///
     /// # Errors
-    /// There is none, or nobody receives any more.
+    /// There is none, or no thread receives any more.
     pub fn try_send(&self, message: T) -> Result<(), SendError<T>> {
         let mut queue = self.0.queue.lock_whole();
         if !queue.receives || queue.messages.len() >= self.0.most {
@@ -78,7 +78,7 @@ impl<T> Sender<T> {
     /// Sends into a channel that is never full.
     ///
     /// # Errors
-    /// Nobody receives any more.
+    /// No thread receives any more.
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         assert_eq!(self.0.most, usize::MAX, "nothing waits for room in a channel");
         self.try_send(message)
@@ -89,7 +89,7 @@ impl<T> Receiver<T> {
     /// Waits for a message.
     ///
     /// # Errors
-    /// Nobody sends any more.
+    /// No thread sends any more.
     pub fn recv(&self) -> Result<T, RecvError> {
         let mut queue = self.0.queue.lock_whole();
         loop {

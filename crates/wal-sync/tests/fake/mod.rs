@@ -32,7 +32,7 @@ pub const WIDE: Limits = Limits {
     frame_bytes: 1 << 16,
     in_flight_bytes: 1 << 20,
     buffered_bytes: None,
-    ticker: true,
+    flusher: true,
 };
 
 /// Why the fake fails: a name.
@@ -62,8 +62,8 @@ pub struct Record {
     pub syncs_begun: u64,
     /// Syncs that succeeded, those inside of a write included.
     pub syncs: u64,
-    /// Syncs that were begun by the ticker.
-    pub syncs_by_ticker: u64,
+    /// Syncs that were begun by the flusher.
+    pub syncs_by_flusher: u64,
     /// The most entries of one write.
     pub widest: usize,
     pub next_writes: VecDeque<Deed>,
@@ -218,8 +218,8 @@ impl Target for Fake {
         }
         record.syncing = true;
         record.syncs_begun += 1;
-        let by_ticker = thread::current().name() == Some(TICKER);
-        record.syncs_by_ticker += u64::from(by_ticker);
+        let by_flusher = thread::current().name() == Some(TICKER);
+        record.syncs_by_flusher += u64::from(by_flusher);
         let covered = record.entries.len() as u64;
         let takes = record.sync_takes;
         record = self.wait_while(record, |record| record.holds_syncs);
@@ -252,23 +252,23 @@ impl Target for Fake {
     }
 }
 
-pub const TICKER: &str = "ticker";
+pub const TICKER: &str = "flusher";
 
-/// A group commit over a fake, and its ticker.
+/// A group commit over a fake, and its flusher.
 pub struct Log {
     commit: Arc<GroupCommit<Fake>>,
-    ticker: Option<JoinHandle<()>>,
+    flusher: Option<JoinHandle<()>>,
 }
 
 impl Log {
     pub fn new(policy: SyncPolicy, limits: Limits) -> Log {
         let commit = Arc::new(GroupCommit::new(Fake::default(), policy, limits, 0));
         let ticks = Arc::clone(&commit);
-        let ticker = limits.ticker.then(|| {
+        let flusher = limits.flusher.then(|| {
             let named = thread::Builder::new().name(TICKER.to_owned());
-            named.spawn(move || ticks.tick()).expect("there is room for a thread")
+            named.spawn(move || ticks.run_flusher()).expect("there is room for a thread")
         });
-        Log { commit, ticker }
+        Log { commit, flusher }
     }
 
     pub fn wide(policy: SyncPolicy) -> Log {
@@ -322,11 +322,11 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.fake().change(|record| (record.holds_writes, record.holds_syncs) = (false, false));
         self.commit.abandon();
-        let ticked = self.ticker.take().map(JoinHandle::join);
+        let ticked = self.flusher.take().map(JoinHandle::join);
         if !thread::panicking() {
             let broken = std::mem::take(&mut self.fake().record().violations);
             assert!(broken.is_empty(), "{broken:?}");
-            // The ticker panics if it was the one whom the fake told to.
+            // The flusher panics if it was the one whom the fake told to.
             drop(ticked);
             assert_eq!(self.commit.in_flight_bytes(), 0, "nothing is in flight in a log that is over");
         }

@@ -36,8 +36,8 @@ fn an_append_that_races_the_end_is_durable_or_refused() {
     watched(|| {
         for round in 0..60 {
             for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default()] {
-                let (ticker, asked) = (round % 3 > 0, policy.promise());
-                let log = Log::new(policy, Limits { ticker, in_flight_bytes: 40, ..WIDE });
+                let (flusher, asked) = (round % 3 > 0, policy.promise());
+                let log = Log::new(policy, Limits { flusher, in_flight_bytes: 40, ..WIDE });
                 let start = Arc::new(Barrier::new(4));
                 let appenders: Vec<_> = (0..3)
                     .map(|_| {
@@ -66,8 +66,8 @@ fn an_append_that_races_the_end_is_durable_or_refused() {
 #[test]
 fn closing_twice_is_an_error() {
     watched(|| {
-        for ticker in [true, false] {
-            let log = Log::new(SyncPolicy::None, Limits { ticker, ..WIDE });
+        for flusher in [true, false] {
+            let log = Log::new(SyncPolicy::None, Limits { flusher, ..WIDE });
             assert_eq!(log.put(7, Written), Ok(0));
             assert_eq!(log.close_well(), Ok(()));
             for _ in 0..3 {
@@ -146,7 +146,7 @@ fn an_end_that_fails_tells_who_waits() {
     watched(|| {
         let named = Named("at the end");
         for (fault, durable) in [(Fault::Passing(named), 1), (Fault::Final(named), 0)] {
-            let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+            let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
             let ticket = log.submit_one(7, Durable).unwrap();
             assert_eq!(log.close(|_| Err(fault)), Err(Error::Failed(named)));
             assert_eq!(log.durable(), durable);
@@ -181,8 +181,8 @@ fn a_close_behind_a_sync_that_fails_does_not_try_again() {
 #[test]
 fn a_log_that_is_abandoned_writes_what_has_joined_and_syncs_nothing() {
     watched(|| {
-        for ticker in [true, false] {
-            let log = Log::new(SyncPolicy::None, Limits { buffered_bytes: Some(1 << 12), ticker, ..WIDE });
+        for flusher in [true, false] {
+            let log = Log::new(SyncPolicy::None, Limits { buffered_bytes: Some(1 << 12), flusher, ..WIDE });
             for number in 0..5 {
                 assert_eq!(log.put(7, Buffered), Ok(number));
             }

@@ -114,7 +114,7 @@ fn a_write_that_fails_for_good_is_latched() {
     });
 }
 
-/// The ticker wrote, the write failed for good, and the ticker went on to sync what had been written
+/// The flusher wrote, the write failed for good, and the flusher went on to sync what had been written
 /// before, for those who still wanted it. Nobody would have believed the answer, but nobody may ask.
 #[test]
 fn after_a_write_that_failed_for_good_nothing_is_synced() {
@@ -184,8 +184,8 @@ fn a_write_beside_a_sync_that_fails_is_told_so() {
 fn a_write_that_fails_in_passing_takes_back_all_that_is_numbered_and_the_log_goes_on() {
     watched(|| {
         for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default()] {
-            for ticker in [true, false] {
-                let log = Log::new(policy, Limits { ticker, ..WIDE });
+            for flusher in [true, false] {
+                let log = Log::new(policy, Limits { flusher, ..WIDE });
                 assert_eq!(log.put(10, Durable), Ok(0));
                 log.fake().change(|record| {
                     (record.holds_writes, record.next_writes) = (true, [Deed::FailPassing].into());
@@ -251,8 +251,8 @@ fn many_passing_failures_leave_nothing_behind() {
 #[test]
 fn buffered_entries_that_cannot_be_written_stay_and_are_tried_first_by_the_next_call() {
     watched(|| {
-        for ticker in [true, false] {
-            let log = Log::new(SyncPolicy::None, Limits { buffered_bytes: Some(1 << 12), ticker, ..WIDE });
+        for flusher in [true, false] {
+            let log = Log::new(SyncPolicy::None, Limits { buffered_bytes: Some(1 << 12), flusher, ..WIDE });
             for entry in 0..3 {
                 assert_eq!(log.put(entry, Buffered), Ok(entry));
             }
@@ -332,7 +332,7 @@ fn the_ticker_tries_buffered_entries_again_once_an_interval() {
 fn the_end_tells_what_could_not_be_written() {
     watched(|| {
         for buffered_bytes in [None, Some(1 << 12)] {
-            let log = Log::new(SyncPolicy::None, Limits { buffered_bytes, ticker: false, ..WIDE });
+            let log = Log::new(SyncPolicy::None, Limits { buffered_bytes, flusher: false, ..WIDE });
             assert_eq!(log.put(0, Durable), Ok(0));
             let ticket = log.submit_one(1, Written).unwrap();
             if buffered_bytes.is_some() {
@@ -354,7 +354,7 @@ fn a_watch_of_an_entry_whose_last_write_failed_is_told_that_the_log_is_closed() 
     watched(|| {
         for mark in [Mark::Written, Mark::Durable] {
             for deed in [Deed::FailPassing, Deed::FailCapReached] {
-                let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+                let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
                 let ticket = log.submit_one(1, Written).unwrap();
                 let task = Counts::new();
                 let (mut polled, mut unpolled) = (log.watch(mark, 0), log.watch(mark, 0));

@@ -12,13 +12,13 @@
 mod fake;
 
 mod close;
-mod company;
+mod deferred;
 mod failures;
 mod mixed;
 mod panics;
 mod policies;
 mod room;
-mod starved;
+mod siblings;
 mod stress;
 mod tickets;
 mod truncate;

@@ -8,10 +8,10 @@ use wal_sync::Durability::{Durable, Written};
 use wal_sync::{GroupCommit, SyncPolicy};
 
 // A thread that waits for its write alone led a group, and one that waits for a sync joined it. The sync was
-// left to the ticker, and under a policy whose appends sync by themselves no ticker runs before the first
+// left to the flusher, and under a policy whose appends sync by themselves no flusher runs before the first
 // submit. The second thread slept until somebody else happened to sync.
 #[test]
-fn whoever_waits_for_a_sync_in_a_group_whose_leader_does_not_gets_one_without_a_ticker() {
+fn whoever_waits_for_a_sync_in_a_group_whose_leader_does_not_gets_one_without_a_flusher() {
     watched(|| {
         for policy in [SyncPolicy::Immediate, SyncPolicy::default(), SyncPolicy::None] {
             let commit = Arc::new(GroupCommit::new(Fake::default(), policy, WIDE, 0));

@@ -70,8 +70,8 @@ const THREE: Limits = Limits { in_flight_bytes: 24, ..WIDE };
 #[test]
 fn a_panic_in_a_write_wakes_everybody() {
     watched(|| {
-        for ticker in [true, false] {
-            let log = Log::new(SyncPolicy::Immediate, Limits { ticker, ..THREE });
+        for flusher in [true, false] {
+            let log = Log::new(SyncPolicy::Immediate, Limits { flusher, ..THREE });
             log.fake()
                 .change(|record| (record.holds_writes, record.next_writes) = (true, [Deed::Panic].into()));
             let leader = log.put_aside(7, Durable);

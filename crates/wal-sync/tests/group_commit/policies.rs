@@ -18,8 +18,8 @@ fn never() -> SyncPolicy {
 fn immediate_and_grouped_sync_before_an_append_returns() {
     watched(|| {
         for policy in [SyncPolicy::Immediate, SyncPolicy::default()] {
-            for ticker in [true, false] {
-                let log = Log::new(policy, Limits { ticker, ..WIDE });
+            for flusher in [true, false] {
+                let log = Log::new(policy, Limits { flusher, ..WIDE });
                 for number in 0..5 {
                     assert_eq!(log.put(7, log.promise()), Ok(number));
                     assert!(log.fake().is_durable(number));
@@ -117,7 +117,7 @@ fn periodic_never_blocks_an_append_on_a_sync() {
 }
 
 /// A sync sees a write before the thread that made it comes back to say so. Then nothing is pending,
-/// although something was written last; the ticker once took its age for a reason to sync for ever.
+/// although something was written last; the flusher once took its age for a reason to sync for ever.
 #[test]
 fn a_sync_that_saw_a_write_first_leaves_nothing_pending() {
     watched(|| {
@@ -158,7 +158,7 @@ fn without_a_ticker_whoever_comes_when_a_sync_is_due_runs_it() {
     watched(|| {
         for buffered_bytes in [None, Some(1 << 16)] {
             let log =
-                Log::new(SyncPolicy::periodic(10, LONG), Limits { ticker: false, buffered_bytes, ..WIDE });
+                Log::new(SyncPolicy::periodic(10, LONG), Limits { flusher: false, buffered_bytes, ..WIDE });
             for number in 0..9 {
                 assert_eq!(log.put(7, log.promise()), Ok(number));
             }
@@ -173,8 +173,8 @@ fn without_a_ticker_whoever_comes_when_a_sync_is_due_runs_it() {
 fn an_append_may_ask_for_more_than_the_policy() {
     watched(|| {
         for policy in [SyncPolicy::None, never()] {
-            for ticker in [true, false] {
-                let log = Log::new(policy, Limits { ticker, ..WIDE });
+            for flusher in [true, false] {
+                let log = Log::new(policy, Limits { flusher, ..WIDE });
                 assert_eq!(log.put(7, Written), Ok(0));
                 assert_eq!(log.put(7, Durable), Ok(1));
                 assert_eq!((log.fake().syncs(), log.fake().record().durable), (1, 2));
@@ -245,9 +245,9 @@ fn buffered_entries_reach_the_target_when_the_buffer_is_full_at_a_flush_a_sync_a
 fn every_call_that_promises_a_sync_is_seen_by_the_target() {
     watched(|| {
         for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default(), never()] {
-            for ticker in [true, false] {
+            for flusher in [true, false] {
                 for buffered_bytes in [None, Some(1 << 16)] {
-                    let log = Log::new(policy, Limits { ticker, buffered_bytes, ..WIDE });
+                    let log = Log::new(policy, Limits { flusher, buffered_bytes, ..WIDE });
                     let before = Buffered.max(log.promise().min(Written));
                     let mut syncs = 0;
                     let mut one_more = |log: &Log| {

@@ -40,8 +40,8 @@ fn what_is_in_flight_is_bounded() {
 #[test]
 fn a_batch_that_is_larger_than_a_bound_goes_in_alone() {
     watched(|| {
-        for ticker in [true, false] {
-            let limits = Limits { frame_bytes: 16, frame_entries: 2, ticker, ..NARROW };
+        for flusher in [true, false] {
+            let limits = Limits { frame_bytes: 16, frame_entries: 2, flusher, ..NARROW };
             let log = Log::new(SyncPolicy::Immediate, limits);
             let large = Batch { entries: 5, bytes: 40 };
             for round in 0..3 {
@@ -59,8 +59,8 @@ fn a_batch_that_is_larger_than_a_bound_goes_in_alone() {
 #[test]
 fn whoever_finds_the_frame_full_writes_it() {
     watched(|| {
-        for ticker in [true, false] {
-            let limits = Limits { frame_entries: 2, ticker, ..WIDE };
+        for flusher in [true, false] {
+            let limits = Limits { frame_entries: 2, flusher, ..WIDE };
             let log = Log::new(SyncPolicy::None, limits);
             for number in 0..101 {
                 assert_eq!(log.submit_one(number, Buffered).unwrap().first(), number);
@@ -95,9 +95,9 @@ fn a_full_frame_that_cannot_be_written_yet_is_waited_for() {
 #[test]
 fn a_buffer_that_is_larger_than_the_bound_does_not_lock_itself_in() {
     watched(|| {
-        for ticker in [true, false] {
+        for flusher in [true, false] {
             for policy in [SyncPolicy::None, SyncPolicy::periodic(u64::MAX, Duration::from_secs(3600))] {
-                let limits = Limits { buffered_bytes: Some(1 << 16), ticker, ..NARROW };
+                let limits = Limits { buffered_bytes: Some(1 << 16), flusher, ..NARROW };
                 let log = Log::new(policy, limits);
                 for number in 0..50 {
                     assert_eq!(log.put(7, Buffered), Ok(number));
@@ -111,7 +111,7 @@ fn a_buffer_that_is_larger_than_the_bound_does_not_lock_itself_in() {
 #[test]
 fn without_a_ticker_whoever_finds_too_much_in_flight_makes_it_durable() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..NARROW });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..NARROW });
         for number in 0..50 {
             assert_eq!(log.submit_one(7, Durable).unwrap().first(), number);
         }

@@ -281,7 +281,7 @@ fn live(seed: u64) {
         frame_entries: random.pick(&[3, 1 << 10]),
         in_flight_bytes: random.pick(&[48, 1 << 20]),
         buffered_bytes: random.pick(&[None, Some(40)]),
-        ticker: !random.one_in(4),
+        flusher: !random.one_in(4),
         ..WIDE
     };
     let log = Log::new(policy, limits);
@@ -293,7 +293,7 @@ fn live(seed: u64) {
         let appenders: Vec<_> = (1..=APPENDERS)
             .map(|number| {
                 let (commit, random) = (&*commit, Random::of(seed, number));
-                let (ticks, next_entry) = (limits.ticker, number << 32);
+                let (ticks, next_entry) = (limits.flusher, number << 32);
                 let appender = Appender { commit, ticks, random, next_entry, puts: Vec::new() };
                 scope.spawn(|| appender.run())
             })

@@ -13,8 +13,8 @@ use wal_sync::{Error, GroupCommit, Limits, Mark, Patience, SyncPolicy, Watch};
 fn a_ticket_tells_when_what_was_asked_for_is_true() {
     watched(|| {
         for policy in [SyncPolicy::None, SyncPolicy::Immediate, SyncPolicy::default()] {
-            for ticker in [true, false] {
-                let log = Log::new(policy, Limits { ticker, ..WIDE });
+            for flusher in [true, false] {
+                let log = Log::new(policy, Limits { flusher, ..WIDE });
                 for (number, asked) in (0..).zip([Written, Durable, Buffered, Durable, Written]) {
                     let ticket = log.submit_one(7, asked).unwrap();
                     assert_eq!((ticket.first(), ticket.asked()), (number, asked));
@@ -45,7 +45,7 @@ fn a_wait_ends_at_its_deadline() {
 #[test]
 fn a_wait_whose_deadline_has_passed_begins_nothing_where_nobody_ticks() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
         let ticket = log.submit_one(7, Durable).unwrap();
         assert_eq!(log.wait(&ticket, Some(Instant::now())), None);
         assert_eq!(log.fake().begun(), (0, 0));
@@ -192,7 +192,7 @@ impl Wake for Waits {
     }
 }
 
-/// The ticker called a waker, and that waited for the ticker.
+/// The flusher called a waker, and that waited for the flusher.
 #[test]
 fn a_waker_may_wait_for_what_it_submits() {
     watched(|| {

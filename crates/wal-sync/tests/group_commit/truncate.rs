@@ -34,7 +34,7 @@ fn truncated<T: std::fmt::Debug>(result: Result<T, Error<Named>>, from: u64) {
 #[test]
 fn a_truncation_that_fails_changes_nothing_and_what_joined_is_written_later() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
         log.put(1, Durability::Written).expect("nothing fails");
         let ticket = log.submit_one(2, Durability::Durable).expect("nothing fails");
         let failed = log.drop_from(1, |fake| stays(fake, Err(Fault::Passing(Named("no anchor")))));
@@ -75,7 +75,7 @@ fn a_truncation_that_panics_fails_the_log_and_hangs_nobody() {
 #[test]
 fn a_write_that_fails_in_front_of_the_place_is_told_and_nothing_is_dropped() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
         log.put(1, Durability::Written).expect("nothing fails");
         let ticket = log.submit_one(2, Durability::Written).expect("nothing fails");
         log.fake().change(|record| record.next_writes.push_back(Deed::FailPassing));
@@ -100,7 +100,7 @@ fn a_closed_log_drops_nothing() {
 #[test]
 fn a_group_that_is_cut_in_two_is_kept_in_front_of_the_cut_and_truncated_behind_it() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
         let tickets: Vec<_> =
             (0..4).map(|entry| log.submit_one(entry, Durability::Durable).expect("nothing fails")).collect();
         cut(&log, 2).expect("nothing fails");
@@ -119,7 +119,7 @@ fn a_group_that_is_cut_in_two_is_kept_in_front_of_the_cut_and_truncated_behind_i
 #[test]
 fn what_is_not_written_and_behind_the_cut_never_is() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
         log.put(1, Durability::Durable).expect("nothing fails");
         let ticket = log.submit_one(2, Durability::Written).expect("nothing fails");
         cut(&log, 1).expect("nothing fails");

@@ -149,7 +149,7 @@ fn a_watch_of_a_number_that_had_not_been_given_out_survives_a_failed_write() {
 fn a_watch_of_a_buffered_entry_waits_for_the_write_that_is_tried_again() {
     watched(|| {
         for mark in BOTH {
-            let limits = Limits { buffered_bytes: Some(1 << 12), ticker: false, ..WIDE };
+            let limits = Limits { buffered_bytes: Some(1 << 12), flusher: false, ..WIDE };
             let log = Log::new(SyncPolicy::None, limits);
             assert_eq!(log.put(10, Buffered), Ok(0));
             let task = Counts::new();

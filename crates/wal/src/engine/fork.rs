@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  append, submit ─▶ frame ─▶ Tail::write ─┐
-//!  sync, the ticker ────────▶ Tail::sync  ─┤
+//!  sync, the flusher ───────▶ Tail::sync  ─┤
 //!  truncate_* ───────▶ Tail::truncate     ─┼─▶ is this the process that opened? ─▶ the writer, the supply
 //!  close ────────────▶ Tail::finish       ─┤
 //!  obsolete files ───▶ Tail::recycle_obsolete

@@ -60,11 +60,11 @@ impl Engine {
                 sleep = sleep.min(PAUSE);
             }
         }
-        if tail.options.waits() && self.commits.is_starved() {
+        if tail.options.waits() && self.commits.is_deferred() {
             // No event reports that a reader has closed dropped files.
             self.commits.retry();
         }
-        if self.maintenance().take_deferred() || tail.options.waits() && self.commits.is_starved() {
+        if self.maintenance().take_deferred() || tail.options.waits() && self.commits.is_deferred() {
             sleep = sleep.min(POLL);
         }
         if retention.awaits_link() {

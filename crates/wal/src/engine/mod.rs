@@ -194,7 +194,7 @@ impl Engine {
             closed,
             displaced: supply.names.is_displaced(),
             space: Space { free_bytes, needed_bytes, failure, age },
-            no_room: self.commits.starved().map(Error::from),
+            no_room: self.commits.deferred().map(Error::from),
             spare_failure: spare_failure.map(Error::from),
             anchor_failure: anchor_failure.map(Error::from),
         }

@@ -91,7 +91,7 @@ impl Engine {
         }
         if self.options().background {
             let engine = Arc::clone(self);
-            self.threads.start("wal-sync", move || engine.commits.tick())?;
+            self.threads.start("wal-sync", move || engine.commits.run_flusher())?;
             if self.options().wants_a_thread() {
                 let engine = Arc::clone(self);
                 self.threads.start("wal-retention", move || engine.run_maintenance())?;
@@ -125,7 +125,7 @@ impl Options {
             frame_bytes: self.buffered.map_or(frame_bytes, |bytes| bytes.clamp(frame_bytes, FRAME_BYTES)),
             in_flight_bytes: self.max_in_flight_bytes,
             buffered_bytes: self.buffered,
-            ticker: self.background,
+            flusher: self.background,
         }
     }
 

@@ -3,7 +3,7 @@
 //! | thread | exists, unless the log does without threads | does |
 //! |---|---|---|
 //! | `wal-files` | while the log is open | prepares and zeroes segments, writes the anchor |
-//! | `wal-sync` | while the log is open | the ticker: writes and fsyncs for callers that do not wait |
+//! | `wal-sync` | while the log is open | the flusher: writes and fsyncs for callers that do not wait |
 //! | `wal-retention` | when retention, `roll_after` or `WhenFull::Wait` is set | ends old segments, drops what retention lets go |
 //! | `wal-events` | when there is a callback, or with the feature `tracing` | calls it, and subscribers |
 

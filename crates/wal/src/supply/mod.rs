@@ -1,7 +1,7 @@
 //! What the end of the log is supplied with, from the background: the next segment and the anchor.
 //!
 //! ```text
-//!  appender, ticker                                wal-files
+//!  appender, flusher                               wal-files
 //!    order, take ──▶ Preallocator  ── bell ──▶  prepares the next segment, zeroes it
 //!    anchor ───────▶ AnchorWriter  ── bell ──▶  writes the anchor soon, or when idle
 //!    retire ───────▶ UsedFiles                  a dropped segment's file waits to be used again

@@ -70,7 +70,7 @@ fn a_group_forms_across_a_rollover() {
 }
 
 #[test]
-fn the_ticker_syncs_behind_writers_who_do_not_wait() {
+fn the_flusher_syncs_after_writers_who_do_not_wait() {
     explore(&periodic(), &[Write, Submit, Sync, Witness]);
 }
 

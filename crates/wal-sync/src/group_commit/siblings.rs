@@ -1,4 +1,4 @@
-//! How long a leader waits for company before it writes and syncs.
+//! How long a leader waits for siblings before it writes and syncs.
 //!
 //! Threads that append in a loop come back shortly after the sync that they shared. Under `grouped` a leader waits until as
 //! many callers wait in its frame as waited when the last sync ended: those that it released, and those that had joined
@@ -6,9 +6,9 @@
 //! next frames do not wait: of one frame, then of three, up to 63, until a caller comes again. So callers that need longer than
 //! that to come back are not slowed down.
 //!
-//! While it waits, the leader yields its processor. The caller that completes the company takes over the lead: it runs, the
+//! While it waits, the leader yields its processor. The caller that completes the siblings takes over the lead: it runs, the
 //! leader may not. On a busy machine a yield returns too late. Once that has happened, the leaders of the next frames sleep
-//! instead, until their company wakes them or their time is over.
+//! instead, until their siblings wake them or their time is over.
 
 use std::time::Duration;
 
@@ -22,32 +22,32 @@ use crate::target::Target;
 /// A leader that gets its processor back this long after its deadline came back too late: other programs had their turn, not
 /// only the callers that it waits for.
 const LATE: Duration = Duration::from_millis(1);
-/// For how many gathering leaders one that came back late makes them sleep. A choice: one late leader in so many frames.
+/// For how many waiting leaders one that came back late makes them sleep. A choice: one late leader in so many frames.
 const FRAMES_ASLEEP: u32 = 1024;
 
 impl<T: Target> GroupCommit<T> {
-    /// Waits for company in the frame of this leader, while that is open. Releases the lock meanwhile; afterwards another caller
+    /// Waits for siblings in the frame of this leader, while that is open. Releases the lock meanwhile; afterwards another caller
     /// may lead.
-    pub(super) fn gather<'a>(
+    pub(super) fn wait_for_siblings<'a>(
         &'a self,
         mut locked: Locked<'a, T>,
         joined: &Joined<T::Error>,
     ) -> Locked<'a, T> {
         let SyncPolicy::Grouped { window } = self.policy else { return locked };
-        if locked.open.number != joined.place.frame || locked.company_is_complete() {
+        if locked.open.number != joined.place.frame || locked.siblings_are_complete() {
             return locked;
         }
-        let deadline = now() + window.min(locked.company.sync_takes / 3);
+        let deadline = now() + window.min(locked.siblings.sync_takes / 3);
         let begun_with = locked.open.waiters;
-        locked.gathers = true;
-        let sleeps = locked.company.sleeps > 0;
-        locked.company.sleeps = locked.company.sleeps.saturating_sub(1);
-        while locked.gathers && locked.leader == Some(joined.place.end) && joined.is_pending() {
+        locked.waits_for_siblings = true;
+        let sleeps = locked.siblings.sleeps > 0;
+        locked.siblings.sleeps = locked.siblings.sleeps.saturating_sub(1);
+        while locked.waits_for_siblings && locked.leader == Some(joined.place.end) && joined.is_pending() {
             let left = deadline.saturating_duration_since(now());
             if left.is_zero() {
-                locked.gathers = false;
+                locked.waits_for_siblings = false;
                 let came = locked.open.waiters > begun_with;
-                locked.company.gave_up(came);
+                locked.siblings.gave_up(came);
                 return locked;
             }
             if sleeps {
@@ -60,11 +60,11 @@ impl<T: Target> GroupCommit<T> {
                 yield_now();
                 locked = self.lock();
                 if since(deadline) > LATE {
-                    locked.company.sleeps = FRAMES_ASLEEP;
+                    locked.siblings.sleeps = FRAMES_ASLEEP;
                 }
             }
         }
-        locked.company.in_vain = 0;
+        locked.siblings.in_vain = 0;
         locked
     }
 }

@@ -7,7 +7,7 @@ use crate::epoch::{Epoch, WORDS, word_of};
 use crate::primitives::{Arc, wake_task};
 
 /// Callers, threads with tickets, and tasks whose wait is over. Needs no allocation while no task waits and nothing is lost.
-pub(super) struct Woken<E> {
+pub(super) struct Wakeups<E> {
     /// All callers who sleep on these words.
     pub(super) callers: [bool; WORDS],
     /// All threads with tickets of this epoch that sleep on these words.
@@ -19,9 +19,9 @@ pub(super) struct Woken<E> {
     pub(super) took: Option<Duration>,
 }
 
-impl<E: Clone> Woken<E> {
-    pub(super) fn new() -> Woken<E> {
-        Woken { callers: [false; WORDS], tickets: None, epochs: Vec::new(), wakers: Vec::new(), took: None }
+impl<E: Clone> Wakeups<E> {
+    pub(super) fn new() -> Wakeups<E> {
+        Wakeups { callers: [false; WORDS], tickets: None, epochs: Vec::new(), wakers: Vec::new(), took: None }
     }
 
     /// Adds the threads with tickets of a frame in the current epoch.

@@ -1,4 +1,4 @@
-//! What is done for those who do not wait: by a thread of its own, or by whoever waits next.
+//! The flusher: writes and syncs for callers that do not wait. A thread of its own, or without one the next caller that waits.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::primitives::now;
 use crate::target::Target;
 
 impl<T: Target> GroupCommit<T> {
-    /// Writes and syncs what nobody else will, until the log is closed or fails. For one thread.
-    pub fn tick(&self) {
+    /// Writes and syncs what no other thread will, until the log is closed or fails. For one thread.
+    pub fn run_flusher(&self) {
         let mut locked = self.lock();
         while locked.refuse_if_closed().is_ok() {
             let mut idle = true;
-            if locked.wants_ticker_to_write() && !locked.writing {
+            if locked.wants_flusher_to_write() && !locked.writing {
                 locked = self.write_next(locked);
                 idle = false;
             }
@@ -37,10 +37,10 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Where nobody ticks: one step of what is due for somebody who waits, or a wait for whoever is at it.
+    /// Without a flusher: one step of what is due for a thread that waits, or a wait for the thread that does it already.
     pub(super) fn do_what_is_due<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
         // What cannot be written, or waits for room, must not keep what is written from its sync.
-        let is_held_up = locked.held_back.is_some() || locked.starved.is_some();
+        let is_held_up = locked.held_back.is_some() || locked.deferred.is_some();
         let may_sync = !locked.unsynced.is_empty() && !locked.syncing;
         if may_sync && is_held_up && !locked.is_over() {
             return self.sync_now(locked);
@@ -54,9 +54,9 @@ impl<T: Target> GroupCommit<T> {
         if locked.writing || locked.syncing { self.turn.wait(locked) } else { locked }
     }
 
-    /// Where nobody ticks, whoever comes when a sync is due runs it.
+    /// Without a flusher, a thread that comes when a sync is due runs it.
     pub(super) fn sync_if_due(&self) {
-        if self.limits.ticker || !matches!(self.policy, SyncPolicy::Periodic { .. }) {
+        if self.limits.flusher || !matches!(self.policy, SyncPolicy::Periodic { .. }) {
             return;
         }
         let mut locked = self.lock();
@@ -72,9 +72,9 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Whether the ticker would find something to do.
+    /// Whether the flusher would find something to do.
     pub(super) fn has_work(&self, locked: &State<T>) -> bool {
-        locked.wants_ticker_to_write() && !locked.writing || !locked.syncing && self.sync_is_due(locked)
+        locked.wants_flusher_to_write() && !locked.writing || !locked.syncing && self.sync_is_due(locked)
     }
 
     /// How old the oldest entry that is not durable may get.
@@ -90,13 +90,13 @@ impl<T: Target> GroupCommit<T> {
         locked.written > locked.durable && !locked.syncing
     }
 
-    /// Whether a sync is due, and it, or the write in front of it, may begin.
+    /// Whether a sync is due, and it, or the write before it, may begin.
     fn can_do_something(&self, locked: &State<T>) -> bool {
         let something = locked.written > locked.durable || locked.has_unwritten() && !locked.writing;
         something && !locked.syncing && self.sync_is_due(locked)
     }
 
-    /// Whether the policy, or somebody who waits, wants a sync of what is written, or of what is buffered
+    /// Whether the policy, or a caller that waits, wants a sync of what is written, or of what is buffered
     /// and can be written for it.
     pub(super) fn sync_is_due(&self, locked: &State<T>) -> bool {
         let written = locked.written > locked.durable;
@@ -123,8 +123,8 @@ impl<T: Target> GroupCommit<T> {
 }
 
 impl<T: Target> State<T> {
-    /// Whether somebody who went on wants the open frame to be written, and no caller is at it.
-    fn wants_ticker_to_write(&self) -> bool {
+    /// Whether a caller that went on wants the open frame to be written, and no caller is at it.
+    fn wants_flusher_to_write(&self) -> bool {
         self.open.has_tickets && !self.combining
     }
 }

@@ -1,4 +1,4 @@
-//! Who shares a sync, and how long a leader waits for company.
+//! Who shares a sync, and how long a leader waits for siblings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +65,7 @@ fn the_window_is_an_upper_bound() {
 }
 
 #[test]
-fn nobody_waits_for_company_for_longer_than_a_third_of_a_sync() {
+fn no_leader_waits_for_siblings_for_longer_than_a_third_of_a_sync() {
     watched(|| {
         let log = Log::wide(SyncPolicy::grouped(LONG));
         two_meet(&log, Duration::from_millis(30));
@@ -103,7 +103,7 @@ fn leaders_that_waited_in_vain_stop_waiting() {
 
 /// Counting those of the last frame alone, callers fall apart into two groups, each of which waits for the other's sync.
 #[test]
-fn callers_that_a_sync_released_and_those_that_joined_meanwhile_are_one_company() {
+fn callers_that_a_sync_released_and_those_that_joined_meanwhile_are_siblings() {
     watched(|| {
         let log = Log::wide(SyncPolicy::grouped(LONG));
         log.fake().change(|record| record.sync_takes = Duration::from_millis(1500));
@@ -140,9 +140,9 @@ fn a_leader_whose_group_is_written_by_another_waits_no_longer() {
     });
 }
 
-/// The leader's wait is over with the last of its company, whatever the window: who completes it leads.
+/// The leader's wait is over with the last of its siblings, whatever the window: who completes it leads.
 #[test]
-fn whoever_completes_the_company_goes_on_at_once() {
+fn the_last_sibling_leads_at_once() {
     watched(|| {
         let log = Log::wide(SyncPolicy::grouped(LONG));
         two_meet(&log, Duration::from_millis(1500));
@@ -229,7 +229,7 @@ fn callers_lead_themselves_however_many_they_are_and_however_late_some_of_them_c
         for threads in [6, 40] {
             let log = with_slow_syncs();
             append_until(&log, threads, crowd, |log| log.fake().until(|record| record.syncs_begun >= 100));
-            assert_eq!(log.fake().record().syncs_by_ticker, 0);
+            assert_eq!(log.fake().record().syncs_by_flusher, 0);
         }
     });
 }
@@ -237,7 +237,7 @@ fn callers_lead_themselves_however_many_they_are_and_however_late_some_of_them_c
 /// A waker that appends when it is called.
 struct Appends {
     log: std::sync::Weak<GroupCommit<Fake>>,
-    on_the_ticker: Arc<AtomicBool>,
+    on_the_flusher: Arc<AtomicBool>,
 }
 
 impl Wake for Appends {
@@ -246,21 +246,21 @@ impl Wake for Appends {
             put(&log, 7, Durable).unwrap();
         }
         if thread::current().name() == Some(crate::fake::TICKER) {
-            self.on_the_ticker.store(true, Ordering::SeqCst);
+            self.on_the_flusher.store(true, Ordering::SeqCst);
         }
     }
 }
 
-/// A waker that waits while the ticker calls it must not wait for the ticker.
+/// A waker that waits while the flusher calls it must not wait for the flusher.
 #[test]
-fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_ticker() {
+fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_flusher() {
     watched(|| {
         let log = with_slow_syncs();
-        let on_the_ticker = Arc::new(AtomicBool::new(false));
-        while !on_the_ticker.load(Ordering::SeqCst) {
+        let on_the_flusher = Arc::new(AtomicBool::new(false));
+        while !on_the_flusher.load(Ordering::SeqCst) {
             let mut ticket = log.submit_one(7, Durable).unwrap();
             let appends =
-                Appends { log: Arc::downgrade(&log.share()), on_the_ticker: Arc::clone(&on_the_ticker) };
+                Appends { log: Arc::downgrade(&log.share()), on_the_flusher: Arc::clone(&on_the_flusher) };
             if ticket.poll(&Context::from_waker(&Waker::from(Arc::new(appends)))).is_pending() {
                 assert_eq!(log.wait(&ticket, None), Some(Ok(())));
             }

@@ -14,7 +14,7 @@ fn fill(log: &Log, writes: usize) {
 }
 
 fn until_starved(log: &Log) {
-    while !log.is_starved() {
+    while !log.is_deferred() {
         thread::yield_now();
     }
 }
@@ -32,15 +32,15 @@ fn setups() -> impl Iterator<Item = (SyncPolicy, Durability, bool)> {
         (SyncPolicy::Immediate, Durability::Durable),
         (SyncPolicy::default(), Durability::Durable),
     ];
-    asked.into_iter().flat_map(|(policy, asked)| [true, false].map(|ticker| (policy, asked, ticker)))
+    asked.into_iter().flat_map(|(policy, asked)| [true, false].map(|flusher| (policy, asked, flusher)))
 }
 
 #[test]
 fn what_waits_keeps_its_number_and_is_written_behind_whoever_makes_room() {
     watched(|| {
-        for (policy, asked, ticker) in setups() {
+        for (policy, asked, flusher) in setups() {
             for by_truncation in [true, false] {
-                let log = Log::new(policy, Limits { ticker, ..WIDE });
+                let log = Log::new(policy, Limits { flusher, ..WIDE });
                 log.put(1, asked).expect("there is room");
                 fill(&log, 2);
                 let first = log.put_aside(2, asked);
@@ -50,7 +50,7 @@ fn what_waits_keeps_its_number_and_is_written_behind_whoever_makes_room() {
                 assert!(!first.is_finished() && !second.is_finished());
                 // Still too little.
                 log.retry();
-                assert!(log.is_starved());
+                assert!(log.is_deferred());
                 if by_truncation {
                     log.drop_before(1, |fake| stays(fake, Ok(()))).expect("it gets through");
                 } else {
@@ -59,7 +59,7 @@ fn what_waits_keeps_its_number_and_is_written_behind_whoever_makes_room() {
                 assert_eq!(
                     first.join().expect("nobody panics"),
                     Ok(1),
-                    "{policy:?} {asked:?}, ticker: {ticker}"
+                    "{policy:?} {asked:?}, flusher: {flusher}"
                 );
                 assert_eq!(second.join().expect("nobody panics"), Ok(2));
                 log.sync().expect("nothing fails");
@@ -72,13 +72,17 @@ fn what_waits_keeps_its_number_and_is_written_behind_whoever_makes_room() {
 #[test]
 fn a_ticket_that_waits_for_room_can_be_waited_for_with_a_limit_and_is_kept_in_the_end() {
     watched(|| {
-        for (policy, asked, ticker) in setups() {
-            let log = Log::new(policy, Limits { ticker, ..WIDE });
+        for (policy, asked, flusher) in setups() {
+            let log = Log::new(policy, Limits { flusher, ..WIDE });
             fill(&log, 1);
             let ticket = log.submit_one(1, asked).expect("it has joined");
             for _ in 0..2 {
                 let deadline = Instant::now() + Duration::from_millis(3);
-                assert_eq!(log.wait(&ticket, Some(deadline)), None, "{policy:?} {asked:?}, ticker: {ticker}");
+                assert_eq!(
+                    log.wait(&ticket, Some(deadline)),
+                    None,
+                    "{policy:?} {asked:?}, flusher: {flusher}"
+                );
             }
             until_starved(&log);
             thread::scope(|scope| {
@@ -93,8 +97,8 @@ fn a_ticket_that_waits_for_room_can_be_waited_for_with_a_limit_and_is_kept_in_th
 #[test]
 fn a_close_tells_whoever_waits_for_room_and_says_why() {
     watched(|| {
-        for (policy, asked, ticker) in setups() {
-            let log = Log::new(policy, Limits { ticker, ..WIDE });
+        for (policy, asked, flusher) in setups() {
+            let log = Log::new(policy, Limits { flusher, ..WIDE });
             log.put(1, asked).expect("there is room");
             fill(&log, 9);
             let (first, second) = (log.put_aside(2, asked), log.put_aside(3, asked));
@@ -127,7 +131,7 @@ fn what_gathered_in_a_buffer_and_finds_no_room_is_told_by_the_close() {
 #[test]
 fn a_sync_that_fails_beside_it_fails_whoever_waits_for_room() {
     watched(|| {
-        let log = Log::new(SyncPolicy::None, Limits { ticker: false, ..WIDE });
+        let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..WIDE });
         log.put(1, Durability::Written).expect("there is room");
         fill(&log, 9);
         let waits = log.put_aside(2, Durability::Written);
@@ -140,7 +144,7 @@ fn a_sync_that_fails_beside_it_fails_whoever_waits_for_room() {
         });
         assert_eq!(failed, Err(Error::Failed(Named("no device"))));
         assert_eq!(waits.join().expect("nobody panics"), Err(Error::Failed(Named("no device"))));
-        assert!(!log.is_starved());
+        assert!(!log.is_deferred());
     });
 }
 
@@ -153,7 +157,7 @@ fn a_truncation_that_panics_or_fails_while_others_wait_for_room_leaves_nobody_as
         until_starved(&log);
         let failed = log.drop_before(0, |fake| stays(fake, Err(Fault::Passing(Named("no anchor")))));
         assert_eq!(failed, Err(Error::Failed(Named("no anchor"))));
-        assert!(log.is_starved() && !waits.is_finished(), "it was tried again, and there is no room");
+        assert!(log.is_deferred() && !waits.is_finished(), "it was tried again, and there is no room");
         let commit = log.share();
         thread::spawn(move || commit.drop_before(0, |_| panic!("in a truncation, on purpose")))
             .join()
@@ -171,7 +175,7 @@ fn a_cut_drops_what_waits_behind_it_and_is_refused_when_it_would_keep_some_of_it
         let waits = log.put_aside(2, Durability::Durable);
         until_starved(&log);
         assert_eq!(log.drop_from(2, |_| unreachable!("it cannot be kept")), Err(FULL));
-        assert!(log.is_starved());
+        assert!(log.is_deferred());
         log.drop_from(1, |fake| stays(fake, Ok(()))).expect("it gets through");
         assert_eq!(waits.join().expect("nobody panics"), Err(Error::Truncated { from: 1 }));
         log.fake().change(|record| record.next_writes.clear());
