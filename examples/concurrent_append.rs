@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(directory: &Path, threads: u64) -> Result<(), Box<dyn Error>> {
-    // `grouped` is the default: alone an append syncs at once, in company one syncs for all.
+    // `grouped` is the default: alone an append syncs at once, with others one syncs for all.
     let wal = Options::new().open(directory)?;
     let begun = Instant::now();
     thread::scope(|scope| {

@@ -9,7 +9,7 @@
 //!  append ──▶ GroupCommit ──▶ Target::write ──▶ written moves ──▶ policy: due? ──▶ Target::sync ──▶ durable moves
 //!               numbers          one frame          │                │                 │              │
 //!               collects                           acks             no: done         failed:         acks
-//!                                                                                 for all
+//!                                                                                     latched
 //! ```
 //!
 //! Policies are data ([`SyncPolicy`]): who triggers a sync, and what an append waits for. The algorithm

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// | [`None`](SyncPolicy::None) | when asked for, and before a segment ends | the death of the process |
 /// | [`Immediate`](SyncPolicy::Immediate) | at once, by the appender | a power cut |
 /// | [`Periodic`](SyncPolicy::Periodic) | in the background, after so many entries or so much time | the death of the process |
-/// | [`Grouped`](SyncPolicy::Grouped) | at once when alone; with siblings for a group | a power cut |
+/// | [`Grouped`](SyncPolicy::Grouped) | at once when alone; otherwise one for a group, after a short wait for siblings | a power cut |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SyncPolicy {
@@ -57,7 +57,7 @@ impl SyncPolicy {
         SyncPolicy::Grouped { window: window.max(MIN_WAIT) }
     }
 
-    /// [`SyncPolicy::Periodic`]; no entry becomes one, and an interval below 100 us becomes 100 us.
+    /// [`SyncPolicy::Periodic`]; `entries` of 0 becomes 1, and an interval below 100 us becomes 100 us.
     #[must_use]
     pub fn periodic(entries: u64, interval: Duration) -> SyncPolicy {
         SyncPolicy::Periodic { entries: entries.max(1), interval: interval.max(MIN_WAIT) }

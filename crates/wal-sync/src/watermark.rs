@@ -19,7 +19,7 @@ impl Watermark {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Moves it. By one thread at a time: a thread that does has a lock.
+    /// Moves it. The caller holds the lock, so one thread at a time moves it.
     pub(crate) fn set(&self, next: u64) {
         self.0.store(next, Ordering::Release);
     }

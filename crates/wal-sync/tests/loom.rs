@@ -177,7 +177,7 @@ fn nobody_is_acknowledged_by_or_after_a_sync_that_fails() {
 }
 
 #[test]
-fn an_entry_that_nobody_waits_for_is_synced_by_the_ticker_or_by_the_close() {
+fn an_entry_that_nobody_waits_for_is_synced_by_the_flusher_or_by_the_close() {
     explore("submit, flusher, close", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let ticking = Arc::clone(&log);
@@ -198,7 +198,7 @@ fn an_entry_that_nobody_waits_for_is_synced_by_the_ticker_or_by_the_close() {
 }
 
 #[test]
-fn a_submitter_waits_for_the_ticker_and_returns() {
+fn a_submitter_waits_for_the_flusher_and_returns() {
     explore("submit and wait, flusher, abandon", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let ticking = Arc::clone(&log);
@@ -268,7 +268,7 @@ fn whoever_waits_for_a_write_is_written_by_another_or_writes() {
 /// Two who wait for their writes alone: while one of them writes, the others join the next frame: one waits for its write, one
 /// for a sync.
 #[test]
-fn whoever_waits_for_a_sync_needs_no_ticker_whoever_leads() {
+fn whoever_waits_for_a_sync_needs_no_flusher_whoever_leads() {
     explore("two wait for their writes, one for a sync", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let writers = [Arc::clone(&log), Arc::clone(&log)]
@@ -334,7 +334,7 @@ fn an_appender_beside_a_cut_is_acknowledged_or_told_and_the_log_goes_on() {
 }
 
 #[test]
-fn a_commit_that_the_ticker_leads_and_an_appender_share_the_log() {
+fn a_commit_that_the_flusher_leads_and_an_appender_share_the_log() {
     explore("an appender, a submitter, a flusher", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, true);
         let (ticking, other) = (Arc::clone(&log), Arc::clone(&log));
@@ -352,7 +352,7 @@ fn a_commit_that_the_ticker_leads_and_an_appender_share_the_log() {
 }
 
 #[test]
-fn without_a_ticker_whoever_waits_does_what_is_due() {
+fn without_a_flusher_whoever_waits_does_what_is_due() {
     explore("submit and wait beside an appender, no flusher", || {
         let log = log(Disk::default(), SyncPolicy::Immediate, false);
         let other = Arc::clone(&log);

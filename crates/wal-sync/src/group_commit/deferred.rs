@@ -1,7 +1,7 @@
 //! Waiting for room in the target.
 //!
 //! ```text
-//!  write says full ──▶ deferred: the turn to write counts as taken, and no thread has it
+//!  no room for it  ──▶ deferred: the turn to write counts as taken, and no thread has it
 //!                        │ others join while they may, and wait
 //!                        ├─ truncation: takes the turn over, acts ──▶ the truncating thread writes what waited
 //!                        ├─ retry: there may be room again ─────────▶ the calling thread writes it
@@ -31,20 +31,20 @@ impl<T: Target> GroupCommit<T> {
     pub fn retry(&self) {
         let mut locked = self.lock();
         if locked.deferred.is_some() && !locked.truncating {
-            // For a moment no thread has it, under the lock.
+            // The turn to write is free for a moment, under the lock.
             locked.writing = false;
             drop(self.write_next(locked));
         }
     }
 
-    /// Keeps what the target had no room for, and the turn from all callers.
+    /// Keeps a write that the target had no room for. Until it is written, the turn to write counts as taken.
     pub(super) fn defer(&self, locked: &mut State<T>, next: Box<WriteGroup<T>>, error: Error<T::Error>) {
         locked.deferred = Some((next, error));
         locked.writing = true;
     }
 
-    /// At the end: callers that wait for room wait in vain. Returns why there was none.
-    pub(super) fn give_up_starved<'a>(
+    /// At the end: fails the callers that wait for room. Returns why there was none.
+    pub(super) fn give_up_deferred<'a>(
         &'a self,
         mut locked: Locked<'a, T>,
     ) -> (Locked<'a, T>, Option<Error<T::Error>>) {

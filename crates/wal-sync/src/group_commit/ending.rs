@@ -79,7 +79,7 @@ impl<T: Target> GroupCommit<T> {
     /// written, or its write failed and the callers that waited were told.
     fn write_rest<'a>(&'a self, locked: Locked<'a, T>) -> (Locked<'a, T>, Option<Error<T::Error>>) {
         let (end, epoch) = (locked.next, Arc::clone(&locked.epoch));
-        let (mut locked, full) = self.give_up_starved(locked);
+        let (mut locked, full) = self.give_up_deferred(locked);
         while locked.failure.is_none() && (locked.writing || locked.has_unwritten()) {
             if locked.writing {
                 locked = self.turn.wait(locked);

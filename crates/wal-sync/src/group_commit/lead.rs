@@ -41,11 +41,11 @@ const fn role(asked: Durability, writing: bool, leading: Leading) -> Role {
 enum Leading {
     NoCaller,
     AnotherCaller,
-    /// It waits for siblings, and this caller completes that.
+    /// It waits for siblings, and this caller is the last of them.
     AwaitsThis,
 }
 
-/// After so many frames of other callers a writer returns to its own caller.
+/// A writer writes at most so many frames for others before its own append returns.
 const FRAMES_OF_OTHERS: u32 = 16;
 
 impl<T: Target> GroupCommit<T> {
@@ -82,7 +82,7 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
         let word = &self.callers[word_of(joined.place.frame)];
-        // A write takes less time than to fall asleep.
+        // A write takes less time than falling asleep.
         let mut spins = asked == Durability::Written;
         loop {
             if let Some(outcome) = joined.outcome(asked) {
@@ -223,7 +223,7 @@ mod tests {
     use Durability::{Buffered, Durable, Written};
 
     #[test]
-    fn whoever_finds_nobody_at_it_is_the_one() {
+    fn a_caller_writes_or_leads_when_no_other_does() {
         for (asked, writing, leading, expected) in [
             (Written, false, Leading::NoCaller, Role::Write),
             (Written, false, Leading::AnotherCaller, Role::Write),

@@ -77,9 +77,9 @@ pub struct Limits {
     pub frame_entries: u64,
     /// Bytes of one write; a batch alone may be larger.
     pub frame_bytes: u64,
-    /// Bytes that joined and have not reached what was asked for; a batch alone may be larger.
+    /// Bytes accepted but not yet as durable as their caller asked for; a batch alone may be larger.
     pub in_flight_bytes: u64,
-    /// Appends that wait for nothing return at once while less than this has gathered.
+    /// Appends that wait for nothing return at once while the open frame holds fewer bytes than this.
     pub buffered_bytes: Option<u64>,
     /// A thread runs [`GroupCommit::run_flusher`]. Otherwise a thread that waits does what is due; a task that
     /// polls does not.
@@ -168,7 +168,7 @@ impl<T: Target> GroupCommit<T> {
         &self.target
     }
 
-    /// What an append waits for that does not say.
+    /// What an append waits for whose caller names no durability.
     pub fn promise(&self) -> Durability {
         match self.limits.buffered_bytes {
             Some(_) => Durability::Buffered,
@@ -197,7 +197,7 @@ impl<T: Target> GroupCommit<T> {
         self.lock().next
     }
 
-    /// Bytes that joined, and have not reached what was asked for.
+    /// Bytes accepted but not yet as durable as their caller asked for.
     pub fn in_flight_bytes(&self) -> u64 {
         self.lock().in_flight_bytes
     }
@@ -356,7 +356,7 @@ impl<T: Target> GroupCommit<T> {
         locked.refuse_unless_next(expected)
     }
 
-    /// Takes entries into the open frame, where it gives out the `expected` number, if one is.
+    /// Copies entries into the open frame and numbers them, if the first gets the `expected` number.
     #[allow(clippy::too_many_arguments, reason = "each is another thing that a caller asks for")]
     fn join<'a>(
         &'a self,
@@ -368,7 +368,7 @@ impl<T: Target> GroupCommit<T> {
         patience: Patience,
         fill: impl FnOnce(&mut T::Frame),
     ) -> Result<Joining<'a, T>, Error<T::Error>> {
-        debug_assert!(batch.entries > 0, "nothing joins with a number");
+        debug_assert!(batch.entries > 0, "an empty batch gets no number");
         let locked = self.make_room(locked, batch, patience)?;
         if let Some(expected) = expected {
             // Not before there is room: until then others join, and a write that fails gives numbers back.
@@ -475,12 +475,12 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Whether the flusher comes round: it has nothing else to call.
+    /// Whether no thread calls wakers now, so that the flusher is not in one.
     fn flusher_is_free(&self) -> bool {
         self.calling_out.load(Ordering::Relaxed) == 0
     }
 
-    /// Without a flusher, a thread that waits does what is due. Begins nothing once `deadline` has passed.
+    /// Without a flusher, or while it may be busy in a waker, a thread that waits does what is due. Begins nothing once `deadline` has passed.
     fn drive_for(&self, ticket: &Ticket<T::Error>, deadline: Option<Instant>) {
         if self.limits.flusher && self.flusher_is_free() || ticket.outcome().is_some() {
             return;

@@ -2,12 +2,12 @@
 //!
 //! Threads that append in a loop come back shortly after the sync that they shared. Under `grouped` a leader waits until as
 //! many callers wait in its frame as waited when the last sync ended: those that it released, and those that had joined
-//! meanwhile. It waits never longer than the window, nor than a third of the last sync. Where no caller came, the leaders of the
-//! next frames do not wait: of one frame, then of three, up to 63, until a caller comes again. So callers that need longer than
+//! meanwhile. It waits never longer than the window, nor than a third of the last sync. Where no caller came, leaders do
+//! not wait for the next sync, then for the next three, up to 63, until a caller comes again. So callers that need longer than
 //! that to come back are not slowed down.
 //!
 //! While it waits, the leader yields its processor. The caller that completes the siblings takes over the lead: it runs, the
-//! leader may not. On a busy machine a yield returns too late. Once that has happened, the leaders of the next frames sleep
+//! leader may not. On a busy machine a yield returns too late. Once that has happened, the next leaders that wait sleep
 //! instead, until their siblings wake them or their time is over.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::target::Target;
 /// A leader that gets its processor back this long after its deadline came back too late: other programs had their turn, not
 /// only the callers that it waits for.
 const LATE: Duration = Duration::from_millis(1);
-/// For how many waiting leaders one that came back late makes them sleep. A choice: one late leader in so many frames.
+/// How many of the next leaders that wait sleep after one came back late. A choice: one is late in so many.
 const FRAMES_ASLEEP: u32 = 1024;
 
 impl<T: Target> GroupCommit<T> {

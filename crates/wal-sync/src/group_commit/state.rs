@@ -50,7 +50,7 @@ pub(super) struct Unsynced<E> {
     pub(super) begun: Option<Instant>,
 }
 
-/// A thread that waits for a watermark.
+/// A task that waits for a watermark.
 pub(super) struct Watcher {
     pub(super) id: u64,
     pub(super) mark: Mark,
@@ -95,7 +95,7 @@ pub(super) struct State<T: Target> {
     /// Where the end of the log was cut off, and which numbers failed writes gave back.
     pub(super) cuts: Cuts,
     pub(super) unsynced: VecDeque<Unsynced<T::Error>>,
-    /// Bytes that are not as durable as was asked for.
+    /// Bytes accepted but not yet as durable as their caller asked for.
     pub(super) in_flight_bytes: u64,
     /// Blocked callers wait until all entries before this number are durable.
     pub(super) awaited: u64,
@@ -292,13 +292,13 @@ pub(super) struct Siblings {
     pub(super) expected: u64,
     /// How many callers were released by the sync that ends now.
     pub(super) released: u64,
-    /// After the last leader that waited in vain, leaders of so many frames do not wait.
+    /// After the last leader that waited in vain, leaders do not wait for so many syncs.
     pub(super) in_vain: u32,
-    /// Of so many more.
+    /// How many of those syncs are left.
     pub(super) rests: u32,
     /// How long the last sync took.
     pub(super) sync_takes: Duration,
-    /// For so many more frames a leader sleeps while it waits, because one that yielded came back late.
+    /// So many more leaders that wait sleep instead of yielding, because one that yielded came back late.
     pub(super) sleeps: u32,
 }
 

@@ -26,7 +26,7 @@ pub struct Dropped<E> {
 
 impl<T: Target> GroupCommit<T> {
     /// Lets `act` drop what is before `first`. Everything before it that has joined is written
-    /// before.
+    /// first.
     ///
     /// # Errors
     /// [`Error::Closed`]; the failure of a write of something that had joined, and then nothing was dropped;
@@ -41,9 +41,9 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Lets `act` cut off what is at or beyond `from`. Everything before it that has joined is written
-    /// before. A caller that waits for an entry that is cut off gets [`Error::Truncated`], and so does one that waits
+    /// first. A caller that waits for an entry that is cut off gets [`Error::Truncated`], and so does one that waits
     /// for a watermark to pass one. If nothing is numbered there, and no write of it has failed, nothing is done.
-    /// Nor when something before it waits for room: then that is the error.
+    /// Nothing is done either when an entry before it waits for room; the error says why.
     ///
     /// # Errors
     /// As [`GroupCommit::drop_before`].
@@ -82,7 +82,7 @@ impl<T: Target> GroupCommit<T> {
         locked.refuse_if_closed()?;
         loop {
             locked = self.write_up_to(locked, end, OnDeferred::Return)?;
-            // What waits for room cannot be written before it, and may wait for this. It takes the turn over.
+            // A deferred write may wait for the room that this truncation makes, so the truncation takes over its turn.
             if locked.deferred.is_some() && !locked.truncating {
                 break;
             }
@@ -168,9 +168,9 @@ impl<T: Target> GroupCommit<T> {
         self.cuts.set(locked.cuts.count());
         locked.lose(next, &Error::Truncated { from: next }, wakeups);
         self.empty_open(locked);
-        let behind = locked.deferred.take().into_iter().chain(locked.held_back.take());
-        for (behind, _) in behind {
-            self.put_away(locked, behind);
+        let dropped = locked.deferred.take().into_iter().chain(locked.held_back.take());
+        for (dropped, _) in dropped {
+            self.put_away(locked, dropped);
         }
         // A frame in which the log was cut: what it keeps is durable.
         while locked.unsynced.back().is_some_and(|unsynced| unsynced.end > next) {

@@ -136,15 +136,15 @@ impl<T: Target> GroupCommit<T> {
         locked.combining &= !calls_out;
         // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
         wakeups.callers[word_of(locked.open.number)] |= locked.wants_writer();
-        let heirs = if locked.wants_leader() { self.heirs(&locked) } else { [false; WORDS] };
+        let next_leaders = if locked.wants_leader() { self.next_leaders(&locked) } else { [false; WORDS] };
         let took = wakeups.took;
         if calls_out {
             // Before the lock is released: a caller that joins next must see that the flusher may be busy in a waker.
             self.calling_out.fetch_add(1, Ordering::Relaxed);
         }
         drop(locked);
-        for (word, is_heir) in self.callers.iter().zip(heirs) {
-            if is_heir {
+        for (word, leads) in self.callers.iter().zip(next_leaders) {
+            if leads {
                 word.wake_one();
             }
         }
@@ -180,14 +180,14 @@ impl<T: Target> GroupCommit<T> {
 
     /// The words on each of which one caller is to be woken, so that one of them leads. More than one, because a word counts a
     /// sleeper that was woken already until it runs.
-    fn heirs(&self, locked: &State<T>) -> [bool; WORDS] {
+    fn next_leaders(&self, locked: &State<T>) -> [bool; WORDS] {
         let newest = locked.open.number;
         let oldest = locked.unsynced.front().map_or(newest, |unsynced| unsynced.number);
-        let mut heirs = [false; WORDS];
+        let mut words = [false; WORDS];
         for word in (oldest..=newest).take(WORDS).map(word_of) {
-            heirs[word] = self.callers[word].has_sleepers();
+            words[word] = self.callers[word].has_sleepers();
         }
-        heirs
+        words
     }
 
     /// Latches a failure: the first one stays, and every caller that waits for anything is told.
@@ -285,7 +285,7 @@ impl<T: Target> GroupCommit<T> {
         locked.rest_in_doubt = true;
         locked.lose(next.first, error, wakeups);
         if next.promised || locked.open.promised {
-            // Callers have gone on with these numbers. All entries stay; only who waits is told.
+            // Callers have gone on with these numbers. All entries stay; every waiting caller gets the error.
             next.let_go();
             locked.open.let_go();
             next.promised = true;
@@ -305,7 +305,7 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Adds the sleepers of this frame to `woken`. A caller that is about to sleep looks under the lock before.
+    /// Adds the sleepers of this frame to `wakeups`. A caller looks under the lock before it sleeps.
     fn wake_frame(&self, epoch: &Arc<Epoch<T::Error>>, frame: u64, wakeups: &mut Wakeups<T::Error>) {
         let word = word_of(frame);
         wakeups.callers[word] |= self.callers[word].has_sleepers();

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::target::Target;
 use crate::watermark::Mark;
 
-/// A waiter until a watermark has passed an entry. To be given to
+/// Waits until a watermark has passed an entry. To be given to
 /// [`GroupCommit::unwatch`] when they give up.
 #[derive(Debug)]
 pub struct Watch {
@@ -69,8 +69,8 @@ impl<T: Target> GroupCommit<T> {
     /// Ready when the watermark has passed the entry.
     ///
     /// # Errors
-    /// The latched failure, or [`Error::Closed`]: it never will. [`Error::Truncated`]: the log was cut in front
-    /// of the entry, and what gets its number later is another one. [`Error::WriteFailed`]: the number had been
+    /// The latched failure, or [`Error::Closed`]: it never will. [`Error::Truncated`]: the log was cut before
+    /// the entry, and what gets its number later is another one. [`Error::WriteFailed`]: the number had been
     /// given out and the write failed, so another entry gets it. A number that had not been given out then is
     /// waited for on.
     pub fn poll_watch(&self, watch: &mut Watch, context: &Context<'_>) -> Poll<Result<(), Error<T::Error>>> {
@@ -134,7 +134,7 @@ impl<T: Target> GroupCommit<T> {
         });
     }
 
-    /// The numbers from `from` to before `until` are given again, to other entries. Takes out those who wait for
+    /// The numbers from `from` to before `until` are given again, to other entries. Takes out the watchers that wait for
     /// one of them, and sees to it that a watch which is polled later is told, too.
     pub(super) fn give_back_numbers(
         &self,

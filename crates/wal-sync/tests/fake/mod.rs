@@ -218,7 +218,7 @@ impl Target for Fake {
         }
         record.syncing = true;
         record.syncs_begun += 1;
-        let by_flusher = thread::current().name() == Some(TICKER);
+        let by_flusher = thread::current().name() == Some(FLUSHER);
         record.syncs_by_flusher += u64::from(by_flusher);
         let covered = record.entries.len() as u64;
         let takes = record.sync_takes;
@@ -252,7 +252,7 @@ impl Target for Fake {
     }
 }
 
-pub const TICKER: &str = "flusher";
+pub const FLUSHER: &str = "flusher";
 
 /// A group commit over a fake, and its flusher.
 pub struct Log {
@@ -265,7 +265,7 @@ impl Log {
         let commit = Arc::new(GroupCommit::new(Fake::default(), policy, limits, 0));
         let ticks = Arc::clone(&commit);
         let flusher = limits.flusher.then(|| {
-            let named = thread::Builder::new().name(TICKER.to_owned());
+            let named = thread::Builder::new().name(FLUSHER.to_owned());
             named.spawn(move || ticks.run_flusher()).expect("there is room for a thread")
         });
         Log { commit, flusher }

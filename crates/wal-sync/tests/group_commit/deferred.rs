@@ -13,7 +13,7 @@ fn fill(log: &Log, writes: usize) {
     log.fake().change(|record| record.next_writes.extend(std::iter::repeat_n(Deed::FailCapReached, writes)));
 }
 
-fn until_starved(log: &Log) {
+fn until_deferred(log: &Log) {
     while !log.is_deferred() {
         thread::yield_now();
     }
@@ -44,7 +44,7 @@ fn what_waits_keeps_its_number_and_is_written_behind_whoever_makes_room() {
                 log.put(1, asked).expect("there is room");
                 fill(&log, 2);
                 let first = log.put_aside(2, asked);
-                until_starved(&log);
+                until_deferred(&log);
                 let second = log.put_aside(3, asked);
                 log.until_joined(3);
                 assert!(!first.is_finished() && !second.is_finished());
@@ -84,7 +84,7 @@ fn a_ticket_that_waits_for_room_can_be_waited_for_with_a_limit_and_is_kept_in_th
                     "{policy:?} {asked:?}, flusher: {flusher}"
                 );
             }
-            until_starved(&log);
+            until_deferred(&log);
             thread::scope(|scope| {
                 let waits = scope.spawn(|| log.wait(&ticket, None));
                 log.retry();
@@ -102,7 +102,7 @@ fn a_close_tells_whoever_waits_for_room_and_says_why() {
             log.put(1, asked).expect("there is room");
             fill(&log, 9);
             let (first, second) = (log.put_aside(2, asked), log.put_aside(3, asked));
-            until_starved(&log);
+            until_deferred(&log);
             log.until_joined(3);
             assert_eq!(log.close_well(), Err(FULL));
             for waits in [first, second] {
@@ -121,7 +121,7 @@ fn what_gathered_in_a_buffer_and_finds_no_room_is_told_by_the_close() {
         fill(&log, 9);
         let commit = log.share();
         let flush = thread::spawn(move || commit.flush());
-        until_starved(&log);
+        until_deferred(&log);
         log.put(2, Durability::Buffered).expect("it gathers");
         assert_eq!(close_well(&log.share()), Err(FULL));
         assert_eq!(flush.join().expect("nobody panics"), Err(Error::Closed));
@@ -135,7 +135,7 @@ fn a_sync_that_fails_beside_it_fails_whoever_waits_for_room() {
         log.put(1, Durability::Written).expect("there is room");
         fill(&log, 9);
         let waits = log.put_aside(2, Durability::Written);
-        until_starved(&log);
+        until_deferred(&log);
         // Of the ones in front alone: whoever syncs all waits for room, too.
         log.fake().change(|record| record.next_syncs.push_back(Deed::FailPassing));
         let failed = log.drop_before(1, |fake| match wal_sync::Target::sync(&**fake) {
@@ -154,7 +154,7 @@ fn a_truncation_that_panics_or_fails_while_others_wait_for_room_leaves_nobody_as
         let log = Log::wide(SyncPolicy::Immediate);
         fill(&log, 2);
         let waits = log.put_aside(1, Durability::Durable);
-        until_starved(&log);
+        until_deferred(&log);
         let failed = log.drop_before(0, |fake| stays(fake, Err(Fault::Passing(Named("no anchor")))));
         assert_eq!(failed, Err(Error::Failed(Named("no anchor"))));
         assert!(log.is_deferred() && !waits.is_finished(), "it was tried again, and there is no room");
@@ -173,7 +173,7 @@ fn a_cut_drops_what_waits_behind_it_and_is_refused_when_it_would_keep_some_of_it
         log.put(1, Durability::Durable).expect("there is room");
         fill(&log, 2);
         let waits = log.put_aside(2, Durability::Durable);
-        until_starved(&log);
+        until_deferred(&log);
         assert_eq!(log.drop_from(2, |_| unreachable!("it cannot be kept")), Err(FULL));
         assert!(log.is_deferred());
         log.drop_from(1, |fake| stays(fake, Ok(()))).expect("it gets through");
@@ -192,7 +192,7 @@ fn whoever_joins_behind_what_waited_for_room_is_told_of_its_own_write() {
             let log = Log::new(SyncPolicy::None, WIDE);
             fill(&log, 1);
             let waits = log.put_aside(1, Durability::Written);
-            until_starved(&log);
+            until_deferred(&log);
             let mut joins = None;
             let dropped = log.drop_before(0, |fake| {
                 fake.change(|record| record.next_writes.extend([Deed::Succeed, Deed::FailPassing]));

@@ -313,7 +313,7 @@ fn a_number_that_somebody_has_gone_on_with_is_not_given_again() {
 }
 
 #[test]
-fn the_ticker_tries_buffered_entries_again_once_an_interval() {
+fn the_flusher_tries_buffered_entries_again_once_an_interval() {
     watched(|| {
         let interval = Duration::from_millis(10);
         for entries in [1, u64::MAX] {

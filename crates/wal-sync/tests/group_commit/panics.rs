@@ -117,7 +117,7 @@ fn a_panic_in_a_write_between_two_segments_wakes_everybody() {
 }
 
 #[test]
-fn a_panic_of_the_ticker_wakes_everybody() {
+fn a_panic_of_the_flusher_wakes_everybody() {
     watched(|| {
         for in_write in [true, false] {
             let log = Log::wide(SyncPolicy::None);

@@ -154,7 +154,7 @@ fn periodic_writes_and_syncs_what_is_only_buffered() {
 }
 
 #[test]
-fn without_a_ticker_whoever_comes_when_a_sync_is_due_runs_it() {
+fn without_a_flusher_whoever_comes_when_a_sync_is_due_runs_it() {
     watched(|| {
         for buffered_bytes in [None, Some(1 << 16)] {
             let log =

@@ -109,7 +109,7 @@ fn a_buffer_that_is_larger_than_the_bound_does_not_lock_itself_in() {
 }
 
 #[test]
-fn without_a_ticker_whoever_finds_too_much_in_flight_makes_it_durable() {
+fn without_a_flusher_whoever_finds_too_much_in_flight_makes_it_durable() {
     watched(|| {
         let log = Log::new(SyncPolicy::None, Limits { flusher: false, ..NARROW });
         for number in 0..50 {

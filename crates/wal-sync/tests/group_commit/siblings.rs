@@ -120,7 +120,7 @@ fn callers_that_a_sync_released_and_those_that_joined_meanwhile_are_siblings() {
     });
 }
 
-/// A leader waited for company although somebody else had taken its group away to write it; nobody told,
+/// A leader waited for siblings although another thread had taken its group to write it, and no one told it,
 /// and its group lay written and not synced until the wait was over.
 #[test]
 fn a_leader_whose_group_is_written_by_another_waits_no_longer() {
@@ -245,7 +245,7 @@ impl Wake for Appends {
         if let Some(log) = self.log.upgrade() {
             put(&log, 7, Durable).unwrap();
         }
-        if thread::current().name() == Some(crate::fake::TICKER) {
+        if thread::current().name() == Some(crate::fake::FLUSHER) {
             self.on_the_flusher.store(true, Ordering::SeqCst);
         }
     }
@@ -253,7 +253,7 @@ impl Wake for Appends {
 
 /// A waker that waits while the flusher calls it must not wait for the flusher.
 #[test]
-fn a_waker_that_appends_on_the_ticker_is_not_left_to_the_flusher() {
+fn a_waker_that_appends_on_the_flusher_is_not_left_to_the_flusher() {
     watched(|| {
         let log = with_slow_syncs();
         let on_the_flusher = Arc::new(AtomicBool::new(false));
