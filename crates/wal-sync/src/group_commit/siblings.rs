@@ -23,7 +23,7 @@ use crate::target::Target;
 /// only the callers that it waits for.
 const LATE: Duration = Duration::from_millis(1);
 /// How many of the next leaders that wait sleep after one came back late. A choice: one is late in so many.
-const FRAMES_ASLEEP: u32 = 1024;
+const LEADERS_ASLEEP: u32 = 1024;
 
 impl<T: Target> GroupCommit<T> {
     /// Waits for siblings in the frame of this leader, while that is open. Releases the lock meanwhile; afterwards another caller
@@ -60,7 +60,7 @@ impl<T: Target> GroupCommit<T> {
                 yield_now();
                 locked = self.lock();
                 if since(deadline) > LATE {
-                    locked.siblings.sleeps = FRAMES_ASLEEP;
+                    locked.siblings.sleeps = LEADERS_ASLEEP;
                 }
             }
         }

@@ -83,7 +83,7 @@ fn no_leader_waits_for_siblings_for_longer_than_a_third_of_a_sync() {
 fn leaders_that_waited_in_vain_stop_waiting() {
     watched(|| {
         let log = Log::wide(SyncPolicy::grouped(LONG));
-        let sync_takes = Duration::from_millis(30);
+        let sync_takes = Duration::from_millis(90);
         log.fake().change(|record| record.sync_takes = sync_takes);
         let mut running = log.put_aside(7, Durable);
         let begun = Instant::now();
