@@ -163,11 +163,7 @@ impl<T: Target> GroupCommit<T> {
         if self.has_work(&locked) {
             self.work.notify_one();
         }
-        if locked.wants_writer() || locked.wants_leader() {
-            self.unlock_and_wake(locked, Wakeups::new());
-            return self.lock();
-        }
-        locked
+        self.wake_and_lock(locked, Wakeups::new())
     }
 }
 
