@@ -78,7 +78,6 @@ impl<E: Clone> Epoch<E> {
             has_tasks: AtomicBool::new(false),
         })
     }
-
     fn watermark(&self, asked: Durability) -> &AtomicU64 {
         if asked == Durability::Durable { &self.durable } else { &self.written }
     }

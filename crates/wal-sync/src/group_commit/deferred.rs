@@ -11,7 +11,6 @@
 //! Nothing that waits loses its number. No lock and no turn is held meanwhile, so syncs and truncations go on.
 
 use super::state::{Kept, State, WriteGroup};
-use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::target::Target;
@@ -52,11 +51,10 @@ impl<T: Target> GroupCommit<T> {
             locked = self.turn.wait(locked);
         }
         let Some((deferred, why)) = locked.end_deferred() else { return (locked, None) };
-        let mut wakeups = Wakeups::new();
-        self.take_back(&mut locked, deferred, &Error::Closed, &mut wakeups);
+        self.take_back(&mut locked, deferred, &Error::Closed);
         self.turn.notify_all();
         self.room.notify_all();
-        self.unlock_and_wake(locked, wakeups);
+        self.unlock_and_wake(locked);
         (self.lock(), Some(why))
     }
 }

@@ -1,6 +1,5 @@
 //! Closing, and being dropped.
 
-use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked};
 use crate::error::Error;
 use crate::policy::Durability;
@@ -31,7 +30,7 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.take_both_turns(locked);
         if let Some(failure) = locked.failure.clone() {
             (locked.writing, locked.syncing) = (false, false);
-            self.end(locked, Wakeups::new());
+            self.end(locked);
             return Err(failure);
         }
         drop(locked);
@@ -40,24 +39,23 @@ impl<T: Target> GroupCommit<T> {
         let turns = panics.passed();
 
         let mut locked = self.lock();
-        turns.give_back(&mut locked);
-        let mut wakeups = Wakeups::new();
+        self.give_back(&mut locked, turns);
         let outcome = match (locked.failure.clone(), ended) {
             (Some(failure), _) => Err(failure),
             (None, Err(Fault::Final(error))) => {
-                self.latch(&mut locked, Error::Failed(error.clone()), &mut wakeups);
+                self.latch(&mut locked, Error::Failed(error.clone()));
                 Err(Error::Failed(error))
             }
             (None, ended) => {
                 let written = locked.written;
-                self.became_durable(&mut locked, written, &mut wakeups);
+                self.became_durable(&mut locked, written);
                 match ended {
                     Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
                     _ => given_up.map_or(Ok(()), Err),
                 }
             }
         };
-        self.end(locked, wakeups);
+        self.end(locked);
         outcome
     }
 
@@ -72,7 +70,7 @@ impl<T: Target> GroupCommit<T> {
         let (locked, _) = self.write_rest(locked);
         let mut locked = self.take_both_turns(locked);
         (locked.writing, locked.syncing) = (false, false);
-        self.end(locked, Wakeups::new());
+        self.end(locked);
     }
 
     /// Writes what has joined, once. Returns why something is given up: it was buffered and cannot be
@@ -99,10 +97,10 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// From here on nothing changes. Tells every caller that still waits.
-    fn end(&self, mut locked: Locked<'_, T>, mut wakeups: Wakeups<T::Error>) {
+    fn end(&self, mut locked: Locked<'_, T>) {
         locked.over = true;
-        self.fail_all(&mut locked, &Error::Closed, &mut wakeups);
-        self.unlock_and_wake(locked, wakeups);
+        self.fail_all(&mut locked, &Error::Closed);
+        self.unlock_and_wake(locked);
     }
 
     fn take_both_turns<'a>(&'a self, mut locked: Locked<'a, T>) -> Locked<'a, T> {

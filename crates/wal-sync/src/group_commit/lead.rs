@@ -12,7 +12,6 @@
 
 use super::state::State;
 use super::turns::Fate;
-use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked, Place};
 use crate::epoch::{Epoch, word_of};
 use crate::error::Error;
@@ -127,7 +126,11 @@ impl<T: Target> GroupCommit<T> {
             frames += 1;
         }
         locked.combining = false;
-        (self.hand_over(locked), fate)
+        // Whether others have to write what joined meanwhile was not asked while this caller was at it.
+        if locked.open.entries > 0 {
+            locked = self.wake_and_lock(locked);
+        }
+        (locked, fate)
     }
 
     /// Writes and syncs what this caller waits for, and what joins in the same frame.
@@ -155,15 +158,7 @@ impl<T: Target> GroupCommit<T> {
             }
         }
         locked.leader = None;
-        self.hand_over(locked)
-    }
-
-    /// Leaves the rest to the flusher, or to one of the callers who wait.
-    fn hand_over<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
-        if self.has_work(&locked) {
-            self.work.notify_one();
-        }
-        self.wake_and_lock(locked, Wakeups::new())
+        self.wake_and_lock(locked)
     }
 }
 

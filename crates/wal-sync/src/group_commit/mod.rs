@@ -58,7 +58,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use self::state::State;
-use self::wakeups::Wakeups;
 use crate::epoch::WORDS;
 use crate::error::Error;
 use crate::policy::{Durability, SyncPolicy};
@@ -343,7 +342,9 @@ impl<T: Target> GroupCommit<T> {
 
     fn lock(&self) -> Locked<'_, T> {
         // Nothing in it is ever half changed: a thread that panics latches that first.
-        self.state.lock_spinning()
+        let locked = self.state.lock_spinning();
+        debug_assert!(locked.wakeups.is_empty(), "whoever releases the lock wakes those who wait no longer");
+        locked
     }
 
     /// Whether the next entry would get this number.
@@ -416,9 +417,8 @@ impl<T: Target> GroupCommit<T> {
         let filled = catch_unwind(AssertUnwindSafe(|| fill(&mut locked.open.frame)));
         if let Err(panic) = filled {
             // The frame has half of something. No other thread gets the lock before all are told.
-            let mut wakeups = Wakeups::new();
-            self.latch(&mut locked, Error::Panicked, &mut wakeups);
-            self.unlock_and_wake(locked, wakeups);
+            self.latch(&mut locked, Error::Panicked);
+            self.unlock_and_wake(locked);
             resume_unwind(panic);
         }
         locked

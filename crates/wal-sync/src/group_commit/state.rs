@@ -112,6 +112,8 @@ pub(super) struct State<T: Target> {
     /// Closed, and nothing is written or synced any more.
     pub(super) over: bool,
     pub(super) watchers: Vec<Watcher>,
+    /// Who is to be woken by the thread that has the lock, once it releases it.
+    pub(super) wakeups: Wakeups<T::Error>,
     pub(super) next_watcher: u64,
     /// How often the turn to write was taken.
     pub(super) writes: u64,
@@ -149,6 +151,7 @@ impl<T: Target> State<T> {
             closed: false,
             over: false,
             watchers: Vec::new(),
+            wakeups: Wakeups::new(),
             next_watcher: 0,
             writes: 0,
         }
@@ -223,7 +226,7 @@ impl<T: Target> State<T> {
     }
 
     /// Fails the entries from `from` on that are not as durable as was asked for, and begins a new epoch.
-    pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>, wakeups: &mut Wakeups<T::Error>) {
+    pub(super) fn lose(&mut self, from: u64, error: &Error<T::Error>) {
         let fresh = Epoch::new(self.written, self.durable);
         let ended = std::mem::replace(&mut self.epoch, fresh);
         for unsynced in &mut self.unsynced {
@@ -231,18 +234,18 @@ impl<T: Target> State<T> {
         }
         self.ended.push(ended);
         for epoch in &self.ended {
-            epoch.lose(from, error, &mut wakeups.wakers);
-            wakeups.epoch(epoch);
+            epoch.lose(from, error, &mut self.wakeups.wakers);
+            self.wakeups.epoch(epoch);
         }
         self.ended.retain(|epoch| epoch.awaits_sync());
         (self.awaited, self.wanted) = (self.awaited.min(from), self.wanted.min(from));
     }
 
     /// Fails every entry that is not as durable as was asked for. Of a log that failed or ended: no new epoch begins.
-    pub(super) fn lose_all(&mut self, error: &Error<T::Error>, wakeups: &mut Wakeups<T::Error>) {
+    pub(super) fn lose_all(&mut self, error: &Error<T::Error>) {
         for epoch in self.ended.iter().chain([&self.epoch]) {
-            epoch.lose(0, error, &mut wakeups.wakers);
-            wakeups.epoch(epoch);
+            epoch.lose(0, error, &mut self.wakeups.wakers);
+            self.wakeups.epoch(epoch);
         }
         self.ended.clear();
     }

@@ -8,7 +8,6 @@
 //! joined after the place of a cut and is not written is never written.
 
 use super::turns::Turns;
-use super::wakeups::Wakeups;
 use super::{GroupCommit, Locked, OnDeferred};
 use crate::error::Error;
 use crate::target::{Alone, Fault, Target};
@@ -110,7 +109,7 @@ impl<T: Target> GroupCommit<T> {
 
     fn give_all_turns_back(&self, mut locked: Locked<'_, T>) {
         (locked.writing, locked.syncing, locked.truncating) = (locked.deferred.is_some(), false, false);
-        self.wake_all(locked, Wakeups::new());
+        self.wake_all(locked);
         self.retry();
     }
 
@@ -126,39 +125,38 @@ impl<T: Target> GroupCommit<T> {
         let turns: Turns = panics.passed();
 
         let mut locked = self.lock();
-        turns.give_back(&mut locked);
+        self.give_back(&mut locked, turns);
         locked.truncating = false;
-        let mut wakeups = Wakeups::new();
         if let Some(failure) = locked.failure.clone() {
-            self.wake_all(locked, wakeups);
+            self.wake_all(locked);
             return Err(failure);
         }
         if !matches!(outcome, Err(Fault::Final(_))) {
-            self.became_durable(&mut locked, durable.min(next), &mut wakeups);
+            self.became_durable(&mut locked, durable.min(next));
             // It may be that only what is not written was to be cut off.
             locked.rest_in_doubt &= from.is_none() || outcome.is_err();
             let cut = next < locked.written || outcome.is_ok() && next < locked.next;
             if from.is_some() && cut {
-                self.cut_off(&mut locked, next, &mut wakeups);
+                self.cut_off(&mut locked, next);
             }
         }
         let told = match outcome {
             Ok(()) => Ok(()),
             Err(Fault::Passing(error) | Fault::CapReached(error)) => Err(Error::Failed(error)),
             Err(Fault::Final(error)) => {
-                self.latch(&mut locked, Error::Failed(error.clone()), &mut wakeups);
+                self.latch(&mut locked, Error::Failed(error.clone()));
                 Err(Error::Failed(error))
             }
         };
         // What waits for room has the turn again, until it is written.
         locked.writing = locked.deferred.is_some();
-        self.wake_all(locked, wakeups);
+        self.wake_all(locked);
         self.retry();
         told
     }
 
     /// The log ends before `next`. Tells every caller that waits for more.
-    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64, wakeups: &mut Wakeups<T::Error>) {
+    fn cut_off(&self, locked: &mut Locked<'_, T>, next: u64) {
         (locked.next, locked.written) = (next, next);
         (locked.durable, locked.covered) = (locked.durable.min(next), locked.covered.min(next));
         self.written.set(next);
@@ -166,7 +164,7 @@ impl<T: Target> GroupCommit<T> {
         locked.pending_since = locked.pending_since.filter(|_| locked.durable < next);
         locked.cuts.add(next);
         self.cuts.set(locked.cuts.count());
-        locked.lose(next, &Error::Truncated { from: next }, wakeups);
+        locked.lose(next, &Error::Truncated { from: next });
         self.empty_open(locked);
         let dropped = locked.deferred.take().into_iter().chain(locked.held_back.take());
         for (dropped, _) in dropped {
@@ -178,13 +176,13 @@ impl<T: Target> GroupCommit<T> {
             locked.in_flight_bytes -= unsynced.bytes;
         }
         // They look again: some wait for what is before the cut.
-        wakeups.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+        locked.wake_watchers(|_| true);
     }
 
-    fn wake_all(&self, locked: Locked<'_, T>, wakeups: Wakeups<T::Error>) {
+    fn wake_all(&self, locked: Locked<'_, T>) {
         self.turn.notify_all();
         self.room.notify_all();
         self.work.notify_all();
-        self.unlock_and_wake(locked, wakeups);
+        self.unlock_and_wake(locked);
     }
 }

@@ -38,14 +38,13 @@ impl<T: Target> GroupCommit<T> {
         let turns = panics.passed();
 
         let mut locked = self.lock();
-        turns.give_back(&mut locked);
-        let mut wakeups = Wakeups::new();
+        self.give_back(&mut locked, turns);
         let fate = match (&locked.failure, wrote) {
             (None, Some(Ok(wrote))) => {
-                self.wrote(&mut locked, next, wrote, &mut wakeups);
+                self.wrote(&mut locked, next, wrote);
                 Fate::Written
             }
-            (None, Some(Err(fault))) => self.not_written(&mut locked, next, fault, &mut wakeups),
+            (None, Some(Err(fault))) => self.not_written(&mut locked, next, fault),
             (failure, _) => {
                 // All waiters got that failure when it was latched.
                 let fate = Fate::Lost(failure.clone().unwrap_or(Error::Panicked));
@@ -53,13 +52,7 @@ impl<T: Target> GroupCommit<T> {
                 fate
             }
         };
-        self.turn.notify_all();
-        self.room.notify_all();
-        if turns.syncs && locked.pending_since.is_some() || self.has_work(&locked) {
-            // The flusher looks at no clock while another thread has the turn to sync.
-            self.work.notify_one();
-        }
-        (self.wake_and_lock(locked, wakeups), fate)
+        (self.wake_and_lock(locked), fate)
     }
 
     fn not_written(
@@ -67,7 +60,6 @@ impl<T: Target> GroupCommit<T> {
         locked: &mut State<T>,
         next: Box<WriteGroup<T>>,
         fault: Fault<T::Error>,
-        wakeups: &mut Wakeups<T::Error>,
     ) -> Fate<T::Error> {
         match fault {
             Fault::CapReached(error) if !locked.closed => {
@@ -76,13 +68,13 @@ impl<T: Target> GroupCommit<T> {
             }
             Fault::Passing(error) | Fault::CapReached(error) => {
                 let error = Error::Failed(error);
-                self.take_back(locked, next, &error, wakeups);
+                self.take_back(locked, next, &error);
                 Fate::Lost(error)
             }
             Fault::Final(error) => {
                 let error = Error::Failed(error);
                 self.put_away(locked, next);
-                self.latch(locked, error.clone(), wakeups);
+                self.latch(locked, error.clone());
                 Fate::Lost(error)
             }
         }
@@ -104,33 +96,27 @@ impl<T: Target> GroupCommit<T> {
         let turns = panics.passed();
 
         let mut locked = self.lock();
-        turns.give_back(&mut locked);
-        let mut wakeups = Wakeups::new();
+        self.give_back(&mut locked, turns);
         // What became durable before a failure is durable, but no caller may rely on the log any more.
         if locked.failure.is_none() {
             match synced {
                 Ok(covered) => {
                     locked.sync_soon = false;
                     locked.siblings.released = 0;
-                    self.became_durable(&mut locked, covered, &mut wakeups);
+                    self.became_durable(&mut locked, covered);
                     let unsynced: u64 = locked.unsynced.iter().map(|unsynced| unsynced.waiters).sum();
                     let waiters = unsynced + locked.open.waiters;
                     locked.siblings.synced(took, waiters);
                 }
-                Err(error) => self.latch(&mut locked, Error::Failed(error), &mut wakeups),
+                Err(error) => self.latch(&mut locked, Error::Failed(error)),
             }
         }
-        self.turn.notify_all();
-        self.room.notify_all();
-        // The flusher looks at no clock while another thread syncs.
-        if locked.pending_since.is_some() || self.has_work(&locked) {
-            self.work.notify_one();
-        }
-        self.wake_and_lock(locked, wakeups)
+        self.wake_and_lock(locked)
     }
 
     /// Releases the lock; then wakes the waiters whose wait is over, and callers that have to write or lead next.
-    pub(super) fn unlock_and_wake(&self, mut locked: Locked<'_, T>, mut wakeups: Wakeups<T::Error>) {
+    pub(super) fn unlock_and_wake(&self, mut locked: Locked<'_, T>) {
+        let mut wakeups = std::mem::replace(&mut locked.wakeups, Wakeups::new());
         let calls_out = !wakeups.wakers.is_empty();
         // A waker may wait for what another thread appends, so that one must not wait for this thread to write it.
         locked.combining &= !calls_out;
@@ -165,16 +151,15 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// The same, and takes the lock again. Keeps it when there is no thread to wake.
-    pub(super) fn wake_and_lock<'a>(
-        &'a self,
-        locked: Locked<'a, T>,
-        wakeups: Wakeups<T::Error>,
-    ) -> Locked<'a, T> {
-        if wakeups.is_empty() && !locked.wants_writer() && !locked.wants_leader() {
+    /// The same, and the flusher if there is something for it; takes the lock again. Keeps it when there is no thread to wake.
+    pub(super) fn wake_and_lock<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
+        if self.has_work(&locked) {
+            self.work.notify_one();
+        }
+        if locked.wakeups.is_empty() && !locked.wants_writer() && !locked.wants_leader() {
             return locked;
         }
-        self.unlock_and_wake(locked, wakeups);
+        self.unlock_and_wake(locked);
         self.lock()
     }
 
@@ -191,25 +176,15 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// Latches a failure: the first one stays, and every caller that waits for anything is told.
-    pub(super) fn latch(
-        &self,
-        locked: &mut State<T>,
-        failure: Error<T::Error>,
-        wakeups: &mut Wakeups<T::Error>,
-    ) {
+    pub(super) fn latch(&self, locked: &mut State<T>, failure: Error<T::Error>) {
         let failure = locked.failure.get_or_insert(failure).clone();
         self.refuses.store(true, Ordering::Release);
-        self.fail_all(locked, &failure, wakeups);
+        self.fail_all(locked, &failure);
     }
 
     /// Fails everything that has not reached what was asked for.
-    pub(super) fn fail_all(
-        &self,
-        locked: &mut State<T>,
-        failure: &Error<T::Error>,
-        wakeups: &mut Wakeups<T::Error>,
-    ) {
-        locked.lose_all(failure, wakeups);
+    pub(super) fn fail_all(&self, locked: &mut State<T>, failure: &Error<T::Error>) {
+        locked.lose_all(failure);
         self.empty_open(locked);
         let deferred = locked.end_deferred().map(|(deferred, _)| deferred);
         let held = locked.held_back.take().map(|(held, _)| held);
@@ -219,7 +194,7 @@ impl<T: Target> GroupCommit<T> {
         while let Some(unsynced) = locked.unsynced.pop_front() {
             locked.in_flight_bytes -= unsynced.bytes;
         }
-        wakeups.wakers.extend(locked.watchers.drain(..).map(|watcher| watcher.waker));
+        locked.wake_watchers(|_| true);
         self.turn.notify_all();
         self.room.notify_all();
         self.work.notify_all();
@@ -235,22 +210,15 @@ impl<T: Target> GroupCommit<T> {
         turns.turns.set(Turns { writes: true, syncs: true });
         locked.failure.is_none()
     }
-
-    fn wrote(
-        &self,
-        locked: &mut State<T>,
-        mut next: Box<WriteGroup<T>>,
-        wrote: Wrote,
-        wakeups: &mut Wakeups<T::Error>,
-    ) {
+    fn wrote(&self, locked: &mut State<T>, mut next: Box<WriteGroup<T>>, wrote: Wrote) {
         locked.written = wrote.next;
         locked.rest_in_doubt = false;
         self.written.set(wrote.next);
-        locked.epoch.reach(Durability::Written, wrote.next, &mut wakeups.wakers);
+        locked.epoch.reach(Durability::Written, wrote.next, &mut locked.wakeups.wakers);
         locked.sync_soon = wrote.sync_soon;
         let WriteGroup { number, bytes, waiters, begun, .. } = *next;
         if next.waits_for_write || next.has_tickets {
-            self.wake_frame(&locked.epoch, number, wakeups);
+            self.wake_frame(locked, number);
         }
         if next.asked == Durability::Durable {
             locked.unsynced.push_back(Unsynced {
@@ -264,10 +232,10 @@ impl<T: Target> GroupCommit<T> {
             // It is in flight until then.
             next.bytes = 0;
         } else {
-            wakeups.took = begun.map(since);
+            locked.wakeups.took = begun.map(since);
         }
         self.put_away(locked, next);
-        self.became_durable(locked, wrote.durable, wakeups);
+        self.became_durable(locked, wrote.durable);
     }
 
     /// A write failed: nothing that is numbered after it can be part of the log under its number.
@@ -280,10 +248,9 @@ impl<T: Target> GroupCommit<T> {
         locked: &mut State<T>,
         mut next: Box<WriteGroup<T>>,
         error: &Error<T::Error>,
-        wakeups: &mut Wakeups<T::Error>,
     ) {
         locked.rest_in_doubt = true;
-        locked.lose(next.first, error, wakeups);
+        locked.lose(next.first, error);
         if next.promised || locked.open.promised {
             // Callers have gone on with these numbers. All entries stay; every waiting caller gets the error.
             next.let_go();
@@ -296,7 +263,7 @@ impl<T: Target> GroupCommit<T> {
             if !locked.closed {
                 // After a close no other entry gets them, and a watch is told that the log ended.
                 let until = locked.next;
-                self.give_back_numbers(locked, next.first, until, wakeups);
+                self.give_back_numbers(locked, next.first, until);
             }
             locked.next = next.first;
             locked.pending_since = locked.pending_since.filter(|_| locked.durable < locked.next);
@@ -305,11 +272,23 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Adds the sleepers of this frame to `wakeups`. A caller looks under the lock before it sleeps.
-    fn wake_frame(&self, epoch: &Arc<Epoch<T::Error>>, frame: u64, wakeups: &mut Wakeups<T::Error>) {
+    /// Wakes the sleepers of this frame of the current epoch. A caller looks under the lock before it sleeps.
+    fn wake_frame(&self, locked: &mut State<T>, frame: u64) {
         let word = word_of(frame);
-        wakeups.callers[word] |= self.callers[word].has_sleepers();
-        wakeups.tickets(epoch, frame);
+        locked.wakeups.callers[word] |= self.callers[word].has_sleepers();
+        locked.wakeups.tickets(&locked.epoch, frame);
+    }
+
+    /// Gives turns back, and tells those who wait for one, or for room.
+    pub(super) fn give_back(&self, locked: &mut State<T>, turns: Turns) {
+        locked.writing &= !turns.writes;
+        locked.syncing &= !turns.syncs;
+        if turns.syncs && locked.pending_since.is_some() {
+            // The flusher looks at no clock while another thread has the turn to sync.
+            self.work.notify_one();
+        }
+        self.turn.notify_all();
+        self.room.notify_all();
     }
 
     /// For a thread that has both turns.
@@ -332,38 +311,33 @@ impl<T: Target> GroupCommit<T> {
     }
 
     /// All entries before number `covered` are durable.
-    pub(super) fn became_durable(
-        &self,
-        locked: &mut State<T>,
-        covered: u64,
-        wakeups: &mut Wakeups<T::Error>,
-    ) {
+    pub(super) fn became_durable(&self, locked: &mut State<T>, covered: u64) {
         // A sync may have covered a write that has not come back to say so.
         locked.covered = locked.covered.max(covered);
         let covered = locked.covered.min(locked.written);
         if covered > locked.durable {
             locked.durable = covered;
             self.durable.set(covered);
-            locked.epoch.reach(Durability::Durable, covered, &mut wakeups.wakers);
+            locked.epoch.reach(Durability::Durable, covered, &mut locked.wakeups.wakers);
             for ended in &locked.ended {
                 let reached = covered.min(ended.lost_from());
-                ended.reach(Durability::Durable, reached, &mut wakeups.wakers);
+                ended.reach(Durability::Durable, reached, &mut locked.wakeups.wakers);
             }
             // What joined while a sync ran is as old as the sync, at most.
             locked.pending_since = self.interval().filter(|_| locked.durable < locked.next).map(|_| now());
         }
         while locked.unsynced.front().is_some_and(|unsynced| unsynced.end <= locked.durable) {
             let Some(unsynced) = locked.unsynced.pop_front() else { break };
-            wakeups.took = wakeups.took.or_else(|| unsynced.begun.map(since));
+            locked.wakeups.took = locked.wakeups.took.or_else(|| unsynced.begun.map(since));
             locked.in_flight_bytes -= unsynced.bytes;
             locked.siblings.released += unsynced.waiters;
             match &unsynced.epoch {
-                None => self.wake_frame(&locked.epoch, unsynced.number, wakeups),
-                Some(ended) => wakeups.epoch(ended),
+                None => self.wake_frame(locked, unsynced.number),
+                Some(ended) => locked.wakeups.epoch(ended),
             }
         }
         locked.ended.retain(|epoch| epoch.awaits_sync());
-        self.take_reached(locked, wakeups);
+        locked.wake_reached();
     }
 }
 
@@ -380,13 +354,6 @@ pub(super) enum Fate<E> {
 pub(super) struct Turns {
     writes: bool,
     syncs: bool,
-}
-
-impl Turns {
-    pub(super) fn give_back<T: Target>(self, locked: &mut State<T>) {
-        locked.writing &= !self.writes;
-        locked.syncing &= !self.syncs;
-    }
 }
 
 /// A thread that panics with a turn, or where others rest on what it does next, fails every caller and the log.
@@ -415,11 +382,10 @@ impl<T: Target> Drop for PanicFails<'_, T> {
         if self.passed.get() {
             return;
         }
-        let mut wakeups = Wakeups::new();
         let mut locked = self.commit.lock();
-        self.turns.get().give_back(&mut locked);
+        self.commit.give_back(&mut locked, self.turns.get());
         locked.in_flight_bytes -= self.bytes;
-        self.commit.latch(&mut locked, Error::Panicked, &mut wakeups);
-        self.commit.unlock_and_wake(locked, wakeups);
+        self.commit.latch(&mut locked, Error::Panicked);
+        self.commit.unlock_and_wake(locked);
     }
 }

@@ -4,7 +4,6 @@ use std::task::{Context, Poll};
 
 use super::GroupCommit;
 use super::state::{State, Watcher};
-use super::wakeups::Wakeups;
 use crate::error::Error;
 use crate::target::Target;
 use crate::watermark::Mark;
@@ -122,10 +121,20 @@ impl<T: Target> GroupCommit<T> {
         drop(gone);
     }
 
-    /// Takes out those whose watermark has passed their entry.
-    pub(super) fn take_reached(&self, locked: &mut State<T>, wakeups: &mut Wakeups<T::Error>) {
-        let (written, durable) = (locked.written, locked.durable);
-        take_watchers(locked, wakeups, |watcher| {
+    /// The numbers from `from` to before `until` are given again, to other entries. Wakes the watchers that wait for
+    /// one of them, and sees to it that a watch which is polled later is told, too.
+    pub(super) fn give_back_numbers(&self, locked: &mut State<T>, from: u64, until: u64) {
+        locked.cuts.add_given_back(from, until);
+        self.cuts.set(locked.cuts.count());
+        locked.wake_watchers(|watcher| (from..until).contains(&watcher.sequence));
+    }
+}
+
+impl<T: Target> State<T> {
+    /// Wakes the watchers whose watermark has passed their entry.
+    pub(super) fn wake_reached(&mut self) {
+        let (written, durable) = (self.written, self.durable);
+        self.wake_watchers(|watcher| {
             let position = match watcher.mark {
                 Mark::Written => written,
                 Mark::Durable => durable,
@@ -133,33 +142,14 @@ impl<T: Target> GroupCommit<T> {
             position > watcher.sequence
         });
     }
-
-    /// The numbers from `from` to before `until` are given again, to other entries. Takes out the watchers that wait for
-    /// one of them, and sees to it that a watch which is polled later is told, too.
-    pub(super) fn give_back_numbers(
-        &self,
-        locked: &mut State<T>,
-        from: u64,
-        until: u64,
-        wakeups: &mut Wakeups<T::Error>,
-    ) {
-        locked.cuts.add_given_back(from, until);
-        self.cuts.set(locked.cuts.count());
-        take_watchers(locked, wakeups, |watcher| (from..until).contains(&watcher.sequence));
-    }
-}
-
-fn take_watchers<T: Target>(
-    locked: &mut State<T>,
-    wakeups: &mut Wakeups<T::Error>,
-    is_told: impl Fn(&Watcher) -> bool,
-) {
-    let mut index = 0;
-    while index < locked.watchers.len() {
-        if is_told(&locked.watchers[index]) {
-            wakeups.wakers.push(locked.watchers.swap_remove(index).waker);
-        } else {
-            index += 1;
+    pub(super) fn wake_watchers(&mut self, is_told: impl Fn(&Watcher) -> bool) {
+        let mut index = 0;
+        while index < self.watchers.len() {
+            if is_told(&self.watchers[index]) {
+                self.wakeups.wakers.push(self.watchers.swap_remove(index).waker);
+            } else {
+                index += 1;
+            }
         }
     }
 }
