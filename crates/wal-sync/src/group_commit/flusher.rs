@@ -13,7 +13,7 @@ impl<T: Target> GroupCommit<T> {
         let mut locked = self.lock();
         while locked.refuse_if_closed().is_ok() {
             let mut idle = true;
-            if locked.wants_flusher_to_write() && !locked.writing {
+            if locked.open.has_tickets && !locked.writing {
                 locked = self.write_next(locked);
                 idle = false;
             }
@@ -74,7 +74,7 @@ impl<T: Target> GroupCommit<T> {
 
     /// Whether the flusher would find something to do.
     pub(super) fn has_work(&self, locked: &State<T>) -> bool {
-        locked.wants_flusher_to_write() && !locked.writing || !locked.syncing && self.sync_is_due(locked)
+        locked.open.has_tickets && !locked.writing || !locked.syncing && self.sync_is_due(locked)
     }
 
     /// How old the oldest entry that is not durable may get.
@@ -119,12 +119,5 @@ impl<T: Target> GroupCommit<T> {
     fn until_due(&self, locked: &State<T>) -> Option<Duration> {
         let since = locked.pending_since?;
         Some(self.interval()?.saturating_sub(now().saturating_duration_since(since)))
-    }
-}
-
-impl<T: Target> State<T> {
-    /// Whether a caller that went on wants the open frame to be written, and no caller is at it.
-    fn wants_flusher_to_write(&self) -> bool {
-        self.open.has_tickets && !self.combining
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  waits for  │ no caller does that yet                 │ a caller does it already
-//!  its write  │ writes its frame, then up to 16 more    │ spins briefly, then sleeps until it is written
+//!  its write  │ writes its frame                        │ spins briefly, then sleeps until it is written
 //!  its sync   │ leads: waits for siblings,              │ sleeps until it is durable; leads if it is the last of the
 //!             │ writes, syncs                           │ siblings that the leader waits for
 //! ```
@@ -44,9 +44,6 @@ enum Leading {
     AwaitsThis,
 }
 
-/// A writer writes at most so many frames for others before its own append returns.
-const FRAMES_OF_OTHERS: u32 = 16;
-
 impl<T: Target> GroupCommit<T> {
     /// Blocks until the outcome of entries that have just joined is known. Writes, or leads to a sync, if no other caller does.
     pub(super) fn see_to<'a>(
@@ -56,13 +53,13 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
         let epoch = if role(asked, locked.writing, locked.leading()) == Role::Write {
-            // `write_for_all` returns the fate of the first frame it writes, which must be this caller's.
+            // What is written next must be this caller's frame, of which it is told.
             debug_assert!(
                 locked.deferred.is_none() && locked.held_back.is_none(),
                 "no other frame is written first"
             );
             let fate;
-            (locked, fate) = self.write_for_all(locked);
+            (locked, fate) = self.write_frame(locked);
             match fate {
                 Fate::Written => return Ok(()),
                 Fate::Lost(error) => return Err(error),
@@ -88,7 +85,7 @@ impl<T: Target> GroupCommit<T> {
                 return outcome;
             }
             locked = match role(asked, locked.writing, locked.leading()) {
-                Role::Write => self.write_for_all(locked).0,
+                Role::Write => self.write_next(locked),
                 Role::Lead => self.lead(locked, joined),
                 Role::Wait => locked,
             };
@@ -113,24 +110,6 @@ impl<T: Target> GroupCommit<T> {
             }
             locked = self.lock();
         }
-    }
-
-    /// Writes what is open, and what joins meanwhile and is waited for. Returns what became of the first.
-    fn write_for_all<'a>(&'a self, mut locked: Locked<'a, T>) -> (Locked<'a, T>, Fate<T::Error>) {
-        locked.combining = true;
-        let fate;
-        (locked, fate) = self.write_frame(locked);
-        let mut frames = 0;
-        while locked.open.waits_for_write && !locked.writing && frames < FRAMES_OF_OTHERS {
-            locked = self.write_next(locked);
-            frames += 1;
-        }
-        locked.combining = false;
-        // Whether others have to write what joined meanwhile was not asked while this caller was at it.
-        if locked.open.entries > 0 {
-            locked = self.wake_and_lock(locked);
-        }
-        (locked, fate)
     }
 
     /// Writes and syncs what this caller waits for, and what joins in the same frame.
@@ -197,7 +176,7 @@ impl<T: Target> State<T> {
 
     /// Whether callers wait for a write that one of them could do, and none is at it.
     pub(super) fn wants_writer(&self) -> bool {
-        self.open.waits_for_write && !self.writing && !self.combining && !self.is_over()
+        self.open.waits_for_write && !self.writing && !self.is_over()
     }
 
     /// Whether callers wait for a sync that one of them could lead to, and none does.

@@ -84,8 +84,6 @@ pub(super) struct State<T: Target> {
     pub(super) writing: bool,
     /// A thread has the turn to sync.
     pub(super) syncing: bool,
-    /// A caller writes what callers wait for, one frame after the other.
-    pub(super) combining: bool,
     /// The caller that leads to the next sync, named by the end of its entries.
     pub(super) leader: Option<u64>,
     /// The leader waits for siblings in the open frame.
@@ -135,7 +133,6 @@ impl<T: Target> State<T> {
             covered: next,
             writing: false,
             syncing: false,
-            combining: false,
             leader: None,
             waits_for_siblings: false,
             truncating: false,

@@ -118,8 +118,6 @@ impl<T: Target> GroupCommit<T> {
     pub(super) fn unlock_and_wake(&self, mut locked: Locked<'_, T>) {
         let mut wakeups = std::mem::replace(&mut locked.wakeups, Wakeups::new());
         let calls_out = !wakeups.wakers.is_empty();
-        // A waker may wait for what another thread appends, so that one must not wait for this thread to write it.
-        locked.combining &= !calls_out;
         // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
         wakeups.callers[word_of(locked.open.number)] |= locked.wants_writer();
         let next_leaders = if locked.wants_leader() { self.next_leaders(&locked) } else { [false; WORDS] };
