@@ -59,11 +59,11 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The same, for a lock that is held for less time than it takes to fall asleep: tries ten times, with growing pauses and
+    /// The same, for a lock that is held for less time than it takes to fall asleep: tries twelve times, with growing pauses and
     /// then yields, before it sleeps, as the locks of `parking_lot` do.
     #[cfg(not(any(wal_loom, wal_shuttle)))]
     pub fn lock_spinning(&self) -> Guard<'_, T> {
-        const PAUSES: u32 = 3;
+        const PAUSES: u32 = 5;
         const YIELDS: u32 = 7;
         for round in 1..=PAUSES + YIELDS {
             match self.0.try_lock() {
@@ -330,13 +330,13 @@ mod word {
     }
 }
 
-/// A short wait for something that takes another thread about a microsecond: first on the processor, then by letting others
-/// run. Returns whether another look pays, after `looks` of them; otherwise it is time to sleep.
+/// A short wait for something that takes another thread about a microsecond: first on the processor, for some five
+/// microseconds, then by letting others run. Returns whether another look pays, after `looks` of them; otherwise it is time to sleep.
 #[cfg(not(any(wal_loom, wal_shuttle)))]
 #[must_use]
 pub fn pause(looks: u32) -> bool {
-    const ON_THE_PROCESSOR: u32 = 40;
-    const IN_ALL: u32 = 60;
+    const ON_THE_PROCESSOR: u32 = 100;
+    const IN_ALL: u32 = 200;
     if looks < ON_THE_PROCESSOR {
         std::hint::spin_loop();
     } else {
