@@ -60,7 +60,7 @@ impl<T> Mutex<T> {
     }
 
     /// The same, for a lock that is held for less time than it takes to fall asleep: tries twelve times, with growing pauses and
-    /// then yields, before it sleeps, as the locks of `parking_lot` do.
+    /// then yields, before it sleeps.
     #[cfg(not(any(wal_loom, wal_shuttle)))]
     pub fn lock_spinning(&self) -> Guard<'_, T> {
         const PAUSES: u32 = 5;
@@ -330,27 +330,47 @@ mod word {
     }
 }
 
-/// A short wait for something that takes another thread about a microsecond: first on the processor, for some five
-/// microseconds, then by letting others run. Returns whether another look pays, after `looks` of them; otherwise it is time to sleep.
-#[cfg(not(any(wal_loom, wal_shuttle)))]
-#[must_use]
-pub fn pause(looks: u32) -> bool {
-    const ON_THE_PROCESSOR: u32 = 100;
-    const IN_ALL: u32 = 200;
-    if looks < ON_THE_PROCESSOR {
-        std::hint::spin_loop();
-    } else {
-        thread::yield_now();
-    }
-    looks < IN_ALL
+/// A part of a short wait for something that takes another thread about a microsecond.
+#[derive(Clone, Copy, Debug)]
+pub enum Spin {
+    /// Keeps the processor, for some five microseconds.
+    OnTheProcessor,
+    /// Lets others run.
+    Yielding,
 }
 
-/// Under a model checker, one occasion for the others to run.
-#[cfg(any(wal_loom, wal_shuttle))]
-#[must_use]
-pub fn pause(looks: u32) -> bool {
-    thread::yield_now();
-    looks == 0
+impl Spin {
+    /// How long such a wait is, before it is time to sleep.
+    #[cfg(not(any(wal_loom, wal_shuttle)))]
+    pub const ALL: [Spin; 6] = [
+        Spin::OnTheProcessor,
+        Spin::Yielding,
+        Spin::Yielding,
+        Spin::Yielding,
+        Spin::Yielding,
+        Spin::Yielding,
+    ];
+    /// Under a model checker, one occasion for the others to run.
+    #[cfg(any(wal_loom, wal_shuttle))]
+    pub const ALL: [Spin; 1] = [Spin::Yielding];
+
+    /// Waits until `found`, but no longer than this part takes.
+    pub fn until(self, found: impl Fn() -> bool) {
+        let looks = match self {
+            Spin::OnTheProcessor => 100,
+            Spin::Yielding if cfg!(any(wal_loom, wal_shuttle)) => 1,
+            Spin::Yielding => 20,
+        };
+        for _ in 0..looks {
+            if found() {
+                return;
+            }
+            match self {
+                Spin::OnTheProcessor => std::hint::spin_loop(),
+                Spin::Yielding => thread::yield_now(),
+            }
+        }
+    }
 }
 
 /// Lets other threads run.

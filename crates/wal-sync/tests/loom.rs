@@ -249,7 +249,7 @@ fn a_leader_waits_for_siblings_that_are_expected_and_goes_on_without_it() {
     });
 }
 
-/// Whoever writes goes on with what the others have joined meanwhile, and hands over in the end.
+/// What joins while a caller writes is written by one of those who joined.
 #[test]
 fn whoever_waits_for_a_write_is_written_by_another_or_writes() {
     explore("three wait for their writes", || {

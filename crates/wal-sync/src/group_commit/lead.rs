@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  waits for  │ no caller does that yet                 │ a caller does it already
-//!  its write  │ writes its frame                        │ spins briefly, then sleeps until it is written
+//!  its write  │ writes its frame                        │ looks at this table now and then for some 50 us, then sleeps
 //!  its sync   │ leads: waits for siblings,              │ sleeps until it is durable; leads if it is the last of the
 //!             │ writes, syncs                           │ siblings that the leader waits for
 //! ```
@@ -16,7 +16,7 @@ use super::{GroupCommit, Locked, Place};
 use crate::epoch::{Epoch, word_of};
 use crate::error::Error;
 use crate::policy::Durability;
-use crate::primitives::{Arc, pause};
+use crate::primitives::{Arc, Spin};
 use crate::target::Target;
 
 /// What a caller does whose entry is not as durable as it asked for.
@@ -78,8 +78,9 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
         let word = &self.callers[word_of(joined.place.frame)];
-        // A write takes less time than falling asleep.
-        let mut spins = asked == Durability::Written;
+        // A write takes less time than falling asleep. Between two parts of that wait the caller looks whether it has to write:
+        // who wrote before it wakes sleepers alone.
+        let mut spins = Spin::ALL.into_iter().take(if asked == Durability::Written { usize::MAX } else { 0 });
         loop {
             if let Some(outcome) = joined.outcome(asked) {
                 return outcome;
@@ -98,13 +99,14 @@ impl<T: Target> GroupCommit<T> {
             {
                 continue;
             }
-            let nap = (!spins).then(|| word.prepare());
-            drop(locked);
-            match nap {
-                Some(nap) => nap.sleep(None),
-                None => joined.spin(asked),
+            if let Some(spin) = spins.next() {
+                drop(locked);
+                spin.until(|| joined.outcome(asked).is_some());
+            } else {
+                let nap = word.prepare();
+                drop(locked);
+                nap.sleep(None);
             }
-            spins = false;
             if let Some(outcome) = joined.outcome(asked) {
                 return outcome;
             }
@@ -120,10 +122,7 @@ impl<T: Target> GroupCommit<T> {
             locked = self.turn.wait(locked);
         }
         locked = self.wait_for_siblings(locked, joined);
-        if locked.leader != Some(joined.place.end) {
-            return locked;
-        }
-        while joined.is_pending() && !locked.is_over() {
+        while locked.leader == Some(joined.place.end) && joined.is_pending() && !locked.is_over() {
             if joined.outcome(Durability::Written).is_none() && locked.deferred.is_none() {
                 locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };
             } else if locked.syncing {
@@ -136,7 +135,9 @@ impl<T: Target> GroupCommit<T> {
                 break;
             }
         }
-        locked.leader = None;
+        if locked.leader == Some(joined.place.end) {
+            locked.leader = None;
+        }
         self.wake_and_lock(locked)
     }
 }
@@ -155,13 +156,6 @@ impl<E: Clone> Joined<E> {
     /// Whether it is not known whether they will be durable.
     pub(super) fn is_pending(&self) -> bool {
         self.outcome(Durability::Durable).is_none()
-    }
-
-    fn spin(&self, asked: Durability) {
-        let mut looks = 0;
-        while self.outcome(asked).is_none() && pause(looks) {
-            looks += 1;
-        }
     }
 }
 

@@ -71,7 +71,8 @@ impl<T: Target> GroupCommit<T> {
     /// # Errors
     /// As [`GroupCommit::drop_before`].
     pub fn alone(&self, act: impl FnOnce(&Alone<'_, T>) -> Dropped<T::Error>) -> Result<(), Error<T::Error>> {
-        let locked = self.take_all_turns(u64::MAX)?;
+        let joined = self.next();
+        let locked = self.take_all_turns(joined)?;
         self.act(locked, None, act)
     }
 

@@ -20,13 +20,13 @@ impl<T: Target> GroupCommit<T> {
     /// The same, of something that is there. Returns what became of it.
     pub(super) fn write_frame<'a>(&'a self, mut locked: Locked<'a, T>) -> (Locked<'a, T>, Fate<T::Error>) {
         debug_assert!(!locked.writing, "at most one frame is written at a time");
+        // Its leader need not wait for siblings any longer.
+        let leader = std::mem::take(&mut locked.waits_for_siblings).then(|| word_of(locked.open.number));
         let mut next = locked.take_next(&self.target);
         locked.take_turn_to_write();
-        let waited = std::mem::take(&mut locked.waits_for_siblings);
         drop(locked);
-        if waited {
-            // Its leader need not wait for siblings any longer.
-            self.callers[word_of(next.number)].wake_all();
+        if let Some(word) = leader {
+            self.callers[word].wake_all();
         }
         let panics = PanicFails::new(self, Turns { writes: true, syncs: false }, next.bytes);
         // If it takes a sync and one has failed, it is not written: there is no second sync.
@@ -118,6 +118,10 @@ impl<T: Target> GroupCommit<T> {
     pub(super) fn unlock_and_wake(&self, mut locked: Locked<'_, T>) {
         let mut wakeups = std::mem::replace(&mut locked.wakeups, Wakeups::new());
         let calls_out = !wakeups.wakers.is_empty();
+        if calls_out {
+            // A waker may append and wait: not for a leader that is further down on its own stack.
+            (locked.leader, locked.waits_for_siblings) = (None, false);
+        }
         // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
         wakeups.callers[word_of(locked.open.number)] |= locked.wants_writer();
         let next_leaders = if locked.wants_leader() { self.next_leaders(&locked) } else { [false; WORDS] };
@@ -270,7 +274,7 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Wakes the sleepers of this frame of the current epoch. A caller looks under the lock before it sleeps.
+    /// Has the sleepers of this frame of the current epoch woken. A caller looks under the lock before it sleeps.
     fn wake_frame(&self, locked: &mut State<T>, frame: u64) {
         let word = word_of(frame);
         locked.wakeups.callers[word] |= self.callers[word].has_sleepers();

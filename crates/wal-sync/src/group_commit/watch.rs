@@ -121,7 +121,7 @@ impl<T: Target> GroupCommit<T> {
         drop(gone);
     }
 
-    /// The numbers from `from` to before `until` are given again, to other entries. Wakes the watchers that wait for
+    /// The numbers from `from` to before `until` are given again, to other entries. Has the watchers woken that wait for
     /// one of them, and sees to it that a watch which is polled later is told, too.
     pub(super) fn give_back_numbers(&self, locked: &mut State<T>, from: u64, until: u64) {
         locked.cuts.add_given_back(from, until);
@@ -131,7 +131,7 @@ impl<T: Target> GroupCommit<T> {
 }
 
 impl<T: Target> State<T> {
-    /// Wakes the watchers whose watermark has passed their entry.
+    /// Has the watchers woken whose watermark has passed their entry.
     pub(super) fn wake_reached(&mut self) {
         let (written, durable) = (self.written, self.durable);
         self.wake_watchers(|watcher| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::fake::{Deed, Fake, Log, put, said, timed, watched};
 use wal_sync::Durability::{Durable, Written};
-use wal_sync::{GroupCommit, SyncPolicy};
+use wal_sync::{GroupCommit, Mark, SyncPolicy, Watch};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -264,6 +264,25 @@ fn a_waker_that_appends_on_the_flusher_is_not_left_to_the_flusher() {
             if ticket.poll(&Context::from_waker(&Waker::from(Arc::new(appends)))).is_pending() {
                 assert_eq!(log.wait(&ticket, None), Some(Ok(())));
             }
+        }
+    });
+}
+
+/// A leader whose write reaches a watch calls its waker.
+#[test]
+fn a_waker_that_appends_on_a_leader_does_not_wait_for_that_leader() {
+    watched(|| {
+        for policy in [SyncPolicy::Immediate, SyncPolicy::default()] {
+            let log = Log::wide(policy);
+            let appends = Appends {
+                log: Arc::downgrade(&log.share()),
+                on_the_flusher: Arc::new(AtomicBool::new(false)),
+            };
+            let mut watch = Watch::new(Mark::Written, 0);
+            let waker = Waker::from(Arc::new(appends));
+            assert!(log.poll_watch(&mut watch, &Context::from_waker(&waker)).is_pending());
+            assert!(log.put(7, Durable).is_ok());
+            assert_eq!(log.durable(), 2, "both are durable: {policy:?}");
         }
     });
 }
