@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  waits for  │ no caller does that yet                 │ a caller does it already
-//!  its write  │ writes its frame                        │ looks at this table now and then for some 50 us, then sleeps
+//!  its write  │ writes its frame                        │ spins, looks at this table now and then, then sleeps
 //!  its sync   │ leads: waits for siblings,              │ sleeps until it is durable; leads if it is the last of the
 //!             │ writes, syncs                           │ siblings that the leader waits for
 //! ```
@@ -118,10 +118,12 @@ impl<T: Target> GroupCommit<T> {
     fn lead<'a>(&'a self, mut locked: Locked<'a, T>, joined: &Joined<T::Error>) -> Locked<'a, T> {
         (locked.leader, locked.waits_for_siblings) = (Some(joined.place.end), false);
         // What comes while a sync runs shares the next one.
-        while locked.syncing && joined.is_pending() {
+        while locked.syncing && locked.leader == Some(joined.place.end) && joined.is_pending() {
             locked = self.turn.wait(locked);
         }
-        locked = self.wait_for_siblings(locked, joined);
+        if locked.leader == Some(joined.place.end) {
+            locked = self.wait_for_siblings(locked, joined);
+        }
         while locked.leader == Some(joined.place.end) && joined.is_pending() && !locked.is_over() {
             if joined.outcome(Durability::Written).is_none() && locked.deferred.is_none() {
                 locked = if locked.writing { self.turn.wait(locked) } else { self.write_next(locked) };

@@ -118,9 +118,13 @@ impl<T: Target> GroupCommit<T> {
     pub(super) fn unlock_and_wake(&self, mut locked: Locked<'_, T>) {
         let mut wakeups = std::mem::replace(&mut locked.wakeups, Wakeups::new());
         let calls_out = !wakeups.wakers.is_empty();
-        if calls_out {
-            // A waker may append and wait: not for a leader that is further down on its own stack.
-            (locked.leader, locked.waits_for_siblings) = (None, false);
+        if calls_out && locked.leader.take().is_some() {
+            // A waker may append and wait, and the leader may be further down on its stack. So any leader gives up the lead; it
+            // leads again if it still has to.
+            locked.waits_for_siblings = false;
+            if self.has_work(&locked) {
+                self.work.notify_one();
+            }
         }
         // A caller in the open frame has to write it. Callers of an earlier frame may sleep on the same word: so all are woken.
         wakeups.callers[word_of(locked.open.number)] |= locked.wants_writer();
