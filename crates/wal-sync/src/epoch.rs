@@ -78,6 +78,7 @@ impl<E: Clone> Epoch<E> {
             has_tasks: AtomicBool::new(false),
         })
     }
+
     fn watermark(&self, asked: Durability) -> &AtomicU64 {
         if asked == Durability::Durable { &self.durable } else { &self.written }
     }

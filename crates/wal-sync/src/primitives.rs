@@ -330,7 +330,7 @@ mod word {
     }
 }
 
-/// A part of a short wait for something that takes another thread about a microsecond.
+/// A part of a short wait for something that another thread does in about a microsecond: less than it takes to fall asleep.
 #[derive(Clone, Copy, Debug)]
 pub enum Spin {
     /// Keeps the processor, for some five microseconds.
@@ -340,7 +340,7 @@ pub enum Spin {
 }
 
 impl Spin {
-    /// How long such a wait is, before it is time to sleep.
+    /// The parts in their order; after the last one it is time to sleep.
     #[cfg(not(any(wal_loom, wal_shuttle)))]
     pub const ALL: [Spin; 6] = [
         Spin::OnTheProcessor,

@@ -249,9 +249,9 @@ fn a_leader_waits_for_siblings_that_are_expected_and_goes_on_without_it() {
     });
 }
 
-/// What joins while a caller writes is written by one of those who joined.
+/// Entries that join while a caller writes are written by one of the callers that joined.
 #[test]
-fn whoever_waits_for_a_write_is_written_by_another_or_writes() {
+fn a_caller_that_waits_for_a_write_writes_or_is_written_by_another() {
     explore("three wait for their writes", || {
         let log = log(Disk::default(), SyncPolicy::None, true);
         let put = |log: &Log| log.append(ONE, Durability::Written, |frame| *frame += 1);

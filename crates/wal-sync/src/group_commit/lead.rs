@@ -53,7 +53,7 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
         let epoch = if role(asked, locked.writing, locked.leading()) == Role::Write {
-            // What is written next must be this caller's frame, of which it is told.
+            // The next frame to be written is this caller's, so its fate is the outcome of this caller's entries.
             debug_assert!(
                 locked.deferred.is_none() && locked.held_back.is_none(),
                 "no other frame is written first"
@@ -78,9 +78,10 @@ impl<T: Target> GroupCommit<T> {
         asked: Durability,
     ) -> Result<(), Error<T::Error>> {
         let word = &self.callers[word_of(joined.place.frame)];
-        // A write takes less time than falling asleep. Between two parts of that wait the caller looks whether it has to write:
-        // who wrote before it wakes sleepers alone.
-        let mut spins = Spin::ALL.into_iter().take(if asked == Durability::Written { usize::MAX } else { 0 });
+        // A write takes less time than falling asleep. Between two parts of the spin the caller looks at the table again, because
+        // a writer that is done wakes only callers that sleep.
+        let spins: &[Spin] = if asked == Durability::Written { &Spin::ALL } else { &[] };
+        let mut spins = spins.iter();
         loop {
             if let Some(outcome) = joined.outcome(asked) {
                 return outcome;

@@ -343,7 +343,10 @@ impl<T: Target> GroupCommit<T> {
     fn lock(&self) -> Locked<'_, T> {
         // Nothing in it is ever half changed: a thread that panics latches that first.
         let locked = self.state.lock_spinning();
-        debug_assert!(locked.wakeups.is_empty(), "whoever releases the lock wakes those who wait no longer");
+        debug_assert!(
+            locked.wakeups.is_empty(),
+            "a thread that releases the lock takes the wake-ups out first"
+        );
         locked
     }
 

@@ -110,7 +110,7 @@ pub(super) struct State<T: Target> {
     /// Closed, and nothing is written or synced any more.
     pub(super) over: bool,
     pub(super) watchers: Vec<Watcher>,
-    /// Who is to be woken by the thread that has the lock, once it releases it.
+    /// The waiters that the thread with the lock wakes once it has released it.
     pub(super) wakeups: Wakeups<T::Error>,
     pub(super) next_watcher: u64,
     /// How often the turn to write was taken.

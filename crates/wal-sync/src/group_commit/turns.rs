@@ -157,7 +157,8 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// The same, and the flusher if there is something for it; takes the lock again. Keeps it when there is no thread to wake.
+    /// Wakes the flusher if it has work. Then as [`GroupCommit::unlock_and_wake`], and takes the lock again; keeps it when there is
+    /// no thread to wake.
     pub(super) fn wake_and_lock<'a>(&'a self, locked: Locked<'a, T>) -> Locked<'a, T> {
         if self.has_work(&locked) {
             self.work.notify_one();
@@ -216,6 +217,7 @@ impl<T: Target> GroupCommit<T> {
         turns.turns.set(Turns { writes: true, syncs: true });
         locked.failure.is_none()
     }
+
     fn wrote(&self, locked: &mut State<T>, mut next: Box<WriteGroup<T>>, wrote: Wrote) {
         locked.written = wrote.next;
         locked.rest_in_doubt = false;
@@ -278,7 +280,7 @@ impl<T: Target> GroupCommit<T> {
         }
     }
 
-    /// Has the sleepers of this frame of the current epoch woken. A caller looks under the lock before it sleeps.
+    /// Adds the sleepers of this frame of the current epoch to the wake-ups. A caller looks under the lock before it sleeps.
     fn wake_frame(&self, locked: &mut State<T>, frame: u64) {
         let word = word_of(frame);
         locked.wakeups.callers[word] |= self.callers[word].has_sleepers();

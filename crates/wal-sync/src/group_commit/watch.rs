@@ -121,8 +121,8 @@ impl<T: Target> GroupCommit<T> {
         drop(gone);
     }
 
-    /// The numbers from `from` to before `until` are given again, to other entries. Has the watchers woken that wait for
-    /// one of them, and sees to it that a watch which is polled later is told, too.
+    /// The numbers from `from` to before `until` are given again, to other entries. Adds the watchers that wait for
+    /// one of them to the wake-ups; a watch that is polled later is told, too.
     pub(super) fn give_back_numbers(&self, locked: &mut State<T>, from: u64, until: u64) {
         locked.cuts.add_given_back(from, until);
         self.cuts.set(locked.cuts.count());
@@ -131,7 +131,7 @@ impl<T: Target> GroupCommit<T> {
 }
 
 impl<T: Target> State<T> {
-    /// Has the watchers woken whose watermark has passed their entry.
+    /// Adds the watchers whose watermark has passed their entry to the wake-ups.
     pub(super) fn wake_reached(&mut self) {
         let (written, durable) = (self.written, self.durable);
         self.wake_watchers(|watcher| {
@@ -142,6 +142,8 @@ impl<T: Target> State<T> {
             position > watcher.sequence
         });
     }
+
+    /// Takes out the watchers of which `is_told` is true, and adds them to the wake-ups.
     pub(super) fn wake_watchers(&mut self, is_told: impl Fn(&Watcher) -> bool) {
         let mut index = 0;
         while index < self.watchers.len() {
