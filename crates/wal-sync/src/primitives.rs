@@ -59,16 +59,18 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The same, for a lock that is held for less time than it takes to fall asleep: tries twelve times, with growing pauses and
-    /// then yields, before it sleeps.
+    /// The same, for a lock that is held for less time than it takes to fall asleep: tries eight times, with growing pauses and
+    /// then yields, before it sleeps. The first pause lasts about a microsecond: meanwhile the other thread goes on with what it
+    /// has in its cache. Where each takes the lock as soon as it is free, the data moves from cache to cache every time.
     #[cfg(not(any(wal_loom, wal_shuttle)))]
     pub fn lock_spinning(&self) -> Guard<'_, T> {
-        const PAUSES: u32 = 5;
-        const YIELDS: u32 = 7;
-        for round in 1..=PAUSES + YIELDS {
+        const FIRST_PAUSE: u32 = 64;
+        const PAUSES: u32 = 4;
+        const YIELDS: u32 = 4;
+        for round in 0..PAUSES + YIELDS {
             match self.0.try_lock() {
-                Err(sync::TryLockError::WouldBlock) if round <= PAUSES => {
-                    (0..1 << round).for_each(|_| std::hint::spin_loop());
+                Err(sync::TryLockError::WouldBlock) if round < PAUSES => {
+                    (0..FIRST_PAUSE << round).for_each(|_| std::hint::spin_loop());
                 }
                 Err(sync::TryLockError::WouldBlock) => thread::yield_now(),
                 Err(sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
