@@ -2,15 +2,30 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
 use clap::builder::RangedU64ValueParser;
+use clap::{Parser, Subcommand};
 
+use crate::document::DocumentArgs;
 use crate::engines;
 use crate::section::Section;
 
 /// Appends and replay of this log and of its peers, side by side in one run on one disk.
 #[derive(Parser)]
-#[command(name = "compare", version)]
+#[command(name = "compare", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) args: Args,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Write the tables and plots of raw rounds into a page, and measure nothing.
+    Document(DocumentArgs),
+}
+
+#[derive(clap::Args)]
 pub(crate) struct Args {
     /// How often everything is measured; each round begins with another engine.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -74,12 +89,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
     fn an_engine_that_is_not_there_is_refused() {
-        assert!(Args::try_parse_from(["compare", "--engines", "floor,nothing"]).is_err());
-        assert!(Args::try_parse_from(["compare", "--engines", "floor,okaywal"]).is_ok());
+        assert!(Cli::try_parse_from(["compare", "--engines", "floor,nothing"]).is_err());
+        assert!(Cli::try_parse_from(["compare", "--engines", "floor,okaywal"]).is_ok());
     }
 }

@@ -7,6 +7,7 @@
 
 mod args;
 mod comparison;
+mod document;
 mod engine;
 mod engines;
 mod json;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::Args;
+use crate::args::{Args, Cli, Command};
 use crate::comparison::{Comparison, Listener, Measurement, PipedMeasurement};
 use crate::json::JsonLines;
 use crate::machine::Machine;
@@ -34,7 +35,17 @@ use crate::place::Place;
 use crate::section::Section;
 
 fn main() -> ExitCode {
-    match compare(&Args::parse()) {
+    let cli = Cli::parse();
+    if let Some(Command::Document(args)) = cli.command {
+        return match document::document(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("compare: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    match compare(&cli.args) {
         Ok(comparison) if comparison.is_complete() => ExitCode::SUCCESS,
         Ok(_) => {
             eprintln!("compare: some measurements failed, see above");

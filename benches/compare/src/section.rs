@@ -86,10 +86,11 @@ impl Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Cli;
     use clap::Parser;
 
     fn cases(section: Section, line: &[&str]) -> Vec<(usize, usize, usize)> {
-        let args = Args::try_parse_from(line).unwrap();
+        let args = Cli::try_parse_from(line).unwrap().args;
         section.cases(&args).iter().map(|case| (case.entry_bytes, case.batch, case.threads)).collect()
     }
 
