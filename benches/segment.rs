@@ -9,6 +9,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches stand outside the seams")]
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ use wal::Options;
 use wal_format::{Anchor, ChecksumKind, FrameLayout};
 use wal_io::{Access, Directory, Disk};
 use wal_segment::{
-    AnchorFile, Error, FrameBuilder, OpenRequest, Order, Rules, Spare, SpareSource, WatchedFile, Writer, open, prepare,
+    AnchorFile, Error, FrameBuilder, OpenRequest, Order, Rules, Spare, SpareSource, WatchedFile, Writer,
+    open, prepare,
 };
 
 criterion_group! {
@@ -62,8 +64,9 @@ fn appends(criterion: &mut Criterion) {
 fn bare_writes(path: &Path, bytes: u64, writes: u64) -> Duration {
     const FILE_BYTES: u64 = 32 << 20;
     let directory = Disk::open(path).expect("it was just created");
-    let file = match directory.open("bare", Access::Write) {
+    let file = match directory.open("bare", Access::ReadWrite) {
         Ok(file) => file,
+        Err(error) if error.kind() != ErrorKind::NotFound => panic!("{error}"),
         Err(_) => {
             let file = directory.create("bare").expect("there is space");
             let zeros = vec![0; 64 << 10];
@@ -97,7 +100,12 @@ impl Log {
         let opened = open(&directory, wanted).expect("a new log");
         let size = |count: u64| usize::try_from(count).expect("some KiB");
         let frame = FrameBuilder::new(checksum, size(entries), size(payload_bytes));
-        Log { writer: opened.writer, spares: Here { directory, anchor: Mutex::new(opened.anchor) }, frame, checksum }
+        Log {
+            writer: opened.writer,
+            spares: Here { directory, anchor: Mutex::new(opened.anchor) },
+            frame,
+            checksum,
+        }
     }
 
     /// The digests are part of it, as they are of an append.

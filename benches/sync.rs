@@ -43,18 +43,20 @@ fn appends(criterion: &mut Criterion) {
         group.bench_function("vector", |bencher| {
             bencher.iter_custom(|appends| {
                 pushed += appends;
-                let took = by_threads(threads, appends, || {
+                by_threads(threads, appends, || {
                     let mut vector = vector.lock().expect("no panic");
                     // As large as a frame gets.
                     if vector.len() == 8192 {
                         vector.clear();
                     }
                     vector.push(7_u64);
-                });
-                took
+                })
             });
         });
-        assert_eq!(vector.lock().expect("no panic").len() as u64, pushed.checked_sub(1).map_or(0, |last| last % 8192 + 1));
+        assert_eq!(
+            vector.lock().expect("no panic").len() as u64,
+            pushed.checked_sub(1).map_or(0, |last| last % 8192 + 1)
+        );
 
         let modes = [
             ("buffered", SyncPolicy::None, Durability::Buffered),
@@ -124,7 +126,11 @@ impl Target for Counts {
 
     fn write(&self, frame: &mut Vec<u64>, first: u64) -> Result<Wrote, Fault<&'static str>> {
         let next = first + frame.len() as u64;
-        assert_eq!(self.written.swap(next, Ordering::Relaxed), first, "frames come in the order of their numbers");
+        assert_eq!(
+            self.written.swap(next, Ordering::Relaxed),
+            first,
+            "frames come in the order of their numbers"
+        );
         Ok(Wrote { next, durable: 0, sync_soon: false })
     }
 
