@@ -31,7 +31,13 @@ criterion_group! {
 criterion_main!(benches);
 
 fn frames(criterion: &mut Criterion) {
-    for (name, entries, entry_bytes) in [("1x32", 1, 32), ("64x256", 64, 256), ("1x4096", 1, 4096)] {
+    for (name, entries, entry_bytes) in [
+        ("1x32", 1, 32),
+        ("64x32", 64, 32),
+        ("64x256", 64, 256),
+        ("1x4096", 1, 4096),
+        ("1x65536", 1, 64 << 10),
+    ] {
         let payloads = payloads(entries, entry_bytes);
         let mut group = criterion.benchmark_group(format!("frame/{name}"));
         group.throughput(Throughput::Bytes((entries * entry_bytes) as u64));

@@ -89,7 +89,7 @@ fn reads(criterion: &mut Criterion) {
     for shape in SHAPES {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let wal = shape.written(&scratch.path().join("log"), entries);
-        let mut group = criterion.benchmark_group(format!("read/{}/{entries}", shape.name));
+        let mut group = criterion.benchmark_group(format!("read/{}", shape.name));
 
         group.throughput(Throughput::Elements(entries));
         group.sample_size(10);

@@ -148,7 +148,7 @@ fn replays(criterion: &mut Criterion) {
         let entries = (mib << 20) / shape.payload_bytes as u64;
         let written = Written::new(&shape, scratch.path(), entries);
         tell_ratios(&shape, &written);
-        let mut group = criterion.benchmark_group(format!("replay/{}/{entries}", shape.name));
+        let mut group = criterion.benchmark_group(format!("replay/{}", shape.name));
         group.throughput(Throughput::Elements(entries));
         group.sample_size(10);
         for (name, case) in CASES {

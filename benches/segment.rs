@@ -34,7 +34,7 @@ criterion_group! {
 criterion_main!(benches);
 
 fn appends(criterion: &mut Criterion) {
-    for (entry_bytes, entries) in [(32, 1), (256, 1), (4096, 1), (32, 64), (256, 64)] {
+    for (entry_bytes, entries) in [(32, 1), (256, 1), (4096, 1), (64 << 10, 1), (32, 64), (256, 64)] {
         let mut group = criterion.benchmark_group(format!("segment/{entries}x{entry_bytes}"));
         group.throughput(Throughput::Elements(entries));
         let payload = vec![7; entry_bytes];

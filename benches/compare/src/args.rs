@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::document::DocumentArgs;
 use crate::engines;
+use crate::layers::LayersArgs;
 use crate::section::Section;
 
 /// Appends and replay of this log and of its peers, side by side in one run on one disk.
@@ -23,6 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write the tables and plots of raw rounds into a page, and measure nothing.
     Document(DocumentArgs),
+    /// Add the figures that the criterion benches have left to raw rounds.
+    Layers(LayersArgs),
 }
 
 #[derive(clap::Args)]

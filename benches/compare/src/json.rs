@@ -23,6 +23,12 @@ impl JsonLines {
         Ok(JsonLines { file })
     }
 
+    /// A file that keeps the lines that it has.
+    pub(crate) fn append(path: &Path) -> Result<JsonLines, String> {
+        let file = File::options().create(true).append(true).open(path);
+        Ok(JsonLines { file: file.map_err(|error| format!("{}: {error}", path.display()))? })
+    }
+
     pub(crate) fn machine(&mut self, machine: &Machine) -> Result<(), String> {
         self.line(&json!({
             "kind": "machine",
@@ -96,7 +102,7 @@ impl JsonLines {
         self.line(&line)
     }
 
-    fn line(&mut self, value: &Value) -> Result<(), String> {
+    pub(crate) fn line(&mut self, value: &Value) -> Result<(), String> {
         writeln!(self.file, "{value}").map_err(|error| format!("the JSON file: {error}"))
     }
 }

@@ -11,6 +11,7 @@ mod document;
 mod engine;
 mod engines;
 mod json;
+mod layers;
 mod machine;
 mod payload;
 mod pipeline;
@@ -36,21 +37,13 @@ use crate::section::Section;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Document(args)) = cli.command {
-        return match document::document(&args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("compare: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    match compare(&cli.args) {
-        Ok(comparison) if comparison.is_complete() => ExitCode::SUCCESS,
-        Ok(_) => {
-            eprintln!("compare: some measurements failed, see above");
-            ExitCode::FAILURE
-        }
+    let done = match &cli.command {
+        Some(Command::Document(args)) => document::document(args),
+        Some(Command::Layers(args)) => layers::collect(args),
+        None => compare(&cli.args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compare: {error}");
             ExitCode::FAILURE
@@ -58,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(args: &Args) -> Result<Comparison, String> {
+fn compare(args: &Args) -> Result<(), String> {
     let place = Place::new(args.dir.clone());
     let machine = Machine::look(place.path());
     if machine.is_in_memory() {
@@ -79,7 +72,7 @@ fn compare(args: &Args) -> Result<Comparison, String> {
     report::rounds_begin();
     let comparison = Comparison::run(args, &place, &mut progress)?;
     report::tables(args, &comparison);
-    Ok(comparison)
+    if comparison.is_complete() { Ok(()) } else { Err("some measurements failed, see above".to_owned()) }
 }
 
 /// Prints each measurement when it is made.

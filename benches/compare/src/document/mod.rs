@@ -6,6 +6,8 @@
 //! ```
 
 mod aims;
+mod curves;
+mod layers;
 mod plots;
 mod rounds;
 mod tables;

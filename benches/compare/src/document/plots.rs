@@ -3,8 +3,9 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::curves::{self, Curve};
 use super::rounds::{Case, Rounds};
-use super::tables::{self, buffered, count, durable, none, replay};
+use super::tables::{buffered, count, durable, none, replay};
 use crate::statistics::Spread;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -27,9 +28,9 @@ const LINES: [RGBColor; 7] = [
 pub(super) fn all(rounds: &Rounds) -> Result<Vec<(&'static str, String)>, String> {
     let rate = |case, engine: &str| rounds.rate(case, engine);
     let p99 = |case, engine: &str| rounds.p99(case, engine);
-    Ok(vec![
-        ("durable", lines(rounds, "Durable appends of 256 bytes, a second", rate)?),
-        ("p99", lines(rounds, "Durable appends: 99 of 100 take at most, microseconds", p99)?),
+    let mut plots = vec![
+        ("durable", by_threads(rounds, "Durable appends of 256 bytes, a second", rate)?),
+        ("p99", by_threads(rounds, "Durable appends: 99 of 100 take at most, microseconds", p99)?),
         (
             "none",
             bars(rounds, "Appends of 32 bytes that wait for no sync, a second", &[none(1, 1), none(1, 4)])?,
@@ -50,24 +51,66 @@ pub(super) fn all(rounds: &Rounds) -> Result<Vec<(&'static str, String)>, String
             "replay-4096",
             bars(rounds, "Replay of 4 KiB, entries a second", &[replay(4096, 64), replay(4096, 1)])?,
         ),
-    ])
+    ];
+    for drawn in curves::CURVES.iter().filter(|curve| curve.is_drawn) {
+        plots.push((drawn.name, curve(rounds, drawn)?));
+    }
+    Ok(plots)
 }
 
 /// A figure of each engine by the number of threads.
-fn lines(rounds: &Rounds, title: &str, of: impl Fn(Case, &str) -> Option<Spread>) -> Result<String, String> {
-    // Each number of threads is one step to the right of the one before.
-    let steps = || (0_u8..).map(f64::from).zip(rounds.threads("threads"));
-    let series: Vec<(&str, Vec<(f64, f64)>)> = (rounds.engines("threads").into_iter())
-        .map(|engine| {
-            let points = steps().filter_map(|(step, threads)| Some((step, of(durable(threads), engine)?.median)));
-            (engine, points.collect())
+fn by_threads(
+    rounds: &Rounds,
+    title: &str,
+    of: impl Fn(Case, &str) -> Option<Spread>,
+) -> Result<String, String> {
+    let threads = rounds.threads("threads");
+    let ours = rounds.with_role("threads", "ours");
+    let mut others = LINES.iter().cycle();
+    let series: Vec<Series> = (rounds.engines("threads").into_iter())
+        .map(|engine| Series {
+            name: engine.to_owned(),
+            values: threads.iter().map(|&threads| Some(of(durable(threads), engine)?.median)).collect(),
+            style: match ours.iter().position(|one| *one == engine) {
+                Some(index) => OURS.stroke_width(if index + 1 == ours.len() { 3 } else { 1 }),
+                None => others.next().unwrap_or(&OTHERS).stroke_width(1),
+            },
         })
         .collect();
-    let values = || series.iter().flat_map(|(_, points)| points.iter().map(|&(_, value)| value));
+    let places: Vec<String> = threads.iter().map(ToString::to_string).collect();
+    lines(title, "threads", &places, &series)
+}
+
+/// Each series of a curve.
+fn curve(rounds: &Rounds, curve: &Curve) -> Result<String, String> {
+    let places = rounds.places(curve.name);
+    let mut colors = LINES.iter().cycle();
+    let series: Vec<Series> = (rounds.series(curve.name).into_iter())
+        .map(|name| Series {
+            name: format!("{name}, {}", rounds.unit(curve.name, name)),
+            values: places.iter().map(|&x| Some(rounds.point(curve.name, name, x)?.median)).collect(),
+            style: colors.next().unwrap_or(&OTHERS).stroke_width(2),
+        })
+        .collect();
+    let places: Vec<String> = places.into_iter().map(curve.place).collect();
+    lines(curve.title, curve.x, &places, &series)
+}
+
+/// A line with a name; it has no value where nothing was measured.
+struct Series {
+    name: String,
+    values: Vec<Option<f64>>,
+    style: ShapeStyle,
+}
+
+/// Lines over places that are one step apart, on a scale of powers of ten.
+fn lines(title: &str, x: &str, places: &[String], series: &[Series]) -> Result<String, String> {
+    let steps = || (0_u8..).map(f64::from);
+    let values = || series.iter().flat_map(|series| series.values.iter().copied().flatten());
     let least = values().min_by(f64::total_cmp).ok_or("there is nothing to draw")?;
     let most = values().max_by(f64::total_cmp).ok_or("there is nothing to draw")?;
-    let last = steps().map(|(step, _)| step).fold(0.0, f64::max);
-    let at_step = |at: f64| steps().find(|(step, _)| (step - at).abs() < 0.01).map(|(_, threads)| threads.to_string());
+    let last = steps().zip(places).map(|(step, _)| step).fold(0.0, f64::max);
+    let at_step = |at: f64| steps().zip(places).find(|(step, _)| (step - at).abs() < 0.01);
     draw(420, |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, ("sans-serif", 18))
@@ -77,24 +120,19 @@ fn lines(rounds: &Rounds, title: &str, of: impl Fn(Case, &str) -> Option<Spread>
             .build_cartesian_2d(0.0..last, (least * 0.8..most * 1.25).log_scale())?;
         chart
             .configure_mesh()
-            .x_desc("threads")
-            .x_labels(steps().count())
-            .x_label_formatter(&|step| at_step(*step).unwrap_or_default())
+            .x_desc(x)
+            .x_labels(places.len())
+            .x_label_formatter(&|step| at_step(*step).map_or_else(String::new, |(_, place)| place.clone()))
             .y_labels(6)
-            .y_label_formatter(&|value| tables::whole(*value))
+            .y_label_formatter(&|value| curves::figure(*value))
             .light_line_style(TRANSPARENT)
             .draw()?;
-        let ours = rounds.with_role("threads", "ours");
-        let mut others = LINES.iter().cycle();
-        for (engine, points) in &series {
-            let (color, width) = match ours.iter().position(|one| one == engine) {
-                Some(index) => (OURS, if index + 1 == ours.len() { 3 } else { 1 }),
-                None => (*others.next().unwrap_or(&OTHERS), 1),
-            };
-            let style = color.stroke_width(width);
+        for Series { name, values, style } in series {
+            let points = steps().zip(values).filter_map(|(step, value)| Some((step, (*value)?)));
+            let style = *style;
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
-                .label(*engine)
+                .draw_series(LineSeries::new(points, style).point_size(3))?
+                .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
         }
         chart

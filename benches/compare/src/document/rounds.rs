@@ -18,14 +18,44 @@ pub(super) struct Case {
 }
 
 pub(super) struct Rounds {
-    pub(super) machine: Machine,
+    machine: Option<Machine>,
     engines: Vec<Engine>,
     measured: Vec<Measured>,
     /// Entries a second of the pipeline, by round.
     piped: Vec<(u64, f64)>,
+    points: Vec<Point>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) syncs: Vec<Syncs>,
 }
 
-#[derive(Default)]
+/// One figure of the log by itself, at one place of a curve.
+struct Point {
+    curve: String,
+    series: String,
+    x: f64,
+    value: f64,
+    unit: String,
+}
+
+/// What a criterion bench of one layer found.
+pub(super) struct Layer {
+    /// The layer, and the shape of what it is given.
+    pub(super) group: String,
+    pub(super) name: String,
+    /// Of `count` entries or bytes, in nanoseconds.
+    pub(super) ns: f64,
+    pub(super) unit: String,
+    pub(super) count: f64,
+}
+
+/// How many syncs so many appends of one thread made.
+pub(super) struct Syncs {
+    pub(super) section: String,
+    pub(super) engine: String,
+    pub(super) appends: u64,
+    pub(super) syncs: u64,
+}
+
 pub(super) struct Machine {
     pub(super) date: String,
     pub(super) cores: u64,
@@ -70,10 +100,13 @@ impl Rounds {
 
     pub(super) fn parse(text: &str) -> Result<Rounds, String> {
         let mut rounds = Rounds {
-            machine: Machine::default(),
+            machine: None,
             engines: Vec::new(),
             measured: Vec::new(),
             piped: Vec::new(),
+            points: Vec::new(),
+            layers: Vec::new(),
+            syncs: Vec::new(),
         };
         for (index, line) in text.lines().enumerate() {
             rounds.take(line).map_err(|error| format!("line {}: {error}", index + 1))?;
@@ -93,20 +126,41 @@ impl Rounds {
         }
         match kind.as_str() {
             "machine" => {
-                self.machine = Machine {
+                // The parts of a report are measured one after the other; the first one says when it began.
+                self.machine.get_or_insert(Machine {
                     date: line.text("date")?,
                     cores: line.count("cores")?,
                     processor: line.text("processor")?,
                     kernel: line.text("kernel")?,
                     file_system: line.text("file_system")?,
                     load_average: line.number("load_average")?,
-                }
+                });
             }
             "engine" => self.engines.push(Engine {
                 section: line.text("section")?,
                 name: line.text("engine")?,
                 role: line.text("role")?,
                 version: line.0["version"].as_str().map(str::to_owned),
+            }),
+            "curve" => self.points.push(Point {
+                curve: line.text("curve")?,
+                series: line.text("series")?,
+                x: line.number("x")?,
+                value: line.number("value")?,
+                unit: line.text("unit")?,
+            }),
+            "layer" => self.layers.push(Layer {
+                group: line.text("group")?,
+                name: line.text("name")?,
+                ns: line.number("ns")?,
+                unit: line.text("unit")?,
+                count: line.number("count")?,
+            }),
+            "syncs" => self.syncs.push(Syncs {
+                section: line.text("section")?,
+                engine: line.text("engine")?,
+                appends: line.count("appends")?,
+                syncs: line.count("syncs")?,
             }),
             "pipeline" => self.piped.push((line.count("round")?, line.number("per_second")?)),
             _ => self.measured.push(Measured {
@@ -122,6 +176,48 @@ impl Rounds {
             }),
         }
         Ok(())
+    }
+
+    /// The machine that they were measured on.
+    ///
+    /// # Errors
+    /// It is not told.
+    pub(super) fn machine(&self) -> Result<&Machine, String> {
+        self.machine.as_ref().ok_or_else(|| "no line tells the machine".to_owned())
+    }
+
+    /// The series of a curve, in the order in which they were measured.
+    pub(super) fn series(&self, curve: &str) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for point in self.points.iter().filter(|point| point.curve == curve) {
+            if !names.contains(&point.series.as_str()) {
+                names.push(&point.series);
+            }
+        }
+        names
+    }
+
+    /// The places of a curve, from left to right.
+    pub(super) fn places(&self, curve: &str) -> Vec<f64> {
+        let mut places: Vec<f64> =
+            self.points.iter().filter(|point| point.curve == curve).map(|point| point.x).collect();
+        places.sort_by(f64::total_cmp);
+        places.dedup();
+        places
+    }
+
+    /// What a series has at a place.
+    pub(super) fn point(&self, curve: &str, series: &str, place: f64) -> Option<Spread> {
+        let of = |point: &&Point| {
+            point.curve == curve && point.series == series && point.x.total_cmp(&place).is_eq()
+        };
+        Spread::of(self.points.iter().filter(of).map(|point| point.value))
+    }
+
+    /// The unit of a series.
+    pub(super) fn unit(&self, curve: &str, series: &str) -> &str {
+        let point = self.points.iter().find(|point| point.curve == curve && point.series == series);
+        point.map_or("", |point| &point.unit)
     }
 
     /// The engines of a section, in the order in which the comparison has them.
@@ -182,6 +278,16 @@ impl Rounds {
         }))
     }
 
+    /// The least p99 of `others` in a round against that of the engine.
+    pub(super) fn p99_against(&self, case: Case, engine: &str, others: &[&str]) -> Option<Spread> {
+        Spread::of(self.of(case, engine).filter_map(|ours| {
+            let in_round =
+                |other: &&str| self.of(case, other).find(|theirs| theirs.round == ours.round)?.p99_us;
+            let theirs = others.iter().filter_map(in_round).min_by(f64::total_cmp)?;
+            Some(theirs / ours.p99_us?)
+        }))
+    }
+
     /// Entries a second of the pipeline.
     pub(super) fn pipeline(&self) -> Option<Spread> {
         Spread::of(self.piped.iter().map(|&(_, per_second)| per_second))
@@ -222,7 +328,7 @@ impl Line<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// Two rounds of two engines, in which the disk was twice as fast in the second.
@@ -234,6 +340,13 @@ pub(super) mod tests {
 {"kind":"none","round":2,"threads":1,"entry_bytes":32,"batch":1,"engine":"wal","per_second":200.0,"p99_us":3.0}
 {"kind":"pipeline","round":2,"per_second":400.0}
 "#;
+    /// A log by itself, and one layer of it.
+    const ALONE: &str = r#"{"kind":"curve","curve":"open","series":"closed","x":100,"round":1,"value":3.0,"unit":"ms"}
+{"kind":"curve","curve":"open","series":"closed","x":10,"round":1,"value":1.0,"unit":"ms"}
+{"kind":"curve","curve":"open","series":"closed","x":10,"round":2,"value":2.0,"unit":"ms"}
+{"kind":"layer","group":"sync/1-thread","name":"vector","ns":640.0,"unit":"entries","count":64}
+{"kind":"syncs","section":"threads","engine":"wal","appends":200,"syncs":201}
+"#;
     const CASE: Case = Case { section: "none", entry_bytes: 32, batch: 1, threads: 1 };
 
     #[test]
@@ -243,8 +356,19 @@ pub(super) mod tests {
         assert_eq!(rounds.rate(CASE, "wal"), spread(150.0, 100.0, 200.0));
         assert_eq!(rounds.against(CASE, "wal", &["wal-db"]), spread(1.5, 1.0, 2.0));
         assert_eq!(rounds.against(CASE, "wal", &["another"]), None);
+        assert_eq!(rounds.p99_against(CASE, "wal", &["wal-db"]), spread(1.5666666666666667, 4.0 / 3.0, 1.8));
+        assert!(rounds.machine().is_err());
         assert_eq!(rounds.pipeline_against(&[CASE], &["wal-db"]), spread(2.0, 2.0, 2.0));
         assert_eq!((rounds.count(), rounds.with_role("none", "peer")), (2, vec!["wal-db"]));
+    }
+
+    #[test]
+    fn a_curve_goes_from_left_to_right() {
+        let rounds = Rounds::parse(&format!("{LINES}{ALONE}")).expect("the lines are whole");
+        assert_eq!((rounds.places("open"), rounds.series("open")), (vec![10.0, 100.0], vec!["closed"]));
+        assert_eq!(rounds.point("open", "closed", 10.0), Some(Spread { median: 1.5, min: 1.0, max: 2.0 }));
+        assert_eq!((rounds.point("open", "killed", 10.0), rounds.unit("open", "closed")), (None, "ms"));
+        assert_eq!((rounds.layers.len(), rounds.syncs.len()), (1, 1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The tables, as Markdown.
 
-use super::aims;
-use super::rounds::{Case, Rounds};
+use super::rounds::{Case, Rounds, Syncs};
+use super::{aims, curves, layers};
 use crate::statistics::Spread;
 
 pub(super) const fn durable(threads: u64) -> Case {
@@ -27,43 +27,43 @@ pub(super) fn parts(rounds: &Rounds) -> Result<Vec<(&'static str, String)>, Stri
     let durable_cases: Vec<Case> = threads.into_iter().map(durable).collect();
     let none_cases = [none(1, 1), none(1, 4), none(64, 1), none(64, 4)];
     let replay_cases = [replay(32, 64), replay(32, 1), replay(4096, 64), replay(4096, 1)];
-    let one_by_one = ["1 thread", "4 threads", "batches of 64, 1 thread", "batches of 64, 4 threads"];
+    let shapes = ["1 thread", "4 threads", "batches of 64, 1 thread", "batches of 64, 4 threads"];
     let lengths = ["32 bytes, batches of 64", "32 bytes, lone", "4 KiB, batches of 64", "4 KiB, lone"];
     let p99s =
         rows(rounds, "threads", &durable_cases, |case, engine| Some(whole(rounds.p99(case, engine)?.median)));
     let durable_table =
         with_rates(rounds, "appends a second, threads", &by_threads, &durable_cases, "wal-grouped");
-    let opens = rows(rounds, "replay", &replay_cases, |case, engine| Some(format!("{:.1}", rounds.open(case, engine)?.median)));
-    Ok(vec![
-        ("machine", machine(rounds)),
+    let opens = rows(rounds, "replay", &replay_cases, |case, engine| {
+        Some(format!("{:.1}", rounds.open(case, engine)?.median))
+    });
+    let mut parts = vec![
+        ("machine", machine(rounds)?),
         ("ahead", ahead(rounds, &durable_cases, &none_cases, &replay_cases)),
         ("durable", durable_table),
         ("p99", table("p99 in microseconds, threads", &by_threads, p99s)),
         ("pipeline", pipeline(rounds, &durable_cases)?),
-        ("none", with_rates(rounds, "appends a second", &owned(&one_by_one), &none_cases, "wal")),
+        ("none", with_rates(rounds, "entries a second", &owned(&shapes), &none_cases, "wal")),
         (
             "buffered",
-            with_rates(
-                rounds,
-                "appends a second",
-                &owned(&one_by_one[..2]),
-                &[buffered(1), buffered(4)],
-                "wal",
-            ),
+            with_rates(rounds, "appends a second", &owned(&shapes[..2]), &[buffered(1), buffered(4)], "wal"),
         ),
         ("replay", with_rates(rounds, "entries a second", &owned(&lengths), &replay_cases, "wal-lent")),
-        ("open", table("to open that log, milliseconds", &owned(&lengths), opens)),
+        ("open", table("to open and close that log, milliseconds", &owned(&lengths), opens)),
+        ("syncs", syncs(rounds)?),
         ("aims", aims::table(rounds, &durable_cases)?),
-    ])
+        ("layers", layers::tables(rounds)?),
+    ];
+    parts.extend(curves::tables(rounds)?);
+    Ok(parts)
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-fn machine(rounds: &Rounds) -> String {
-    let machine = &rounds.machine;
-    format!(
+fn machine(rounds: &Rounds) -> Result<String, String> {
+    let machine = rounds.machine()?;
+    Ok(format!(
         "{} interleaved rounds; medians, and of ratios the median, the least and the most of the rounds. {}, {} cores, {}, {}, {}; the load in \
          the minute before was {:.1}.",
         rounds.count(),
@@ -73,7 +73,25 @@ fn machine(rounds: &Rounds) -> String {
         machine.file_system,
         machine.date,
         machine.load_average,
-    )
+    ))
+}
+
+/// How many syncs an append of each engine made, by itself.
+fn syncs(rounds: &Rounds) -> Result<String, String> {
+    if rounds.syncs.is_empty() {
+        return Err("the syncs were not counted".to_owned());
+    }
+    let row = |counted: &Syncs| {
+        let section = match counted.section.as_str() {
+            "threads" => "durable",
+            "none" => "without a sync",
+            other => other,
+        };
+        let engine = name(rounds, &counted.section, &counted.engine);
+        vec![engine, section.to_owned(), counted.appends.to_string(), counted.syncs.to_string()]
+    };
+    let rows = rounds.syncs.iter().map(row).collect();
+    Ok(table("engine", &owned(&["appends", "how many", "syncs"]), rows))
 }
 
 /// Everything that makes more than this log, peers first.
@@ -81,7 +99,7 @@ fn ahead(rounds: &Rounds, durable: &[Case], none: &[Case], replay: &[Case]) -> S
     let ours =
         [("wal-grouped", durable), ("wal", none), ("wal", &[buffered(1), buffered(4)]), ("wal-lent", replay)];
     let mut lines = Vec::new();
-    for role in ["peer", "throw-away"] {
+    for role in ["peer", "floor", "throw-away"] {
         for (ours, cases) in ours {
             for &case in cases {
                 for other in rounds.with_role(case.section, role) {
@@ -92,13 +110,14 @@ fn ahead(rounds: &Rounds, durable: &[Case], none: &[Case], replay: &[Case]) -> S
                             min: 1.0 / spread.max,
                             max: 1.0 / spread.min,
                         };
-                        lines.push(vec![name(rounds, case.section, other), what(case), ratio(times)]);
+                        let ahead = name(rounds, case.section, other);
+                        lines.push(vec![ahead, what(case), format!("`{ours}`"), ratio(times)]);
                     }
                 }
             }
         }
     }
-    let columns = ["at", "times as much as this log"];
+    let columns = ["at", "this log as", "times as much"];
     table("ahead", &owned(&columns), lines)
 }
 
@@ -228,7 +247,9 @@ mod tests {
         let rounds = Rounds::parse(lines).expect("the lines are whole");
         let told = ahead(&rounds, &[], &[none(1, 4)], &[]);
         assert!(
-            told.ends_with("| quick 2.0.0 | appends without a sync, 4 threads | 1.50 (1.50 to 1.50) |\n"),
+            told.ends_with(
+                "| quick 2.0.0 | appends without a sync, 4 threads | `wal` | 1.50 (1.50 to 1.50) |\n"
+            ),
             "{told}"
         );
         assert!(!told.contains("slow"));
