@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// How long each measurement takes, without its warm-up.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: u64,
-    /// How many threads append [default: 1,4,16,64 for durable appends, otherwise 1,4].
+    /// How many threads append [default: 1,4,16,64,256 for durable appends, otherwise 1,4].
     #[arg(long, value_delimiter = ',', value_parser = threads())]
     pub(crate) threads: Vec<usize>,
     /// Where the logs are made, and removed again: the disk that is measured.

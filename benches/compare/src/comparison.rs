@@ -86,6 +86,16 @@ impl Comparison {
         Ok(comparison)
     }
 
+    /// How many measurements a run has.
+    pub(crate) fn count(args: &Args) -> u64 {
+        let of = |section: Section| match section {
+            Section::Pipeline => 1,
+            section => section.cases(args).len() * section.candidates(args).len(),
+        };
+        let a_round: usize = Section::ALL.into_iter().filter(|&section| args.wants(section)).map(of).sum();
+        u64::from(args.rounds) * a_round as u64
+    }
+
     /// Whether every measurement has a figure.
     pub(crate) fn is_complete(&self) -> bool {
         self.measurements.iter().all(|measurement| measurement.figures.is_ok())

@@ -27,6 +27,7 @@ mod tally;
 use std::process::ExitCode;
 
 use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{Args, Cli, Command};
 use crate::comparison::{Comparison, Listener, Measurement, PipedMeasurement};
@@ -60,7 +61,11 @@ fn compare(args: &Args) -> Result<(), String> {
             place.path().display()
         ));
     }
-    let mut progress = Progress { json: None, pipeline_entry_bytes: args.pipeline_entry_bytes() };
+    let mut progress = Progress {
+        json: None,
+        pipeline_entry_bytes: args.pipeline_entry_bytes(),
+        bar: bar(Comparison::count(args))?,
+    };
     if let Some(path) = &args.json {
         let json = progress.json.insert(JsonLines::create(path)?);
         json.machine(&machine)?;
@@ -71,6 +76,7 @@ fn compare(args: &Args) -> Result<(), String> {
     report::head(&machine, args);
     report::rounds_begin();
     let comparison = Comparison::run(args, &place, &mut progress)?;
+    progress.bar.finish_and_clear();
     report::tables(args, &comparison);
     if comparison.is_complete() { Ok(()) } else { Err("some measurements failed, see above".to_owned()) }
 }
@@ -79,16 +85,25 @@ fn compare(args: &Args) -> Result<(), String> {
 struct Progress {
     json: Option<JsonLines>,
     pipeline_entry_bytes: usize,
+    /// Shown where the error output is a terminal.
+    bar: ProgressBar,
+}
+
+fn bar(measurements: u64) -> Result<ProgressBar, String> {
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} measurements, {eta} left");
+    Ok(ProgressBar::new(measurements).with_style(style.map_err(|error| error.to_string())?))
 }
 
 impl Listener for Progress {
     fn measured(&mut self, measurement: &Measurement) -> Result<(), String> {
-        report::measured(measurement);
+        self.bar.suspend(|| report::measured(measurement));
+        self.bar.inc(1);
         self.json.as_mut().map_or(Ok(()), |json| json.measured(measurement))
     }
 
     fn piped(&mut self, measurement: &PipedMeasurement) -> Result<(), String> {
-        report::piped(measurement);
+        self.bar.suspend(|| report::piped(measurement));
+        self.bar.inc(1);
         self.json.as_mut().map_or(Ok(()), |json| json.piped(measurement, self.pipeline_entry_bytes))
     }
 }

@@ -59,7 +59,7 @@ impl Section {
     /// The cases in the order of the tables. The pipeline has none: it is one engine and one shape.
     pub(crate) fn cases(self, args: &Args) -> Vec<Case> {
         let (threads, bytes, batches): (&[usize], &[usize], &[usize]) = match self {
-            Section::Threads => (&[1, 4, 16, 64], &[256], &[1]),
+            Section::Threads => (&[1, 4, 16, 64, 256], &[256], &[1]),
             Section::Pipeline => return Vec::new(),
             Section::None => (&[1, 4], &[32], &[1, BATCH]),
             Section::Buffered => (&[1, 4], &[32], &[1]),
