@@ -16,7 +16,26 @@ pub(super) struct Curve {
     pub(super) is_drawn: bool,
 }
 
-pub(super) const CURVES: [Curve; 0] = [];
+const fn curve(name: &'static str, title: &'static str, x: &'static str, place: fn(f64) -> String) -> Curve {
+    Curve { name, title, x, place, is_drawn: true }
+}
+
+/// A table and no picture.
+const fn told(name: &'static str, x: &'static str, place: fn(f64) -> String) -> Curve {
+    Curve { name, title: "", x, place, is_drawn: false }
+}
+
+pub(super) const CURVES: [Curve; 9] = [
+    curve("log-size", "What grows with the size of the log", "size of the log", bytes),
+    curve("segments", "What grows with the number of segments", "segments", whole),
+    curve("followers", "Appends a second, by followers", "followers", whole),
+    told("tail-rate", "pace", |_| "all".to_owned()),
+    curve("tail-durable", "Durable appends at a pace, microseconds", "of 100 appends", quantile),
+    curve("tail-none", "Appends without a sync at a pace, microseconds", "of 100 appends", quantile),
+    told("variants", "threads", whole),
+    told("recycling", "threads", whole),
+    curve("checksums", "Checksums, GB a second", "length", bytes),
+];
 
 /// A table for each curve: a row for each place, a column for each series.
 ///
@@ -57,7 +76,11 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
-pub(super) fn bytes(value: f64) -> String {
+fn quantile(value: f64) -> String {
+    if value < 100.0 { format!("{value}") } else { "all".to_owned() }
+}
+
+fn bytes(value: f64) -> String {
     const UNITS: [(f64, &str); 3] = [(1073741824.0, "GiB"), (1048576.0, "MiB"), (1024.0, "KiB")];
     match UNITS.into_iter().find(|(unit, _)| value >= *unit) {
         Some((unit, name)) => format!("{} {name}", whole(value / unit)),
@@ -75,5 +98,6 @@ mod tests {
         assert_eq!(figures, ["0.123", "1.23", "12.3", "123", "12,345", "1.23 M"]);
         let lengths = [32.0, 4096.0, 104_857_600.0, 10_737_418_240.0].map(bytes);
         assert_eq!(lengths, ["32 bytes", "4 KiB", "100 MiB", "10 GiB"]);
+        assert_eq!([50.0, 99.99, 100.0].map(quantile), ["50", "99.99", "all"]);
     }
 }
