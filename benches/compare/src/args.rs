@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::document::DocumentArgs;
 use crate::engines;
+use crate::scale::ScaleArgs;
 use crate::section::Section;
 
 /// Appends and replay of this log and of its peers, side by side in one run on one disk.
@@ -23,6 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write the tables and plots of raw rounds into a page, and measure nothing.
     Document(DocumentArgs),
+    /// Measure what of this log grows with what, and how long its slowest appends take.
+    Scale(ScaleArgs),
 }
 
 #[derive(clap::Args)]

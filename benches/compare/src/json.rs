@@ -10,6 +10,7 @@ use crate::comparison::{Measurement, PipedMeasurement};
 use crate::engine::{Candidate, Role};
 use crate::machine::Machine;
 use crate::run::Beside;
+use crate::scale::curves::Point;
 use crate::section::Section;
 
 /// A file that gets a line as soon as there is something to say.
@@ -21,6 +22,18 @@ impl JsonLines {
     pub(crate) fn create(path: &Path) -> Result<JsonLines, String> {
         let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(JsonLines { file })
+    }
+
+    /// Goes on with a file that may be there already; a new one begins with the machine.
+    pub(crate) fn append(path: &Path, machine: &Machine) -> Result<JsonLines, String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+        let is_new = file.metadata().map_err(failed)?.len() == 0;
+        let mut lines = JsonLines { file };
+        if is_new {
+            lines.machine(machine)?;
+        }
+        Ok(lines)
     }
 
     pub(crate) fn machine(&mut self, machine: &Machine) -> Result<(), String> {
@@ -94,6 +107,18 @@ impl JsonLines {
             Err(error) => line["error"] = json!(error),
         }
         self.line(&line)
+    }
+
+    pub(crate) fn point(&mut self, point: &Point) -> Result<(), String> {
+        self.line(&json!({
+            "kind": "curve",
+            "curve": point.curve,
+            "series": point.series,
+            "x": point.x,
+            "round": point.round,
+            "value": point.value,
+            "unit": point.unit,
+        }))
     }
 
     fn line(&mut self, value: &Value) -> Result<(), String> {

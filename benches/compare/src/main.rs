@@ -19,6 +19,7 @@ mod ratios;
 mod replay;
 mod report;
 mod run;
+mod scale;
 mod section;
 mod statistics;
 mod tally;
@@ -36,8 +37,12 @@ use crate::section::Section;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Document(args)) = cli.command {
-        return match document::document(&args) {
+    if let Some(command) = cli.command {
+        let done = match command {
+            Command::Document(args) => document::document(&args),
+            Command::Scale(args) => scale::scale(&args),
+        };
+        return match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("compare: {error}");
@@ -60,13 +65,7 @@ fn main() -> ExitCode {
 
 fn compare(args: &Args) -> Result<Comparison, String> {
     let place = Place::new(args.dir.clone());
-    let machine = Machine::look(place.path());
-    if machine.is_in_memory() {
-        return Err(format!(
-            "{} is in memory, where a sync does nothing: give --dir",
-            place.path().display()
-        ));
-    }
+    let machine = Machine::with_disk(place.path())?;
     let mut progress = Progress { json: None, pipeline_entry_bytes: args.pipeline_entry_bytes() };
     if let Some(path) = &args.json {
         let json = progress.json.insert(JsonLines::create(path)?);

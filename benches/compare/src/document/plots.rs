@@ -59,7 +59,8 @@ fn lines(rounds: &Rounds, title: &str, of: impl Fn(Case, &str) -> Option<Spread>
     let steps = || (0_u8..).map(f64::from).zip(rounds.threads("threads"));
     let series: Vec<(&str, Vec<(f64, f64)>)> = (rounds.engines("threads").into_iter())
         .map(|engine| {
-            let points = steps().filter_map(|(step, threads)| Some((step, of(durable(threads), engine)?.median)));
+            let points =
+                steps().filter_map(|(step, threads)| Some((step, of(durable(threads), engine)?.median)));
             (engine, points.collect())
         })
         .collect();
@@ -67,7 +68,8 @@ fn lines(rounds: &Rounds, title: &str, of: impl Fn(Case, &str) -> Option<Spread>
     let least = values().min_by(f64::total_cmp).ok_or("there is nothing to draw")?;
     let most = values().max_by(f64::total_cmp).ok_or("there is nothing to draw")?;
     let last = steps().map(|(step, _)| step).fold(0.0, f64::max);
-    let at_step = |at: f64| steps().find(|(step, _)| (step - at).abs() < 0.01).map(|(_, threads)| threads.to_string());
+    let at_step =
+        |at: f64| steps().find(|(step, _)| (step - at).abs() < 0.01).map(|(_, threads)| threads.to_string());
     draw(420, |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, ("sans-serif", 18))

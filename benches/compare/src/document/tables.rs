@@ -33,7 +33,9 @@ pub(super) fn parts(rounds: &Rounds) -> Result<Vec<(&'static str, String)>, Stri
         rows(rounds, "threads", &durable_cases, |case, engine| Some(whole(rounds.p99(case, engine)?.median)));
     let durable_table =
         with_rates(rounds, "appends a second, threads", &by_threads, &durable_cases, "wal-grouped");
-    let opens = rows(rounds, "replay", &replay_cases, |case, engine| Some(format!("{:.1}", rounds.open(case, engine)?.median)));
+    let opens = rows(rounds, "replay", &replay_cases, |case, engine| {
+        Some(format!("{:.1}", rounds.open(case, engine)?.median))
+    });
     Ok(vec![
         ("machine", machine(rounds)),
         ("ahead", ahead(rounds, &durable_cases, &none_cases, &replay_cases)),
