@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::document::DocumentArgs;
 use crate::engines;
 use crate::layers::LayersArgs;
+use crate::scale::ScaleArgs;
 use crate::section::Section;
 
 /// Appends and replay of this log and of its peers, side by side in one run on one disk.
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Document(DocumentArgs),
     /// Add the figures that the criterion benches have left to raw rounds.
     Layers(LayersArgs),
+    /// Measure what of this log grows with what, and how long its slowest appends take.
+    Scale(ScaleArgs),
 }
 
 #[derive(clap::Args)]

@@ -124,7 +124,7 @@ fn load(case: Case, warm_up: Duration, measured: Duration) -> Load {
 }
 
 /// The candidates, from another one on in every round.
-fn in_turn<T: Copy>(candidates: &[T], round: u32) -> impl Iterator<Item = T> {
+pub(crate) fn in_turn<T: Copy>(candidates: &[T], round: u32) -> impl Iterator<Item = T> {
     let first = (round as usize - 1) % candidates.len().max(1);
     candidates.iter().copied().cycle().skip(first).take(candidates.len())
 }

@@ -10,6 +10,7 @@ use crate::comparison::{Measurement, PipedMeasurement};
 use crate::engine::{Candidate, Role};
 use crate::machine::Machine;
 use crate::run::Beside;
+use crate::scale::curves::Point;
 use crate::section::Section;
 
 /// A file that gets a line as soon as there is something to say.
@@ -100,6 +101,18 @@ impl JsonLines {
             Err(error) => line["error"] = json!(error),
         }
         self.line(&line)
+    }
+
+    pub(crate) fn point(&mut self, point: &Point) -> Result<(), String> {
+        self.line(&json!({
+            "kind": "curve",
+            "curve": point.curve,
+            "series": point.series,
+            "x": point.x,
+            "round": point.round,
+            "value": point.value,
+            "unit": point.unit,
+        }))
     }
 
     pub(crate) fn line(&mut self, value: &Value) -> Result<(), String> {

@@ -28,7 +28,7 @@ const LOAD_UNIT: f64 = (1 << 16) as f64;
 
 impl Machine {
     /// The facts as far as they can be found out; what cannot is `unknown`.
-    pub(crate) fn look(directory: &Path) -> Machine {
+    fn look(directory: &Path) -> Machine {
         let mount = mount_of(directory).unwrap_or_else(|| (UNKNOWN.to_owned(), UNKNOWN.to_owned()));
         let uname = uname();
         let system = [uname.sysname(), uname.release(), uname.machine()].map(|part| part.to_string_lossy());
@@ -48,8 +48,23 @@ impl Machine {
         }
     }
 
+    /// As [`Machine::look`].
+    ///
+    /// # Errors
+    /// That the directory is in memory.
+    pub(crate) fn with_disk(directory: &Path) -> Result<Machine, String> {
+        let machine = Machine::look(directory);
+        if machine.is_in_memory() {
+            return Err(format!(
+                "{} is in memory, where a sync does nothing: give --dir",
+                directory.display()
+            ));
+        }
+        Ok(machine)
+    }
+
     /// Whether the files are in memory, where a sync does nothing.
-    pub(crate) fn is_in_memory(&self) -> bool {
+    fn is_in_memory(&self) -> bool {
         matches!(self.file_system.as_str(), "tmpfs" | "ramfs")
     }
 }

@@ -20,6 +20,7 @@ mod ratios;
 mod replay;
 mod report;
 mod run;
+mod scale;
 mod section;
 mod statistics;
 mod tally;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Some(Command::Document(args)) => document::document(args),
         Some(Command::Layers(args)) => layers::collect(args),
+        Some(Command::Scale(args)) => scale::scale(args),
         None => compare(&cli.args),
     };
     match done {
@@ -54,13 +56,7 @@ fn main() -> ExitCode {
 
 fn compare(args: &Args) -> Result<(), String> {
     let place = Place::new(args.dir.clone());
-    let machine = Machine::look(place.path());
-    if machine.is_in_memory() {
-        return Err(format!(
-            "{} is in memory, where a sync does nothing: give --dir",
-            place.path().display()
-        ));
-    }
+    let machine = Machine::with_disk(place.path())?;
     let mut progress = Progress {
         json: None,
         pipeline_entry_bytes: args.pipeline_entry_bytes(),

@@ -45,6 +45,12 @@ impl Payload {
         Payload { bytes, entry_bytes, number: 0 }
     }
 
+    /// As if this writer had made so many entries before.
+    pub(crate) fn from(mut self, number: u64) -> Payload {
+        self.number = number;
+        self
+    }
+
     /// The next batch of this writer.
     pub(crate) fn next(&mut self) -> &[u8] {
         for entry in self.bytes.chunks_mut(self.entry_bytes) {

@@ -31,7 +31,16 @@ impl Place {
         let directory = TempDir::with_prefix_in("compare-", &self.path).map_err(failed)?;
         let done = act(directory.path());
         directory.close().map_err(failed)?;
-        syncfs(File::open(&self.path).map_err(failed)?).map_err(|error| failed(error.into()))?;
+        self.settle()?;
         done
+    }
+
+    /// Waits until the disk has everything that was written to the file system.
+    ///
+    /// # Errors
+    /// That it could not be asked to.
+    pub(crate) fn settle(&self) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", self.path.display());
+        syncfs(File::open(&self.path).map_err(failed)?).map_err(|error| failed(error.into()))
     }
 }

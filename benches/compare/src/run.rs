@@ -182,7 +182,7 @@ impl Latency {
 }
 
 /// From ten nanoseconds to a minute, three digits.
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(10, 60_000_000_000, 3).expect("the bounds are constant and in order")
 }
 
