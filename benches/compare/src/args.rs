@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::document::DocumentArgs;
 use crate::engines;
 use crate::section::Section;
+use crate::syncs::{AppendsArgs, SyncsArgs};
 
 /// Appends and replay of this log and of its peers, side by side in one run on one disk.
 #[derive(Parser)]
@@ -23,6 +24,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write the tables and plots of raw rounds into a page, and measure nothing.
     Document(DocumentArgs),
+    /// Count the syncs of each engine with strace, and fail where they do not fit its promise.
+    Syncs(SyncsArgs),
+    /// What `syncs` runs under strace.
+    #[command(hide = true)]
+    Appends(AppendsArgs),
 }
 
 #[derive(clap::Args)]
@@ -72,7 +78,7 @@ fn entry_bytes() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(16..=1 << 20)
 }
 
-fn engine(name: &str) -> Result<String, String> {
+pub(crate) fn engine(name: &str) -> Result<String, String> {
     let mut names: Vec<&str> = engines::all().map(|candidate| candidate.name).collect();
     if names.contains(&name) {
         return Ok(name.to_owned());

@@ -11,6 +11,7 @@ use crate::engine::{Candidate, Role};
 use crate::machine::Machine;
 use crate::run::Beside;
 use crate::section::Section;
+use crate::syncs::{APPENDS, Counted};
 
 /// A file that gets a line as soon as there is something to say.
 pub(crate) struct JsonLines {
@@ -94,6 +95,17 @@ impl JsonLines {
             Err(error) => line["error"] = json!(error),
         }
         self.line(&line)
+    }
+
+    pub(crate) fn syncs(&mut self, counted: &Counted) -> Result<(), String> {
+        self.line(&json!({
+            "kind": "syncs",
+            "section": counted.section.name(),
+            "engine": counted.candidate.name,
+            "appends": APPENDS,
+            "syncs": counted.count.syncs,
+            "appends_without": counted.count.appends_without,
+        }))
     }
 
     fn line(&mut self, value: &Value) -> Result<(), String> {

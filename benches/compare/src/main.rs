@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod section;
 mod statistics;
+mod syncs;
 mod tally;
 
 use std::process::ExitCode;
@@ -36,21 +37,18 @@ use crate::section::Section;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Document(args)) = cli.command {
-        return match document::document(&args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("compare: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    match compare(&cli.args) {
-        Ok(comparison) if comparison.is_complete() => ExitCode::SUCCESS,
-        Ok(_) => {
-            eprintln!("compare: some measurements failed, see above");
-            ExitCode::FAILURE
-        }
+    let done = match &cli.command {
+        Some(Command::Document(args)) => document::document(args),
+        Some(Command::Syncs(args)) => syncs::syncs(args)
+            .and_then(|fit| if fit { Ok(()) } else { Err("some syncs do not fit, see above".to_owned()) }),
+        Some(Command::Appends(args)) => syncs::appends(args),
+        None => compare(&cli.args).and_then(|comparison| {
+            let failed = || "some measurements failed, see above".to_owned();
+            if comparison.is_complete() { Ok(()) } else { Err(failed()) }
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compare: {error}");
             ExitCode::FAILURE
