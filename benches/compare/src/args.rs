@@ -10,6 +10,7 @@ use crate::engines;
 use crate::layers::LayersArgs;
 use crate::scale::ScaleArgs;
 use crate::section::Section;
+use crate::syncs::{AppendsArgs, SyncsArgs};
 
 /// Appends and replay of this log and of its peers, side by side in one run on one disk.
 #[derive(Parser)]
@@ -29,6 +30,11 @@ pub(crate) enum Command {
     Layers(LayersArgs),
     /// Measure what of this log grows with what, and how long its slowest appends take.
     Scale(ScaleArgs),
+    /// Count the syncs of each engine with strace, and fail where they do not fit its promise.
+    Syncs(SyncsArgs),
+    /// What `syncs` runs under strace.
+    #[command(hide = true)]
+    Appends(AppendsArgs),
 }
 
 #[derive(clap::Args)]
@@ -78,7 +84,7 @@ fn entry_bytes() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(16..=1 << 20)
 }
 
-fn engine(name: &str) -> Result<String, String> {
+pub(crate) fn engine(name: &str) -> Result<String, String> {
     let mut names: Vec<&str> = engines::all().map(|candidate| candidate.name).collect();
     if names.contains(&name) {
         return Ok(name.to_owned());

@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::run::Beside;
 use crate::scale::curves::Point;
 use crate::section::Section;
+use crate::syncs::{APPENDS, Counted};
 
 /// A file that gets a line as soon as there is something to say.
 pub(crate) struct JsonLines {
@@ -112,6 +113,17 @@ impl JsonLines {
             "round": point.round,
             "value": point.value,
             "unit": point.unit,
+        }))
+    }
+
+    pub(crate) fn syncs(&mut self, counted: &Counted) -> Result<(), String> {
+        self.line(&json!({
+            "kind": "syncs",
+            "section": counted.section.name(),
+            "engine": counted.candidate.name,
+            "appends": APPENDS,
+            "syncs": counted.count.syncs,
+            "appends_without": counted.count.appends_without,
         }))
     }
 

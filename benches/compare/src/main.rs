@@ -23,6 +23,7 @@ mod run;
 mod scale;
 mod section;
 mod statistics;
+mod syncs;
 mod tally;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ fn main() -> ExitCode {
         Some(Command::Document(args)) => document::document(args),
         Some(Command::Layers(args)) => layers::collect(args),
         Some(Command::Scale(args)) => scale::scale(args),
+        Some(Command::Syncs(args)) => syncs::syncs(args),
+        Some(Command::Appends(args)) => syncs::appends(args),
         None => compare(&cli.args),
     };
     match done {

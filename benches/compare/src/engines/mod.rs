@@ -1,7 +1,10 @@
 //! The engines, one a file.
 
 mod bare;
+mod commitlog;
+mod fjall;
 mod floor;
+mod mrecordlog;
 mod okaywal;
 mod open_wal;
 mod raft_engine;
@@ -25,14 +28,36 @@ pub(crate) fn of(section: Section) -> &'static [&'static Candidate] {
             &raft_engine::CANDIDATE,
             &wal_db::DURABLE,
             &open_wal::DURABLE,
+            &fjall::DURABLE,
         ],
         // One engine and one shape; it is held against what the peers reach with threads.
         Section::Pipeline => &[],
-        Section::None => &[&floor::RAW, &throw_away::COMBINE, &wal::NONE, &wal_db::NONE],
-        Section::Buffered => &[&throw_away::GROUP, &wal::BUFFERED, &open_wal::BUFFERED],
-        Section::Replay => {
-            &[&bare::REPLAY, &wal::REPLAY, &wal::LENT, &okaywal::REPLAY, &wal_db::REPLAY, &open_wal::REPLAY]
-        }
+        Section::None => &[
+            &floor::RAW,
+            &throw_away::COMBINE,
+            &wal::NONE,
+            &wal_db::NONE,
+            &commitlog::NONE,
+            &mrecordlog::NONE,
+            &fjall::NONE,
+        ],
+        Section::Buffered => &[
+            &throw_away::GROUP,
+            &wal::BUFFERED,
+            &open_wal::BUFFERED,
+            &mrecordlog::BUFFERED,
+            &fjall::BUFFERED,
+        ],
+        Section::Replay => &[
+            &bare::REPLAY,
+            &wal::REPLAY,
+            &wal::LENT,
+            &okaywal::REPLAY,
+            &wal_db::REPLAY,
+            &open_wal::REPLAY,
+            &commitlog::REPLAY,
+            &mrecordlog::REPLAY,
+        ],
     }
 }
 
