@@ -1,7 +1,7 @@
 //! What was aimed at, as ratios inside a round, and whether it is met.
 
 use super::rounds::{Case, Rounds};
-use super::tables::{self, buffered, count, durable, none, ratio, replay, what};
+use super::tables::{self, buffered, count, durable, none, ratio, replay, what, with_spread};
 use crate::statistics::Spread;
 
 /// `ours` at `case` is to be at least so many times `against`, or to make so many entries a second.
@@ -95,8 +95,7 @@ fn row(what: String, least: f64, measured: Spread) -> Vec<String> {
         _ => "no",
     };
     let (least, measured) = if least >= 1e6 {
-        let Spread { median, min, max } = measured;
-        (count(least), format!("{} ({} to {})", count(median), count(min), count(max)))
+        (count(least), with_spread(measured, count))
     } else {
         (least.to_string(), ratio(measured))
     };

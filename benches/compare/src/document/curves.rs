@@ -1,8 +1,7 @@
 //! What of the log grows with what.
 
 use super::rounds::Rounds;
-use super::tables::{count, table, whole};
-use crate::statistics::Spread;
+use super::tables::{count, table, whole, with_spread};
 
 /// A curve that the page shows.
 pub(super) struct Curve {
@@ -50,20 +49,17 @@ pub(super) fn tables(rounds: &Rounds) -> Result<Vec<(&'static str, String)>, Str
         let columns: Vec<String> =
             series.iter().map(|name| format!("{name}, {}", rounds.unit(curve.name, name))).collect();
         let row = |place: f64| {
-            let cells = series
-                .iter()
-                .map(|name| rounds.point(curve.name, name, place).map_or_else(String::new, cell));
+            let cells = series.iter().map(|name| {
+                rounds
+                    .point(curve.name, name, place)
+                    .map_or_else(String::new, |spread| with_spread(spread, figure))
+            });
             std::iter::once((curve.place)(place)).chain(cells).collect()
         };
         let rows = rounds.places(curve.name).into_iter().map(row).collect();
         Ok((curve.name, table(curve.x, &columns, rows)))
     };
     CURVES.iter().map(table_of).collect()
-}
-
-fn cell(spread: Spread) -> String {
-    let Spread { median, min, max } = spread;
-    format!("{} ({} to {})", figure(median), figure(min), figure(max))
 }
 
 /// Three figures, at least.

@@ -64,8 +64,8 @@ fn owned(names: &[&str]) -> Vec<String> {
 fn machine(rounds: &Rounds) -> Result<String, String> {
     let machine = rounds.machine()?;
     Ok(format!(
-        "{} interleaved rounds; medians, and of ratios the median, the least and the most of the rounds. {}, {} cores, {}, {}, {}; the load in \
-         the minute before was {:.1}.",
+        "{} interleaved rounds; medians, and of ratios the median, the least and the most of the rounds. {}, {} cores, \
+         {}, {}, {}; the load in the minute before was {:.1}.",
         rounds.count(),
         machine.processor,
         machine.cores,
@@ -139,10 +139,8 @@ fn pipeline(rounds: &Rounds, cases: &[Case]) -> Result<String, String> {
     let peers = rounds.with_role("threads", "peer");
     let best = rounds.pipeline_against(cases, &peers).ok_or_else(missing)?;
     Ok(format!(
-        "{} a second ({} to {}): {} times the best durable rate of any peer at any count of threads in the same round.",
-        count(rate.median),
-        count(rate.min),
-        count(rate.max),
+        "{} a second: {} times the best durable rate of any peer at any count of threads in the same round.",
+        with_spread(rate, count),
         ratio(best),
     ))
 }
@@ -199,7 +197,16 @@ pub(super) fn table(title: &str, columns: &[String], rows: Vec<Vec<String>>) -> 
 }
 
 pub(super) fn ratio(spread: Spread) -> String {
-    format!("{:.2} ({:.2} to {:.2})", spread.median, spread.min, spread.max)
+    with_spread(spread, |value| format!("{value:.2}"))
+}
+
+/// The median, and how far the rounds lie apart if there are several.
+pub(super) fn with_spread(spread: Spread, figure: fn(f64) -> String) -> String {
+    let Spread { median, min, max } = spread;
+    if min.total_cmp(&max).is_eq() {
+        return figure(median);
+    }
+    format!("{} ({} to {})", figure(median), figure(min), figure(max))
 }
 
 /// Three figures are as much as a median of a few rounds is worth; below a million, all of them.
@@ -234,6 +241,8 @@ mod tests {
         assert_eq!(count(125_607.4), "125,607");
         assert_eq!((whole(7.0), whole(999.6)), ("7".to_owned(), "1,000".to_owned()));
         assert_eq!((count(2_054_900.0), count(25_349_000.0)), ("2.05 M".to_owned(), "25.3 M".to_owned()));
+        assert_eq!(ratio(Spread { median: 1.5, min: 1.0, max: 2.0 }), "1.50 (1.00 to 2.00)");
+        assert_eq!(ratio(Spread { median: 1.5, min: 1.5, max: 1.5 }), "1.50");
     }
 
     #[test]
@@ -247,9 +256,7 @@ mod tests {
         let rounds = Rounds::parse(lines).expect("the lines are whole");
         let told = ahead(&rounds, &[], &[none(1, 4)], &[]);
         assert!(
-            told.ends_with(
-                "| quick 2.0.0 | appends without a sync, 4 threads | `wal` | 1.50 (1.50 to 1.50) |\n"
-            ),
+            told.ends_with("| quick 2.0.0 | appends without a sync, 4 threads | `wal` | 1.50 |\n"),
             "{told}"
         );
         assert!(!told.contains("slow"));
