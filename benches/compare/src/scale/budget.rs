@@ -20,6 +20,8 @@ pub(super) struct Budget {
     /// Of each closed loop.
     pub(super) warm_up: Duration,
     pub(super) measured: Duration,
+    /// How many durable appends come due in a second, if one thread can do twice as many.
+    pub(super) durable_per_second: u32,
     pub(super) durable_samples: u64,
     /// Fewer samples of durable appends are taken when this is over.
     pub(super) most_durable: Duration,
@@ -43,6 +45,7 @@ impl Budget {
         followers: &[0, 1, 4, 16, 64],
         warm_up: Duration::from_millis(300),
         measured: Duration::from_secs(2),
+        durable_per_second: 1_000,
         durable_samples: 20_000,
         most_durable: Duration::from_secs(30),
         none_samples: 300_000,
@@ -77,8 +80,9 @@ impl Budget {
         followers: &[0, 2],
         warm_up: Duration::from_millis(10),
         measured: Duration::from_millis(50),
+        durable_per_second: 1_000,
         durable_samples: 200,
-        most_durable: Duration::from_millis(500),
+        most_durable: Duration::from_secs(2),
         none_samples: 1_500,
         none_per_second: 10_000,
         variant_threads: &[2],

@@ -36,9 +36,11 @@ impl Grown {
         self.options().open(&self.path).map_err(because("open"))
     }
 
-    /// Appends until the log has its size, without a sync but the last, and closes it.
+    /// Appends until the log has its size, without a sync but the last, and closes it. Measuring may have added more segments
+    /// than it dropped; these go first.
     pub(super) fn grow(&self) -> Result<(), String> {
         let wal = self.options().sync(SyncPolicy::None).open(&self.path).map_err(because("open to grow"))?;
+        self.trim(&wal)?;
         let (entry_bytes, batch) = self.size.shape();
         let mut payload = Payload::new(0, entry_bytes, batch).from(wal.written_end());
         while !self.size.is_reached(&wal) {
@@ -61,6 +63,18 @@ impl Grown {
             Size::Segments(_) => 1,
         };
         (0..batches).try_for_each(|_| append(wal, payload.next(), entry_bytes))
+    }
+
+    /// Drops what is before the last segments of as many as the log is to have.
+    fn trim(&self, wal: &Wal) -> Result<(), String> {
+        let Size::Segments(most) = self.size else { return Ok(()) };
+        let view = self.options().open_read_only(&self.path).map_err(because("look"))?;
+        let starts: Vec<u64> = view.segments().map(|segment| segment.sequences.start).collect();
+        let surplus = usize::try_from(wal.stats().segments.saturating_sub(most)).unwrap_or(usize::MAX);
+        match starts.get(surplus) {
+            Some(&first) if surplus > 0 => wal.truncate_before(first).map(drop).map_err(because("trim")),
+            _ => Ok(()),
+        }
     }
 
     fn options(&self) -> Options {
