@@ -163,7 +163,7 @@ impl Writer {
                 self.counted += batch;
             }
             if let (Phase::MEASURED, Some(took)) = (begun_in, took) {
-                self.latency_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+                record(&mut self.latency_ns, took);
             }
         }
     }
@@ -179,6 +179,11 @@ impl Latency {
             max_us: latency_ns.max() as f64 / 1e3,
         }
     }
+}
+
+/// Beyond the bounds of the histogram the nearest bound counts.
+pub(crate) fn record(took_ns: &mut Histogram<u64>, took: Duration) {
+    took_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
 }
 
 /// From ten nanoseconds to a minute, three digits.

@@ -20,7 +20,7 @@ const fn curve(name: &'static str, title: &'static str, x: &'static str, place: 
 }
 
 /// A table and no picture.
-const fn told(name: &'static str, x: &'static str, place: fn(f64) -> String) -> Curve {
+const fn table_only(name: &'static str, x: &'static str, place: fn(f64) -> String) -> Curve {
     Curve { name, title: "", x, place, is_drawn: false }
 }
 
@@ -28,18 +28,18 @@ pub(super) const CURVES: [Curve; 9] = [
     curve("log-size", "What grows with the size of the log", "size of the log", bytes),
     curve("segments", "What grows with the number of segments", "segments", whole),
     curve("followers", "Appends a second, by followers", "followers", whole),
-    told("tail-rate", "pace", |_| "all".to_owned()),
-    curve("tail-durable", "Durable appends at a pace, microseconds", "of 100 appends", quantile),
-    curve("tail-none", "Appends without a sync at a pace, microseconds", "of 100 appends", quantile),
-    told("variants", "threads", whole),
-    told("recycling", "threads", whole),
+    table_only("tail-rate", "", |_| "pace".to_owned()),
+    curve("tail-durable", "Durable appends at a pace, microseconds", "quantile", quantile),
+    curve("tail-none", "Appends without a sync at a pace, microseconds", "quantile", quantile),
+    table_only("variants", "threads", whole),
+    table_only("recycling", "threads", whole),
     curve("checksums", "Checksums, GB a second", "length", bytes),
 ];
 
 /// A table for each curve: a row for each place, a column for each series.
 ///
 /// # Errors
-/// One was not measured.
+/// A curve was not measured.
 pub(super) fn tables(rounds: &Rounds) -> Result<Vec<(&'static str, String)>, String> {
     let table_of = |curve: &Curve| {
         let series = rounds.series(curve.name);
@@ -73,7 +73,7 @@ pub(super) fn figure(value: f64) -> String {
 }
 
 fn quantile(value: f64) -> String {
-    if value < 100.0 { format!("{value}") } else { "all".to_owned() }
+    if value < 100.0 { format!("p{value}") } else { "slowest".to_owned() }
 }
 
 fn bytes(value: f64) -> String {
@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(figures, ["0.123", "1.23", "12.3", "123", "12,345", "1.23 M"]);
         let lengths = [32.0, 4096.0, 104_857_600.0, 10_737_418_240.0].map(bytes);
         assert_eq!(lengths, ["32 bytes", "4 KiB", "100 MiB", "10 GiB"]);
-        assert_eq!([50.0, 99.99, 100.0].map(quantile), ["50", "99.99", "all"]);
+        assert_eq!([50.0, 99.99, 100.0].map(quantile), ["p50", "p99.99", "slowest"]);
     }
 }

@@ -51,7 +51,7 @@ impl Block<'_> {
     fn table(&self) -> String {
         let unit = match self.layers.first().map(|layer| layer.unit.as_str()) {
             Some("bytes") => "GB a second",
-            _ => "ns an entry",
+            _ => "ns between entries",
         };
         let row = |name: &str| {
             let of = self.layers.iter().filter(|layer| layer.name == name);
@@ -95,7 +95,10 @@ mod tests {
         let told = tables(&rounds).expect("layers were measured");
         assert!(told.starts_with("| `frame`, GB a second | 1x32 | 64x32 |\n"), "{told}");
         assert!(told.contains("| memcpy | 2.00 | 5.00 |\n| encode | 1.00 | 2.50 |\n"), "{told}");
-        assert!(told.ends_with("| `append`, ns an entry | batch |\n|---|---|\n| 8x32 | 123 |\n"), "{told}");
+        assert!(
+            told.ends_with("| `append`, ns between entries | batch |\n|---|---|\n| 8x32 | 123 |\n"),
+            "{told}"
+        );
         assert!(tables(&Rounds::parse(one).expect("it is whole")).is_err());
     }
 }

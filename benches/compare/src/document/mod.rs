@@ -1,4 +1,4 @@
-//! A page about raw rounds: tables and plots, made of the JSON lines alone, so that anybody can make them again.
+//! A page about raw rounds: tables and plots, made of the JSON lines alone.
 //!
 //! ```text
 //!  rounds.jsonl ─▶ rounds ─▶ tables, aims ─▶ the page, between its markers

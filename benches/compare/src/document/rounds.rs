@@ -54,6 +54,8 @@ pub(super) struct Syncs {
     pub(super) engine: String,
     pub(super) appends: u64,
     pub(super) syncs: u64,
+    /// Appends that returned without a sync of what they wrote.
+    pub(super) appends_without: u64,
 }
 
 pub(super) struct Machine {
@@ -161,6 +163,7 @@ impl Rounds {
                 engine: line.text("engine")?,
                 appends: line.count("appends")?,
                 syncs: line.count("syncs")?,
+                appends_without: line.count("appends_without")?,
             }),
             "pipeline" => self.piped.push((line.count("round")?, line.number("per_second")?)),
             _ => self.measured.push(Measured {
@@ -181,7 +184,7 @@ impl Rounds {
     /// The machine that they were measured on.
     ///
     /// # Errors
-    /// It is not told.
+    /// No line tells it.
     pub(super) fn machine(&self) -> Result<&Machine, String> {
         self.machine.as_ref().ok_or_else(|| "no line tells the machine".to_owned())
     }
@@ -345,7 +348,7 @@ mod tests {
 {"kind":"curve","curve":"open","series":"closed","x":10,"round":1,"value":1.0,"unit":"ms"}
 {"kind":"curve","curve":"open","series":"closed","x":10,"round":2,"value":2.0,"unit":"ms"}
 {"kind":"layer","group":"sync/1-thread","name":"vector","ns":640.0,"unit":"entries","count":64}
-{"kind":"syncs","section":"threads","engine":"wal","appends":200,"syncs":201}
+{"kind":"syncs","section":"threads","engine":"wal","appends":200,"syncs":201,"appends_without":0}
 "#;
     const CASE: Case = Case { section: "none", entry_bytes: 32, batch: 1, threads: 1 };
 

@@ -88,10 +88,11 @@ fn syncs(rounds: &Rounds) -> Result<String, String> {
             other => other,
         };
         let engine = name(rounds, &counted.section, &counted.engine);
-        vec![engine, section.to_owned(), counted.appends.to_string(), counted.syncs.to_string()]
+        let counts = [counted.appends, counted.syncs, counted.appends_without].map(|count| count.to_string());
+        [engine, section.to_owned()].into_iter().chain(counts).collect()
     };
     let rows = rounds.syncs.iter().map(row).collect();
-    Ok(table("engine", &owned(&["appends", "how many", "syncs"]), rows))
+    Ok(table("engine", &owned(&["appends", "made", "syncs", "appends without one"]), rows))
 }
 
 /// Everything that makes more than this log, peers first.
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_ahead_is_told_with_how_much() {
+    fn a_faster_engine_is_listed_with_its_ratio() {
         let lines = r#"{"kind":"engine","section":"none","engine":"wal","role":"ours","version":"0.1.0"}
 {"kind":"engine","section":"none","engine":"quick","role":"peer","version":"2.0.0"}
 {"kind":"engine","section":"none","engine":"slow","role":"peer","version":"2.0.0"}

@@ -16,8 +16,8 @@ pub(super) const NONE: Candidate = Candidate {
     name: "commitlog",
     package: Some("commitlog"),
     role: Role::Peer,
-    promise: "a write that covers the entry, or the batch, has returned, and its place is in a mapped index; there is \
-              no more to be had, because its flush does not sync the file of the entries",
+    promise: "a write that covers the entry, or the batch, has returned, and its place is in a mapped index; nothing \
+              makes it durable, because its flush does not sync the file of the entries",
     configuration: "`LogOptions::new` (segments of 1 GB), without its limit of 1 MB on a call; `append` of a \
                     `MessageBuf` under one mutex, because it has one writer by design",
     act: Act::Append(open),

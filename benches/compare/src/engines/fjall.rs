@@ -1,6 +1,6 @@
 //! fjall: a key-value store, whose journal is the log. An append is an insert.
 //!
-//! The journal is not to be had alone: each insert goes to the memtable, too, and memtables are flushed and compacted
+//! The journal cannot be used alone: each insert goes to the memtable, too, and memtables are flushed and compacted
 //! in the background. What is read back is the store, so it takes no part in the replay.
 
 use std::path::{Path, PathBuf};

@@ -67,6 +67,6 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Candidate> {
 }
 
 /// Puts what was tried in front of why it failed.
-fn because<E: std::fmt::Display>(act: &'static str) -> impl Fn(E) -> String {
+pub(crate) fn because<E: std::fmt::Display>(act: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{act}: {error}")
 }

@@ -18,7 +18,7 @@ pub(super) const NONE: Candidate = Candidate {
     name: "mrecordlog",
     package: Some("mrecordlog"),
     role: Role::Peer,
-    promise: "a write that covers the entry, or the batch, has returned; there is no more to be had, because its \
+    promise: "a write that covers the entry, or the batch, has returned; nothing makes it durable, because its \
               `sync` does not sync the file; all entries are kept in memory",
     configuration: "`SyncPolicy::OnAppend`, its default: files of 128 MiB, whose length is set ahead; one queue, \
                     `append_records` in a runtime of one thread, under one mutex, because it has one writer by design",

@@ -7,12 +7,13 @@ use std::thread;
 
 use wal::{Follower, Mark, Options, SyncPolicy};
 
+use super::Rounds;
 use super::budget::Budget;
 use super::curves::{Curves, Point};
 use super::log::{self, Log};
-use super::{Rounds, because};
 use crate::comparison::in_turn;
 use crate::engine::Engine;
+use crate::engines::because;
 use crate::engines::wal::grouped;
 use crate::place::Place;
 use crate::run::closed_loop;

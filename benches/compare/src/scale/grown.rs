@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use wal::{Options, SyncPolicy, Wal};
 
-use super::because;
 use super::log::LEAST_SEGMENT_BYTES;
+use crate::engines::because;
 use crate::payload::Payload;
 
 /// How large a log is.

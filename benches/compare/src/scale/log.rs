@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use wal::{Options, Wal};
 
-use super::because;
 use crate::engine::Engine;
+use crate::engines::because;
 use crate::engines::wal::{LOG, read};
 use crate::payload::{Payload, Stamp};
 use crate::run::Load;
@@ -49,9 +49,14 @@ pub(super) fn load(threads: usize, calls_a_look: u64, warm_up: Duration, measure
 }
 
 /// Leads a new log past its first segment, which is never zeroed ahead, until one with room for so many bytes has just
-/// begun. Pauses between small batches let the threads of the log prepare it.
+/// begun. Pauses between batches let the threads of the log prepare it.
+///
+/// # Errors
+/// That the segments of this log are shorter than that.
 pub(super) fn lead(wal: &Wal, room_bytes: u64, pause: Duration) -> Result<(), String> {
     const BATCH: usize = 256;
+    /// Segments have their full length long before.
+    const MOST_ROLLOVERS: u64 = 16;
     let mut payload = Payload::new(0, ENTRY_BYTES, BATCH).from(wal.written_end());
     let (mut rollovers, mut held) = (0, 0);
     loop {
@@ -62,6 +67,11 @@ pub(super) fn lead(wal: &Wal, room_bytes: u64, pause: Duration) -> Result<(), St
             // A segment is at least as long as the one before it.
             if held >= room_bytes {
                 return Ok(());
+            }
+            if rollovers_now > MOST_ROLLOVERS {
+                return Err(format!(
+                    "lead: a segment held {held} bytes, and was to have room for {room_bytes}"
+                ));
             }
             (rollovers, held) = (rollovers_now, 0);
         }

@@ -22,7 +22,6 @@ mod sizes;
 mod tails;
 mod variants;
 
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -89,11 +88,6 @@ impl Rounds {
 /// How many places a curve has.
 fn count(places: usize) -> u32 {
     u32::try_from(places).expect("a curve has a few places")
-}
-
-/// Says before an error what was tried.
-fn because<E: Display>(act: &'static str) -> impl Fn(E) -> String {
-    move |error| format!("{act}: {error}")
 }
 
 #[cfg(test)]

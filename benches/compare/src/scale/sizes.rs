@@ -13,18 +13,18 @@
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use wal::{Ending, Wal};
 
+use super::Rounds;
 use super::budget::Budget;
 use super::curves::{Curves, Point};
 use super::grown::{Grown, Size};
 use super::log::{ENTRY_BYTES, check_entry};
-use super::{Rounds, because};
 use crate::comparison::in_turn;
+use crate::engines::because;
 use crate::payload::Payload;
 use crate::place::Place;
-use crate::run::histogram;
+use crate::run::{histogram, record};
 use crate::statistics::Spread;
 
 pub(super) fn steps(budget: &Budget, rounds: u32) -> u32 {
@@ -136,7 +136,7 @@ fn check_end(wal: &Wal, next: u64) -> Result<(), String> {
 fn read(wal: &Wal, reads: u64) -> Result<f64, String> {
     let (first, entries) = (wal.first(), wal.written_end() - wal.first());
     let mut took_ns = histogram();
-    for pass in 0..2 {
+    for _ in 0..2 {
         took_ns.reset();
         for read in 0..reads {
             // Steps of the golden ratio reach all parts of the log, in no order that a read-ahead could guess.
@@ -144,9 +144,7 @@ fn read(wal: &Wal, reads: u64) -> Result<f64, String> {
             let began = Instant::now();
             let entry = wal.read(sequence).map_err(because("read"))?;
             record(&mut took_ns, began.elapsed());
-            if pass == 0 {
-                check_entry(sequence, entry.payload())?;
-            }
+            check_entry(sequence, entry.payload())?;
         }
     }
     Ok(took_ns.value_at_quantile(0.5) as f64 / 1e3)
@@ -182,8 +180,4 @@ fn truncate(wal: &Wal, first: u64) -> Result<Duration, String> {
     }
     check_entry(first, wal.read(first).map_err(because("read the first entry"))?.payload())?;
     Ok(took)
-}
-
-fn record(took_ns: &mut Histogram<u64>, took: Duration) {
-    took_ns.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
 }

@@ -25,16 +25,17 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use wal::{Mark, Options, SyncPolicy, Wal};
 
+use super::Rounds;
 use super::budget::Budget;
 use super::curves::{Curves, Point};
 use super::followers::follow;
 use super::log::{self, ENTRY_BYTES, LEAST_SEGMENT_BYTES, Log, check_entries, lead};
-use super::{Rounds, because};
 use crate::comparison::in_turn;
+use crate::engines::because;
 use crate::engines::wal::grouped;
 use crate::payload::Payload;
 use crate::place::Place;
-use crate::run::{closed_loop, histogram};
+use crate::run::{closed_loop, histogram, record};
 
 struct Scenario {
     name: &'static str,
@@ -173,7 +174,7 @@ fn append(wal: &Wal, pace: &Pace) -> Result<Histogram<u64>, String> {
             spin_loop();
         }
         wal.append(entry).map_err(because("append"))?;
-        took_ns.saturating_record(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        record(&mut took_ns, due.elapsed());
     }
     Ok(took_ns)
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use wal::{Options, Wal};
 
+use super::Rounds;
 use super::budget::Budget;
 use super::curves::{Curves, Point};
 use super::log::{self, Log, lead};
-use super::{Rounds, because};
 use crate::comparison::in_turn;
+use crate::engines::because;
 use crate::place::Place;
 use crate::run::closed_loop;
 

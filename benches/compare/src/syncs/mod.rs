@@ -10,7 +10,6 @@
 
 mod trace;
 
-use std::fmt::Display;
 use std::fs::{File, create_dir, read_to_string};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use std::time::Duration;
 use self::trace::SyncCount;
 use crate::args;
 use crate::engine::{Act, Candidate};
-use crate::engines;
+use crate::engines::{self, because};
 use crate::json::JsonLines;
 use crate::payload::Payload;
 use crate::place::Place;
@@ -148,7 +147,7 @@ pub(crate) fn appends(args: &AppendsArgs) -> Result<(), String> {
         engine.append(payload.next())?;
     }
     make(&mark)?;
-    // What closing syncs is nobody's append.
+    // A close would sync after the last append.
     std::mem::forget(engine);
     Ok(())
 }
@@ -167,10 +166,6 @@ fn make(mark: &Path) -> Result<(), String> {
         Err(error) => Err(because("mark")(error)),
         Ok(_) => Err(format!("mark: {} is there", mark.display())),
     }
-}
-
-fn because<E: Display>(act: &'static str) -> impl Fn(E) -> String {
-    move |error| format!("{act}: {error}")
 }
 
 #[cfg(test)]

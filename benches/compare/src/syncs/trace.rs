@@ -85,7 +85,7 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn read(text: &'a str) -> Call<'a> {
         let (name, rest) = text.split_once('(').unwrap_or((text, ""));
-        // The last one: a path may have such characters, but what a call returned comes behind it.
+        // The last one: a path may have such characters, but what a call returned comes after it.
         let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
         Call { name, arguments, result }
     }
@@ -99,9 +99,9 @@ impl<'a> Call<'a> {
         descriptor(self.arguments)
     }
 
-    fn has_flag(&self, flags: [&str; 2]) -> bool {
-        let words = self.arguments.split(|byte: char| !(byte.is_ascii_alphanumeric() || byte == '_'));
-        words.into_iter().any(|word| flags.contains(&word))
+    fn has_flag(&self, flags: &[&str]) -> bool {
+        let mut words = self.arguments.split(|byte: char| !(byte.is_ascii_alphanumeric() || byte == '_'));
+        words.any(|word| flags.contains(&word))
     }
 }
 
@@ -132,7 +132,7 @@ impl Files {
                 let path = path(call.descriptor());
                 self.unsynced.remove(path) || self.mapped.contains(path)
             }
-            "msync" => call.has_flag(["MS_SYNC", "MS_SYNC"]),
+            "msync" => call.has_flag(&["MS_SYNC"]),
             "sync" | "syncfs" => {
                 let covers = !self.unsynced.is_empty() || !self.mapped.is_empty();
                 self.unsynced.clear();
@@ -150,7 +150,7 @@ impl Files {
         match call.name {
             "openat" => {
                 let opened = descriptor(call.result);
-                if call.has_flag(["O_SYNC", "O_DSYNC"]) {
+                if call.has_flag(&["O_SYNC", "O_DSYNC"]) {
                     self.synchronous.insert(opened.to_owned());
                 } else {
                     self.synchronous.remove(opened);
@@ -158,8 +158,8 @@ impl Files {
                 false
             }
             "mmap"
-                if call.has_flag(["PROT_WRITE", "PROT_WRITE"])
-                    && call.has_flag(["MAP_SHARED", "MAP_SHARED_VALIDATE"]) =>
+                if call.has_flag(&["PROT_WRITE"])
+                    && call.has_flag(&["MAP_SHARED", "MAP_SHARED_VALIDATE"]) =>
             {
                 let mapped = call.arguments.split(", ").nth(4).map(path);
                 self.mapped.extend(mapped.filter(|path| !path.is_empty()).map(str::to_owned));
@@ -167,7 +167,7 @@ impl Files {
             }
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => {
                 let written = call.descriptor();
-                let syncs = self.synchronous.contains(written) || call.has_flag(["RWF_SYNC", "RWF_DSYNC"]);
+                let syncs = self.synchronous.contains(written) || call.has_flag(&["RWF_SYNC", "RWF_DSYNC"]);
                 if !syncs {
                     self.unsynced.insert(path(written).to_owned());
                 }
